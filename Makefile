@@ -1,0 +1,79 @@
+# Everything a person or CI runs. `make` alone lists the targets.
+# Python 3.11 or later is found by itself; name another with: make PYTHON=/path/to/python venv
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?=
+SOURCES := schemas router streams tests benchmarks
+
+# Numeric libraries start a thread a core each; processes of ours are many, cores are few.
+export OPENBLAS_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-quick lint format kafka kafka-stop bench paper chaos docs clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+venv: $(STAMP) ## Make .venv with Sluice and all that its tests need
+
+$(STAMP): pyproject.toml
+	@set -e; \
+	if [ ! -x $(BIN)/python ]; then \
+	  for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+	    if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+	      2>/dev/null; then found=$$python; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "make: no Python 3.11 or later with venv (tried: $(or $(PYTHON),python3 python3.13 python3.12 python3.11))." >&2; \
+	    echo "Install one, or name it: make PYTHON=/path/to/python3 venv" >&2; exit 1; \
+	  fi; \
+	  "$$found" -m venv $(VENV); \
+	fi
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || \
+	  echo "make: no C++ compiler on PATH, and the package annoy is compiled when installed" >&2
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP) ## Run the whole system once: embedded broker, made-up workload, 3,000 queries
+	$(BIN)/sluice demo
+
+test: $(STAMP) ## Run all tests but chaos; the real-Kafka ones where Java and Maven are
+	$(BIN)/pytest -m "not chaos"
+
+test-quick: $(STAMP) ## Run the tests that need no real Kafka and no data
+	$(BIN)/pytest -q -m "not chaos and not kafka and not data"
+
+chaos: $(STAMP) ## Run the tests that kill processes
+	$(BIN)/pytest -m chaos
+
+lint: $(STAMP) ## Check style, types, and that the published schemas are those of the code
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/python -m schemas.documents --check
+
+format: $(STAMP) ## Put the code into the project's format
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+kafka: $(STAMP) ## Start a real Kafka on 127.0.0.1:9092 (needs Java 17; Maven the first time)
+	$(BIN)/sluice broker kafka --detach --data .kafka
+
+kafka-stop: $(STAMP) ## Stop it; its data stay in .kafka
+	$(BIN)/sluice broker stop --data .kafka
+
+bench: $(STAMP) ## Measure each part beside its own baseline
+	@set -e; for file in $$(grep -l '__main__' benchmarks/*.py | grep -v /paper); do \
+	  name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
+
+paper: $(STAMP) ## Repeat the paper's experiments on the data in SLUICE_DATA or ../shared/data
+	$(BIN)/python -m benchmarks.paper
+
+docs: $(STAMP) ## Write the JSON Schemas and the AsyncAPI document from the code
+	$(BIN)/python -m schemas.documents
+
+clean: ## Remove caches and build outputs; .venv and data stay
+	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
