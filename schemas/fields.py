@@ -1,0 +1,49 @@
+"""Kinds of values that several messages share, with their bounds and units."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+INT64 = 2**63 - 1
+NO_CONTROL = r"^[^\u0000-\u001f\u007f]+(?![\s\S])"
+"""No control characters. The end is not written `$`, which in Python lets a last newline pass."""
+
+Id = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=256,
+        pattern=NO_CONTROL,
+        description="up to 256 characters, none of them a control character",
+    ),
+]
+Name = Id
+"""A model, tenant, topic or policy: bounded as an id is."""
+Nano = Annotated[
+    int, Meta(ge=0, le=INT64, description="an amount in nano-units, 1 USD = 1,000,000,000")
+]
+SignedNano = Annotated[
+    int,
+    Meta(ge=-INT64, le=INT64, description="nano-units; below zero where a limit was overrun"),
+]
+NanoPerMillion = Annotated[
+    int, Meta(ge=0, le=10**15, description="nano-units per million tokens, 1 USD = 1,000,000,000")
+]
+Count = Annotated[int, Meta(ge=0, le=INT64)]
+Tokens = Annotated[int, Meta(ge=1, le=10**12)]
+"""Wider than any model: with recorded outcomes a token stands for a nano-unit."""
+Score = Annotated[float, Meta(ge=0, le=1)]
+UnixTime = Annotated[
+    float, Meta(gt=0, le=1e11, description="Unix time in seconds, not milliseconds")
+]
+Window = Literal["none", "hour", "day", "month"]
+
+
+class Source(Struct, frozen=True):
+    """The record that a message speaks of: where it stands in the log."""
+
+    topic: Name
+    partition: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    offset: Count

@@ -1,0 +1,25 @@
+"""Topic `prices`: what a policy has learned, for every router to follow."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, field
+
+from schemas.fields import Count, Name, SignedNano, UnixTime
+from schemas.wire import Message
+
+
+class Prices(Message, frozen=True, kw_only=True):
+    """One version of a policy's state.
+
+    version: rises by one with each; state: the policy's `snapshot()`; expected: arrivals that
+    were expected still to come; remaining: nano-units neither spent nor reserved, by model.
+    """
+
+    policy: Name
+    version: Count
+    state: dict[str, Any]
+    solved_at: UnixTime
+    expected: Annotated[float, Meta(ge=0)] = 0.0
+    remaining: dict[str, SignedNano] = field(default_factory=dict)

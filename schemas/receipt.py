@@ -1,0 +1,43 @@
+"""Topic `receipts`: one decision, with all that is needed to take it again or to judge it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import field
+
+from schemas.fields import Count, Id, Name, Nano, Score, Source, Tokens, UnixTime
+from schemas.wire import Message
+
+Decision = Literal["routed", "deferred", "rejected", "duplicate"]
+Bound = Literal["query", "max", "quantile"]
+
+
+class Receipt(Message, frozen=True, kw_only=True):
+    """One decision.
+
+    reason: a word of the policy's reasons or of the rejection codes; quality: estimated score of
+    each model; cost: estimated nano-units of each; reserved: nano-units held; bound: what set the
+    output tokens that were reserved (the query's own limit, the model's, or a quantile of its
+    neighbours); neighbours: ids of the history it was estimated from; propensity: the chance with
+    which this policy decides so; source: the query's record; results_offset: results of the same
+    partition that had been settled before; decided_at: Unix seconds.
+    """
+
+    id: Id
+    decision_id: Id
+    decision: Decision
+    reason: str
+    policy: Name
+    source: Source
+    decided_at: UnixTime
+    model: Name | None = None
+    price_version: Count = 0
+    quality: dict[str, float] = field(default_factory=dict)
+    cost: dict[str, Nano] = field(default_factory=dict)
+    reserved: Nano = 0
+    bound: Bound | None = None
+    max_tokens: Tokens | None = None
+    neighbours: list[str] = field(default_factory=list)
+    propensity: Score = 1.0
+    results_offset: Count = 0

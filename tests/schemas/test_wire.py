@@ -1,0 +1,200 @@
+"""Bytes in, messages or `Invalid` out: for every message, and for whatever the bytes are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import (
+    BudgetControl,
+    Invalid,
+    Message,
+    ModelControl,
+    Prices,
+    Query,
+    decode,
+    decode_control,
+    encode,
+)
+from schemas.invalid import Code
+from schemas.wire import MAX_BYTES, MAX_DEPTH
+from tests.schemas.strategies import BY_KIND, anything, json_values
+
+KINDS = list(BY_KIND)
+GOOD = b'{"id":"q1","prompt":"Why is the sky blue?"}'
+
+
+def with_field(text: bytes) -> bytes:
+    return GOOD[:-1] + b"," + text + b"}"
+
+
+def refusal(data: bytes | None, kind: type[Message] = Query) -> Invalid:
+    with pytest.raises(Invalid) as caught:
+        decode(kind, data)
+    return caught.value
+
+
+def read_or_refused(kind: type[Message], data: bytes) -> None:
+    """Fails on any exception but Invalid, and on an Invalid that says nothing."""
+    try:
+        message = decode(kind, data)
+    except Invalid as error:
+        refused = error
+    else:
+        assert decode(kind, encode(message)) == message
+        return
+    assert refused.code in get_args(Code)
+    assert len(refused.reason) > 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_round_trip(kind: type[Message], data: st.DataObject) -> None:
+    """What is encoded is decoded to an equal message."""
+    message = data.draw(BY_KIND[kind])
+    assert decode(kind, encode(message)) == message
+
+
+@given(data=st.binary(max_size=200))
+def test_any_bytes(data: bytes) -> None:
+    """Arbitrary bytes give a message or Invalid, never another exception."""
+    read_or_refused(Query, data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_any_json(kind: type[Message], data: st.DataObject) -> None:
+    """A good message with a field replaced, added or removed is read or refused."""
+    fields: dict[str, Any] = json.loads(encode(data.draw(BY_KIND[kind])))
+    name = data.draw(st.sampled_from(kind.__struct_fields__) | anything)
+    if data.draw(st.booleans()):
+        fields[name] = data.draw(json_values)
+    else:
+        fields.pop(name, None)
+    read_or_refused(kind, json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_damaged_bytes(kind: type[Message], data: st.DataObject) -> None:
+    """A good message with bytes cut out or put in is read or refused."""
+    encoded = encode(data.draw(BY_KIND[kind]))
+    start = data.draw(st.integers(0, len(encoded)))
+    end = data.draw(st.integers(start, min(start + 4, len(encoded))))
+    read_or_refused(kind, encoded[:start] + data.draw(st.binary(max_size=4)) + encoded[end:])
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "words"),
+    [
+        (None, "empty", "found no bytes"),
+        (b"", "empty", "found no bytes"),
+        (b" \n", "empty", "found no bytes"),
+        (b"x" * (MAX_BYTES + 1), "too_large", f"{MAX_BYTES + 1} bytes, at most {MAX_BYTES}"),
+        (b"nope", "invalid_json", "not JSON: invalid character (byte"),
+        (b'{"id":', "invalid_json", "breaks off, after 6 bytes"),
+        (GOOD + b" x", "invalid_json", "trailing characters"),
+        (b"\xef\xbb\xbf" + GOOD, "invalid_json", "not JSON"),
+        (GOOD.decode().encode("utf-16"), "invalid_json", "not UTF-8"),
+        (b"[]", "invalid_json", "found an array, it must be an object"),
+        (b"null", "invalid_json", "found null, it must be an object"),
+        (b'{"id":"a","prompt":"\xff"}', "invalid_json", "byte 0xff at position 20"),
+        (with_field(b'"unknown":"\xff"'), "invalid_json", "byte 0xff"),
+        (b'{"id":"a","prompt":"\\ud800"}', "invalid_json", "half of a surrogate pair"),
+        (b'{"id":"a","prompt":"\\udc00x"}', "invalid_json", "surrogate pair"),
+        (with_field(b'"id":"b"'), "invalid_json", "id: given twice"),
+        (with_field(b'"\\u0069d":"b"'), "invalid_json", "id: given twice"),
+        (with_field(b'"max_cost":NaN'), "invalid_json", "not JSON"),
+        (with_field(b'"deadline":Infinity'), "invalid_json", "not JSON"),
+        (with_field(b'"deadline":1e999'), "invalid_field", "deadline: found a number, it is too"),
+        (with_field(b'"max_cost":' + b"9" * 5000), "invalid_field", "it is too large"),
+        (with_field(b'"max_cost":' + b"9" * 30), "invalid_field", "at most 9223372036854775807"),
+        (with_field(b'"x":' + b"[" * 100_000), "invalid_json", "nested too deeply"),
+        (with_field(b'"x":' + b'{"x":' * 900 + b"1" + b"}" * 900), "invalid_json", "nested"),
+        (b"{}", "missing_field", "id: found nothing, it is required"),
+        (b'{"id":5}', "invalid_field", "id: found an integer, it must be a string"),
+        (b'{"id":""}', "invalid_field", "id: found a string, its length must be at least 1"),
+    ],
+)
+def test_refusals(data: bytes | None, code: str, words: str) -> None:
+    """Each way of being wrong has its code, and a reason that tells a person what to mend."""
+    error = refusal(data)
+    assert error.code == code
+    assert words in error.reason
+
+
+def test_nesting_is_bounded_at_the_same_depth_everywhere() -> None:
+    """The deepest message that is read has MAX_DEPTH levels, however few bytes it takes."""
+
+    def nested(levels: int) -> bytes:
+        return with_field(b'"x":' + b"[" * (levels - 1) + b"]" * (levels - 1))
+
+    assert decode(Query, nested(MAX_DEPTH)).id == "q1"
+    assert "nested" in refusal(nested(MAX_DEPTH + 1)).reason
+
+
+def test_many_brackets_are_not_depth() -> None:
+    """Long conversations, and brackets in texts, are no nesting."""
+    turns = [{"role": "user", "content": "[[[{{{"}] * 100
+    query = decode(Query, json.dumps({"id": "a", "payload": {"messages": turns}}).encode())
+    assert len(query.text().split("\n")) == 100
+
+
+def test_a_field_name_below_the_top_is_not_given_twice() -> None:
+    """Only the message's own fields count: payloads and texts may hold the same names."""
+    payload = {"max_tokens": 7, "messages": [{"role": "user", "content": 'the "id": is'}]}
+    body = {"id": "a", "max_tokens": 5, "payload": payload, "metadata": {"id": 1}}
+    assert decode(Query, json.dumps(body).encode()).output_tokens == 5
+
+
+def test_unknown_fields_are_ignored() -> None:
+    """A newer writer does not stop an older reader."""
+    assert decode(Query, with_field(b'"colour":"blue"')) == decode(Query, GOOD)
+
+
+def test_reasons_never_hold_the_value() -> None:
+    """What a sender wrote does not travel into logs by way of a reason."""
+    error = refusal(b'{"kind":"budget","model":"m","limit":1,"window":"s3cret"}', BudgetControl)
+    assert "s3cret" not in error.reason
+    assert error.reason.endswith("it must be one of: day, hour, month, none")
+
+
+def test_encode_refuses_what_json_cannot_hold() -> None:
+    """NaN does not become null in silence: the error names where it stands."""
+    prices = Prices(policy="p", version=1, state={"gamma": [0.0, float("nan")]}, solved_at=1.0)
+    with pytest.raises(ValueError, match=r"state\.gamma\[1\]: found nan"):
+        encode(prices)
+
+
+def test_defaults_stay_off_the_wire() -> None:
+    """Only what was said is written."""
+    assert encode(Query(id="q1", prompt="hi")) == b'{"id":"q1","prompt":"hi"}'
+
+
+@given(message=BY_KIND[ModelControl] | BY_KIND[BudgetControl])
+def test_control_is_read_by_its_kind(message: ModelControl | BudgetControl) -> None:
+    """One topic carries both kinds of control message."""
+    assert decode_control(encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"{}", "kind: found nothing, it is required"),
+        (b'{"kind":"modle"}', "kind: found a string, it must be one of: model, budget"),
+        (b'{"kind":5}', "kind: found a value of another type, it must be a string"),
+        (
+            b'{"kind":"model","name":"m","action":"add","output_price":1}',
+            "input_price: found nothing, a model that is added must have a price",
+        ),
+    ],
+)
+def test_control_refusals(data: bytes, reason: str) -> None:
+    """A wrong control message says which kinds and fields there are."""
+    with pytest.raises(Invalid) as caught:
+        decode_control(data)
+    assert caught.value.reason == reason
