@@ -1,0 +1,4 @@
+"""The decision: embed, find neighbours, estimate, price, reserve.
+
+No Kafka, no asyncio, no clock.
+"""

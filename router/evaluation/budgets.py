@@ -1,0 +1,72 @@
+"""How much money there is, and how it is shared among the models (the paper's experiments)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from router.arrays import Floats, Ints
+from router.datasets import Dataset
+
+SPLITS = ("weighted", "cost", "perf", "uniform", "random", "extreme")
+EXTREME_PART = 0.8
+"""The part of the money that the least cost-efficient models hold in the `extreme` split."""
+EXTREME_MODELS = 0.5
+"""The part of the models that counts as least cost-efficient there."""
+
+
+def limits(
+    history: Dataset,
+    queries: Dataset,
+    multiple: float = 1.0,
+    split: str = "weighted",
+    seed: int = 0,
+) -> Ints:
+    """int64[M] nano-dollars: `multiple` times what the cheapest model needs to answer every
+    query, shared by `split` with means over the history.
+
+    weighted: ∝ √(score / cost); cost: ∝ √(1 / cost); perf: ∝ score; uniform: equal;
+    random: ∝ U(5, 30) drawn by `seed`; extreme: the less cost-efficient half of the models
+    shares 80 % equally, the rest the others. A model of which no outcome is known gets nothing;
+    where some are not, its mean stands for them. Raises ValueError for another name.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"no budget split {split!r}; there are: {', '.join(SPLITS)}")
+    if not multiple > 0:
+        raise ValueError(f"a budget of {multiple} times the cheapest model's cost buys nothing")
+    score, cost = _means(history.scores), np.maximum(_means(history.costs), 1e-3)
+    known = np.isfinite(score) & np.isfinite(cost)
+    total = multiple * len(queries) * float(np.nanmin(_means(queries.costs), initial=np.inf))
+    weight = np.zeros(len(score))
+    weight[known] = _WEIGHTS[split](score[known], cost[known], seed)
+    if not (known.any() and np.isfinite(total)):
+        raise ValueError("history and queries have no model with known outcomes in both")
+    return np.asarray(np.floor(weight / weight.sum() * total), dtype=np.int64)
+
+
+def _means(outcomes: Floats) -> Floats:
+    """float64[M] over the known outcomes of float64[n, M]; NaN where there is none."""
+    known = np.isfinite(outcomes)
+    total = np.where(known, outcomes, 0.0).sum(axis=0)
+    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+
+
+def _extreme(score: Floats, cost: Floats, seed: int) -> Floats:
+    """The worse half by score / cost holds the most."""
+    count = len(score)
+    worst = np.argsort(score / cost, kind="stable")[: max(1, round(count * EXTREME_MODELS))]
+    weight = np.full(count, (1 - EXTREME_PART) / max(1, count - len(worst)))
+    weight[worst] = EXTREME_PART / len(worst)
+    return weight
+
+
+_WEIGHTS: dict[str, Callable[[Floats, Floats, int], Floats]] = {
+    # A model that never scores still gets a crumb, so that no limit is a division by zero.
+    "weighted": lambda score, cost, seed: np.sqrt(np.maximum(score, 1e-6) / cost),
+    "cost": lambda score, cost, seed: np.sqrt(1.0 / cost),
+    "perf": lambda score, cost, seed: np.maximum(score, 1e-6),
+    "uniform": lambda score, cost, seed: np.ones(len(score)),
+    "random": lambda score, cost, seed: np.random.default_rng(seed).uniform(5, 30, len(score)),
+    "extreme": _extreme,
+}

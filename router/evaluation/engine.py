@@ -1,0 +1,167 @@
+"""The offline engine: one policy, one problem, in order of arrival (the paper's protocol).
+
+For each batch: the policy decides on estimates, then the true costs are charged. A query whose
+true cost no longer fits its model's budget is lost. Nothing looks at a query's own outcome before
+it is decided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from router.arrays import Bools, Floats, Ints
+from router.evaluation.problem import Change, Problem
+from router.fleet import Fleet
+from router.policies.base import NONE, Batch, Policy
+
+BATCH = 256
+"""Arrivals decided at once, as in the paper's code."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of a policy on a problem.
+
+    model: int64[n], NONE where none was chosen; reason: n words; served: bool[n], sent and paid;
+    version: int64[n] of the prices used; spent: int64[batches, M] after each batch; prices:
+    float64[1 + batches, M] before the first and after each batch, NaN where a policy has none.
+    """
+
+    model: Ints
+    reason: list[str]
+    served: Bools
+    version: Ints
+    spent: Ints
+    prices: Floats
+    performance: float = 0.0
+    cost: int = 0
+
+    @property
+    def count(self) -> int:
+        """Queries served."""
+        return int(self.served.sum())
+
+    @property
+    def lost(self) -> int:
+        """Queries sent to a model whose budget could not pay the answer."""
+        return int(((self.model != NONE) & ~self.served).sum())
+
+    @property
+    def deferred(self) -> int:
+        """Queries that the policy sent nowhere."""
+        return int((self.model == NONE).sum())
+
+
+def run(policy: Policy, problem: Problem, batch: int = BATCH) -> Run:
+    """Put `policy` (fresh, for the problem's fleet) to the problem."""
+    estimates = problem.estimates(policy.estimator)
+    n, everyone = len(problem), np.arange(len(problem.fleet))
+    bound = np.maximum(np.ceil(estimates.cost), 0).astype(np.int64)
+    spent = np.zeros(len(problem.fleet), dtype=np.int64)
+    result = _empty(n, len(everyone))
+    spent_trace: list[Ints] = []
+    # Before a model joins, a policy has not heard of it; it sees only the columns of its fleet.
+    columns = _members(problem.changes, 0, everyone)
+    if len(columns) < len(everyone):
+        policy.registry(Fleet(problem.fleet.models[i] for i in columns))
+    policy.warm_start(estimates.warm_quality[:, columns], estimates.warm_cost[:, columns])
+    policy.plan(problem.limits[columns], float(n))
+    price_trace = [_prices(policy, problem.fleet)]
+
+    for rows in _cuts(n, batch, problem.changes):
+        members = _members(problem.changes, int(rows[0]), everyone)
+        if not np.array_equal(members, columns):
+            columns = members
+            policy.registry(Fleet(problem.fleet.models[i] for i in columns))
+            policy.plan((problem.limits - spent)[columns], float(n - rows[0]))
+        part = np.ix_(rows, columns)
+        decisions = policy.route(
+            Batch(
+                ids=[problem.ids[row] for row in rows],
+                quality=estimates.quality[part],
+                cost=estimates.cost[part],
+                bound=bound[part],
+                allowed=problem.known[part],
+            ),
+            (problem.limits - spent)[columns],
+        )
+        chosen = np.where(decisions.model == NONE, NONE, columns[decisions.model])
+        result.model[rows] = chosen
+        result.reason.extend(decisions.reason)
+        result.version[rows] = decisions.version
+        _charge(problem, rows, chosen, spent, result)
+        policy.observe(estimates.quality[part], estimates.cost[part])
+        policy.plan((problem.limits - spent)[columns], float(n - rows[-1] - 1))
+        spent_trace.append(spent.copy())
+        price_trace.append(_prices(policy, problem.fleet))
+
+    result.spent = np.array(spent_trace, dtype=np.int64).reshape(-1, len(everyone))
+    result.prices = np.array(price_trace, dtype=np.float64)
+    result.cost = int(spent.sum())
+    return result
+
+
+def settle(problem: Problem, chosen: Ints) -> Run:
+    """What comes of decisions already taken. chosen: int64[n], NONE for no model."""
+    n, models = problem.scores.shape
+    spent = np.zeros(models, dtype=np.int64)
+    result = _empty(n, models)
+    result.model[:] = chosen
+    result.reason = ["not_worth" if model == NONE else "best" for model in chosen]
+    _charge(problem, np.arange(n), chosen, spent, result)
+    result.spent = spent[None, :]
+    result.prices = np.full((1, models), np.nan)
+    result.cost = int(spent.sum())
+    return result
+
+
+def _empty(n: int, models: int) -> Run:
+    return Run(
+        model=np.full(n, NONE, dtype=np.int64),
+        reason=[],
+        served=np.zeros(n, dtype=np.bool_),
+        version=np.zeros(n, dtype=np.int64),
+        spent=np.zeros((0, models), dtype=np.int64),
+        prices=np.zeros((0, models)),
+    )
+
+
+def _charge(problem: Problem, rows: Ints, chosen: Ints, spent: Ints, result: Run) -> None:
+    """Let each answer be paid in order of arrival, as far as its model's budget goes."""
+    for row, model in zip(rows, chosen, strict=True):
+        if model == NONE:
+            continue
+        cost = problem.costs[row, model]
+        if spent[model] + cost <= problem.limits[model]:
+            spent[model] += cost
+            result.served[row] = True
+            result.performance += float(problem.scores[row, model])
+
+
+def _members(changes: tuple[Change, ...], arrival: int, everyone: Ints) -> Ints:
+    """The numbers of the models that take queries at this arrival."""
+    current = everyone
+    for change in changes:
+        if change.after <= arrival:
+            current = np.array(sorted(change.models), dtype=np.int64)
+    return current
+
+
+def _cuts(n: int, batch: int, changes: tuple[Change, ...]) -> list[Ints]:
+    """Arrivals cut into batches; no batch spans a change of the fleet."""
+    edges = sorted({0, n, *(change.after for change in changes if 0 < change.after < n)})
+    return [
+        np.arange(start, min(start + batch, end))
+        for begin, end in pairwise(edges)
+        for start in range(begin, end, batch)
+    ]
+
+
+def _prices(policy: Policy, fleet: Fleet) -> Floats:
+    """float64[M] of the policy's present prices by model, NaN where it has none."""
+    prices = policy.snapshot().get("prices")
+    known = prices if isinstance(prices, dict) else {}
+    return np.array([known.get(name, np.nan) for name in fleet.names], dtype=np.float64)

@@ -1,0 +1,129 @@
+"""The estimates that a policy sees, by the kind it asks for (`Policy.estimator`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from router.arrays import Floats, Ints, Vectors
+from router.estimator import Estimator, sample_rows
+from router.evaluation.predictor import Predictor
+from router.history import History
+from router.index.annoy import AnnoyIndex
+from router.index.base import NO_ROW, NeighbourIndex
+from router.index.exact import ExactIndex
+
+TREES, SEARCH_K = 50, 5_000
+"""Annoy's settings for the paper's policies: recall above 0.95, near the paper's HNSW."""
+PAPER_K = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What is known before any outcome of the queries is.
+
+    quality, cost: float64[n, M] for the queries (scores, nano-units);
+    warm_quality, warm_cost: float64[h, M] for the history, or an even sample of it, each row
+    without its own outcome.
+    """
+
+    quality: Floats
+    cost: Floats
+    warm_quality: Floats
+    warm_cost: Floats
+
+    def take(self, rows: Ints) -> Estimates:
+        """The same with the queries at int64[m] `rows`, in that order."""
+        return Estimates(self.quality[rows], self.cost[rows], self.warm_quality, self.warm_cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What estimates are made from. texts: of the history, and of the queries; vectors:
+    float32[n, dim] of the queries; k: neighbours, where a kind does not choose them itself."""
+
+    history: History
+    history_texts: Sequence[str]
+    vectors: Vectors
+    texts: Sequence[str]
+    k: int
+
+
+def exact(known: Known) -> Estimates:
+    """Means over the k nearest by cosine among all of the history."""
+    return _neighbour_means(known, ExactIndex(known.history.embeddings))
+
+
+def paper(known: Known) -> Estimates:
+    """Means over the k nearest of an approximate index, as in the paper (HNSW there)."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "index.ann"
+        vectors = known.history.embeddings
+        return _neighbour_means(
+            known, AnnoyIndex.build(vectors, path, trees=TREES, search_k=SEARCH_K)
+        )
+
+
+def _neighbour_means(known: Known, index: NeighbourIndex) -> Estimates:
+    history = known.history
+    own = index.search(history.embeddings, known.k + 1).rows
+    # Each row's own place moves to the end and is cut off; where duplicates pushed it out of the
+    # list, the last neighbour goes instead.
+    itself = own == np.arange(len(history))[:, None]
+    others = np.take_along_axis(own, np.argsort(itself, axis=1, kind="stable"), axis=1)[:, :-1]
+    found = index.search(known.vectors, known.k).rows
+    return Estimates(
+        _mean(history.scores, found),
+        _mean(history.costs, found),
+        _mean(history.scores, others),
+        _mean(history.costs, others),
+    )
+
+
+def _mean(outcomes: Floats, neighbours: Ints) -> Floats:
+    """float64[n, M]; what none of a query's neighbours knows is the mean of the history."""
+    known = np.isfinite(outcomes)
+    value = np.where(known, outcomes, 0.0)
+    overall = value.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    count = np.zeros((len(neighbours), outcomes.shape[1]))
+    total = np.zeros_like(count)
+    for place in neighbours.T:
+        found = (place != NO_ROW)[:, None]
+        count += known[place] & found
+        total += value[place] * found
+    return np.where(count > 0, total / np.maximum(count, 1), overall)
+
+
+def predicted(known: Known) -> Estimates:
+    """By a model trained on the history's embeddings."""
+    history, vectors = known.history, known.vectors
+    quality = Predictor(history.embeddings, history.scores)
+    # Costs span decades: in nano-units a few dear answers would rule the fit.
+    cost = Predictor(history.embeddings, np.log(np.maximum(history.costs, 1.0)))
+    return Estimates(
+        np.clip(quality.predict(vectors), 0.0, 1.0),
+        np.exp(cost.predict(vectors) + cost.half_variance),
+        np.clip(quality.without_itself, 0.0, 1.0),
+        np.exp(cost.without_itself + cost.half_variance),
+    )
+
+
+def best(known: Known) -> Estimates:
+    """By Sluice's own estimator, on exact neighbours."""
+    index = ExactIndex(known.history.embeddings)
+    estimator = Estimator.fit(known.history, index, known.history_texts)
+    found = estimator.estimate(known.vectors, known.texts)
+    warm = estimator.leave_one_out(sample_rows(len(known.history)))
+    return Estimates(found.quality, found.cost, warm.quality, warm.cost)
+
+
+KINDS: dict[str, Callable[[Known], Estimates]] = {
+    "paper": paper,
+    "exact": exact,
+    "predictor": predicted,
+    "best": best,
+}

@@ -1,0 +1,200 @@
+"""One policy after the other on the same problems, and the figures that compare them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from router.arrays import Ints, Vectors
+from router.datasets import Dataset
+from router.evaluation import budgets, engine, offline
+from router.evaluation.engine import Run
+from router.evaluation.estimates import KINDS, PAPER_K, Estimates, Known
+from router.evaluation.problem import Problem, problem
+from router.fleet import Fleet
+from router.policies import POLICIES
+from router.policies.base import Policy
+
+REFERENCES: dict[str, Callable[[Problem], Ints]] = {
+    "offline-lp-estimates": offline.assign_on_estimates,
+    "offline-lp-truth": offline.assign_on_truth,
+}
+HUNDRED = "offline-lp-estimates"
+"""The reference whose performance is 100 %."""
+CONTROLS = ("port", "static-mix", "greedy-perf", "random")
+"""What every claim stands beside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One cell of a table: everything but the policy. `order` 0 is the order given."""
+
+    budget: float = 1.0
+    split: str = "weighted"
+    models: int = 0
+    seed: int = 0
+    order: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A policy's figures in one setting. cost: nano-dollars; relative: RP in per cent;
+    spent, limits: nano-dollars by model."""
+
+    policy: str
+    setting: Setting
+    arrivals: int
+    performance: float
+    cost: int
+    served: int
+    deferred: int
+    lost: int
+    relative: float
+    spent: Mapping[str, int]
+    limits: Mapping[str, int]
+
+    @property
+    def per_dollar(self) -> float:
+        """Performance per dollar, 0 where nothing was spent."""
+        return self.performance / (self.cost / 1e9) if self.cost else 0.0
+
+
+class Ground:
+    """A history and the arrivals to route, embedded, with every kind of estimate made once."""
+
+    def __init__(
+        self,
+        history: Dataset,
+        queries: Dataset,
+        history_vectors: Vectors,
+        query_vectors: Vectors,
+        k: int = PAPER_K,
+    ) -> None:
+        """k: neighbours of the kinds "paper" and "exact" (the reference keeps the paper's 5).
+
+        Raises ValueError where the two do not name the same models in the same order.
+        """
+        if history.models != queries.models:
+            raise ValueError("history and queries must have the same models in the same order")
+        self.history, self.queries, self.k = history, queries, k
+        self._known = Known(
+            history.history(history_vectors), history.prompts, query_vectors, queries.prompts, k
+        )
+        self._made: dict[tuple[str, int], Estimates] = {}
+        self._assigned: dict[tuple[str, Setting], Ints] = {}
+        self._parts: dict[tuple[int, int], Ground] = {}
+
+    def estimates(self, kind: str) -> Estimates:
+        """Of the arrivals, in the order given; "reference" is what 100 % stands on."""
+        kind, k = ("exact", PAPER_K) if kind == "reference" else (kind, self.k)
+        if (kind, k) not in self._made:
+            self._made[kind, k] = KINDS[kind](replace(self._known, k=k))
+        return self._made[kind, k]
+
+    def problem(self, setting: Setting) -> Problem:
+        """The arrivals with the setting's budgets and order (not its number of models)."""
+        limits = budgets.limits(
+            self.history, self.queries, setting.budget, setting.split, setting.seed
+        )
+        put = problem(self.queries, limits, self.estimates)
+        return put if setting.order == 0 else put.reordered(self.order(setting))
+
+    def order(self, setting: Setting) -> Ints:
+        """int64[n]: the arrivals' rows in the order of the setting; 0 is the order given."""
+        if setting.order == 0:
+            return np.arange(len(self.queries))
+        random = np.random.default_rng([setting.seed, setting.order])
+        return random.permutation(len(self.queries))
+
+    def assigned(self, reference: str, setting: Setting) -> Ints:
+        """int64[n]: a reference's assignment, in the order given (solved once for all orders)."""
+        setting = replace(setting, order=0)
+        if (reference, setting) not in self._assigned:
+            self._assigned[reference, setting] = REFERENCES[reference](self.problem(setting))
+        return self._assigned[reference, setting]
+
+    def first(self, count: int) -> Ground:
+        """The same with the first `count` arrivals only."""
+        rows = np.arange(count)
+        return Ground(
+            self.history,
+            self.queries.take(rows),
+            self._known.history.embeddings,
+            self._known.vectors[:count],
+            self.k,
+        )
+
+    def with_models(self, count: int, seed: int) -> Ground:
+        """The same with `count` models drawn by `seed`; all of them for 0."""
+        names = self.history.models
+        if count in (0, len(names)):
+            return self
+        if not 0 < count <= len(names):
+            raise ValueError(f"{count} models were asked for, the data has {len(names)}")
+        if (count, seed) not in self._parts:
+            drawn = np.sort(np.random.default_rng(seed).permutation(len(names))[:count])
+            chosen = [names[i] for i in drawn]
+            self._parts[count, seed] = Ground(
+                self.history.with_models(chosen),
+                self.queries.with_models(chosen),
+                self._known.history.embeddings,
+                self._known.vectors,
+                self.k,
+            )
+        return self._parts[count, seed]
+
+
+def make(name: str, fleet: Fleet, seed: int, **parameters: Any) -> Policy:
+    """A fresh policy; `seed` goes to those that draw. ValueError for an unknown name."""
+    if name not in POLICIES:
+        raise ValueError(f"no policy {name!r}; there are: {', '.join(sorted(POLICIES))}")
+    kind = POLICIES[name]
+    if "seed" in inspect.signature(kind).parameters:
+        parameters["seed"] = seed
+    return kind(fleet, **parameters)
+
+
+def compare(
+    ground: Ground, setting: Setting, policies: Sequence[str]
+) -> Iterator[tuple[Row, Run, Problem]]:
+    """The references, then each policy, on one setting."""
+    ground = ground.with_models(setting.models, setting.seed)
+    setting = replace(setting, models=len(ground.history.models))
+    put = ground.problem(setting)
+    order = ground.order(setting)
+    assigned = {name: ground.assigned(name, setting)[order] for name in REFERENCES}
+    for row, run in judge(put, setting, policies, assigned):
+        yield row, run, put
+
+
+def judge(
+    put: Problem, setting: Setting, policies: Sequence[str], assigned: Mapping[str, Ints]
+) -> Iterator[tuple[Row, Run]]:
+    """The references' assignments (int64[n] each), then each policy, on one problem."""
+    hundred = engine.settle(put, assigned[HUNDRED])
+    for name, chosen in assigned.items():
+        run = hundred if name == HUNDRED else engine.settle(put, chosen)
+        yield _row(name, setting, put, run, hundred.performance), run
+    for name in policies:
+        run = engine.run(make(name, put.fleet, setting.seed), put)
+        yield _row(name, setting, put, run, hundred.performance), run
+
+
+def _row(name: str, setting: Setting, put: Problem, run: Run, hundred: float) -> Row:
+    return Row(
+        policy=name,
+        setting=setting,
+        arrivals=len(put),
+        performance=round(run.performance, 9),
+        cost=run.cost,
+        served=run.count,
+        deferred=run.deferred,
+        lost=run.lost,
+        relative=100.0 * run.performance / hundred if hundred else 0.0,
+        spent=dict(zip(put.fleet.names, run.spent[-1].tolist(), strict=True)),
+        limits=dict(zip(put.fleet.names, put.limits.tolist(), strict=True)),
+    )

@@ -1,0 +1,121 @@
+"""One self-contained page with what `sluice evaluate` found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import groupby
+
+import numpy as np
+
+from router.evaluation import plots
+from router.evaluation.engine import Run
+from router.evaluation.experiment import HUNDRED, REFERENCES, Row
+from router.evaluation.problem import Problem
+from router.evaluation.summary import Line
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+  color: #222; background: #fff }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
+th:first-child, td:first-child { text-align: left }
+tr.reference { color: #777 } caption { text-align: left; font-weight: 600; padding: .3rem 0 }
+figure { margin: 1.5rem 0 } figcaption { color: #555 } svg { max-width: 100%; height: auto }
+"""
+
+
+def page(
+    title: str,
+    settings: Mapping[str, object],
+    lines: Sequence[Line],
+    shown: Sequence[tuple[Row, Run, Problem]],
+    budget_sweep: Sequence[Line],
+    model_sweep: Sequence[Line],
+) -> str:
+    """The page as HTML text, without a link to anything outside.
+
+    settings: what was run, by name; lines: the main tables; shown: each policy's first run, for
+    budgets and prices over time; the sweeps: the same policies over several budgets, and over
+    several numbers of models.
+    """
+    said = ", ".join(f"{name} {value}" for name, value in settings.items())
+    parts = [f"<h1>Sluice: {escape(title)}</h1>", _explained(), f"<p>Run: {escape(said)}.</p>"]
+    for cell, group in groupby(lines, key=lambda line: line.cell):
+        members = list(group)
+        parts.append(
+            _table(
+                f"Budget {cell.budget:g} x, split {cell.split}, {cell.models} models, "
+                f"{members[0].arrivals} arrivals, {members[0].runs} runs",
+                members,
+            )
+        )
+    routed = [row for row, _, _ in shown if row.policy not in REFERENCES]
+    parts.append(
+        _figure("What each policy spent of each model's budget.", plots.budget_use(routed))
+    )
+    for row, run, problem in shown:
+        # PORT's prices are in a unit of its own (alpha), and never change.
+        if row.policy != "port" and np.isfinite(run.prices).any():
+            parts.append(
+                _figure(
+                    f"Prices of {row.policy} over time, in score per dollar.",
+                    plots.prices(run, problem.fleet.names),
+                )
+            )
+    parts.append(
+        _figure(
+            "Performance against budget.",
+            plots.against(budget_sweep, "budget", "budget (x the cheapest model's cost)"),
+        )
+    )
+    parts.append(
+        _figure(
+            "Performance against the number of models.",
+            plots.against(model_sweep, "models", "models"),
+        )
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>Sluice: {escape(title)}</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n"
+    )
+
+
+def _explained() -> str:
+    return (
+        "<p>Queries arrive in order and are decided on estimates from the history alone; then "
+        "their true costs are charged. <b>Deferred</b>: sent nowhere. <b>Lost</b>: sent, but the "
+        "true cost no longer fitted the model's budget. <b>RP</b>: performance relative to "
+        f"{HUNDRED}, the linear program over all arrivals on means of 5 neighbours. "
+        "<b>±</b>: standard deviation over runs (seeds and orders of arrival).</p>"
+    )
+
+
+def _table(caption: str, lines: Sequence[Line]) -> str:
+    heads = ("policy", "RP %", "±", "performance", "cost $", "per $", "served", "deferred", "lost")
+    body = []
+    for line in lines:
+        cells = (
+            escape(line.policy),
+            f"{line.relative:.1f}",
+            f"{line.spread:.1f}",
+            f"{line.performance:.1f}",
+            f"{line.cost:.4f}",
+            f"{line.per_dollar:.0f}",
+            f"{line.served:.0f}",
+            f"{line.deferred:.0f}",
+            f"{line.lost:.0f}",
+        )
+        kind = ' class="reference"' if line.policy in REFERENCES else ""
+        body.append(f"<tr{kind}>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    return (
+        f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(body)}</tbody></table>"
+    )
+
+
+def _figure(caption: str, svg: str) -> str:
+    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"

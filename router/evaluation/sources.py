@@ -1,0 +1,83 @@
+"""From files to embedded histories and arrivals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from router.arrays import Vectors
+from router.datasets import Dataset, DatasetError
+from router.embedders import Embedder, make_embedder
+from router.embedders.cache import CachedEmbedder
+from router.evaluation.estimates import PAPER_K
+from router.evaluation.experiment import Ground
+from router.folders import cache_folder
+
+BLOCK = 512
+"""Texts embedded between two steps of the progress bar."""
+
+
+def embedder_named(text: str) -> Embedder:
+    """An embedder by `kind` or `kind:model`. Slow ones remember their vectors on disk.
+
+    Raises ValueError for an unknown kind, EmbeddingError where it cannot be loaded.
+    """
+    kind, _, model = text.partition(":")
+    if kind == "wordllama":
+        return make_embedder(kind)
+    embedder = make_embedder(kind, **({"model": model} if model else {}))
+    return CachedEmbedder(embedder, cache_folder() / "embeddings.sqlite")
+
+
+def embed(
+    texts: Sequence[str], embedder: Embedder, progress: Callable[[int], None] = lambda texts: None
+) -> Vectors:
+    """float32[n, dim]; `progress` hears how many texts each step embedded."""
+    blocks = []
+    for start in range(0, len(texts), BLOCK):
+        blocks.append(embedder.encode(texts[start : start + BLOCK]))
+        progress(len(blocks[-1]))
+    return np.concatenate(blocks) if blocks else np.zeros((0, embedder.dimension), np.float32)
+
+
+def splits(
+    dataset: Dataset,
+    vectors: Vectors,
+    test_fraction: float,
+    seeds: Sequence[int],
+    k: int = PAPER_K,
+) -> Iterator[Ground]:
+    """One random split of a dataset for each seed."""
+    row = {name: i for i, name in enumerate(dataset.ids)}
+    for seed in seeds:
+        history, queries = dataset.split(test_fraction, seed)
+        yield Ground(
+            history,
+            queries,
+            vectors[[row[name] for name in history.ids]],
+            vectors[[row[name] for name in queries.ids]],
+            k,
+        )
+
+
+def common_models(history: Dataset, queries: Dataset) -> tuple[Dataset, Dataset]:
+    """Both with the models that both know, in the order of the queries' file.
+
+    Raises DatasetError where there are none, or where a query is in both: its own outcome would
+    then be among its neighbours'.
+    """
+    models = [name for name in queries.models if name in history.models]
+    if not models:
+        raise DatasetError(
+            f"history ({', '.join(history.models[:5])}, …) and queries "
+            f"({', '.join(queries.models[:5])}, …) have no model in common"
+        )
+    both = set(history.prompts) & set(queries.prompts)
+    if both:
+        example = min(both)
+        raise DatasetError(
+            f"{len(both)} prompts are in both history and queries, so queries would see their own "
+            f"outcomes; take them out of the history. One of them begins: {example[:80]!r}"
+        )
+    return history.with_models(models), queries.with_models(models)

@@ -1,0 +1,92 @@
+"""Rows of many seeds and orders, drawn together: mean and spread of each policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, pstdev
+from typing import Any, NamedTuple
+
+from router.evaluation.experiment import Row
+
+
+class Cell(NamedTuple):
+    """What a table compares policies on; seeds and orders are its repetitions."""
+
+    budget: float
+    split: str
+    models: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One policy in one cell: means over `runs` repetitions, and the standard deviation of RP.
+
+    relative, spread: per cent; cost: dollars; the rest as in `Row`.
+    """
+
+    policy: str
+    cell: Cell
+    runs: int
+    arrivals: int
+    relative: float
+    spread: float
+    performance: float
+    cost: float
+    per_dollar: float
+    served: float
+    deferred: float
+    lost: float
+
+
+def summarise(rows: Iterable[Row]) -> list[Line]:
+    """One line a policy and cell, cells in order of appearance, policies likewise."""
+    groups: dict[tuple[Cell, str], list[Row]] = {}
+    for row in rows:
+        setting = row.setting
+        cell = Cell(setting.budget, setting.split, setting.models)
+        groups.setdefault((cell, row.policy), []).append(row)
+    lines = [_line(policy, cell, group) for (cell, policy), group in groups.items()]
+    order = list(dict.fromkeys(line.cell for line in lines))
+    return sorted(lines, key=lambda line: order.index(line.cell))
+
+
+def _line(policy: str, cell: Cell, rows: Sequence[Row]) -> Line:
+    return Line(
+        policy=policy,
+        cell=cell,
+        runs=len(rows),
+        arrivals=rows[0].arrivals,
+        relative=fmean(row.relative for row in rows),
+        spread=pstdev(row.relative for row in rows),
+        performance=fmean(row.performance for row in rows),
+        cost=fmean(row.cost for row in rows) / 1e9,
+        per_dollar=fmean(row.per_dollar for row in rows),
+        served=fmean(row.served for row in rows),
+        deferred=fmean(row.deferred for row in rows),
+        lost=fmean(row.lost for row in rows),
+    )
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """A row as plain values: dollars for people, nano-dollars for whoever adds them up."""
+    setting = row.setting
+    return {
+        "policy": row.policy,
+        "budget": setting.budget,
+        "split": setting.split,
+        "models": setting.models,
+        "seed": setting.seed,
+        "order": setting.order,
+        "arrivals": row.arrivals,
+        "performance": row.performance,
+        "relative_performance": row.relative,
+        "cost_usd": row.cost / 1e9,
+        "cost_nano_usd": row.cost,
+        "performance_per_usd": row.per_dollar,
+        "served": row.served,
+        "deferred": row.deferred,
+        "lost": row.lost,
+        "spent_nano_usd": dict(row.spent),
+        "limits_nano_usd": dict(row.limits),
+    }

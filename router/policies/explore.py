@@ -1,0 +1,125 @@
+"""A share of exploration on top of a policy, so that what it does not choose stays known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from router.arrays import Bools, Floats, Ints
+from router.draws import uniform
+from router.fleet import Fleet
+from router.policies.base import NONE, Batch, Decisions, Policy
+
+
+class Explore(Policy):
+    """With probability `share` a query goes to a model drawn evenly from those it may go to and
+    whose budgets have room; otherwise the wrapped policy decides.
+
+    Drawn by seed and query id. The propensity of a decision is share/m + (1 - share)·[it is the
+    policy's own], with m such models at that moment; exact for policies that do not draw
+    themselves. It is a policy by the wrapped one's name: its prices, its snapshots.
+    """
+
+    def __init__(self, policy: Policy, share: float, seed: int = 0) -> None:
+        """share: from 0 to 1. Raises ValueError for another."""
+        if not 0 <= share <= 1:
+            raise ValueError(f"a share of exploration is from 0 to 1, not {share}")
+        super().__init__(policy.fleet)
+        self.name = policy.name  # type: ignore[misc]  # of the class elsewhere, here of what it wraps
+        self.estimator = policy.estimator  # type: ignore[misc]  # likewise
+        self.policy = policy
+        self.share = share
+        self.seed = seed
+
+    def route(self, batch: Batch, free: Ints) -> Decisions:
+        """Let the policy decide up to each query that explores, that one included; then redraw it.
+
+        So a query finds the money that is left by all before it, explored or not.
+        """
+        n = len(batch.ids)
+        if n == 0:
+            return self.policy.route(batch, free)
+        explores = uniform(batch.ids, self.seed, "explore") < self.share
+        draws = uniform(batch.ids, self.seed, "explored")
+        model = np.full(n, NONE, dtype=np.int64)
+        propensity = np.ones(n)
+        reason: list[str] = []
+        wished: list[Ints] | None = []
+        version, left, start = 0, free.copy(), 0
+        for end in [*(np.flatnonzero(explores) + 1).tolist(), n]:
+            if end == start:
+                continue
+            part = _rows(batch, start, end)
+            own = self.policy.route(part, left)
+            version = own.version
+            wished = None if own.wished is None or wished is None else [*wished, own.wished]
+            chosen, words = own.model.copy(), list(own.reason)
+            open_to = _open_to(part, chosen, left)
+            count = open_to.sum(axis=1)
+            if explores[end - 1] and count[-1]:
+                drawn = np.flatnonzero(open_to[-1])[int(draws[end - 1] * count[-1])]
+                chosen[-1], words[-1] = drawn, "explore"
+            even = np.where(chosen == NONE, 0.0, self.share / np.maximum(count, 1))
+            stays = np.where(chosen == own.model, own.propensity, 0.0)
+            model[start:end] = chosen
+            propensity[start:end] = np.where(
+                count > 0, even + (1 - self.share) * stays, own.propensity
+            )
+            reason += words
+            left = left - _taken(part, chosen).sum(axis=0)
+            start = end
+        known = np.concatenate(wished) if wished else None
+        return Decisions(model, reason, propensity, version, known)
+
+    def warm_start(self, quality: Floats, cost: Floats) -> None:
+        """As the policy does."""
+        self.policy.warm_start(quality, cost)
+
+    def observe(self, quality: Floats, cost: Floats) -> None:
+        """As the policy does."""
+        self.policy.observe(quality, cost)
+
+    def plan(self, remaining: Ints, expected: float) -> bool:
+        """As the policy does."""
+        return self.policy.plan(remaining, expected)
+
+    def registry(self, fleet: Fleet) -> None:
+        """As the policy does."""
+        self.policy.registry(fleet)
+        self.fleet = fleet
+
+    def snapshot(self) -> dict[str, Any]:
+        """The policy's own."""
+        return self.policy.snapshot()
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Take over a snapshot of the policy."""
+        self.policy.restore(snapshot)
+
+
+def _rows(batch: Batch, start: int, end: int) -> Batch:
+    return Batch(
+        ids=batch.ids[start:end],
+        quality=batch.quality[start:end],
+        cost=batch.cost[start:end],
+        bound=batch.bound[start:end],
+        allowed=batch.allowed[start:end],
+    )
+
+
+def _taken(batch: Batch, model: Ints) -> Ints:
+    """int64[n, M]: what each query reserves of each budget."""
+    taken = np.zeros(batch.bound.shape, dtype=np.int64)
+    sent = np.flatnonzero(model != NONE)
+    taken[sent, model[sent]] = batch.bound[sent, model[sent]]
+    return taken
+
+
+def _open_to(batch: Batch, model: Ints, free: Ints) -> Bools:
+    """bool[n, M]: where each query may go, with what those before it leave."""
+    taken = _taken(batch, model)
+    before = taken.cumsum(axis=0) - taken
+    open_to: Bools = batch.allowed & (batch.bound <= free - before)
+    return open_to

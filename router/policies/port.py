@@ -1,0 +1,161 @@
+"""PORT as its authors coded it (arXiv 2509.02718), for comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from router.arrays import Floats, Ints
+from router.draws import uniform
+from router.fleet import Fleet
+from router.policies.base import NONE, Batch, Decisions, Policy
+from router.policies.one_choice import best_allowed, reserve
+
+UNIT = 1e9
+"""Nano-units in the unit (a dollar) in which the authors' box [0, 1] for prices is meant."""
+
+
+class Port(Policy):
+    """The first ε·N queries are drawn uniformly from the models and "drop"; then γ is solved once
+    from their estimates, and each query goes to argmax_i α·d̂_ij − γ_i·ĝ_ij.
+
+    Faithful also where the paper is not: no max with 0 (every query is sent somewhere), no second
+    choice (an over-budget query is lost), L-BFGS-B with numeric gradients on a function that is
+    not smooth, from 1/M, in the box [0, 1] (authors' code; paper, eq. 5). N is the number of
+    queries expected when the policy is first told of its budgets. The neighbours' number k
+    belongs to the estimates.
+    """
+
+    name = "port"
+
+    def __init__(
+        self, fleet: Fleet, seed: int = 0, alpha: float = 1e-4, epsilon: float = 0.025
+    ) -> None:
+        super().__init__(fleet)
+        self.seed = seed
+        self.alpha = alpha
+        self.epsilon = epsilon
+        self._seen = 0
+        self._warm_up = 0
+        self._limits: Floats = np.zeros(len(fleet))
+        self._quality: Floats = np.empty((0, len(fleet)))
+        self._cost: Floats = np.empty((0, len(fleet)))
+        self._gamma: Floats | None = None
+
+    def route(self, batch: Batch, free: Ints) -> Decisions:
+        """Draw while warming up, then score. A warm-up may end in the middle of a batch."""
+        n = len(batch.ids)
+        drawn = min(max(self._warm_up - self._seen, 0), n) if self._gamma is None else 0
+        chosen = np.full(n, NONE, dtype=np.int64)
+        if drawn:
+            draw = np.floor(uniform(batch.ids[:drawn], self.seed, "port") * (len(self.fleet) + 1))
+            chosen[:drawn] = np.where(draw < len(self.fleet), draw, NONE)
+        if drawn < n:
+            gamma = self._gamma
+            if gamma is None:
+                gamma = self._solve(batch.quality[:drawn], batch.cost[:drawn])
+            score = self.alpha * batch.quality - gamma * batch.cost / UNIT
+            chosen[drawn:] = best_allowed(score, batch)[drawn:]
+        rows = np.flatnonzero(chosen != NONE)
+        refused = rows[~batch.allowed[rows, chosen[rows]]]
+        chosen[refused] = NONE
+        propensity = np.ones(n)
+        propensity[:drawn] = 1.0 / (len(self.fleet) + 1)
+        decisions = reserve(chosen, batch, free, propensity)
+        reason = list(decisions.reason)
+        dropped = set(range(drawn)) - set(refused.tolist())
+        for row in range(drawn):
+            if reason[row] == "best":
+                reason[row] = "warmup"
+            elif reason[row] == "not_allowed" and row in dropped:
+                reason[row] = "dropped"
+        return Decisions(decisions.model, reason, propensity, int(self._gamma is not None))
+
+    def observe(self, quality: Floats, cost: Floats) -> None:
+        """Collect the estimates of the warm-up's queries."""
+        if self._gamma is None:
+            left = max(self._warm_up - self._seen, 0)
+            self._quality = np.concatenate([self._quality, quality[:left]])
+            self._cost = np.concatenate([self._cost, cost[:left]])
+        self._seen += len(quality)
+
+    def plan(self, remaining: Ints, expected: float) -> bool:
+        """Learn N and the budgets on the first call; solve γ once, when the warm-up is over."""
+        if self._gamma is not None:
+            return False
+        if not self._limits.any():
+            self._limits = remaining.astype(np.float64)
+            self._warm_up = int(self.epsilon * (self._seen + expected))
+            return True
+        if self._seen >= self._warm_up:
+            self._gamma = self._solve(
+                np.empty((0, len(self.fleet))), np.empty((0, len(self.fleet)))
+            )
+        return True
+
+    def registry(self, fleet: Fleet) -> None:
+        """Prices of the models that stay are kept; a newcomer's is the box's middle start 1/M.
+
+        The authors' code knows no change of fleet; their prices are never solved again.
+        """
+        known = [self.fleet.index.get(name, -1) for name in fleet.names]
+
+        def columns(values: Floats, missing: float) -> Floats:
+            padded = np.concatenate([values, np.full((len(values), 1), missing)], axis=1)
+            return padded[:, known]
+
+        self._quality, self._cost = columns(self._quality, 0.0), columns(self._cost, 0.0)
+        self._limits = columns(self._limits[None], 0.0)[0]
+        if self._gamma is not None:
+            self._gamma = columns(self._gamma[None], 1.0 / len(fleet))[0]
+        self.fleet = fleet
+
+    def snapshot(self) -> dict[str, Any]:
+        """Prices (quality times α per unit of money) and the warm-up so far."""
+        names = self.fleet.names
+        return {
+            "prices": None
+            if self._gamma is None
+            else dict(zip(names, self._gamma.tolist(), strict=True)),
+            "limits": dict(zip(names, self._limits.tolist(), strict=True)),
+            "seen": self._seen,
+            "warm_up": self._warm_up,
+            "quality": [dict(zip(names, row, strict=True)) for row in self._quality.tolist()],
+            "cost": [dict(zip(names, row, strict=True)) for row in self._cost.tolist()],
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Take over a snapshot."""
+        names = self.fleet.names
+        try:
+            prices = snapshot["prices"]
+            gamma = None if prices is None else np.array([prices[name] for name in names])
+            limits = np.array([snapshot["limits"][name] for name in names], dtype=np.float64)
+            shape = (len(snapshot["quality"]), len(names))
+            quality = [[row[name] for name in names] for row in snapshot["quality"]]
+            cost = [[row[name] for name in names] for row in snapshot["cost"]]
+            seen, warm_up = int(snapshot["seen"]), int(snapshot["warm_up"])
+            self._quality = np.array(quality, dtype=np.float64).reshape(shape)
+            self._cost = np.array(cost, dtype=np.float64).reshape(shape)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a snapshot of port for this fleet: {error!r}") from error
+        self._gamma, self._limits, self._seen, self._warm_up = gamma, limits, seen, warm_up
+
+    def _solve(self, more_quality: Floats, more_cost: Floats) -> Floats:
+        """γ in [0, 1] by the authors' solver on the samples and a batch's part of the warm-up."""
+        quality = self.alpha * np.concatenate([self._quality, more_quality])
+        cost = np.concatenate([self._cost, more_cost]) / UNIT
+        limits = self._limits / UNIT
+        models = len(self.fleet)
+        if len(quality) == 0:
+            return np.full(models, 1.0 / models)
+
+        def objective(gamma: Floats) -> float:
+            return float(self.epsilon * gamma @ limits + (quality - gamma * cost).max(axis=1).sum())
+
+        start = np.full(models, 1.0 / models)
+        solved = minimize(objective, start, method="L-BFGS-B", bounds=[(0.0, 1.0)] * models)
+        return np.asarray(solved.x, dtype=np.float64)

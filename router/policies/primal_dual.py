@@ -1,0 +1,112 @@
+"""Primal-dual: the model whose estimated quality most exceeds its price (Sluice's default)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from router.arrays import Floats, Ints
+from router.fleet import Fleet
+from router.policies.base import NONE, Batch, Decisions, Policy
+from router.policies.reserve import reserve_in_order
+from router.prices import dual_prices
+
+
+class PrimalDual(Policy):
+    """argmax_i d̂_ij − γ_i·ĝ_ij where that is positive; the next best where there is no room.
+
+    The prices γ come from the linear program over a window of recent estimates, with the
+    remaining budget over the expected remaining arrivals (Agrawal-Wang-Ye 2014; Li-Ye 2022),
+    solved again every `every` arrivals. The window starts filled with the history's leave-one-out
+    estimates, so that no query is spent on a warm-up.
+    """
+
+    name = "primal-dual"
+    estimator = "best"
+
+    def __init__(self, fleet: Fleet, every: int = 250, window: int = 2000) -> None:
+        """every: arrivals between two solutions; window: estimates that a solution looks at."""
+        super().__init__(fleet)
+        self.every = every
+        self.window = window
+        self.version = 0
+        self.gamma: Floats = np.zeros(len(fleet))
+        self._quality: Floats = np.empty((0, len(fleet)))
+        self._cost: Floats = np.empty((0, len(fleet)))
+        self._unsolved = every
+
+    def route(self, batch: Batch, free: Ints) -> Decisions:
+        """Score, then reserve in order of arrival."""
+        score = np.where(batch.allowed, batch.quality - self.gamma * batch.cost, -np.inf)
+        score[np.isnan(score)] = -np.inf
+        chosen = reserve_in_order(score, batch.bound, free)
+        top = score.max(axis=1, initial=-np.inf)
+        rows = np.arange(len(chosen))
+        first = (chosen != NONE) & (score[rows, chosen] == top)
+        reason = np.select(
+            [first, chosen != NONE, top > 0, batch.allowed.any(axis=1)],
+            ["best", "next_best", "no_budget", "not_worth"],
+            "not_allowed",
+        )
+        wished = np.where(top > 0, score.argmax(axis=1), NONE)
+        return Decisions(chosen, reason.tolist(), np.ones(len(chosen)), self.version, wished)
+
+    def warm_start(self, quality: Floats, cost: Floats) -> None:
+        """Fill the window with an even sample of the history."""
+        rows = np.unique(np.linspace(0, len(quality) - 1, self.window).astype(np.int64))
+        self._see(quality[rows], cost[rows])
+
+    def observe(self, quality: Floats, cost: Floats) -> None:
+        """Let arrivals push the oldest estimates out of the window."""
+        self._see(quality, cost)
+        self._unsolved += len(quality)
+
+    def plan(self, remaining: Ints, expected: float) -> bool:
+        """Solve the program over the window for the budget that is left."""
+        if self._unsolved < self.every or expected <= 0 or len(self._quality) == 0:
+            return False
+        share = len(self._quality) / expected
+        budget = np.maximum(remaining, 0) * share
+        near = self.gamma if self.version else None
+        self.gamma = dual_prices(self._quality, self._cost, budget, near)
+        self.version += 1
+        self._unsolved = 0
+        return True
+
+    def registry(self, fleet: Fleet) -> None:
+        """Keep window and prices of the models that stay; solve again at the next `plan`."""
+        before = [self.fleet.index.get(name, -1) for name in fleet.names]
+        self._quality = _columns(self._quality, before, -np.inf)
+        self._cost = _columns(self._cost, before, 0.0)
+        # A newcomer costs what the dearest does until the next solution.
+        self.gamma = _columns(self.gamma[None], before, self.gamma.max(initial=0.0))[0]
+        self.fleet = fleet
+        self._unsolved = self.every
+
+    def snapshot(self) -> dict[str, Any]:
+        """The prices by model, and their version."""
+        prices = dict(zip(self.fleet.names, self.gamma.tolist(), strict=True))
+        return {"version": self.version, "prices": prices}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Take over prices; a model they do not name costs what the dearest does."""
+        version, prices = snapshot.get("version"), snapshot.get("prices")
+        if not isinstance(version, int) or not isinstance(prices, Mapping):
+            raise ValueError("a primal-dual snapshot holds a version and prices by model")
+        dearest = max(prices.values(), default=0.0)
+        gamma = np.array([prices.get(name, dearest) for name in self.fleet.names], np.float64)
+        if not (np.isfinite(gamma) & (gamma >= 0)).all():
+            raise ValueError(f"prices must be finite and at least 0: {dict(prices)}")
+        self.version, self.gamma = version, gamma
+
+    def _see(self, quality: Floats, cost: Floats) -> None:
+        self._quality = np.concatenate([self._quality, quality])[-self.window :]
+        self._cost = np.concatenate([self._cost, cost])[-self.window :]
+
+
+def _columns(values: Floats, sources: list[int], missing: float) -> Floats:
+    """The columns of `values` named by number, `missing` where the number is -1."""
+    padded = np.concatenate([values, np.full((len(values), 1), missing)], axis=1)
+    return padded[:, sources]

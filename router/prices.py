@@ -1,0 +1,118 @@
+"""Dual prices: what one nano-unit of each model's budget is worth in answer quality.
+
+The program (paper, eq. 2 with x relaxed to [0, 1]):
+
+    max Σ_ij d_ij x_ij   with   Σ_j g_ij x_ij ≤ B_i  (price γ_i)   and   Σ_i x_ij ≤ 1  (worth s_j)
+
+Its dual is  min_{γ ≥ 0} Σ_i γ_i B_i + Σ_j max(0, max_i d_ij − γ_i g_ij).  The prices are read off
+the solved program as the marginals of its budget rows, so they are exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linprog
+from scipy.sparse import csr_array
+
+from router.arrays import Bools, Floats
+
+FEW = 3
+"""Models of a query that the program starts with."""
+SAMPLE = 250
+"""Queries on which prices are roughly right."""
+TOLERANCE = 1e-9
+"""Quality: what a pair left out may be better by."""
+
+
+class PricesNotSolved(RuntimeError):
+    """The solver gave no optimum. The message carries its own words."""
+
+
+def dual_prices(
+    quality: Floats, cost: Floats, budget: Floats, start: Floats | None = None
+) -> Floats:
+    """float64[M] prices γ ≥ 0, in quality per nano-unit.
+
+    quality: float64[n, M]; cost: float64[n, M] nano-units, ≥ 0; budget: float64[M] nano-units that
+    these n queries may spend, ≥ 0. A pair of query and model that is not possible has quality
+    -inf or NaN. start: float64[M], prices that may be near: they save time and change nothing
+    else but which of several optima is found.
+
+    A model that no query wants has price 0. A budget of nothing has the price at which no query
+    wants the model. Raises PricesNotSolved.
+
+    Most pairs are far from being chosen, so the program starts with each query's few best models
+    at prices that are roughly right, and takes in whatever its own prices show to be missing,
+    until nothing is: the optimum of the whole program (column generation).
+    """
+    n = len(quality)
+    empty = ~(budget > 0)
+    useful = np.isfinite(quality) & (quality > 0) & ~empty
+    scale = np.where(empty, 1.0, budget)
+    if start is None:
+        gamma = _from_sample(quality, cost, scale, useful)
+    else:
+        gamma = np.where(empty, 0.0, start)
+    score = _score(gamma, quality, cost, useful)
+    few = min(FEW, score.shape[1])
+    best = np.partition(score, -few, axis=1)[:, -few:].min(axis=1) if n and few else np.empty(n)
+    missing = useful & (score >= best[:, None])
+    chosen = np.zeros_like(useful)
+    while missing.any():
+        chosen |= missing
+        gamma = _solve(quality, cost, scale, chosen)
+        score = _score(gamma, quality, cost, useful)
+        worth = np.where(chosen, score, 0.0).max(axis=1, initial=0.0)
+        missing = useful & ~chosen & (score > worth[:, None] + TOLERANCE)
+    return np.where(empty, _prohibitive(quality, cost), gamma if chosen.any() else 0.0)
+
+
+def dual_value(gamma: Floats, quality: Floats, cost: Floats, budget: Floats) -> float:
+    """The dual objective at prices γ: no plan within the budgets is worth more than this."""
+    score = quality - gamma * cost
+    best = np.where(np.isfinite(score), score, 0.0).max(axis=1, initial=0.0)
+    return float(gamma @ budget + best.sum())
+
+
+def _solve(quality: Floats, cost: Floats, scale: Floats, pairs: Bools) -> Floats:
+    """Prices of the program with these pairs only. scale: float64[M], the budgets, > 0."""
+    n, models = quality.shape
+    query, model = np.nonzero(pairs)
+    pair = np.arange(len(query))
+    # Each budget row is measured in its own budget, so that the solver's tolerances mean the
+    # same for every model.
+    table = csr_array(
+        (
+            np.concatenate([cost[query, model] / scale[model], np.ones(len(query))]),
+            (np.concatenate([model, models + query]), np.concatenate([pair, pair])),
+        ),
+        shape=(models + n, len(query)),
+    )
+    solved = linprog(
+        -quality[query, model], A_ub=table, b_ub=np.ones(models + n), method="highs-ds"
+    )
+    if solved.status != 0:
+        raise PricesNotSolved(f"{n} queries, {models} models: {solved.message}")
+    prices: Floats = np.maximum(-solved.ineqlin.marginals[:models], 0.0) / scale
+    return prices
+
+
+def _from_sample(quality: Floats, cost: Floats, scale: Floats, useful: Bools) -> Floats:
+    """Prices on an even sample of the queries: near enough to start from."""
+    rows = np.unique(np.linspace(0, len(quality) - 1, min(SAMPLE, len(quality))).astype(np.int64))
+    if not useful[rows].any():
+        return np.zeros(len(scale))
+    part = len(rows) / len(quality)
+    return _solve(quality[rows], cost[rows], scale * part, useful[rows])
+
+
+def _score(gamma: Floats, quality: Floats, cost: Floats, useful: Bools) -> Floats:
+    return np.where(useful, np.where(useful, quality, 0.0) - gamma * cost, -np.inf)
+
+
+def _prohibitive(quality: Floats, cost: Floats) -> Floats:
+    """float64[M]: at this price no query of the sample has a positive score."""
+    wanted = np.isfinite(quality) & (quality > 0)
+    rate = np.where(wanted, quality, 0.0) / np.maximum(cost, 1.0)
+    highest: Floats = rate.max(axis=0, initial=0.0)
+    return highest

@@ -1,0 +1,140 @@
+"""Budget windows: which one a moment falls into, by the calendar of a time zone.
+
+A day is a day of the wall clock there (23 to 25 hours where clocks change), a month a calendar
+month. An hour is always 3600 seconds. `start` sets the phase: windows begin at its time of day,
+and months on its day (on their last day, where they are shorter); moments before it fall into
+windows that are counted back from it. Without it they begin at midnight, and on the 1st.
+Every moment lies in exactly one window, and every window ends where the next begins.
+"""
+
+from __future__ import annotations
+
+import calendar
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from router.arrays import Ints
+from schemas.fields import Window as Kind
+
+HOUR = 3600
+
+
+class Window(NamedTuple):
+    """A span of a budget. begin: Unix second of its first moment, which is its id; 0 for "none".
+
+    end: Unix second of the first moment after it, None for one that never ends.
+    """
+
+    begin: int
+    end: int | None
+
+
+class Windowing(NamedTuple):
+    """How a budget's windows follow one another: the arguments of `window_of`."""
+
+    kind: Kind = "none"
+    zone: str = "UTC"
+    start: float | None = None
+
+
+ALWAYS = Window(0, None)
+"""The one window of a budget that has none."""
+
+
+class Calendar:
+    """The windows of all accounts of a ledger, in its order."""
+
+    def __init__(self, budgets: Mapping[str, Windowing]) -> None:
+        """`budgets` by account name. Raises ValueError for an unknown zone or kind."""
+        self._budgets = dict(budgets)
+        self._from, self._until = math.inf, -math.inf
+        self.begins(0.0)
+
+    def begins(self, moment: float) -> Ints:
+        """Return int64[M], the begin of each account's window at a moment: for `Ledger.roll`."""
+        if not self._from <= moment < self._until:
+            windows = [window_of(moment, *budget) for budget in self._budgets.values()]
+            self._begins = np.array([window.begin for window in windows], dtype=np.int64)
+            bounded = [(window.begin, window.end) for window in windows if window.end is not None]
+            self._from = max((begin for begin, _ in bounded), default=-math.inf)
+            self._until = min((end for _, end in bounded), default=math.inf)
+        return self._begins
+
+    def latest(self, moment: float) -> dict[str, int]:
+        """Return the begins by account name: for `Allotment.observe`."""
+        return dict(zip(self._budgets, self.begins(moment).tolist(), strict=True))
+
+
+def window_of(moment: float, kind: Kind, zone: str = "UTC", start: float | None = None) -> Window:
+    """Return the window that a moment (Unix seconds) falls into.
+
+    zone: an IANA name; start: Unix seconds, whole ones count. Raises ValueError for a zone that
+    is not known, a kind that is not one of `schemas.Window`, or a moment beyond the calendar.
+    """
+    if kind == "none":
+        return ALWAYS
+    where = _zone(zone)
+    if kind == "hour":
+        return _hour(moment, where, start)
+    if kind not in ("day", "month"):
+        raise ValueError(f"window: found {kind!r}, it must be one of: none, hour, day, month")
+    try:
+        first = None if start is None else datetime.fromtimestamp(int(start), where)
+        today = datetime.fromtimestamp(moment, where).date()
+        at = time() if first is None else first.time()
+        on = 1 if first is None else first.day
+        begins = _days(today, at, where) if kind == "day" else _months(today, on, at, where)
+        return _around(moment, begins)
+    except (OverflowError, OSError, ValueError) as error:
+        raise ValueError(f"moment: found {moment}, it must lie within the calendar") from error
+
+
+def _around(moment: float, begin: Callable[[int], int]) -> Window:
+    """Find the window by the begins of its neighbours: the last that is not after the moment."""
+    ahead = 1
+    while begin(ahead) > moment:
+        ahead -= 1
+    return Window(begin(ahead), begin(ahead + 1))
+
+
+def _days(today: date, at: time, where: tzinfo) -> Callable[[int], int]:
+    return lambda ahead: _second(today + timedelta(days=ahead), at, where)
+
+
+def _months(today: date, on: int, at: time, where: tzinfo) -> Callable[[int], int]:
+    def begin(ahead: int) -> int:
+        year, month = divmod(today.year * 12 + today.month - 1 + ahead, 12)
+        last = calendar.monthrange(year, month + 1)[1]
+        return _second(date(year, month + 1, min(on, last)), at, where)
+
+    return begin
+
+
+def _second(day: date, at: time, where: tzinfo) -> int:
+    """Return the first moment that the wall clock shows this, or would have if it is skipped."""
+    return int(datetime.combine(day, at.replace(fold=0), where).timestamp())
+
+
+def _hour(moment: float, where: tzinfo, start: float | None) -> Window:
+    """Count whole hours from the start, else from a midnight there (some zones are at :30)."""
+    first = datetime(2000, 1, 1, tzinfo=where).timestamp() if start is None else start
+    phase = int(first) % HOUR
+    begin = int((moment - phase) // HOUR) * HOUR + phase
+    return Window(begin, begin + HOUR)
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> tzinfo:
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:  # what zoneinfo raises for no such name
+        rule = "it must be an IANA time zone, such as Europe/Berlin"
+        raise ValueError(f"zone: found {name!r}, {rule}") from error

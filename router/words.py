@@ -1,0 +1,127 @@
+"""The words of texts as sparse counts, and what a glance at a text shows: no vocabulary, no loops.
+
+All texts of a call are one array of bytes, and every step is one pass over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, vstack
+
+from router.arrays import Floats, Ints
+
+BUCKETS = 2**18
+"""Words and pairs of words are counted by hash, in so many buckets."""
+LONGEST = 8192
+"""Bytes of a text that are looked at: the first and the last half of so many."""
+BLOCK = 512
+"""Texts in one pass, so that its arrays stay small."""
+
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that its powers have inverses modulo 2^64
+_INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
+_MIX = np.uint64(0xD6E8FEB86659FD93)
+
+_CODE = np.arange(256)
+_DIGIT = np.isin(_CODE, list(b"0123456789"))
+_UPPER = np.isin(_CODE, list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+_LOWER = np.isin(_CODE, list(b"abcdefghijklmnopqrstuvwxyz"))
+_FOREIGN = _CODE >= 128
+_WORD = _DIGIT | _UPPER | _LOWER | _FOREIGN | np.isin(_CODE, list(b"_"))
+_SPACE = (_CODE <= 32) & (_CODE > 0)
+_FOLD = np.where(_UPPER, _CODE + 32, _CODE).astype(np.uint64) + np.uint64(1)
+_SIGNS = [ord(sign) for sign in "\n?=\\$(.,:`"]
+
+
+class Looks(NamedTuple):
+    """words: sparse counts [n, BUCKETS]; shape: float64[n, F] lengths, parts and signs."""
+
+    words: csr_array
+    shape: Floats
+
+
+def look(texts: Sequence[str]) -> Looks:
+    """Count words and pairs of neighbouring words (by hash, letters folded), and measure."""
+    blocks = [_look(texts[start : start + BLOCK]) for start in range(0, len(texts) or 1, BLOCK)]
+    if len(blocks) == 1:
+        return blocks[0]
+    return Looks(
+        vstack([block.words for block in blocks], format="csr"),
+        np.concatenate([block.shape for block in blocks]),
+    )
+
+
+def _look(texts: Sequence[str]) -> Looks:
+    encoded = [_cut(text.encode("utf-8", "replace")) for text in texts]
+    size = np.array([len(text) for text in encoded], dtype=np.int64)
+    # A zero byte after each text keeps words from running into the next.
+    data = np.frombuffer(b"\0".join([*encoded, b""]), dtype=np.uint8)
+    end = np.cumsum(size + 1)
+    begin = end - size - 1
+    is_word = _WORD[data]
+    edge = np.flatnonzero(np.diff(is_word, prepend=False, append=False))
+    first, last = edge[::2], edge[1::2]
+    owner = np.searchsorted(end, first, side="right")
+    hashes = _hashes(data, first, last)
+    together = owner[1:] == owner[:-1]
+    pairs = (hashes[:-1] * _MIX + hashes[1:])[together]
+    bucket = _bucket(np.concatenate([hashes, pairs]))
+    row = np.concatenate([owner, owner[1:][together]])
+    counts = csr_array(
+        (np.ones(len(row), dtype=np.float32), (row, bucket)), shape=(len(texts), BUCKETS)
+    )
+    counts.sum_duplicates()
+    words = np.bincount(owner, minlength=len(texts))
+    return Looks(counts, _shape(data, begin, end, size, words, texts))
+
+
+def _cut(text: bytes) -> bytes:
+    if len(text) > LONGEST:
+        text = text[: LONGEST // 2] + b" " + text[-(LONGEST // 2) :]
+    return text.replace(b"\0", b" ")
+
+
+def _hashes(data: NDArray[np.uint8], first: Ints, last: Ints) -> NDArray[np.uint64]:
+    """uint64: Σ byte_i · base^(i − first) modulo 2^64 of each word, by differences of sums."""
+    power = np.full(len(data), _BASE, dtype=np.uint64)
+    back = np.full(len(data), _INVERSE, dtype=np.uint64)
+    power[:1] = back[:1] = 1
+    power, back = np.cumprod(power), np.cumprod(back)
+    running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(_FOLD[data] * power)])
+    hashes: NDArray[np.uint64] = (running[last] - running[first]) * back[first]
+    return hashes
+
+
+def _bucket(hashes: NDArray[np.uint64]) -> Ints:
+    mixed = (hashes ^ (hashes >> np.uint64(29))) * _MIX
+    bucket: Ints = (mixed >> np.uint64(46)).astype(np.int64)
+    return bucket
+
+
+def _shape(
+    data: NDArray[np.uint8], begin: Ints, end: Ints, size: Ints, words: Ints, texts: Sequence[str]
+) -> Floats:
+    def count(of: NDArray[np.bool_]) -> Floats:
+        running = np.concatenate([np.zeros(1, np.int64), np.cumsum(of[data])])
+        found: Floats = (running[end] - running[begin]).astype(np.float64)
+        return found
+
+    length = np.array([len(text) for text in texts], dtype=np.float64)
+    some = np.maximum(size, 1).astype(np.float64)
+    digits = count(_DIGIT)
+    columns = [
+        np.log1p(length),
+        np.log1p(words),
+        size / np.maximum(words, 1.0),
+        digits / some,
+        count(_UPPER) / some,
+        count(_FOREIGN) / some,
+        count(_SPACE) / some,
+        count(~_WORD & ~_SPACE & (_CODE > 0)) / some,
+        np.log1p(digits),
+    ]
+    columns += [np.log1p(count(np.isin(_CODE, sign))) for sign in _SIGNS]
+    return np.column_stack(columns)

@@ -1,0 +1,77 @@
+"""`python -m benchmarks.paper`, on datasets that the test makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from router.datasets import write_jsonl
+from router.evaluation.experiment import Row, Setting
+from tests.router.outcomes import outcomes
+
+pytest.importorskip("matplotlib")
+from benchmarks import paper, paper_page
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_jsonl(outcomes(60, seed=1), folder / "one.jsonl.gz")
+    return folder
+
+
+def test_page_has_every_experiment_and_repeats(data: Path, tmp_path: Path) -> None:
+    """All sections with their plots; the same data gives the same bytes."""
+    written = []
+    for name in ("first", "second"):
+        out = tmp_path / name
+        result = CliRunner().invoke(
+            paper.main, ["--quick", "--data", str(data), "--out", str(out), "--jobs", "1"]
+        )
+        assert result.exit_code == 0, result.output
+        written.append({p.name: p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()})
+    assert written[0] == written[1]
+    assert set(written[0]) == {
+        "results.md", "budget-one.svg", "models-one.svg", "arrivals-one.svg"
+    }  # fmt: skip
+    page = written[0]["results.md"].decode()
+    for part in (
+        "## Main table",
+        "3.55x performance",
+        "## Budgets",
+        "## Six ways",
+        "## Number of models",
+        "## Volume",
+        "random orders",
+        "## Queries sorted by task",
+        "## A model removed and another added half-way",
+        "results/budget-one.svg",
+    ):
+        assert part in page
+    for baseline in paper_page.BASELINES:
+        assert f"| {baseline} |" in page
+
+
+def test_no_data_is_said(tmp_path: Path) -> None:
+    """A folder without datasets ends with what to set."""
+    result = CliRunner().invoke(paper.main, ["--data", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "SLUICE_DATA" in result.output
+
+
+def test_wins_are_counted_against_the_best_other() -> None:
+    """A cell that is not won is marked."""
+    rows = [
+        paper.Found("d", "split", "uniform", row)
+        for row in (_row("primal-dual", 5.0), _row("port", 6.0), _row("random", 1.0))
+    ]
+    text = paper_page._wins(rows, "Splits", "split", None)
+    assert "highest performance in 0 of 1 cells" in text
+    assert "| port 6.0 |" in text
+    assert "**no**" in text
+
+
+def _row(policy: str, performance: float) -> Row:
+    return Row(policy, Setting(), 10, performance, 10**9, 5, 3, 2, 50.0, {}, {})
