@@ -1,0 +1,1 @@
+"""The flow: the Faust app, its agents, topics, workers, brokers and the command line."""

@@ -1,0 +1,1 @@
+"""Backends: whatever can answer a routed query for one model."""

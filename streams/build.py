@@ -1,0 +1,75 @@
+"""The parts of a router process, made from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from router.arrays import Ints
+from router.core import Core
+from router.embedders import make_embedder
+from router.estimator import Estimator, sample_rows
+from router.fleet import Fleet
+from router.index.manifest import load_index
+from router.policies import POLICIES
+from router.policies.base import Policy
+from router.policies.explore import Explore
+from streams.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """core: estimates and bounds; limits: int64[M] nano-units; new_policy: makes a policy that
+    has been warmed from history and has its first prices.
+    """
+
+    core: Core
+    limits: Ints
+    new_policy: Callable[[], Policy]
+
+
+def build(config: Config) -> Parts:
+    """Load embedder and index, and warm the policy.
+
+    Raises IndexRefused, EmbeddingError or ValueError where they do not fit the configuration.
+    """
+    fleet = config.fleet()
+    embedder = make_embedder(config.embedder.kind, **config.embedder.arguments())
+    saved = load_index(
+        config.index.path,
+        embedder=embedder.name,
+        dimension=embedder.dimension,
+        models=fleet.names,
+        search_k=config.index.search_k,
+    )
+    estimator = Estimator.from_arrays(saved.estimator, saved.history, saved.index)
+    limits = config.limits(
+        np.nanmean(saved.history.scores, axis=0), np.nanmean(saved.history.costs, axis=0)
+    )
+    past = estimator.leave_one_out(sample_rows(len(saved.history)))
+
+    def new_policy() -> Policy:
+        policy = configured(config, fleet)
+        policy.warm_start(past.quality, past.cost)
+        policy.plan(limits, float(config.policy.expected_queries))
+        return policy
+
+    return Parts(Core(embedder, estimator, fleet, config.reservation.mode), limits, new_policy)
+
+
+def configured(config: Config, fleet: Fleet) -> Policy:
+    """The configured policy for a fleet, cold, with its share of exploration."""
+    policy: Policy = POLICIES[config.policy.name](fleet, **_settings(config))
+    if config.policy.explore:
+        return Explore(policy, config.policy.explore, config.policy.seed)
+    return policy
+
+
+def _settings(config: Config) -> dict[str, int]:
+    """What the configured policy takes of the [policy] section."""
+    policy = config.policy
+    if policy.name == "primal-dual":
+        return {"every": policy.resolve_every, "window": policy.window}
+    return {}

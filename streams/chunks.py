@@ -1,0 +1,179 @@
+"""Feed Faust by chunks: up to N records of one partition arrive as one message.
+
+Faust spends its time per message (a few thousand a second); a chunk costs as much as a message
+did. Three documented extension points make it: a `ConsumerScheduler` that yields lists of
+records, a transport whose consumer makes one message of a list, and that consumer's own
+acknowledgements. A chunk's message carries the list as its value and the offset of the last
+record; acknowledging it acknowledges all of them.
+
+Why acknowledgements of our own: Faust's count one offset per message, so the records inside a
+chunk look like gaps to it, and a commit would advance one chunk per interval
+(`docs/decisions/0001-chunks.md`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any, ClassVar
+
+from faust.transport.drivers import aiokafka as driver
+from faust.transport.utils import DefaultSchedulingStrategy
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage, Message, ack_lock
+
+Record = Any
+"""An aiokafka ConsumerRecord: topic, partition, offset, timestamp, headers, key, value."""
+
+
+class Chunk(list[Record]):
+    """Records of one partition in a row.
+
+    after: offset of the record fetched before the first one, None where the fetch begins (after
+    a seek). So whoever gets chunks can tell when one between two others was lost on the way.
+    """
+
+    after: int | None = None
+
+    @property
+    def last(self) -> int:
+        """Offset of the last record."""
+        return int(self[-1].offset)
+
+
+class ChunkScheduler(DefaultSchedulingStrategy):
+    """Yields the records of chunked topics as chunks, partitions in turn; others one by one."""
+
+    topics: ClassVar[frozenset[str]] = frozenset()
+    size: ClassVar[int] = 500
+
+    def __init__(self) -> None:
+        self._fetched: dict[TP, int] = {}
+
+    def forget(self, partitions: Iterable[TP] | None = None) -> None:
+        """Note that what comes next of some or all partitions follows on nothing: a seek."""
+        for tp in list(self._fetched) if partitions is None else partitions:
+            self._fetched.pop(tp, None)
+
+    def iterate(self, records: Mapping[TP, list[Record]]) -> Iterator[tuple[TP, Any]]:
+        """Yield `(tp, record)` for ordinary topics first, then `(tp, Chunk)` for chunked."""
+        # Cut before anything is yielded: a seek may come between two yields.
+        waiting = deque(
+            (tp, deque(self._cut(tp, some)))
+            for tp, some in records.items()
+            if some and tp.topic in self.topics
+        )
+        yield from super().iterate(
+            {tp: some for tp, some in records.items() if tp.topic not in self.topics}
+        )
+        while waiting:
+            tp, chunks = waiting.popleft()
+            yield tp, chunks.popleft()
+            if chunks:
+                waiting.append((tp, chunks))
+
+    def _cut(self, tp: TP, records: list[Record]) -> Iterator[Chunk]:
+        for start in range(0, len(records), self.size):
+            chunk = Chunk(records[start : start + self.size])
+            chunk.after = self._fetched.get(tp)
+            self._fetched[tp] = chunk.last
+            yield chunk
+
+
+def chunked(topics: Collection[str], size: int) -> type[ChunkScheduler]:
+    """Make the scheduler class that Faust's `ConsumerScheduler` setting takes.
+
+    Raises ValueError for a size below 1.
+    """
+    if size < 1:
+        raise ValueError(f"a chunk holds at least 1 record, not {size}")
+    return type("Chunks", (ChunkScheduler,), {"topics": frozenset(topics), "size": size})
+
+
+class Consumer(driver.Consumer):
+    """Faust's aiokafka consumer, which also speaks in chunks.
+
+    For each chunked partition it keeps the chunks it handed out, oldest first; what may be
+    committed ends before the first of them that is not acknowledged. So a chunk that was handed
+    out and lost on the way holds the commit back, and is delivered again after a restart.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._handed_out: dict[TP, deque[Message]] = {}
+
+    def _is_chunked(self, topic: str) -> bool:
+        return topic in getattr(self.scheduler, "topics", ())
+
+    def _to_message(self, tp: TP, record: Record | list[Record]) -> ConsumerMessage:
+        if not isinstance(record, list):
+            return super()._to_message(tp, record)
+        message = super()._to_message(tp, record[-1])
+        message.key, message.headers = None, None
+        message.value = record  # type: ignore[assignment]  # Faust says bytes; its agents take any
+        self._handed_out.setdefault(tp, deque()).append(message)
+        return message
+
+    def ack(self, message: Message) -> bool:
+        """Mark a message, or all records of a chunk, as done."""
+        if not self._is_chunked(message.topic):
+            return bool(super().ack(message))
+        with ack_lock:
+            if message.acked:
+                return False
+            message.acked = True
+            self._unacked_messages.discard(message)
+            self._n_acked += 1
+        return True
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        ready = [tp for tp, chunks in self._handed_out.items() if chunks and chunks[0].acked]
+        return chain(
+            super()._filter_tps_with_pending_acks(topics),
+            (tp for tp in ready if topics is None or tp in topics or tp.topic in topics),
+        )
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if not self._is_chunked(tp.topic):
+            offset: int | None = super()._new_offset(tp)
+            return offset
+        chunks, done = self._handed_out.get(tp, deque()), None
+        while chunks and chunks[0].acked:
+            done = chunks.popleft()
+        return None if done is None else done.offset + 1
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        if not self._is_chunked(tp.topic):
+            await super()._add_gap(tp, offset_from, offset_to)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Let the app finish and commit what it has begun, then forget what was handed out."""
+        await super().on_partitions_revoked(revoked)
+        self._forget(revoked)
+
+    async def perform_seek(self) -> None:
+        """Go back to the committed offsets: every chunk that is not committed comes again."""
+        self._forget(list(self._handed_out))
+        await super().perform_seek()
+        self._follow_on_nothing(None)
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        """Go to an offset; chunks handed out before do not count any more."""
+        self._forget([partition])
+        await super().seek(partition, offset)
+        self._follow_on_nothing([partition])
+
+    def _follow_on_nothing(self, partitions: Iterable[TP] | None) -> None:
+        if isinstance(self.scheduler, ChunkScheduler):
+            self.scheduler.forget(partitions)
+
+    def _forget(self, partitions: Iterable[TP]) -> None:
+        for tp in partitions:
+            self._handed_out.pop(tp, None)
+
+
+class Transport(driver.Transport):
+    """The transport behind `sluice://host:port` broker addresses (entry point faust.transports)."""
+
+    Consumer = Consumer

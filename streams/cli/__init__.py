@@ -1,0 +1,128 @@
+"""The command `sluice`. A command's module is imported when the command runs, not before."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "audit": (
+        "streams.cli.audit:command",
+        "Rebuild the ledger from receipts and results, and compare it with the live one.",
+    ),
+    "budget": ("streams.cli.budget:group", "Show the budgets, or change a limit at run time."),
+    "broker": ("streams.cli.broker:group", "Start a broker on this machine, or stop it."),
+    "config": ("streams.cli.config:group", "Check a configuration file."),
+    "demo": ("streams.cli.demo:command", "Run the whole system once on this machine."),
+    "evaluate": (
+        "streams.cli.evaluate:command",
+        "Compare policies on recorded outcomes, under budgets that run out.",
+    ),
+    "health": (
+        "streams.cli.health:command",
+        "Say whether a router or worker of this machine takes part in its consumer group.",
+    ),
+    "index": ("streams.cli.index:group", "Build the index of historical queries."),
+    "model": ("streams.cli.model:group", "List the models; pause, resume or remove one."),
+    "produce": ("streams.cli.produce:command", "Send queries from a file to the topic queries."),
+    "replay": (
+        "streams.cli.replay:command",
+        "Evaluate policies on the queries that a topic holds, up to its end at the start.",
+    ),
+    "route": ("streams.cli.route:command", "Run a router process."),
+    "topics": ("streams.cli.topics:group", "Make the topics, or check them."),
+    "version": ("streams.cli.version:command", "Show the versions of Sluice and what it runs on."),
+    "work": ("streams.cli.work:command", "Run a worker that answers one model's queries."),
+}
+"""Name: where the command is, and its line in `sluice --help`."""
+
+EXPLAINED = (
+    ("router.datasets", "DatasetError"),
+    ("router.embedders.base", "EmbeddingError"),
+    ("router.index.manifest", "IndexRefused"),
+    ("schemas.invalid", "Invalid"),
+    ("streams.brokers", "BrokerError"),
+    ("streams.settings", "ConfigError"),
+    ("streams.backends.base", "BackendBroken"),
+    ("streams.intake", "WorkerError"),
+)
+"""Module and class of errors whose own words tell a person what to do."""
+
+SETTINGS: dict[str, Any] = {
+    "show_default": True,
+    "max_content_width": 100,
+    "help_option_names": ["-h", "--help"],
+}
+
+
+class Commands(click.Group):
+    """The commands of `COMMANDS`. Known kinds of errors end them with a line, not a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None for a name that is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; exit code 1 for an error of a known kind, 2 for wrong usage."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if (message := explained(error)) is None:
+                raise
+            raise click.ClickException(message) from error
+
+
+@click.group(cls=Commands, context_settings=SETTINGS)
+@click.version_option(package_name="sluice", message="%(package)s %(version)s")
+def main() -> None:
+    """Route a stream of LLM queries on Kafka to the models that their budgets allow."""
+
+
+def explained(error: Exception) -> str | None:
+    """What to tell a person of an error, None for one that is a defect of ours."""
+    if _is(error, "confluent_kafka", "KafkaException"):
+        return _kafka(error)
+    if any(_is(error, module, name) for module, name in EXPLAINED):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return None
+
+
+def _is(error: Exception, module: str, name: str) -> bool:
+    # An error of a class can only come from a module that is imported.
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(error, getattr(loaded, name))
+
+
+def _kafka(error: Any) -> str:
+    from confluent_kafka import KafkaError
+
+    cause = error.args[0]
+    if not isinstance(cause, KafkaError):
+        return f"Kafka: {error}"
+    unreachable = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
+    if cause.code() in unreachable:
+        return (
+            f"no broker answers ({cause.str()}): start one (make kafka, or sluice broker), or "
+            "name another by SLUICE_BROKER or broker.servers in the configuration"
+        )
+    return f"Kafka: {cause.str()}"

@@ -1,0 +1,174 @@
+"""`sluice audit`: the ledger rebuilt from the log, beside the live one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from streams.audit import Audited, Difference
+from streams.books import Books
+from streams.cli import options
+from streams.cli.bar import progress
+from streams.config import load
+from streams.logs import Logs
+from streams.spool import Spool
+from streams.topics import Topics
+
+SHOWN = 50
+"""Differences printed; all of them go to --json."""
+
+
+def _offsets(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> dict[int, int] | None:
+    """PARTITION:OFFSET pairs as a dictionary."""
+    found = {}
+    for value in values:
+        partition, _, offset = value.partition(":")
+        if not (partition.isdecimal() and offset.isdecimal()):
+            raise click.BadParameter(f"{value!r} is not PARTITION:OFFSET, as in 0:1500")
+        found[int(partition)] = int(offset)
+    return found or None
+
+
+@click.command()
+@options.config
+@click.option(
+    "--at",
+    "until",
+    multiple=True,
+    callback=_offsets,
+    help="PARTITION:OFFSET: compare a partition as it stood when it had decided its queries up to "
+    "that offset, not later. May be repeated. [default: as it stands now]",
+)
+@click.option("--json", "json_out", type=options.FILE, help="Write everything found here.")
+def command(config_file: Path, until: dict[int, int] | None, json_out: Path | None) -> None:
+    """Rebuild the ledger from receipts and results, and compare it with the live one.
+
+    Every state record in the changelog is compared, to the nano-unit; what differs is listed by
+    query, and exit code 1 tells. Reads only: routers may run meanwhile. Models whose backends
+    charged more than was reserved are named; that is not a difference.
+    """
+    config = load(config_file)
+    topics, fleet, logs = Topics(config.topics.prefix), config.fleet(), Logs(config.broker)
+    with progress() as bar, Spool(topics) as spool:
+        books = Books.open(logs, topics)
+        size = sum(span.size for span in books.receipts)
+        task = bar.add_task("reading receipts", total=size)
+        spool.fill(logs.read(books.receipts, lambda offsets: bar.advance(task, offsets)))
+        audit = bar.add_task("comparing states", total=books.size)
+        audited = list(
+            books.check(
+                logs, fleet, spool, until, progress=lambda offsets: bar.advance(audit, offsets)
+            )
+        )
+        differences = [Difference(p, "", at, what) for p, at, what in spool.refused]
+    differences += [difference for one in audited for difference in one.differences]
+    show(audited, differences)
+    if json_out is not None:
+        json_out.write_bytes(orjson.dumps(report(audited, differences), option=orjson.OPT_INDENT_2))
+    if differences:
+        raise click.exceptions.Exit(1)
+
+
+def show(audited: Sequence[Audited], differences: Sequence[Difference]) -> None:
+    """Print the sums by model, overcharges and differences."""
+    console = Console(width=None if Console().is_terminal else 120)
+    table = Table("model", title="nano-units, all partitions", title_justify="left")
+    for name in ("share", "spent", "reserved", "spent by the log", "reserved by the log"):
+        table.add_column(name, justify="right")
+    for model, row in totals(audited).items():
+        table.add_row(model, *(f"{value:,}" for value in row))
+    console.print(table)
+    for model, excess in overcharged(audited).items():
+        console.print(
+            f"{model} charged {excess['excess']:,} nano-units more than was reserved, in "
+            f"{excess['answers']} answers ({excess['late']} of them late): its backend does not "
+            f"honour max_tokens, or answers after the deadline; worst: {excess['worst_query']}",
+            highlight=False,
+        )
+    for one in differences[:SHOWN]:
+        who = f"query {one.query}, " if one.query else ""
+        console.print(f"partition {one.partition}, {who}{one.at}: {one.what}", highlight=False)
+    if len(differences) > SHOWN:
+        console.print(f"… and {len(differences) - SHOWN} more (see --json)")
+    states, receipts, charged, refused, late, held = (
+        sum(getattr(one, name) for one in audited)
+        for name in ("states", "receipts", "charged", "refused", "late", "in_flight")
+    )
+    console.print(
+        f"{states} states compared with {receipts} receipts, {charged} results charged, "
+        f"{refused} results refused, {held} reservations open"
+        + (f"; {late} partitions are ahead of their receipts" if late else ""),
+        highlight=False,
+    )
+    found = len(differences)
+    console.print(
+        "the ledger equals the log" if not found else f"{found} differences", style="bold"
+    )
+
+
+def totals(audited: Sequence[Audited]) -> dict[str, tuple[int, int, int, int, int]]:
+    """By account: share, spent and reserved of the current window, and the same two by the log."""
+    sums: dict[str, Counter[str]] = {}
+    for one in audited:
+        for name, account in (one.state.accounts if one.state is not None else {}).items():
+            row = sums.setdefault(name, Counter())
+            row.update(share=account.share, spent=account.spent, reserved=account.reserved)
+            row.update(
+                log_spent=one.fold.spent[name, account.window],
+                log_reserved=one.fold.reserved[name, account.window],
+            )
+    keys = ("share", "spent", "reserved", "log_spent", "log_reserved")
+    return {
+        name: (row[keys[0]], row[keys[1]], row[keys[2]], row[keys[3]], row[keys[4]])
+        for name, row in sums.items()
+    }
+
+
+def overcharged(audited: Sequence[Audited]) -> dict[str, dict[str, int | str]]:
+    """By model, what its answers cost above their reservations."""
+    found: dict[str, dict[str, int | str]] = {}
+    for name in sorted({name for one in audited for name in one.overcharges}):
+        parts = [one.overcharges[name] for one in audited if name in one.overcharges]
+        worst = max(parts, key=lambda part: part.worst)
+        found[name] = {
+            "answers": sum(part.answers for part in parts),
+            "late": sum(part.late for part in parts),
+            "excess": sum(part.excess for part in parts),
+            "worst": worst.worst,
+            "worst_query": worst.worst_query,
+        }
+    return found
+
+
+def report(audited: Sequence[Audited], differences: Sequence[Difference]) -> dict[str, object]:
+    """All that was found, as plain values."""
+    names = ("share", "spent", "reserved", "log_spent", "log_reserved")
+    return {
+        "equal": not differences,
+        "accounts": {
+            name: dict(zip(names, row, strict=True)) for name, row in totals(audited).items()
+        },
+        "overcharged": overcharged(audited),
+        "differences": [one._asdict() for one in differences],
+        "partitions": [
+            {
+                "partition": one.partition,
+                "sequence": one.state.sequence if one.state is not None else None,
+                "decided": one.state.queries.decided if one.state is not None else -1,
+                "states": one.states,
+                "receipts": one.receipts,
+                "charged": one.charged,
+                "refused": one.refused,
+                "in_flight": one.in_flight,
+            }
+            for one in audited
+        ],
+    }

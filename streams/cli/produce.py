@@ -1,0 +1,84 @@
+"""`sluice produce`: send queries from a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from router.datasets import lines
+from schemas.invalid import Invalid
+from streams.brokers.security import for_librdkafka
+from streams.cli import options
+from streams.config import load
+from streams.produce import Sender, checked, paced
+from streams.topics import Topics
+
+SHOWN = 10
+"""Bad lines that --skip-bad names; the others are counted."""
+
+
+class BadLine(click.ClickException):
+    """A line that is no query."""
+
+
+@click.command("produce")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@options.config
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), help="Queries a second. [default: no limit]"
+)
+@click.option("--topic", help="Another topic. [default: the configuration's queries]")
+@click.option("--skip-bad", is_flag=True, help="Pass over lines that are no query.")
+def command(
+    file: Path, config_file: Path, rate: float | None, topic: str | None, skip_bad: bool
+) -> None:
+    """Send the queries in FILE: JSON lines, plain or .gz.
+
+    A line is a query ({"id", "prompt"} or {"id", "payload"}, and what else a query may say), or a
+    row of a dataset: of that only id and prompt are sent, never its outcomes. The id is the key.
+    """
+    config = load(config_file)
+    topic = topic or Topics(config.topics.prefix).queries
+    skipped = 0
+
+    def bad(number: int, error: Invalid) -> None:
+        nonlocal skipped
+        where = f"{file}, line {number}: {error.reason}"
+        if not skip_bad:
+            raise BadLine(where)
+        skipped += 1
+        if skipped <= SHOWN:
+            click.echo(f"passed over {where}", err=True)
+
+    sender = Sender(for_librdkafka(config.broker), topic)
+    with _bar() as bar:
+        task = bar.add_task("", total=file.stat().st_size, sent=0)
+        found = checked(lines(file, lambda at: bar.update(task, completed=at)), bad)
+        try:
+            for _ in paced(found, rate, sender):
+                bar.update(task, sent=sender.sent)
+        except BadLine as error:
+            sender.flush()
+            error.message += (
+                f"\n{sender.acknowledged} queries before it were sent and acknowledged; "
+                "pass over such lines with --skip-bad"
+            )
+            raise
+        sender.flush()
+    passed = f", {skipped} bad lines passed over" if skipped else ""
+    click.echo(f"{topic}: {sender.acknowledged} of {sender.sent} queries acknowledged{passed}")
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("sending"),
+        BarColumn(),
+        TextColumn("{task.fields[sent]} queries"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )

@@ -1,0 +1,339 @@
+"""`sluice replay`: the queries of a log under other policies, budgets and fleets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from router.evaluation.offpolicy import Estimate, Value
+from router.policies import POLICIES
+from router.policies.base import NONE
+from streams.books import Advance
+from streams.build import build
+from streams.cli import audit, options
+from streams.cli.bar import progress
+from streams.config import load
+from streams.logs import Logs
+from streams.replay import Judged, Laboratory, Source, Verified, read, verify
+from streams.topics import Topics
+
+
+def _time(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """Unix seconds of an ISO 8601 time, of "now", or of a number of them."""
+    if value is None:
+        return None
+    if value == "now":
+        return time.time()
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        rule = "it must be now, Unix seconds, or as 2026-11-24T10:00+01:00 (UTC where none is said)"
+        raise click.BadParameter(f"{value!r} is no time: {rule}") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _list(kind: Callable[[str], Any]) -> Callable[..., tuple[Any, ...]]:
+    """A click callback for values with commas between them."""
+
+    def parse(context: click.Context, option: click.Parameter, value: str) -> tuple[Any, ...]:
+        words = [word.strip() for word in value.split(",") if word.strip()]
+        try:
+            return tuple(dict.fromkeys(kind(word) for word in words))
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, option) from error
+
+    return parse
+
+
+def _policy(text: str) -> str:
+    if text not in POLICIES:
+        raise ValueError(f"no policy {text!r}; there are: {', '.join(sorted(POLICIES))}")
+    return text
+
+
+def _multiple(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1e6:
+        raise ValueError(f"{text} is no multiple of the configured budgets")
+    return value
+
+
+@click.command(context_settings={"show_default": True})
+@options.config
+@click.option("--topic", help="Topic of the queries. [default: the configured one]")
+@click.option("--from", "since", callback=_time, help="First time: ISO 8601 or Unix seconds.")
+@click.option("--to", "until", callback=_time, help="End, not included; or now.")
+@click.option("--verify", "again", is_flag=True, help="Take the same decisions again and compare.")
+@click.option(
+    "--policy",
+    "policies",
+    default="",
+    callback=_list(_policy),
+    help="Policies, with commas between.",
+)
+@click.option(
+    "--budget",
+    "budgets",
+    default="1",
+    callback=_list(_multiple),
+    help="Multiples of the configured limits, with commas between.",
+)
+@click.option("--models", default="", callback=_list(str), help="Only these models of the fleet.")
+@click.option("--json", "json_out", type=options.FILE, help="Write every figure here.")
+@click.option(
+    "--decisions", type=options.FILE, help="Write each decision of the first policy here."
+)
+def command(
+    config_file: Path,
+    topic: str | None,
+    since: float | None,
+    until: float | None,
+    again: bool,
+    policies: tuple[str, ...],
+    budgets: tuple[float, ...],
+    models: tuple[str, ...],
+    json_out: Path | None,
+    decisions: Path | None,
+) -> None:
+    """Evaluate policies on the queries that a topic holds, up to its end at the start.
+
+    --verify takes every decision again from the log, with the configuration as it is, and compares
+    receipts and ledger byte for byte: exit code 1 where one differs, or could not be taken again.
+
+    --policy runs other policies, with other --budget and --models. Only what was sent has an
+    outcome; others are imputed from neighbours, and where the log explored (policy.explore) its
+    propensities give estimates that do not rest on that alone.
+    """
+    if not again and not policies:
+        raise click.UsageError("give --policy NAME,… to compare policies, or --verify")
+    if again and (policies or decisions or models or budgets != (1.0,)):
+        raise click.UsageError("--verify takes the configured policy, budgets and models")
+    config = load(config_file)
+    topics = Topics(config.topics.prefix)
+    topics.queries = topic or topics.queries
+    source = Source(Logs(config.broker), topics, since, until)
+    parts = build(config)
+    with progress() as bar:
+        bars = _bars(bar)
+        if again:
+            verified = verify(parts, source, bars)
+        else:
+            try:
+                past = read(parts, source, bars)
+                laboratory = Laboratory(config, parts, past, models)
+                step = bars("routing", len(policies) * len(budgets))
+                judged = []
+                for one in laboratory.judge(policies, budgets):
+                    judged.append(one)
+                    step(1)
+            except ValueError as error:
+                raise click.ClickException(str(error)) from error
+    if again:
+        good = _show_verified(verified)
+        _write(json_out, _verified_json(verified, good))
+        if not good:
+            raise click.exceptions.Exit(1)
+        return
+    _show(laboratory, judged)
+    _write(json_out, _json(laboratory, judged))
+    if decisions is not None:
+        _write_decisions(decisions, laboratory, judged[0])
+
+
+def _bars(bar: Progress) -> Callable[[str, int], Advance]:
+    def begin(what: str, total: int) -> Advance:
+        task = bar.add_task(what, total=total)
+        return lambda count: bar.advance(task, count)
+
+    return begin
+
+
+def _console() -> Console:
+    return Console(width=None if Console().is_terminal else 160, highlight=False)
+
+
+# Verify
+
+
+def _show_verified(verified: Verified) -> bool:
+    """Print what was found. Returns whether all of it is as it was."""
+    console = _console()
+    differences = [one for part in verified.retaken for one in part.differences]
+    for one in differences[: audit.SHOWN]:
+        console.print(f"partition {one.partition}, query {one.query}, {one.at}: {one.what}")
+    if len(differences) > audit.SHOWN:
+        console.print(f"… and {len(differences) - audit.SHOWN} more decisions (see --json)")
+    for partition, decision, words in verified.refused:
+        console.print(f"partition {partition}, {decision}: {words}")
+    ledger = [one for part in verified.audited for one in part.differences]
+    for found in ledger[: audit.SHOWN]:
+        console.print(f"ledger of partition {found.partition}, {found.at}: {found.what}")
+    lacking: dict[str, int] = {}
+    for part in verified.retaken:
+        for why, count in part.missing.items():
+            lacking[why] = lacking.get(why, 0) + count
+    for why, count in lacking.items():
+        console.print(f"{count} decisions could not be taken again: {why}")
+    taken = sum(part.decisions for part in verified.retaken)
+    states = sum(part.states for part in verified.audited)
+    good = not (differences or verified.refused or ledger or lacking)
+    console.print(
+        f"{taken} decisions taken again, {taken - len(differences)} of them with the same bytes; "
+        f"{states} states of the ledger compared, {len(ledger)} differences"
+    )
+    return good
+
+
+def _verified_json(verified: Verified, good: bool) -> dict[str, object]:
+    return {
+        "same": good,
+        "partitions": [
+            {
+                "partition": part.partition,
+                "decisions": part.decisions,
+                "adopted": part.adopted,
+                "missing": part.missing,
+                "differences": [one._asdict() for one in part.differences],
+                "ledger": [one._asdict() for one in ledger.differences],
+            }
+            for part, ledger in zip(verified.retaken, verified.audited, strict=True)
+        ],
+        "refused": [
+            {"partition": number, "at": decision, "what": words}
+            for number, decision, words in verified.refused
+        ],
+    }
+
+
+# Other policies
+
+
+def _show(laboratory: Laboratory, judged: list[Judged]) -> None:
+    console, past = _console(), laboratory.past
+    score, cost, sent = laboratory.logged()
+    table = Table(
+        title=f"{len(past)} queries ({past.left_out} rejected or undecided left out); the log: "
+        f"{sent} sent, score {score:.4f} and cost {cost:,.0f} nano-units a query",
+        title_justify="left",
+    )
+    table.add_column("policy", no_wrap=True)
+    for name in ("budget", "sent", "agree", "uncovered", "score*", "cost*", "agreeing"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("IPS", "SNIPS", "DR"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in judged:
+        n = max(len(past), 1)
+        table.add_row(
+            one.policy,
+            f"{one.budget:g}",
+            str(one.run.count),
+            str(one.score.agreed),
+            str(one.score.uncovered),
+            f"{one.run.performance / n:.4f}",
+            f"{one.run.cost / n:,.0f}",
+            _value(one.score.on_agreement),
+            *(
+                _value(value)
+                for value in (one.score.inverse, one.score.self_normalised, one.score.doubly_robust)
+            ),
+        )
+    console.print(table)
+    known = laboratory.judged_outcomes
+    console.print(
+        f"* {known} of {len(past)} queries have a known score, of the one model they went to; all "
+        "other outcomes are imputed from the nearest queries. Policies decide on estimates from "
+        "much the same neighbours, so score* flatters them."
+    )
+    console.print(
+        "IPS, SNIPS, DR: score a query by inverse propensity, self-normalised, doubly robust, ± "
+        "half of a 95 % interval, with decisions as they fell under imputed costs; biased where "
+        "decisions are uncovered (the log could not have taken them)."
+        if laboratory.explored
+        else "The log did not explore: its propensities are all 1, so nothing but the queries on "
+        "which policies agree tells of them (agreeing: mean score there). IPS, SNIPS and DR are "
+        "not defined. Set policy.explore to make a log that can tell."
+    )
+
+
+def _value(value: Value | None) -> str:
+    return "-" if value is None else f"{value.mean:.4f} ±{value.half_width:.4f}"
+
+
+def _json(laboratory: Laboratory, judged: list[Judged]) -> dict[str, object]:
+    score, cost, sent = laboratory.logged()
+    past = laboratory.past
+    return {
+        "queries": len(past),
+        "left_out": past.left_out,
+        "known_scores": laboratory.judged_outcomes,
+        "explored": laboratory.explored,
+        "logged": {"score": score, "cost": cost, "sent": sent},
+        "policies": [
+            {
+                "policy": one.policy,
+                "budget": one.budget,
+                "sent": one.run.count,
+                "deferred": one.run.deferred,
+                "lost": one.run.lost,
+                "imputed_performance": one.run.performance,
+                "imputed_cost": one.run.cost,
+                "score": _estimate(one.score),
+                "cost": _estimate(one.cost),
+            }
+            for one in judged
+        ],
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, object]:
+    return {
+        name: {"mean": value.mean, "half_width": value.half_width}
+        if isinstance(value, Value)
+        else value
+        for name in Estimate.__slots__
+        for value in (getattr(estimate, name),)
+    }
+
+
+def _write(path: Path | None, values: dict[str, object]) -> None:
+    if path is not None:
+        path.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
+
+
+def _write_decisions(path: Path, laboratory: Laboratory, judged: Judged) -> None:
+    """One line a query in order of arrival, as `sluice evaluate` writes them, and the log's own."""
+    run, problem, past = judged.run, judged.problem, laboratory.past
+    estimates = problem.estimates(POLICIES[judged.policy].estimator)
+    names = problem.fleet.names
+    with path.open("wb") as out:
+        for row, query in enumerate(problem.ids):
+            chosen, logged = int(run.model[row]), int(past.model[row])
+            line = {
+                "id": query,
+                "model": None if chosen == NONE else names[chosen],
+                "reason": run.reason[row],
+                "estimates": {
+                    name: {
+                        "quality": float(estimates.quality[row, i]),
+                        "cost": float(estimates.cost[row, i]),
+                    }
+                    for i, name in enumerate(names)
+                },
+                "prices_version": int(run.version[row]),
+                "logged": None if logged == NONE else names[logged],
+                "propensity": float(past.propensity[row]),
+            }
+            out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

@@ -1,0 +1,49 @@
+"""`sluice route`: run a router process."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import click
+
+
+@click.command("route")
+@click.option(
+    "--config",
+    "-c",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="Configuration file; else SLUICE_CONFIG, else ./sluice.toml.",
+)
+@click.option(
+    "--name",
+    default=None,
+    help="Name of this process on this machine; its data lies below it. [default: r<pid>]",
+)
+@click.option(
+    "--log-level",
+    default="INFO",
+    show_default=True,
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+)
+def command(config: Path | None, name: str | None, log_level: str) -> None:
+    """Run a router process: it takes queries, decides, and settles results.
+
+    Start as many as you like, on one machine or many: each takes over a part of the partitions.
+    Give a process that is restarted the same --name, and it recovers from its files instead of
+    from the changelog.
+    """
+    import faust
+
+    from streams.app import create_app
+    from streams.build import build
+    from streams.config import load
+
+    logging.basicConfig(level=log_level.upper())
+    found = load(config)
+    data_dir = found.router.data_dir / (name or f"r{os.getpid()}")
+    data_dir.mkdir(parents=True, exist_ok=True)
+    app = create_app(found, build(found), data_dir)
+    faust.Worker(app, loglevel=log_level.upper()).execute_from_commandline()

@@ -1,0 +1,163 @@
+"""`sluice work`: answer the queries of one model or more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+from confluent_kafka import Producer
+
+from streams.backends.base import Backend
+from streams.brokers.security import for_librdkafka
+from streams.cli import options
+from streams.config import Config, ModelSettings, load
+from streams.topics import Topics
+from streams.worker import PRODUCER, Worker
+
+logger = logging.getLogger(__name__)
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("models", metavar="MODEL [MODEL]...", nargs=-1, required=True)
+@options.config
+@click.option(
+    "--dataset",
+    type=options.FILE,
+    help="Answer with the outcomes recorded in this file (JSON lines, plain or .gz) and call "
+    "nobody. [default: call the model's base_url]",
+)
+@click.option(
+    "--latency-median",
+    type=click.FloatRange(0, 3600, min_open=True),
+    help="Seconds that a recorded answer takes, in the middle of a log-normal distribution. "
+    "[default: no time]",
+)
+@click.option(
+    "--latency-sigma",
+    type=click.FloatRange(0, 5),
+    default=0.5,
+    help="Standard deviation of the logarithm of that time.",
+)
+@click.option("--seed", default=0, help="The same one gives each query the same time again.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    help="Calls at a time, for each model. [default: concurrency in the configuration]",
+)
+@click.option(
+    "--log-level",
+    default="INFO",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+)
+def command(
+    models: Sequence[str],
+    config_file: Path,
+    dataset: Path | None,
+    latency_median: float | None,
+    latency_sigma: float,
+    seed: int,
+    concurrency: int | None,
+    log_level: str,
+) -> None:
+    """Run a worker that answers one model's queries.
+
+    Several models may share a process. Start as many processes as you like: they divide each
+    model's partitions among them. SIGTERM or Ctrl-C ends calls in flight before the process; a
+    killed one's queries are taken over by the others.
+    """
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request
+    config = load(config_file)
+    models = list(dict.fromkeys(models))
+    for model in models:
+        if model not in config.models:
+            known = ", ".join(config.models)
+            raise click.BadParameter(f"{config_file} has no model {model!r}; there are: {known}")
+    if dataset is None and latency_median is not None:
+        raise click.UsageError("--latency-median is of recorded answers: it needs --dataset")
+    calls = {model: concurrency or config.models[model].concurrency for model in models}
+    if dataset is None:
+        backends = _servers(config, calls)
+    else:
+        backends = _recorded(dataset, models, latency_median, latency_sigma, seed)
+    asyncio.run(_serve(config, backends, calls))
+
+
+async def _serve(config: Config, backends: Mapping[str, Backend], calls: Mapping[str, int]) -> None:
+    """Run a worker for each model until a signal comes or one of them fails; raise its error."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    topics = Topics(config.topics.prefix)
+    producer = Producer({**for_librdkafka(config.broker), **PRODUCER})
+
+    async def serve(model: str) -> None:
+        routed = topics.routed(model)
+        worker = Worker(
+            model,
+            backends[model],
+            producer,
+            config.broker.servers,
+            config.broker.security,
+            routed_topic=routed,
+            results_topic=topics.results,
+            rejected_topic=topics.rejected,
+            group=routed,
+            concurrency=calls[model],
+        )
+        try:
+            await worker.run(stop)
+        finally:
+            stop.set()
+
+    logger.info("answering for %s, at %s", ", ".join(backends), config.broker.servers)
+    ends = await asyncio.gather(*map(serve, backends), return_exceptions=True)
+    for error in ends:
+        if error is not None:
+            raise error
+    logger.info("stopped: what was taken is answered and committed")
+
+
+def _servers(config: Config, calls: Mapping[str, int]) -> Mapping[str, Backend]:
+    """Backends that call each model's server. Raises ClickException where one is not described."""
+    from streams.backends.openai import OpenAI
+
+    def backend(model: str, settings: ModelSettings) -> Backend:
+        if settings.base_url is None:
+            raise click.ClickException(
+                f"models.{model}.base_url is missing: name the model's server in the "
+                "configuration, or answer from recorded outcomes with --dataset"
+            )
+        url, name, key = settings.base_url, settings.name or model, _key(model, settings)
+        return OpenAI(name, url, key, settings.timeout, connections=calls[model])
+
+    return {model: backend(model, config.models[model]) for model in calls}
+
+
+def _key(model: str, settings: ModelSettings) -> str | None:
+    if settings.api_key_env is None:
+        return None
+    if key := os.environ.get(settings.api_key_env):
+        return key
+    raise click.ClickException(
+        f"the environment variable {settings.api_key_env} is empty: models.{model}.api_key_env "
+        "says that it holds the API key"
+    )
+
+
+def _recorded(
+    file: Path, models: Sequence[str], median: float | None, sigma: float, seed: int
+) -> Mapping[str, Backend]:
+    from streams.backends.recorded import Latency, Recorded
+
+    latency = None if median is None else Latency(median, sigma, seed)
+    try:
+        return Recorded.read(file, models, latency)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error

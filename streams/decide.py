@@ -1,0 +1,251 @@
+"""Decisions on a chunk of arrivals: what the policy chose, as rows to write ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from router.arrays import Bools, Ints
+from router.core import UNSAID, Core, Prepared, Wishes
+from router.estimator import Estimates
+from router.policies.base import NONE, REASONS, Batch, Decisions, Policy
+from router.recent import Recent
+from schemas import Invalid, Query, Receipt
+from streams.arrivals import Arrival, expire, mark_duplicates
+from streams.partition import Partition
+from streams.rows import Refusal, Row
+
+NEIGHBOURS = 8
+"""So many nearest neighbours a receipt names."""
+CHAT_TEMPLATE = 64
+"""Prompt tokens that a model's chat template may add to the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Arrivals that a policy may decide on: `arrivals[i]` is row i of the arrays."""
+
+    arrivals: Sequence[Arrival]
+    estimates: Estimates
+    prepared: Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Estimated:
+    """A chunk after the slow part: all fresh arrivals in order, those of them that a policy may
+    decide on, and records that were decided before (delivered again).
+    """
+
+    arrivals: Sequence[Arrival]
+    ready: Ready | None = None
+    again: Sequence[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all decisions of a chunk share.
+
+    now: Unix seconds, which every receipt carries; room: queries that may still be deferred;
+    open: bool[M], the models that take new queries; recent: ids that were taken before, None for
+    records that are looked at again.
+    """
+
+    core: Core
+    policy: Policy
+    price_version: int
+    now: float
+    room: int
+    open: Bools
+    recent: Recent | None = None
+
+
+def estimate(core: Core, arrivals: Sequence[Arrival], again: Sequence[Any]) -> Estimated:
+    """Embed and estimate. Slow, and without the state of any partition: runs in a thread."""
+    good = [arrival for arrival in arrivals if arrival.query is not None]
+    if not good:
+        return Estimated(arrivals, again=again)
+    queries = [arrival.query for arrival in good if arrival.query is not None]
+    _, estimates = core.estimate(
+        [query.text() for query in queries], [query.embedding for query in queries]
+    )
+    prepared = core.batch(estimates, wishes(core, good, queries))
+    return Estimated(arrivals, Ready(good, estimates, prepared), again)
+
+
+def decide(estimated: Estimated, context: Context, partition: Partition) -> dict[int, Row]:
+    """Take the decisions of a chunk and reserve for them. Returns rows by offset.
+
+    The partition's lock is held.
+    """
+    expire(estimated.arrivals, context.now)
+    if context.recent is not None:
+        mark_duplicates(estimated.arrivals, context.recent)
+    rows: dict[int, Row] = {}
+    ready = _live(estimated.ready)
+    if ready is not None:
+        free = np.where(context.open, partition.ledger.free(), 0)
+        decisions = context.policy.route(ready.prepared.batch, free)
+        _reserve(ready.prepared, decisions, partition)
+        _note_unmet(ready.prepared, decisions, context.open, partition)
+        for arrival, row in _rows(context, ready, decisions, partition):
+            rows[arrival.source.offset] = row
+    for arrival in estimated.arrivals:
+        if arrival.duplicate:
+            receipt = _receipt(arrival, partition, context, "duplicate", "seen_before")
+            rows[arrival.source.offset] = Row(receipt=receipt)
+        elif arrival.refusal is not None:
+            receipt = _receipt(arrival, partition, context, "rejected")
+            rows[arrival.source.offset] = Row(receipt=receipt, refusal=Refusal.of(arrival.refusal))
+    return rows
+
+
+def wishes(core: Core, arrivals: Sequence[Arrival], queries: Sequence[Query]) -> Wishes:
+    """What the queries of arrivals ask for themselves; row i of its arrays is `queries[i]`."""
+    everything = core.fleet.names
+    return Wishes(
+        ids=[query.id for query in queries],
+        # A byte-level tokenizer never makes more tokens than there are bytes.
+        prompt_tokens=_ints(len(arrival.record.value) + CHAT_TEMPLATE for arrival in arrivals),
+        max_tokens=_ints(query.output_tokens or UNSAID for query in queries),
+        max_cost=_ints(UNSAID if query.max_cost is None else query.max_cost for query in queries),
+        allowed=np.array(
+            [core.fleet.mask(query.allowed_models or everything) for query in queries]
+        ),
+    )
+
+
+def _ints(values: Iterator[int]) -> Ints:
+    return np.fromiter(values, dtype=np.int64)
+
+
+def _live(ready: Ready | None) -> Ready | None:
+    """Leave out arrivals that have expired since they were estimated, and duplicates."""
+    if ready is None:
+        return None
+    live = [i for i, arrival in enumerate(ready.arrivals) if arrival.live]
+    if len(live) == len(ready.arrivals):
+        return ready
+    if not live:
+        return None
+    estimates, prepared, batch = ready.estimates, ready.prepared, ready.prepared.batch
+    kept = Batch(
+        ids=[batch.ids[i] for i in live],
+        quality=batch.quality[live],
+        cost=batch.cost[live],
+        bound=batch.bound[live],
+        allowed=batch.allowed[live],
+    )
+    return Ready(
+        [ready.arrivals[i] for i in live],
+        replace(estimates, quality=estimates.quality[live], neighbours=estimates.neighbours[live]),
+        Prepared(kept, prepared.output_tokens[live], prepared.said[live], prepared.fits[live]),
+    )
+
+
+def _reserve(prepared: Prepared, decisions: Decisions, partition: Partition) -> None:
+    routed = np.flatnonzero(decisions.model != NONE)
+    models = decisions.model[routed]
+    partition.ledger.reserve(models, prepared.batch.bound[routed, models])
+
+
+def _note_unmet(
+    prepared: Prepared, decisions: Decisions, open_to: Bools, partition: Partition
+) -> None:
+    """Tell the controller what would have gone elsewhere with more money there."""
+    if decisions.wished is None:
+        return
+    missed = (decisions.wished != NONE) & (decisions.wished != decisions.model)
+    for i in np.flatnonzero(missed).tolist():
+        model = int(decisions.wished[i])
+        if open_to[model]:
+            partition.unmet.add(model, int(prepared.batch.bound[i, model]))
+
+
+def _rows(
+    context: Context, ready: Ready, decisions: Decisions, partition: Partition
+) -> Iterator[tuple[Arrival, Row]]:
+    """Yield each arrival's row; one that no model may take gets its refusal here."""
+    core, room = context.core, context.room
+    names, batch = core.fleet.names, ready.prepared.batch
+    quality = np.round(batch.quality, 6).tolist()
+    cost = np.round(batch.cost).astype(np.int64).tolist()
+    ids = core.estimator.history.ids
+    nearest = ready.estimates.neighbours[:, :NEIGHBOURS].tolist()
+    for i, (arrival, model, reason, propensity) in enumerate(
+        zip(
+            ready.arrivals,
+            decisions.model.tolist(),
+            decisions.reason,
+            decisions.propensity.tolist(),
+            strict=True,
+        )
+    ):
+        if reason == "not_allowed":
+            arrival.refusal = _no_model(ready.prepared, i)
+            continue
+        known: dict[str, Any] = {
+            "quality": dict(zip(names, quality[i], strict=True)),
+            "cost": dict(zip(names, cost[i], strict=True)),
+            "neighbours": [ids[row] for row in nearest[i] if row >= 0],
+            "propensity": propensity,
+        }
+        if model == NONE and room <= 0:
+            arrival.refusal = Invalid(
+                "budget_exceeded", f"{REASONS[reason]}, and as many wait as may (max_waiting)"
+            )
+            continue
+        if model == NONE:
+            room -= 1
+            receipt = _receipt(arrival, partition, context, "deferred", reason, **known)
+        else:
+            receipt = _receipt(
+                arrival,
+                partition,
+                context,
+                "routed",
+                reason,
+                model=names[model],
+                reserved=int(batch.bound[i, model]),
+                max_tokens=int(ready.prepared.output_tokens[i, model]),
+                bound="query" if ready.prepared.said[i] else core.mode,
+                **known,
+            )
+        window = 0 if model == NONE else int(partition.ledger.window[model])
+        yield arrival, Row(receipt=receipt, window=window)
+
+
+def _no_model(prepared: Prepared, i: int) -> Invalid:
+    if not prepared.fits[i].any():
+        return Invalid(
+            "context_too_long", "prompt and allowed output are longer than any model's context"
+        )
+    return Invalid(
+        "no_model_allowed",
+        "no model is left: allowed_models, max_cost and the models' contexts exclude them all",
+    )
+
+
+def _receipt(
+    arrival: Arrival,
+    partition: Partition,
+    context: Context,
+    decision: Any,
+    reason: str = "",
+    **known: Any,
+) -> Receipt:
+    """Make a receipt. What has no id of its own goes by its decision's."""
+    return Receipt(
+        id=arrival.id or arrival.decision_id,
+        decision_id=arrival.decision_id,
+        decision=decision,
+        reason=reason or (arrival.refusal.code if arrival.refusal else ""),
+        policy=context.policy.name,
+        price_version=context.price_version,
+        source=arrival.source,
+        decided_at=context.now,
+        results_offset=partition.settled + 1,
+        **known,
+    )

@@ -1,0 +1,64 @@
+"""Follow a small compacted topic: read it whole from offset 0, then every new record.
+
+Every process needs all of `prices` and `control`, whatever partitions it owns, so this is a
+consumer without a group (Faust's GlobalTable is not reliable over several instances).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+
+Handle = Callable[[Message], None]
+
+
+class Follower:
+    """Calls `handle` on the event loop for each record of a one-partition topic, in order."""
+
+    def __init__(
+        self, servers: str, topic: str, handle: Handle, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        """Begin to read. `settings` are librdkafka's."""
+        self._loop = asyncio.get_running_loop()
+        self._handle = handle
+        self._caught_up = asyncio.Event()
+        self._stopped = threading.Event()
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": servers,
+                "group.id": "sluice-follower",  # librdkafka wants one; nothing is committed
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 100,
+                **(settings or {}),
+            }
+        )
+        self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+        self._thread = threading.Thread(target=self._read, name=f"follow-{topic}", daemon=True)
+        self._thread.start()
+
+    async def caught_up(self) -> None:
+        """Wait until all that was in the topic at the start has been handled."""
+        await self._caught_up.wait()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._stopped.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def _read(self) -> None:
+        while not self._stopped.is_set():
+            message = self._consumer.poll(0.2)
+            if message is None:
+                continue
+            error = message.error()
+            if error is None:
+                self._loop.call_soon_threadsafe(self._handle, message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._loop.call_soon_threadsafe(self._caught_up.set)

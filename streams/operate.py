@@ -1,0 +1,93 @@
+"""What an operator asks for and sees: orders on the topic `control`, and the accounts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from confluent_kafka import Producer
+
+from router.index.manifest import load_index, read_manifest
+from schemas import Invalid, decode_control
+from schemas.control import BudgetControl, Control
+from schemas.wire import decode, encode
+from streams.brokers import BrokerError
+from streams.brokers.security import for_librdkafka
+from streams.config import Config
+from streams.logs import Logs
+from streams.partition import STATE_BYTES
+from streams.registry import Registry
+from streams.rows import STATE_KEY, State
+from streams.topics import Topics
+
+TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One model as it stands. Amounts in nano-units, over all partitions."""
+
+    status: str
+    limit: int
+    shares: int
+    reserved: int
+    spent: int
+
+
+def order(config: Config, message: Control) -> None:
+    """Publish an order; every router follows it. Raises BrokerError where it is not taken."""
+    topic = Topics(config.topics.prefix).control
+    kind, name = "budget", getattr(message, "model", None)
+    if not isinstance(message, BudgetControl):
+        kind, name = "model", message.name
+    producer = Producer({**for_librdkafka(config.broker), "message.timeout.ms": int(TIMEOUT * 1e3)})
+    failures: list[str] = []
+    producer.produce(
+        topic,
+        encode(message),
+        f"{kind}/{name}",
+        on_delivery=lambda error, _: failures.append(error.str()) if error else None,
+    )
+    if producer.flush(TIMEOUT + 1) or failures:
+        raise BrokerError(f"topic {topic!r} did not take the order: {''.join(failures)}")
+
+
+def standings(config: Config) -> dict[str, Standing]:
+    """Read every configured model's standing from `control` and the partitions' changelog.
+
+    Raises BrokerError or KafkaException where the topics cannot be read.
+    """
+    topics, logs = Topics(config.topics.prefix), Logs(config.broker)
+    registry = Registry()
+    for record in logs.read(logs.spans(topics.control)):
+        try:
+            registry.take(decode_control(record.value))
+        except Invalid:
+            continue  # the routers pass it over too
+    states: dict[int, State] = {}
+    for record in logs.read(logs.spans(topics.changelog)):
+        if record.key == STATE_KEY and record.value is not None:
+            states[record.partition] = decode(State, record.value, STATE_BYTES)
+    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for state in states.values():
+        for name, account in state.accounts.items():
+            sums[name] = [a + b for a, b in zip(sums[name], account[:3], strict=True)]
+    limits = registry.limits(configured_limits(config))
+    return {
+        name: Standing(registry.status(name), limits[name], *sums[name]) for name in config.models
+    }
+
+
+def configured_limits(config: Config) -> Mapping[str, int]:
+    """Nano-units by model, as sluice.toml says; a shared total needs the index to be split."""
+    score = cost = None
+    if config.budget is not None:
+        manifest = read_manifest(config.index.path)
+        saved = load_index(
+            config.index.path, embedder=manifest.embedder, dimension=manifest.dimension
+        )
+        score = np.nanmean(saved.history.scores, axis=0)
+        cost = np.nanmean(saved.history.costs, axis=0)
+    return dict(zip(config.models, config.limits(score, cost).tolist(), strict=True))

@@ -1,0 +1,162 @@
+"""One partition's state while this process owns it: its ledger, its offsets, its open rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from router.arrays import Ints
+from router.ledger import Ledger
+from router.recent import Recent, Slot
+from schemas.wire import decode, encode
+from streams.expiry import Deadlines
+from streams.producer import Outbox
+from streams.rows import (
+    ROW_PREFIXES,
+    SLOT_PREFIX,
+    STATE_KEY,
+    Log,
+    Position,
+    Row,
+    State,
+    row_key,
+    row_position,
+    slot_key,
+)
+from streams.store import PartitionStore
+
+STATE_BYTES = 64 << 20
+"""Above any state record: it is our own, so its size needs no guard."""
+
+
+class Unmet:
+    """Reservations that found no room, for the next report: nano-units by account."""
+
+    def __init__(self, accounts: int) -> None:
+        self.wanted = np.zeros(accounts, dtype=np.int64)
+        self.smallest = np.zeros(accounts, dtype=np.int64)
+
+    def add(self, model: int, amount: int) -> None:
+        """Note one."""
+        self.wanted[model] += amount
+        before = self.smallest[model]
+        self.smallest[model] = min(before, amount) if before else amount
+
+    def any(self) -> bool:
+        """Tell whether anything is wanted."""
+        return bool(self.wanted.any())
+
+    def take(self) -> tuple[Ints, Ints]:
+        """Return wanted and smallest, int64[M] each, and begin anew."""
+        taken = self.wanted, self.smallest
+        self.wanted, self.smallest = np.zeros_like(self.wanted), np.zeros_like(self.smallest)
+        return taken
+
+
+class Partition:
+    """The single writer of one partition's rows. Hold `lock` from reading state to `commit`."""
+
+    def __init__(
+        self, number: int, ledger: Ledger, store: PartitionStore, changelog: str, outbox: Outbox
+    ) -> None:
+        """Load what the store recovered. `ledger` comes with this partition's shares."""
+        self.number = number
+        self.ledger = ledger
+        self.lock = asyncio.Lock()
+        self.owned = True
+        """False from the moment that it may belong to another process: nothing is written then."""
+        self._store = store
+        self._changelog = changelog
+        self._outbox = outbox
+        found = store.read(number, STATE_KEY)
+        state = State() if found is None else decode(State, found, STATE_BYTES)
+        self.positions: dict[Log, Position] = {
+            "queries": state.queries,
+            "deferred": state.deferred,
+        }
+        self.waiting = 0
+        """Queries that wait in `deferred`, as far as this process knows."""
+        self.settled = state.settled
+        self.arrivals = state.arrivals
+        self.sequence = state.sequence
+        self.granted = state.granted
+        self.unmet = Unmet(len(ledger.names))
+        ledger.restore(state.accounts)
+        self.recent = Recent()
+        self.recent.restore(self._slots(), state.recent)
+        self._changed_slots: dict[int, Slot] = {}
+        self._finished: list[str] = []
+        self._half_removed = frozenset(state.removed)
+        self.deadlines = Deadlines(self._open_rows())
+
+    def row(self, key: str, data: bytes | None = None) -> Row | None:
+        """Return the open row of a decided record, or None where it is finished.
+
+        `data`: the row's bytes, where the caller has read them already.
+        """
+        log, offset = row_position(key)
+        if key in self._half_removed or offset > self.positions[log].decided:
+            return None
+        data = data or self._store.read(self.number, key.encode())
+        return None if data is None else decode(Row, data)
+
+    def _open_rows(self) -> Iterator[tuple[str, Row]]:
+        for key, value in self._store.scan(self.number):
+            name = key.decode()
+            if key[:1] in ROW_PREFIXES and (row := self.row(name, value)) is not None:
+                yield name, row
+
+    def _slots(self) -> dict[int, Slot]:
+        return {
+            int(key.removeprefix(SLOT_PREFIX)): decode(Slot, value)
+            for key, value in self._store.scan(self.number)
+            if key.startswith(SLOT_PREFIX)
+        }
+
+    def remember(self, ids: Iterable[str]) -> None:
+        """Know ids again if a client sends them once more; the next commit writes them."""
+        self._changed_slots.update(self.recent.add(ids))
+
+    async def commit(self, rows: Mapping[str, Row], removed: Iterable[str] = ()) -> None:
+        """Write ahead: new rows by key, the state they add up to, and what is over.
+
+        Returns when the changelog has acknowledged all of it. Raises KafkaException where it
+        does not: then nothing of it may leave this process.
+        """
+        over = [*self._half_removed, *self._finished, *removed]
+        self._finished = []
+        self.sequence += 1
+        state = State(
+            queries=self.positions["queries"],
+            deferred=self.positions["deferred"],
+            settled=self.settled,
+            arrivals=self.arrivals,
+            sequence=self.sequence,
+            granted=self.granted,
+            recent=self.recent.count,
+            accounts=self.ledger.accounts(),
+            removed=over,
+        )
+        changes: dict[bytes, bytes | None] = {
+            key.encode(): encode(row) for key, row in rows.items()
+        }
+        changes.update((slot_key(i), encode(slot)) for i, slot in self._changed_slots.items())
+        self._changed_slots = {}
+        changes[STATE_KEY] = encode(state)
+        changes.update((key.encode(), None) for key in over)
+        batch = self._outbox.batch()
+        for key, value in changes.items():
+            batch.send(self._changelog, value, key, self.number)
+        self._store.write(self.number, changes, await batch.delivered())
+        self._half_removed = frozenset()
+
+    def mark_published(self, log: Log, offset: int, finished: Iterable[int]) -> None:
+        """Note that everything up to `offset` has left, and that `finished` rows are over.
+
+        The next commit says so in the changelog; until then a kill makes these leave again.
+        """
+        position = self.positions[log]
+        position.published = max(position.published, offset)
+        self._finished.extend(row_key(log, each) for each in finished)

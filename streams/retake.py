@@ -1,0 +1,290 @@
+"""Take every decision again from the log, and hold it against its receipt, byte for byte (I6).
+
+A decision follows from its record, the history (index), the prices that its receipt names, the
+chunk it was decided with and the money that was left. Chunks are runs of receipts with one
+`decided_at`; money follows from the decisions before, the results that the receipt says had been
+folded, and the changelog's shares, budget windows and releases at deadlines.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from router.fold import Fold
+from router.ledger import Account, Ledger
+from router.policies.base import Policy
+from router.recent import Recent
+from schemas import Invalid, Prices, Receipt, Result
+from schemas.wire import decode, encode
+from streams.arrivals import parse
+from streams.audit import Difference, unlike
+from streams.build import Parts
+from streams.decide import Context, decide, estimate
+from streams.logs import Record
+from streams.partition import STATE_BYTES, Partition
+from streams.rows import ROW_PREFIXES, STATE_KEY, Log, Row, State
+from streams.topics import Topics
+
+Chunk = Sequence[tuple[Receipt, bytes]]
+"""Receipts of one chunk and their bytes, by offset."""
+
+
+class Beside(NamedTuple):
+    """What moved money beside decisions and results, as a state record shows it.
+
+    after: offsets that had been decided before, by log; accounts: from then on; released:
+    decision ids whose reservations were given back at their deadline.
+    """
+
+    after: dict[Log, int]
+    accounts: dict[str, Account]
+    released: list[str]
+
+
+@dataclass(slots=True)
+class Retaken:
+    """What came of one partition. decisions: taken again; adopted: believed as they stand, as
+    they are outside of the time asked for, or what they rest on is no longer in the log.
+    """
+
+    partition: int
+    decisions: int = 0
+    adopted: int = 0
+    missing: dict[str, int] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+    def adopt(self, count: int, why: str) -> None:
+        """Count decisions that cannot be taken again; `why` is "" where none was asked for."""
+        self.adopted += count
+        if why:
+            self.missing[why] = self.missing.get(why, 0) + count
+
+
+class Versions:
+    """Policies at every version of their prices that the log still holds."""
+
+    def __init__(self, new_policy: Callable[[], Policy], records: Iterable[Record]) -> None:
+        """`records` are those of the topic `prices`, taken as a router takes them."""
+        self._first = new_policy()
+        self._other = new_policy()
+        self._states: dict[int, dict[str, object]] = {}
+        newest = 0
+        for record in records:
+            try:
+                prices = decode(Prices, record.value)
+                if prices.policy != self._first.name or prices.version <= newest:
+                    continue
+                self._other.restore(prices.state)
+            except (Invalid, ValueError):
+                continue
+            newest = prices.version
+            self._states[newest] = prices.state
+
+    def at(self, version: int) -> Policy | None:
+        """The policy with the prices of a version; None where they have been compacted away."""
+        if version == 0:
+            return self._first
+        if version not in self._states:
+            return None
+        self._other.restore(self._states[version])
+        return self._other
+
+
+def beside(changelog: Iterable[Record]) -> Iterator[Beside]:
+    """What the state records of a partition show, where it changed."""
+    after: dict[Log, int] = {"queries": -1, "deferred": -1}
+    settings: dict[str, tuple[int, int]] = {}
+    released: list[str] = []
+    for record in changelog:
+        if record.key == STATE_KEY:
+            state = decode(State, record.value, STATE_BYTES)
+            now = {name: (one.share, one.window) for name, one in state.accounts.items()}
+            if released or now != settings:
+                yield Beside(after, dict(state.accounts), released)
+                settings, released = now, []
+            after = {"queries": state.queries.decided, "deferred": state.deferred.decided}
+        elif record.key is not None and record.key[:1] in ROW_PREFIXES and record.value:
+            row = decode(Row, record.value)
+            if row.expired:
+                released.append(row.receipt.decision_id)
+
+
+class Reader:
+    """Records of one partition by runs of offsets, in order."""
+
+    def __init__(self, records: Iterator[Record]) -> None:
+        self._records = records
+        self._next = next(records, None)
+
+    def between(self, first: int, last: int) -> list[Record]:
+        """The records with first <= offset <= last; those before are passed over."""
+        found = []
+        while self._next is not None and self._next.offset <= last:
+            if self._next.offset >= first:
+                found.append(self._next)
+            self._next = next(self._records, None)
+        return found
+
+
+class _Unheard:
+    """Takes the wishes of a policy that a live partition would report."""
+
+    def add(self, model: int, amount: int) -> None:
+        """Nobody listens here."""
+
+
+class Retaker:
+    """Decides one partition's records again."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        topics: Topics,
+        versions: Versions,
+        partition: int,
+        events: Iterable[Beside],
+        results: Iterable[Record],
+    ) -> None:
+        """`events` as `beside` gives them; `results` of the partition, from the first."""
+        self.done = Retaken(partition)
+        self._core = parts.core
+        self._versions = versions
+        self._logs: dict[str, Log] = {topics.queries: "queries", topics.deferred: "deferred"}
+        fleet = self._core.fleet
+        self._fold = Fold(fleet)
+        self.ledger = Ledger(fleet.names, np.zeros(len(fleet), dtype=np.int64))
+        self.unmet = _Unheard()
+        self.recent = Recent()
+        self._events = deque(events)
+        self._results = iter(results)
+        self._result = next(self._results, None)
+        self.settled = -1  # `decide` puts it on receipts
+
+    def take(
+        self,
+        receipts: Iterable[tuple[Receipt, bytes]],
+        records: Mapping[Log, Reader],
+        asked: Callable[[Log, int], bool],
+    ) -> Iterator[Receipt]:
+        """Yield each decision as it is taken again, or as it stands where it is adopted.
+
+        receipts: in the order of the decisions; records: of both logs; asked: whether
+        a log's offset is to be taken again.
+        """
+        for (_, topic), run in groupby(
+            receipts, lambda one: (one[0].decided_at, one[0].source.topic)
+        ):
+            chunk, log = list(run), self._logs[topic]
+            self._catch_up(log, chunk[0][0])
+            first, last = chunk[0][0].source.offset, chunk[-1][0].source.offset
+            if not (asked(log, first) and asked(log, last)):
+                yield from self._adopt(chunk, "")
+                continue
+            found = records[log].between(first, last)
+            gone = {one.source.offset for one, _ in chunk} - {record.offset for record in found}
+            policy = self._versions.at(chunk[0][0].price_version)
+            if gone:
+                yield from self._adopt(chunk, f"their records have left the topic {topic}")
+            elif policy is None:
+                yield from self._adopt(chunk, "their prices have been compacted away")
+            else:
+                yield from self._again(chunk, found, policy)
+
+    def _again(self, chunk: Chunk, records: list[Record], policy: Policy) -> Iterator[Receipt]:
+        estimated = estimate(self._core, parse(records, self._core.fleet, self._core.embedder), [])
+        first = chunk[0][0]
+        context = Context(
+            self._core,
+            policy,
+            first.price_version,
+            first.decided_at,
+            _room(one for one, _ in chunk),
+            np.ones(len(self.ledger.names), dtype=np.bool_),
+            self.recent if self._logs[first.source.topic] == "queries" else None,
+        )
+        rows = decide(estimated, context, cast(Partition, self))
+        logged = {receipt.source.offset: (receipt, data) for receipt, data in chunk}
+        for offset in sorted(rows):
+            receipt = rows[offset].receipt
+            self._hold(receipt)
+            self.done.decisions += 1
+            if offset not in logged:
+                self._differ(receipt, "decided, as later records are, but it has no receipt")
+            elif encode(receipt) != logged[offset][1]:
+                self._differ(receipt, unlike(receipt, logged[offset][0]))
+            yield receipt
+
+    def _adopt(self, chunk: Chunk, why: str) -> Iterator[Receipt]:
+        self.done.adopt(len(chunk), why)
+        for receipt, _ in chunk:
+            if receipt.model in self.ledger.index:
+                self.ledger.reserved[self.ledger.index[receipt.model]] += receipt.reserved
+            self._hold(receipt)
+            yield receipt
+
+    def _catch_up(self, log: Log, first: Receipt) -> None:
+        """Bring the money to where it stood when a chunk was decided."""
+        self._settle(first.results_offset)
+        while self._events and self._events[0].after[log] < first.source.offset:
+            self._apply(self._events.popleft())
+
+    def _settle(self, results: int) -> None:
+        """Fold the results before offset `results`."""
+        while (record := self._result) is not None and record.offset < results:
+            self._result = next(self._results, None)
+            try:
+                result = decode(Result, record.value)
+            except Invalid:
+                continue
+            held = self._fold.held.get(result.decision_id)
+            charge = self._fold.settle(record.offset, result)
+            if held is not None and charge is not None:
+                model = self.ledger.index[charge.model]
+                self.ledger.settle(model, charge.released, charge.cost, held.window)
+        self.settled = results - 1
+
+    def _apply(self, event: Beside) -> None:
+        for decision in event.released:
+            if (held := self._fold.expire(decision)) is not None:
+                self.ledger.release(self.ledger.index[held.model], held.amount, held.window)
+        own = {
+            name: account for name, account in event.accounts.items() if name in self.ledger.index
+        }
+        begins = self.ledger.window.copy()
+        for name, account in own.items():
+            begins[self.ledger.index[name]] = account.window
+        self.ledger.roll(begins)
+        for name, account in own.items():
+            i = self.ledger.index[name]
+            self.ledger.share[i], self.ledger.carried[i] = account.share, account.carried
+
+    def _hold(self, receipt: Receipt) -> None:
+        """Let the fold know of a reservation, and in which window it was made."""
+        window = 0
+        taken = receipt.decision in ("routed", "deferred")
+        if taken and self._logs[receipt.source.topic] == "queries":
+            self.recent.add([receipt.id])
+        if receipt.model in self.ledger.index:
+            window = int(self.ledger.window[self.ledger.index[receipt.model]])
+        self._fold.decide(receipt, window)
+
+    def _differ(self, receipt: Receipt, what: str) -> None:
+        self.done.differences.append(
+            Difference(self.done.partition, receipt.id, receipt.decision_id, what)
+        )
+
+
+def _room(receipts: Iterable[Receipt]) -> int:
+    """How many queries of a chunk could be deferred, as far as it mattered: the number that still
+    waited then is nowhere else in the log."""
+    all_of_it = list(receipts)
+    if any(receipt.reason == "budget_exceeded" for receipt in all_of_it):
+        return sum(receipt.decision == "deferred" for receipt in all_of_it)
+    return sys.maxsize

@@ -1,0 +1,166 @@
+"""Agent `settle`: results turn reservations into charges, chunk by chunk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container
+from typing import Any
+
+from msgspec import structs
+
+from router.arrays import Ints
+from router.fleet import Fleet
+from schemas import Invalid, Rejected, Result, Source
+from schemas.wire import decode, encode
+from streams.partition import Partition
+from streams.producer import Outbox
+from streams.rows import Log, Row, row_key
+from streams.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+MAX_CHARGE = 10**16
+"""Nano-units one answer may cost; more is a mistake, and would in the end overflow a ledger."""
+
+
+class Settler:
+    """Folds results into the ledger of the partition that holds their reservations."""
+
+    def __init__(self, fleet: Fleet, outbox: Outbox, topics: Topics) -> None:
+        self._fleet = fleet
+        self._outbox = outbox
+        self._topics = topics
+        self._logs: dict[str, Log] = {topics.queries: "queries", topics.deferred: "deferred"}
+
+    async def settle(self, partition: Partition, records: list[Any]) -> None:
+        """Settle a chunk: charge, publish what was no result, write ahead.
+
+        A record that was settled before a crash is known by its offset and passed over.
+        """
+        refused: list[tuple[Any, Invalid]] = []
+        async with partition.lock:
+            fresh = [record for record in records if record.offset > partition.settled]
+            over: dict[str, None] = {}
+            for record in fresh:
+                try:
+                    over[self._charge(partition, decode(Result, record.value), over)] = None
+                except Invalid as error:
+                    refused.append((record, error))
+            # What is no result leaves first: it changes no state, and a kill here repeats it.
+            await self._reject(refused)
+            partition.settled = max(partition.settled, records[-1].offset)
+            if fresh:
+                await partition.commit({}, removed=over)
+
+    def _charge(self, partition: Partition, result: Result, over: Container[str]) -> str:
+        """Charge one result. Returns the key of the row it ends."""
+        key = self._row_key(result.decision_id)
+        row = None if key in over else partition.row(key)
+        row = _reservation(result, row)
+        reserved = 0 if row.expired else row.receipt.reserved
+        model = self._fleet.index[result.model]
+        excess = partition.ledger.settle(model, reserved, self._cost(result), row.window)
+        if excess:
+            logger.warning(
+                "%s charged %d nano-units more than was held for %s: %s",
+                result.model,
+                excess,
+                result.decision_id,
+                "its result came after the deadline" if row.expired else "it ignored max_tokens",
+            )
+        return key
+
+    async def expire(self, partition: Partition, now: float, seconds: float, begins: Ints) -> None:
+        """Release what was decided `seconds` before `now` and has no result: it is rejected.
+
+        begins: int64[M], the budget windows that `now` falls into; a ledger goes on to them.
+
+        The rejection leaves first: a kill before the release repeats it.
+        """
+        async with partition.lock:
+            if not partition.owned:
+                return
+            open_rows = {key: partition.row(key) for key in partition.deadlines.due(now, seconds)}
+            expired = {
+                key: structs.replace(row, expired=True)
+                for key, row in open_rows.items()
+                if row is not None and row.receipt.model is not None and not row.expired
+            }
+            forgotten = [
+                key for key in partition.deadlines.forgotten(now) if partition.row(key) is not None
+            ]
+            batch = self._outbox.batch()
+            for row in expired.values():
+                receipt = row.receipt
+                model = self._fleet.index[receipt.model or ""]
+                partition.ledger.release(model, receipt.reserved, row.window)
+                rejected = Rejected(
+                    id=receipt.id,
+                    code="deadline_exceeded",
+                    reason=f"no result of {receipt.model} came within {seconds:g} seconds; what "
+                    "was reserved for it has been released",
+                    source=receipt.source,
+                )
+                batch.send(self._topics.rejected, encode(rejected), receipt.id.encode())
+            await batch.delivered()
+            rolled = partition.ledger.roll(begins)
+            if expired or forgotten or rolled:
+                await partition.commit(expired, removed=forgotten)
+
+    def _row_key(self, decision_id: str) -> str:
+        """Find the row that a decision id names. Raises Invalid where no router has given it."""
+        topic, _, coordinates = decision_id.partition("/")
+        _, _, offset = coordinates.partition("/")
+        if topic not in self._logs or not offset.isdecimal() or len(offset) > 20:
+            raise Invalid(
+                "not_in_flight",
+                "decision_id: found a string that no router has given out",
+                "decision_id",
+            )
+        return row_key(self._logs[topic], int(offset))
+
+    def _cost(self, result: Result) -> int:
+        """Nano-units: what the provider says, else usage at the model's prices, else nothing."""
+        if result.cost is not None:
+            field, cost = "cost", result.cost
+        elif result.usage is not None:
+            model = self._fleet.models[self._fleet.index[result.model]]
+            field = "usage"
+            cost = model.cost(result.usage.prompt_tokens, result.usage.completion_tokens)
+        else:
+            return 0
+        if cost > MAX_CHARGE:
+            raise Invalid(
+                "invalid_field", f"{field}: found a charge of {cost}, at most {MAX_CHARGE}", field
+            )
+        return cost
+
+    async def _reject(self, refused: list[tuple[Any, Invalid]]) -> None:
+        batch = self._outbox.batch()
+        for record, error in refused:
+            source = Source(record.topic, record.partition, record.offset)
+            rejected = Rejected.of(error, record.value, source)
+            batch.send(self._topics.rejected, encode(rejected), record.key)
+        await batch.delivered()
+
+
+def _reservation(result: Result, row: Row | None) -> Row:
+    """Return the row that the result answers. Raises Invalid where the row is not that."""
+    if row is None or row.receipt.model is None:
+        raise Invalid(
+            "not_in_flight",
+            "decision_id: no reservation is open under it (never made, already settled or expired)",
+            "decision_id",
+        )
+    for field, found, wanted in (
+        ("decision_id", result.decision_id, row.receipt.decision_id),
+        ("id", result.id, row.receipt.id),
+        ("model", result.model, row.receipt.model),
+    ):
+        if found != wanted:
+            raise Invalid(
+                "not_in_flight",
+                f"{field}: found {found!r}, the reservation names {wanted!r}",
+                field,
+            )
+    return row

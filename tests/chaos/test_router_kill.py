@@ -1,0 +1,75 @@
+"""kill -9 of router processes under load: nothing is lost, sent twice or overspent."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from streams.brokers.kafka import KafkaServer
+from tests import invariants
+from tests.system import System
+
+KILLS = int(os.environ.get("SLUICE_KILLS", "3"))
+"""`make chaos` and the report in docs/reliability.md take ten."""
+TAKEOVER = 15.0
+"""Seconds after a kill in which every partition is decided on again."""
+RATE = 60.0
+
+
+@pytest.mark.kafka
+def test_a_killed_router_is_replaced(
+    kafka_broker: KafkaServer, tmp_path: Path, prefix: str
+) -> None:
+    """With another process running, each kill costs its partitions less than 15 s; I1 to I5 and I7
+    hold at the end, whether the dead one comes back at once or later."""
+    size = round(RATE * 60 * (KILLS + 1))
+    with System(kafka_broker, tmp_path, prefix, size=size, store="rocksdb") as system:
+        random = Random(1)
+        system.answer(twice=0.02)
+        for name in ("r0", "r1"):
+            system.start_router(name)
+        system.wait_members(2)
+        system.produce_meanwhile(rate=RATE)
+        system.wait("the first decisions", lambda: len(system.decided()) > RATE)
+        times = []
+        for number in range(KILLS):
+            name = random.choice(("r0", "r1"))
+            killed_at = time.time()
+            system.kill(name)
+            if number % 2:
+                system.start_router(name)
+            times.append(takeover(system, killed_at))
+            if not number % 2:
+                system.start_router(name)
+            system.wait_members(2)
+        system.enough()
+        system.wait_settled(120)
+        invariants.hold(system)
+        print(f"takeover after {KILLS} kills, seconds: {[round(each, 1) for each in times]}")
+        assert max(times) < TAKEOVER, times
+
+
+def takeover(system: System, killed_at: float) -> float:
+    """Wait until every partition has been decided on after `killed_at` (Unix seconds).
+
+    Returns the longest time that a partition had to wait, by the receipts' own clock.
+    """
+    first: dict[int, float] = {}
+    seen = 0
+
+    def all_again() -> bool:
+        nonlocal seen
+        receipts = system.read(system.topics.receipts)
+        for record in receipts[seen:]:
+            receipt = record.json()
+            if receipt["decided_at"] > killed_at:
+                first.setdefault(receipt["source"]["partition"], receipt["decided_at"])
+        seen = len(receipts)
+        return len(first) == system.partitions
+
+    system.wait("every partition to be decided on again", all_again, 90.0)
+    return max(first.values()) - killed_at

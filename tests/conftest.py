@@ -1,0 +1,43 @@
+"""Brokers for tests: each is started once a session, and only when a test asks for it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from streams.brokers import Broker, jars
+from streams.brokers.embedded import EmbeddedBroker
+from streams.brokers.kafka import KafkaServer
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def embedded_broker() -> Iterator[EmbeddedBroker]:
+    """The mock cluster. Whoever injects a fault takes it back before the test ends."""
+    with EmbeddedBroker() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A real Apache Kafka; tests that want it are skipped where it cannot run."""
+    if lacks := jars.missing():
+        pytest.skip(f"needs a real Kafka: {lacks}")
+    with KafkaServer(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Either broker in turn: what a test says must hold on both."""
+    started: Broker = request.getfixturevalue(f"{request.param}_broker")
+    return started
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A prefix for topics and groups that no other test of the session has."""
+    return f"test{next(_numbers)}."

@@ -1,0 +1,220 @@
+"""Decisions taken again from a log that a small router of the test's own wrote: the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import orjson
+import pytest
+from msgspec import structs
+
+from router.core import Core
+from router.embedders import make_embedder
+from router.estimator import Estimator
+from router.index.exact import ExactIndex
+from router.ledger import Ledger
+from router.policies.base import Policy
+from router.policies.explore import Explore
+from router.policies.primal_dual import PrimalDual
+from schemas import Prices, Receipt, Result
+from schemas.wire import encode
+from streams.arrivals import parse
+from streams.build import Parts
+from streams.decide import Context, decide, estimate
+from streams.logs import Record
+from streams.partition import Partition, Unmet
+from streams.retake import Beside, Reader, Retaken, Retaker, Versions, beside
+from streams.rows import STATE_KEY, Log, Position, State
+from streams.topics import Topics
+from tests.router.outcomes import outcomes, vectors
+
+TOPICS = Topics()
+LOGS: tuple[Log, ...] = ("queries", "deferred")
+
+
+@pytest.fixture(scope="module")
+def parts() -> Parts:
+    """A fleet of three models with budgets that bind, and a policy that explores."""
+    data = outcomes(200)
+    embeddings = vectors(data)
+    history = data.history(embeddings)
+    estimator = Estimator.fit(history, ExactIndex(embeddings), data.prompts)
+    core = Core(make_embedder("given", dimension=8), estimator, data.fleet(), "quantile")
+    limits = np.array([3_000_000, 3_000_000, 3_000_000])
+    past = estimator.leave_one_out()
+
+    def new_policy() -> Policy:
+        policy = Explore(PrimalDual(core.fleet), 0.1)
+        policy.warm_start(past.quality, past.cost)
+        policy.plan(limits, 60.0)
+        return policy
+
+    return Parts(core, limits, new_policy)
+
+
+class Story:
+    """One partition that decides chunks of five with new prices half-way, and settles between."""
+
+    def __init__(self, parts: Parts, size: int = 60) -> None:
+        self.parts = parts
+        data = outcomes(size, seed=1)
+        embeddings = vectors(data)
+        self.records = {
+            "queries": [record(i, query(f"q{i}", embeddings[i].tolist())) for i in range(size)],
+            "deferred": [],
+        }
+        self.records["queries"][7] = record(7, b"no json")
+        self.number, self.ledger = 0, Ledger(parts.core.fleet.names, parts.limits // 2)
+        self.settled, self.unmet = -1, Unmet(3)
+        self.receipts: list[Receipt] = []
+        self.results: list[Record] = []
+        self.changelog: list[Record] = []
+        self.policy = parts.new_policy()
+        self.prices: list[Record] = []
+        version = 0
+        for start in range(0, size, 5):
+            if start == size // 2:
+                version = 1
+                self.move_prices()
+                self.ledger.share = parts.limits.copy()  # a grant
+                self.commit()
+            self.decide(self.records["queries"][start : start + 5], version)
+            if start % 15 == 0:
+                self.settle()
+
+    def move_prices(self) -> None:
+        state = self.policy.snapshot()
+        state["prices"] = {name: price * 0.5 for name, price in state["prices"].items()}
+        self.policy.restore(state)
+        prices = Prices(policy=self.policy.name, version=1, state=state, solved_at=5.0)
+        self.prices.append(record(0, encode(prices)))
+
+    def decide(self, records: list[Record], version: int) -> None:
+        core = self.parts.core
+        estimated = estimate(core, parse(records, core.fleet, core.embedder), [])
+        now, everything = 100.0 + records[0].offset, np.ones(3, dtype=np.bool_)
+        context = Context(core, self.policy, version, now, 10**6, everything)
+        rows = decide(estimated, context, cast(Partition, self))
+        self.receipts += [rows[offset].receipt for offset in sorted(rows)]
+        self.commit()
+
+    def settle(self) -> None:
+        """Every other routed query is answered, for half of what was reserved."""
+        for receipt in self.receipts[::2]:
+            if receipt.model is None or any(receipt.id.encode() == r.key for r in self.results):
+                continue
+            result = Result(
+                id=receipt.id,
+                decision_id=receipt.decision_id,
+                model=receipt.model,
+                status_code=200,
+                cost=receipt.reserved // 2,
+            )
+            self.results.append(record(len(self.results), encode(result), receipt.id.encode()))
+            model = self.ledger.index[receipt.model]
+            self.ledger.settle(model, receipt.reserved, receipt.reserved // 2)
+        self.settled = len(self.results) - 1
+        self.commit()
+
+    def commit(self) -> None:
+        state = State(
+            queries=Position(len(self.receipts) - 1, -1),
+            settled=self.settled,
+            accounts=self.ledger.accounts(),
+        )
+        self.changelog.append(record(len(self.changelog), encode(state), STATE_KEY))
+
+    def retaken(
+        self, receipts: list[Receipt] | None = None, first: int = 0
+    ) -> tuple[list[Receipt], Retaken]:
+        """Take all decisions from offset `first` on again."""
+        prices = Versions(self.parts.new_policy, self.prices)
+        events: Iterator[Beside] = beside(self.changelog)
+        retaker = Retaker(self.parts, TOPICS, prices, 0, events, self.results)
+        readers = {log: Reader(iter(self.records[log])) for log in LOGS}
+        logged = [(one, encode(one)) for one in receipts or self.receipts]
+        taken = list(retaker.take(logged, readers, lambda log, offset: offset >= first))
+        return taken, retaker.done
+
+
+def query(id: str, embedding: list[float]) -> bytes:
+    return orjson.dumps({"id": id, "prompt": id, "max_tokens": 150_000, "embedding": embedding})
+
+
+def record(offset: int, value: bytes, key: bytes | None = None) -> Record:
+    return Record("queries", 0, offset, 0, key, value, ())
+
+
+@pytest.fixture(scope="module")
+def story(parts: Parts) -> Story:
+    story = Story(parts)
+    reasons = {receipt.reason for receipt in story.receipts}
+    assert reasons >= {"best", "explore", "no_budget", "invalid_json"}, "the story is too simple"
+    return story
+
+
+def test_every_decision_comes_out_the_same(story: Story) -> None:
+    """With prices, shares, results and chunks as they were, all receipts have the same bytes."""
+    taken, done = story.retaken()
+    assert done.differences == []
+    assert taken == story.receipts
+    assert (done.decisions, done.adopted) == (len(story.receipts), 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"reserved": 1}, {"reason": "other"}, {"propensity": 0.123}, {"neighbours": ["q1"]}],
+    ids=str,
+)
+def test_a_falsified_receipt_is_found(story: Story, change: dict[str, object]) -> None:
+    """It alone differs, and the sentence names the field; decisions after it do not follow it."""
+    routed = next(i for i, receipt in enumerate(story.receipts) if receipt.model)
+    false = list(story.receipts)
+    false[routed] = structs.replace(false[routed], **change)
+    taken, done = story.retaken(false)
+    (one,) = done.differences
+    assert one.query == false[routed].id
+    assert next(iter(change)) in one.what
+    assert taken == story.receipts
+
+
+def test_a_missing_receipt_is_found(story: Story) -> None:
+    """The record between two decided ones was decided as well."""
+    _, done = story.retaken([*story.receipts[:11], *story.receipts[12:]])
+    assert [one.query for one in done.differences] == [story.receipts[11].id]
+    assert "no receipt" in done.differences[0].what
+
+
+def test_only_a_part_is_taken_again(story: Story) -> None:
+    """What came before is believed, and the money follows it."""
+    taken, done = story.retaken(first=30)
+    assert (done.decisions, done.adopted, done.differences) == (30, 30, [])
+    assert done.missing == {}
+    assert taken == story.receipts
+
+
+def test_prices_that_are_gone_are_told(story: Story) -> None:
+    """Without their prices decisions cannot be taken again; that is said, not passed over."""
+    prices, story.prices = story.prices, []
+    try:
+        _, done = story.retaken()
+    finally:
+        story.prices = prices
+    assert done.missing == {"their prices have been compacted away": 30}
+    assert done.differences == []
+
+
+def test_other_money_would_decide_otherwise(story: Story) -> None:
+    """The test has a point: with other shares the same log gives other decisions."""
+    changelog = story.changelog
+    state = story.parts.limits * 100
+    ledger = Ledger(story.ledger.names, state)
+    rich = State(accounts=ledger.accounts())
+    story.changelog = [record(0, encode(rich), STATE_KEY)]
+    try:
+        _, done = story.retaken()
+    finally:
+        story.changelog = changelog
+    assert done.differences
