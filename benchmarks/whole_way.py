@@ -1,0 +1,205 @@
+"""The whole way on a real Kafka: queries/s routed by one process, beside a bare loop.
+
+The bare loop consumes, embeds and produces, no more: what this machine could do at best with the
+same embedder. Both read the same topic on the same broker. A stand-in for the model workers
+answers every routed query at once, so that the router also settles every one.
+
+    python -m benchmarks.whole_way [--queries 200000] [--history 20000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+
+from benchmarks.machine import machine
+from router.embedders import make_embedder
+from router.estimator import Estimator
+from router.index.manifest import load_index, save_index
+from router.workload import synthesize
+from streams.brokers.kafka import KafkaServer
+from streams.topics import Topics, create
+
+CHARACTERS = 200
+PARTITIONS = 4
+TOPICS = Topics()
+
+
+def main() -> None:
+    """Measure and print."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--queries", type=int, default=200_000)
+    options.add_argument("--history", type=int, default=20_000)
+    asked = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder, _kafka(folder) as broker:
+        models, prompts = _prepare(Path(folder), asked.history, asked.queries)
+        create(AdminClient({"bootstrap.servers": broker.servers}), _topics(models))
+        _produce(broker.servers, prompts, asked.queries)
+        print(f"{asked.queries:,} queries of {CHARACTERS} characters, history {asked.history:,}")
+        print(machine())
+        bare = _bare_loop(broker.servers, asked.queries)
+        print(f"bare consume, embed, produce  {bare:8,.0f} queries/s")
+        routed = _router(broker.servers, Path(folder), models, asked.queries)
+        print(
+            f"whole way, one router         {routed:8,.0f} queries/s   {routed / bare:.2f} of bare"
+        )
+
+
+def _kafka(folder: str) -> KafkaServer:
+    return KafkaServer(Path(folder) / "kafka")
+
+
+def _topics(models: tuple[str, ...]) -> list[Any]:
+    return list(TOPICS.planned(models, PARTITIONS, 1))
+
+
+def _prepare(folder: Path, history: int, queries: int) -> tuple[tuple[str, ...], list[str]]:
+    """Build the index and the configuration; return the models and prompts of equal length."""
+    data = synthesize(history + min(queries, 20_000))
+    past = data.take(np.arange(history))
+    embedder = make_embedder()
+    outcomes = past.history(embedder.encode([_fit(prompt) for prompt in past.prompts]))
+    fleet = past.fleet()
+    save_index(folder / "index", outcomes, embedder=embedder.name, models=fleet.names)
+    saved = load_index(folder / "index", embedder=embedder.name, dimension=embedder.dimension)
+    estimator = Estimator.fit(saved.history, saved.index)
+    save_index(
+        folder / "index",
+        outcomes,
+        embedder=embedder.name,
+        models=fleet.names,
+        estimator=estimator.arrays(),
+    )
+    each = past.costs.mean(axis=0).min() * queries / len(fleet)
+    lines = [
+        f"[topics]\npartitions = {PARTITIONS}\nmodel_partitions = 1",
+        f"[policy]\nexpected_queries = {queries}",
+        '[reservation]\nmode = "quantile"',
+        f'[index]\npath = "{folder}/index"',
+        f'[router]\ndata_dir = "{folder}/data"',
+    ]
+    for model in fleet.models:
+        lines.append(
+            f'[models."{model.name}"]\ninput_price = "0"\noutput_price = "0.001"\n'
+            f"max_output_tokens = {model.max_output_tokens}\ncontext = {model.context}\n"
+            f'budget = {{ limit = "{each / 1e9:.9f}" }}'
+        )
+    (folder / "sluice.toml").write_text("\n".join(lines))
+    return fleet.names, [_fit(prompt) for prompt in data.prompts[history:]]
+
+
+def _fit(prompt: str) -> str:
+    return (prompt * (CHARACTERS // max(len(prompt), 1) + 1))[:CHARACTERS]
+
+
+def _produce(servers: str, prompts: list[str], queries: int) -> None:
+    producer = Producer({"bootstrap.servers": servers, "compression.type": "lz4", "linger.ms": 20})
+    for i in range(queries):
+        body = json.dumps({"id": f"q{i}", "prompt": prompts[i % len(prompts)]})
+        while True:
+            try:
+                producer.produce(TOPICS.queries, body, f"q{i}")
+                break
+            except BufferError:
+                producer.poll(0.1)
+    producer.flush()
+
+
+def _records(servers: str, topics: list[str], group: str) -> Iterator[list[Any]]:
+    consumer = Consumer(
+        {"bootstrap.servers": servers, "group.id": group, "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe(topics)
+    while True:
+        yield [message for message in consumer.consume(500, 0.2) if message.error() is None]
+
+
+def _bare_loop(servers: str, queries: int) -> float:
+    """Queries/s of consume, embed and produce in one process."""
+    embedder = make_embedder()
+    producer = Producer({"bootstrap.servers": servers, "compression.type": "lz4", "linger.ms": 5})
+    done, started = 0, 0.0
+    for records in _records(servers, [TOPICS.queries], "bare"):
+        started = started or (time.perf_counter() if records else 0.0)
+        texts = [json.loads(record.value())["prompt"] for record in records]
+        vectors = embedder.encode(texts)
+        for record, _ in zip(records, vectors, strict=True):
+            producer.produce(TOPICS.deferred, record.value(), record.key())
+        producer.flush()
+        done += len(records)
+        if done >= queries:
+            break
+    return queries / (time.perf_counter() - started)
+
+
+def _answer(servers: str, models: tuple[str, ...]) -> None:
+    """Stand in for the workers: every routed query costs half of what was reserved."""
+    producer = Producer({"bootstrap.servers": servers, "compression.type": "lz4", "linger.ms": 20})
+    for records in _records(servers, [TOPICS.routed(model) for model in models], "answer"):
+        for record in records:
+            routed = json.loads(record.value())
+            result = {key: routed[key] for key in ("id", "decision_id", "model")}
+            result |= {"status_code": 200, "cost": routed["reserved"] // 2}
+            partition = routed["source"]["partition"]
+            producer.produce(TOPICS.results, json.dumps(result), record.key(), partition)
+        producer.poll(0)
+
+
+def _router(servers: str, folder: Path, models: tuple[str, ...], queries: int) -> float:
+    """Queries/s of `sluice route`, from its first receipt to its last."""
+    answers = multiprocessing.get_context("spawn").Process(
+        target=_answer, args=(servers, models), daemon=True
+    )
+    answers.start()
+    command = [
+        str(Path(sys.executable).with_name("sluice")),
+        "route",
+        "-c",
+        str(folder / "sluice.toml"),
+    ]
+    with (folder / "router.log").open("w") as log:
+        router = subprocess.Popen(
+            command, stdout=log, stderr=log, env={**os.environ, "SLUICE_BROKER": servers}
+        )
+    process = psutil.Process(router.pid)
+    done, started, step = 0, 0.0, queries // 10
+    try:
+        for records in _records(servers, [TOPICS.receipts], "watch"):
+            started = started or (time.perf_counter() if records else 0.0)
+            before, done = done, done + len(records)
+            if router.poll() is not None:
+                sys.exit((folder / "router.log").read_text()[-2000:])
+            if done // step > before // step:
+                seconds = time.perf_counter() - started
+                resident = process.memory_info().rss / 2**20
+                cpu = process.cpu_times()
+                print(
+                    f"  {done:9,} after {seconds:5.1f} s, {resident:5.0f} MiB resident, "
+                    f"{cpu.user + cpu.system:5.1f} s of CPU",
+                    flush=True,
+                )
+            if done >= queries:
+                return queries / (time.perf_counter() - started)
+    finally:
+        answers.terminate()
+        router.terminate()
+        router.wait(60)
+    raise AssertionError("unreachable: the topic is read until all is there")
+
+
+if __name__ == "__main__":
+    main()
