@@ -1,9 +1,9 @@
 """Feed Faust by chunks: up to N records of one partition arrive as one message.
 
 Faust spends its time per message (a few thousand a second); a chunk costs as much as a message
-did. Three documented extension points make it: a `ConsumerScheduler` that yields lists of
-records, a transport whose consumer makes one message of a list, and that consumer's own
-acknowledgements. A chunk's message carries the list as its value and the offset of the last
+did. Three documented extension points make it: a `ConsumerScheduler` that names the topics, a
+transport whose consumer cuts what it fetched and makes one message of a chunk, and that consumer's
+own acknowledgements. A chunk's message carries the list as its value and the offset of the last
 record; acknowledging it acknowledges all of them.
 
 Why acknowledgements of our own: Faust's count one offset per message, so the records inside a
@@ -13,8 +13,9 @@ chunk look like gaps to it, and a commit would advance one chunk per interval
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -22,6 +23,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message, ack_lock
+
+TURN = 0.2
+"""Seconds that a fetch waits for records; so long at most a seek waits for its turn."""
 
 Record = Any
 """An aiokafka ConsumerRecord: topic, partition, offset, timestamp, headers, key, value."""
@@ -43,42 +47,11 @@ class Chunk(list[Record]):
 
 
 class ChunkScheduler(DefaultSchedulingStrategy):
-    """Yields the records of chunked topics as chunks, partitions in turn; others one by one."""
+    """Tells the consumer which topics it cuts into chunks; they are yielded, partitions in turn,
+    as Faust yields records."""
 
     topics: ClassVar[frozenset[str]] = frozenset()
     size: ClassVar[int] = 500
-
-    def __init__(self) -> None:
-        self._fetched: dict[TP, int] = {}
-
-    def forget(self, partitions: Iterable[TP] | None = None) -> None:
-        """Note that what comes next of some or all partitions follows on nothing: a seek."""
-        for tp in list(self._fetched) if partitions is None else partitions:
-            self._fetched.pop(tp, None)
-
-    def iterate(self, records: Mapping[TP, list[Record]]) -> Iterator[tuple[TP, Any]]:
-        """Yield `(tp, record)` for ordinary topics first, then `(tp, Chunk)` for chunked."""
-        # Cut before anything is yielded: a seek may come between two yields.
-        waiting = deque(
-            (tp, deque(self._cut(tp, some)))
-            for tp, some in records.items()
-            if some and tp.topic in self.topics
-        )
-        yield from super().iterate(
-            {tp: some for tp, some in records.items() if tp.topic not in self.topics}
-        )
-        while waiting:
-            tp, chunks = waiting.popleft()
-            yield tp, chunks.popleft()
-            if chunks:
-                waiting.append((tp, chunks))
-
-    def _cut(self, tp: TP, records: list[Record]) -> Iterator[Chunk]:
-        for start in range(0, len(records), self.size):
-            chunk = Chunk(records[start : start + self.size])
-            chunk.after = self._fetched.get(tp)
-            self._fetched[tp] = chunk.last
-            yield chunk
 
 
 def chunked(topics: Collection[str], size: int) -> type[ChunkScheduler]:
@@ -97,17 +70,50 @@ class Consumer(driver.Consumer):
     For each chunked partition it keeps the chunks it handed out, oldest first; what may be
     committed ends before the first of them that is not acknowledged. So a chunk that was handed
     out and lost on the way holds the commit back, and is delivered again after a restart.
+
+    Fetching and seeking take turns: Faust seeks while it fetches, and a chunk that was fetched
+    before a seek must never look like one that was fetched after it.
     """
+
+    scheduler: ChunkScheduler
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._handed_out: dict[TP, deque[Message]] = {}
+        self._fetched: dict[TP, int] = {}
+        self._turn = asyncio.Lock()
 
     def _is_chunked(self, topic: str) -> bool:
-        return topic in getattr(self.scheduler, "topics", ())
+        return topic in self.scheduler.topics
 
-    def _to_message(self, tp: TP, record: Record | list[Record]) -> ConsumerMessage:
-        if not isinstance(record, list):
+    async def _wait_next_records(
+        self, timeout: float
+    ) -> tuple[dict[TP, list[Any]] | None, set[TP] | None]:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as in Faust
+        if not self._get_active_partitions():
+            await self.sleep(TURN)
+            return None, None
+        async with self._turn:
+            if not self.flow_active:  # Faust would wait, and keep whoever wants to seek waiting
+                return None, None
+            records, active = await super()._wait_next_records(min(timeout, TURN))
+            cut = {
+                tp: list(self._cut(tp, some)) if self._is_chunked(tp.topic) else some
+                for tp, some in (records or {}).items()
+            }
+            return cut, active
+
+    def _cut(self, tp: TP, records: list[Record]) -> Iterator[Chunk]:
+        size = self.scheduler.size
+        for start in range(0, len(records), size):
+            chunk = Chunk(records[start : start + size])
+            chunk.after = self._fetched.get(tp)
+            self._fetched[tp] = chunk.last
+            yield chunk
+
+    def _to_message(self, tp: TP, record: Record | Chunk) -> ConsumerMessage:
+        if not isinstance(record, Chunk):
             return super()._to_message(tp, record)
         message = super()._to_message(tp, record[-1])
         message.key, message.headers = None, None
@@ -150,27 +156,34 @@ class Consumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let the app finish and commit what it has begun, then forget what was handed out."""
         await super().on_partitions_revoked(revoked)
-        self._forget(revoked)
+        for tp in revoked:
+            self._handed_out.pop(tp, None)
 
     async def perform_seek(self) -> None:
         """Go back to the committed offsets: every chunk that is not committed comes again."""
-        self._forget(list(self._handed_out))
-        await super().perform_seek()
-        self._follow_on_nothing(None)
+        async with self._turn:
+            await super().perform_seek()
+            await self._seek_to_the_earliest()
+            self._handed_out.clear()
+            self._fetched.clear()
+
+    async def _seek_to_the_earliest(self) -> None:
+        """Where nothing is committed aiokafka stays where it is: behind what was lost."""
+        tps = {tp for tp in self.assignment() if self._is_chunked(tp.topic)}
+        new = [tp for tp in tps if not self._read_offset.get(tp)]
+        if new:
+            for tp, offset in (await self.earliest_offsets(*new)).items():
+                await self._seek(tp, offset)
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Go to an offset; chunks handed out before do not count any more."""
-        self._forget([partition])
-        await super().seek(partition, offset)
-        self._follow_on_nothing([partition])
-
-    def _follow_on_nothing(self, partitions: Iterable[TP] | None) -> None:
-        if isinstance(self.scheduler, ChunkScheduler):
-            self.scheduler.forget(partitions)
-
-    def _forget(self, partitions: Iterable[TP]) -> None:
-        for tp in partitions:
-            self._handed_out.pop(tp, None)
+        if not self._is_chunked(partition.topic):
+            await super().seek(partition, offset)
+            return
+        async with self._turn:
+            await super().seek(partition, offset)
+            self._handed_out.pop(partition, None)
+            self._fetched.pop(partition, None)
 
 
 class Transport(driver.Transport):

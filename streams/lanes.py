@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -44,7 +43,7 @@ class Lanes:
         self._finish = finish
         self._lanes: dict[TP, _Lane] = {}
         self._patience = patience
-        self._dropped: dict[TP, float] = {}
+        self._overdue: dict[TP, asyncio.TimerHandle] = {}
 
     async def put(self, event: EventT[Any]) -> None:
         """Hand over a chunk; waits while its lane has enough to do.
@@ -59,7 +58,8 @@ class Lanes:
         if chunk.after not in (None, had):
             self._drop(tp, chunk, had)
             return
-        self._dropped.pop(tp, None)
+        if (overdue := self._overdue.pop(tp, None)) is not None:
+            overdue.cancel()
         if lane is None:
             lane = self._lanes[tp] = _Lane(self._name, tp.partition, self._prepare, self._finish)
         lane.last = chunk.last
@@ -69,11 +69,16 @@ class Lanes:
         what = f"{self._name} on partition {tp.partition}"
         lost = f"records before offset {chunk[0].offset} were lost on the way, after {had}"
         logger.info("%s: dropped a chunk, as %s", what, lost)
-        if time.monotonic() - self._dropped.setdefault(tp, time.monotonic()) > self._patience:
-            die(f"{what}: {lost}, and do not come again")
+        if tp not in self._overdue:
+            reason = f"{what}: {lost}, and do not come again"
+            loop = asyncio.get_running_loop()
+            self._overdue[tp] = loop.call_later(self._patience, die, reason)
 
     async def close(self) -> None:
         """Finish the chunks being decided, drop the others (they come again), end all lanes."""
+        for overdue in self._overdue.values():
+            overdue.cancel()
+        self._overdue.clear()
         lanes, self._lanes = list(self._lanes.values()), {}
         await asyncio.gather(*(lane.close() for lane in lanes))
 

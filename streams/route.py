@@ -72,10 +72,13 @@ class Router:
     async def finish(self, partition: Partition, estimated: Estimated) -> None:
         """Decide, write ahead, publish: between any two of them a kill may come."""
         rows: dict[int, Row] = {}
-        arrivals = estimated.arrivals
         async with partition.lock:
             if not partition.owned:
                 return
+            if self._late(partition, estimated):
+                records = [*estimated.again, *(each.record for each in estimated.arrivals)]
+                estimated = await self.prepare(partition, records)
+            arrivals = estimated.arrivals
             if arrivals:
                 partition.ledger.roll(self._calendar.begins(self._clock()))
                 rows = self._decide(estimated, partition)
@@ -85,6 +88,11 @@ class Router:
                 )
             again = self._decided_before(partition, estimated.again)
         await self._publish(partition, again + [(a, rows[a.source.offset]) for a in arrivals])
+
+    def _late(self, partition: Partition, estimated: Estimated) -> bool:
+        """Whether records have been decided since they were estimated: a chunk came twice."""
+        decided = partition.positions[self._log].decided
+        return bool(estimated.arrivals) and estimated.arrivals[0].source.offset <= decided
 
     def _decide(self, estimated: Estimated, partition: Partition) -> dict[int, Row]:
         context = Context(

@@ -12,7 +12,7 @@ from router.ledger import Accounts
 from schemas import Code, Invalid, Receipt, Rejected, Result, Routed
 from schemas.wire import MAX_BYTES, decode
 from streams.partition import STATE_BYTES
-from streams.rows import STATE_KEY, Row, State
+from streams.rows import ROW_PREFIXES, STATE_KEY, Row, State
 from tests.records import Record
 from tests.system import System, trace
 
@@ -90,7 +90,7 @@ class Story:
             place = (record.partition, record.key or b"")
             if record.value is None:
                 rows.pop(place, None)
-            elif record.key != STATE_KEY:
+            elif place[1][:1] in ROW_PREFIXES:
                 rows[place] = record.value
         ended = {
             (number, key.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
@@ -36,15 +37,22 @@ def record(offset: int, tp: TP = QUERIES) -> Any:
     )
 
 
-def make_consumer() -> Consumer:
+def make_consumer(size: int = 3) -> Consumer:
     """A consumer with Faust's own book-keeping, but no app and no broker behind it."""
     consumer = Consumer.__new__(Consumer)
-    consumer.app = SimpleNamespace(
+    app: Any = SimpleNamespace(
         consumer_generation_id=1,
         topics=SimpleNamespace(acks_enabled_for=lambda topic: True),
     )
-    consumer.scheduler = chunked({"queries"}, 3)()
+    consumer.app = app
+    consumer._thread = SimpleNamespace(assignment=set)  # type: ignore[assignment]
+    consumer.scheduler = chunked({"queries"}, size)()
+    consumer.flow_active = True
+    consumer._active_partitions = {QUERIES}
     consumer._handed_out = {}
+    consumer._fetched = {}
+    consumer._read_offset = {}
+    consumer._turn = asyncio.Lock()
     consumer._unacked_messages = WeakSet()
     consumer._acked = defaultdict(list)
     consumer._acked_index = defaultdict(set)
@@ -56,7 +64,7 @@ def make_consumer() -> Consumer:
 
 
 def hand_out(consumer: Consumer, first: int, last: int, tp: TP = QUERIES) -> Any:
-    return consumer._to_message(tp, [record(i, tp) for i in range(first, last + 1)])
+    return consumer._to_message(tp, Chunk(record(i, tp) for i in range(first, last + 1)))
 
 
 def test_a_chunk_is_one_message_of_many_records() -> None:
@@ -108,7 +116,7 @@ def test_a_chunk_counts_once() -> None:
 def test_offsets_may_have_gaps() -> None:
     """Compacted and transactional topics skip offsets; the commit follows what was read."""
     consumer = make_consumer()
-    consumer.ack(consumer._to_message(QUERIES, [record(4), record(9)]))
+    consumer.ack(consumer._to_message(QUERIES, Chunk([record(4), record(9)])))
     assert consumer._new_offset(QUERIES) == 10
 
 
@@ -159,17 +167,30 @@ def test_other_topics_keep_fausts_own_acknowledgements() -> None:
     assert consumer._acked[OTHER] == [0]
 
 
+async def fetch(consumer: Consumer, records: dict[TP, list[Any]]) -> dict[TP, list[Any]]:
+    """What a fetch that brings `records` hands to the scheduler."""
+    brought = AsyncMock(return_value=(records, set(records)))
+    with patch.object(driver.Consumer, "_wait_next_records", brought):
+        cut, _ = await consumer._wait_next_records(1.0)
+    return cut or {}
+
+
+async def cut(consumer: Consumer, *offsets: int) -> list[tuple[int | None, int]]:
+    """For each chunk that a fetch of these offsets makes: what it follows on, and its end."""
+    chunks = await fetch(consumer, {QUERIES: [record(offset) for offset in offsets]})
+    return [(chunk.after, chunk.last) for chunk in chunks[QUERIES]]
+
+
 @given(st.dictionaries(st.integers(0, 3), st.integers(0, 20)), st.integers(1, 7))
-def test_the_scheduler_yields_every_record_once_and_in_order(
-    lengths: dict[int, int], size: int
-) -> None:
+async def test_every_record_comes_once_and_in_order(lengths: dict[int, int], size: int) -> None:
     """Whatever was fetched: per partition nothing is lost, doubled, or out of order."""
     records = {
         TP("queries", partition): [record(i) for i in range(length)]
         for partition, length in lengths.items()
     }
+    consumer = make_consumer(size)
     seen: dict[TP, list[Any]] = defaultdict(list)
-    for tp, chunk in chunked({"queries"}, size)().iterate(records):
+    for tp, chunk in consumer.scheduler.iterate(await fetch(consumer, records)):
         assert 0 < len(chunk) <= size
         seen[tp].extend(chunk)
     assert {tp: some for tp, some in seen.items() if some} == {
@@ -177,49 +198,84 @@ def test_the_scheduler_yields_every_record_once_and_in_order(
     }
 
 
-def test_other_topics_come_first_and_one_by_one() -> None:
+async def test_other_topics_come_one_by_one() -> None:
     """A changelog is not chunked."""
-    scheduler = chunked({"queries"}, 10)()
+    consumer = make_consumer()
     queries = [record(1), record(2)]
-    assert list(scheduler.iterate({QUERIES: queries, OTHER: [3, 4]})) == [
-        (OTHER, 3),
-        (OTHER, 4),
-        (QUERIES, queries),
-    ]
+    found = consumer.scheduler.iterate(await fetch(consumer, {QUERIES: queries, OTHER: [3, 4]}))
+    assert sorted(found, key=lambda each: each[0]) == [(OTHER, 3), (OTHER, 4), (QUERIES, queries)]
 
 
-def cut(scheduler: ChunkScheduler, *offsets: int) -> list[tuple[int | None, int]]:
-    """For each chunk that a fetch of these offsets makes: what it follows on, and its end."""
-    found = scheduler.iterate({QUERIES: [record(offset) for offset in offsets]})
-    return [(chunk.after, chunk.last) for _, chunk in found if isinstance(chunk, Chunk)]
-
-
-def test_a_chunk_says_what_it_follows_on() -> None:
+async def test_a_chunk_says_what_it_follows_on() -> None:
     """Each chunk names the last offset fetched before it, gaps in the log or not."""
-    scheduler = chunked({"queries"}, 2)()
-    assert cut(scheduler, 0, 1, 2) == [(None, 1), (1, 2)]
-    assert cut(scheduler, 5, 6) == [(2, 6)]
-
-
-def test_a_chunk_that_is_never_taken_is_still_missed() -> None:
-    """Faust drops what it has fetched when partitions change hands: the next chunk shows it."""
-    scheduler = chunked({"queries"}, 2)()
-    iterator = scheduler.iterate({QUERIES: [record(i) for i in range(4)]})
-    next(iter(iterator))
-    assert cut(scheduler, 4, 5) == [(3, 5)]
+    consumer = make_consumer(2)
+    assert await cut(consumer, 0, 1, 2) == [(None, 1), (1, 2)]
+    assert await cut(consumer, 5, 6) == [(2, 6)]
 
 
 async def test_after_a_seek_a_chunk_follows_on_nothing() -> None:
     """What was fetched before a seek is no predecessor of what comes after it."""
-    consumer = make_consumer()
-    scheduler: Any = consumer.scheduler
-    cut(scheduler, 0, 1)
+    consumer = make_consumer(2)
+    await cut(consumer, 0, 1)
     with patch.object(driver.Consumer, "perform_seek", AsyncMock()):
         await consumer.perform_seek()
-    assert cut(scheduler, 0, 1) == [(None, 1)]
+    assert await cut(consumer, 0, 1) == [(None, 1)]
     with patch.object(driver.Consumer, "seek", AsyncMock()):
         await consumer.seek(QUERIES, 7)
-    assert cut(scheduler, 7) == [(None, 7)]
+    assert await cut(consumer, 7) == [(None, 7)]
+
+
+async def test_what_was_never_committed_comes_again_from_the_beginning() -> None:
+    """aiokafka seeks to what is committed only: elsewhere, what was lost would stay lost."""
+    consumer = make_consumer()
+    consumer._read_offset = {QUERIES: None, TP("queries", 1): 7, TP("queries", 2): 0}
+    asked: list[TP] = []
+
+    async def earliest(*tps: TP) -> dict[TP, int]:
+        asked.extend(tps)
+        return dict.fromkeys(tps, 3)
+
+    with (
+        patch.object(driver.Consumer, "perform_seek", AsyncMock()),
+        patch.object(consumer, "assignment", lambda: {*consumer._read_offset, OTHER}),
+        patch.object(consumer, "earliest_offsets", earliest),
+        patch.object(consumer, "_seek", AsyncMock()) as seek,
+    ):
+        await consumer.perform_seek()
+    assert set(asked) == {QUERIES, TP("queries", 2)}
+    assert {call.args for call in seek.await_args_list} == {(tp, 3) for tp in asked}
+
+
+async def test_a_fetch_waits_for_a_seek() -> None:
+    """Faust seeks while it fetches: what is fetched during a seek would follow on what was
+    fetched before it, and be missed for ever."""
+    consumer = make_consumer(2)
+    await cut(consumer, 0, 1)
+    seeking, sought = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Consumer) -> None:
+        seeking.set()
+        await sought.wait()
+
+    with patch.object(driver.Consumer, "perform_seek", slow):
+        seek = asyncio.create_task(consumer.perform_seek())
+        await seeking.wait()
+        chunks = asyncio.create_task(cut(consumer, 2, 3))
+        await asyncio.sleep(0)
+        sought.set()
+        await seek
+    assert await chunks == [(None, 3)]
+
+
+async def test_where_the_flow_stops_a_fetch_lets_others_seek() -> None:
+    """A fetch that came to its turn too late gives it back at once."""
+    consumer = make_consumer()
+    await consumer._turn.acquire()
+    fetching = asyncio.create_task(consumer._wait_next_records(1.0))
+    await asyncio.sleep(0)
+    consumer.flow_active = False
+    consumer._turn.release()
+    assert await fetching == (None, None)
 
 
 def test_a_chunk_holds_at_least_one_record() -> None:

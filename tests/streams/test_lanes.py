@@ -187,10 +187,28 @@ async def test_chunks_that_stay_lost_end_the_process(work: Work, died: list[str]
     hasty = Lanes("routing", work.prepare, work.finish, patience=0.0)
     await hasty.put(first)
     await hasty.put(third)
-    with pytest.raises(Died):
-        await hasty.put(third)
+    await until(lambda: bool(died))
     await hasty.close()
     assert "routing on partition 0: records before offset 20 were lost" in died[0]
+
+
+async def test_a_seek_in_time_keeps_the_process(work: Work, died: list[str]) -> None:
+    """What was lost comes again, or the partition goes to another process: nobody is overdue."""
+    first, _, third = chain(3)
+    patient = Lanes("routing", work.prepare, work.finish, patience=0.01)
+    for each in (first, third, event(10, None)):
+        await patient.put(each)
+    other = Lanes("routing", work.prepare, work.finish, patience=0.01)
+    for each in (event(0, None), event(20, 19)):
+        await other.put(each)
+    await other.close()
+    overdue = Lanes("routing", work.prepare, work.finish, patience=0.02)
+    for each in (event(0, None, partition=1), event(20, 19, partition=1)):
+        await overdue.put(each)
+    await until(lambda: bool(died))
+    assert ["partition 1" in each for each in died] == [True]
+    for each in (patient, overdue):
+        await each.close()
 
 
 @pytest.mark.parametrize("step", ["prepare", "finish"])
