@@ -21,14 +21,14 @@ SAMPLE = 2000
 """Rows of the history on which choices are made by leave-one-out."""
 VECTOR_WEIGHT = 0.5
 """The weight of an embedding, where a text's words weigh 1."""
-UPPER = 0.9
-"""The part of the history's answers that cost at most their `upper_cost`."""
+UPPER = 0.95
+"""The part of the history's answers that cost at most their `upper_cost`, where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
     """quality: float64[n, M] expected score; cost: float64[n, M] expected cost, nano-units;
-    upper_cost: float64[n, M] nano-units, what nine answers in ten do not exceed;
+    upper_cost: float64[n, M] nano-units, what a part `upper` of the answers does not exceed;
     neighbours: int64[n, k] rows of the history, NO_ROW where there were fewer; similarity:
     float32[n, k] their cosines.
     """
@@ -45,8 +45,8 @@ class Fitted:
     """What was learned of a history; every choice by leave-one-out.
 
     k: neighbours; share: their part in the quality, the rest is the ridge's; ridge: [2M] scores
-    and logarithms of costs; mean_factor, upper_factor: float64[M], from exp of an estimated
-    logarithm to the mean and to the upper quantile; features: of texts, None where there were
+    and logarithms of costs; mean_factor: float64[M], from exp of an estimated logarithm to the
+    mean; features: of texts, None where there were
     none; usual: float32[F], the features of a query whose text is not known; rows: int64[r], an
     even sample of the history; others: float32[r, 2M], what the ridge says of each of them without
     its own outcome.
@@ -56,7 +56,6 @@ class Fitted:
     share: float
     ridge: KernelRidge
     mean_factor: Floats
-    upper_factor: Floats
     features: TextFeatures | None
     usual: Vectors
     rows: Ints
@@ -70,11 +69,17 @@ class Estimator:
     what the others suggest. Reads only; several threads may use it at once.
     """
 
-    def __init__(self, history: History, index: NeighbourIndex, fitted: Fitted) -> None:
-        """`index` finds rows of `history`, numbered alike."""
+    def __init__(
+        self, history: History, index: NeighbourIndex, fitted: Fitted, upper: float = UPPER
+    ) -> None:
+        """`index` finds rows of `history`, numbered alike; upper: of 0 to 1, see `Estimates`."""
         self.history = history
         self.index = index
         self.fitted = fitted
+        models = history.scores.shape[1]
+        self._upper_factor = _upper_factor(
+            history.costs[fitted.rows], fitted.others[:, models:], upper
+        )
         self._scores = _Known(history.scores)
 
     @property
@@ -97,14 +102,14 @@ class Estimator:
         log_cost = np.log(np.maximum(history.costs, 1.0))
         ridge, others = KernelRidge.fit(points, history.scores, log_cost)
         models = history.scores.shape[1]
-        mean_factor, upper_factor = _cost_factors(history.costs, others[:, models:])
+        mean_factor = _mean_factor(history.costs, others[:, models:])
         rows = sample_rows(len(history))
         apart: Vectors = others[rows].astype(np.float32)
         k, share = _neighbours_part(history, index, rows, apart[:, :models])
         return cls(
             history,
             index,
-            Fitted(k, share, ridge, mean_factor, upper_factor, features, usual, rows, apart),
+            Fitted(k, share, ridge, mean_factor, features, usual, rows, apart),
         )
 
     def estimate(self, vectors: Vectors, texts: Sequence[str] | None = None) -> Estimates:
@@ -135,7 +140,6 @@ class Estimator:
             "k": np.array(self.fitted.k),
             "share": np.array(self.fitted.share),
             "mean_factor": self.fitted.mean_factor,
-            "upper_factor": self.fitted.upper_factor,
             "usual": self.fitted.usual,
             "rows": self.fitted.rows,
             "others": self.fitted.others,
@@ -148,7 +152,11 @@ class Estimator:
 
     @classmethod
     def from_arrays(
-        cls, arrays: Mapping[str, NDArray[Any]], history: History, index: NeighbourIndex
+        cls,
+        arrays: Mapping[str, NDArray[Any]],
+        history: History,
+        index: NeighbourIndex,
+        upper: float = UPPER,
     ) -> Self:
         """The estimator that `arrays()` came from. Raises ValueError where they do not fit."""
         try:
@@ -157,7 +165,6 @@ class Estimator:
                 share=float(arrays["share"]),
                 ridge=KernelRidge.from_arrays(_under(arrays, "ridge_")),
                 mean_factor=arrays["mean_factor"],
-                upper_factor=arrays["upper_factor"],
                 features=TextFeatures.from_arrays(_under(arrays, "text_"))
                 if "text_words" in arrays
                 else None,
@@ -176,7 +183,7 @@ class Estimator:
                 f"the estimator's file is not of a history of {len(history)} rows and {models} "
                 "models; build the index again"
             )
-        return cls(history, index, fitted)
+        return cls(history, index, fitted, upper)
 
     def _blend(self, ridge: Floats | Vectors, found: Neighbours) -> Estimates:
         fitted = self.fitted
@@ -190,7 +197,7 @@ class Estimator:
         return Estimates(
             quality=np.clip(quality, 0.0, 1.0),
             cost=cost,
-            upper_cost=np.maximum(typical * fitted.upper_factor, cost),
+            upper_cost=np.maximum(typical * self._upper_factor, cost),
             neighbours=found.rows,
             similarity=found.similarity,
         )
@@ -259,16 +266,25 @@ def _neighbours_part(
     return best[1], best[2]
 
 
-def _cost_factors(costs: Floats, log_cost: Floats) -> tuple[Floats, Floats]:
-    """(mean, upper) float64[M] each: what to multiply exp of the leave-one-out logarithms by, so
-    that their sum is that of the costs (Duan's smearing), and so that a part UPPER of the costs
-    is not above (split conformal quantile)."""
-    mean, upper = np.ones(costs.shape[1]), np.ones(costs.shape[1])
+def _mean_factor(costs: Floats, log_cost: Floats) -> Floats:
+    """float64[M]: what to multiply exp of the leave-one-out logarithms by, so that their sum is
+    that of the costs (Duan's smearing)."""
+    factor = np.ones(costs.shape[1])
     for model in range(costs.shape[1]):
         known = np.isfinite(costs[:, model])
-        if not known.any():
-            continue
-        truth, typical = costs[known, model], np.exp(log_cost[known, model])
-        mean[model] = max(float(truth.sum()), 1.0) / float(typical.sum())
-        upper[model] = np.quantile(truth / typical, UPPER, method="higher")
-    return mean, upper
+        if known.any():
+            truth, typical = costs[known, model], np.exp(log_cost[known, model])
+            factor[model] = max(float(truth.sum()), 1.0) / float(typical.sum())
+    return factor
+
+
+def _upper_factor(costs: Floats, log_cost: Floats | Vectors, upper: float) -> Floats:
+    """float64[M]: what to multiply them by, so that a part `upper` of the costs is not above
+    (split conformal quantile)."""
+    factor = np.ones(costs.shape[1])
+    for model in range(costs.shape[1]):
+        known = np.isfinite(costs[:, model])
+        if known.any():
+            typical = np.exp(log_cost[known, model].astype(np.float64))
+            factor[model] = np.quantile(costs[known, model] / typical, upper, method="higher")
+    return factor

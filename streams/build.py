@@ -44,7 +44,8 @@ def build(config: Config) -> Parts:
         models=fleet.names,
         search_k=config.index.search_k,
     )
-    estimator = Estimator.from_arrays(saved.estimator, saved.history, saved.index)
+    quantile = config.reservation.quantile
+    estimator = Estimator.from_arrays(saved.estimator, saved.history, saved.index, quantile)
     limits = config.limits(
         np.nanmean(saved.history.scores, axis=0), np.nanmean(saved.history.costs, axis=0)
     )
