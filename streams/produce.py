@@ -12,6 +12,7 @@ from schemas.invalid import Invalid
 from schemas.query import Query
 from schemas.wire import decode, encode
 from streams.brokers import BrokerError
+from streams.brokers.admin import ANSWER
 from streams.topics import LARGEST_MESSAGE
 
 IN_FLIGHT = 10_000
@@ -56,15 +57,21 @@ def check(number: int, line: bytes) -> Line:
 
 
 class Sender:
-    """Hands queries to a topic. Use as a context: it waits for the broker at the end."""
+    """Hands queries to a topic; `flush` waits for the broker at the end."""
 
     def __init__(self, broker: Mapping[str, Any], topic: str) -> None:
-        """broker: how librdkafka reaches it; see `streams.brokers.security`."""
+        """broker: how librdkafka reaches it; see `streams.brokers.security`.
+
+        Raises ProduceError where there is no such topic, KafkaException where no broker answers.
+        """
         self.topic = topic
         self.sent = 0
         self.acknowledged = 0
         self._refused: KafkaError | None = None
         self._producer = Producer({**broker, **_SETTINGS})
+        # All topics are asked for: a broker may make one that is asked for by its name.
+        if topic not in self._producer.list_topics(timeout=ANSWER).topics:
+            raise ProduceError(f"there is no topic {topic}; make it with: sluice topics create")
 
     def send(self, line: Line) -> None:
         """Hand over a query. Waits where too many are under way.

@@ -106,10 +106,10 @@ def test_another_topic(produced: Produced, embedded_broker: EmbeddedBroker, pref
 
 
 def test_a_topic_that_is_not_there(produced: Produced) -> None:
-    """A topic's name that Kafka forbids is an error in a sentence, not a traceback."""
-    result = produced.run(['{"id": "a", "prompt": "Why?"}'], "--topic", "no/such")
+    """Nothing is sent to a topic that nobody made; a sentence says how to make it."""
+    result = produced.run(['{"id": "a", "prompt": "Why?"}'], "--topic", "no.such")
     assert result.exit_code == 1
-    assert "no/such" in result.output
+    assert "there is no topic no.such; make it with: sluice topics create" in result.output
 
 
 @pytest.mark.parametrize("line", [b"[]", b'{"prompt": "x"}', b'{"id": "a", "prompt": ""}'])
