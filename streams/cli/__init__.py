@@ -45,6 +45,8 @@ EXPLAINED = (
     ("router.index.manifest", "IndexRefused"),
     ("schemas.invalid", "Invalid"),
     ("streams.brokers", "BrokerError"),
+    ("streams.children", "ChildDied"),
+    ("streams.demo", "DemoError"),
     ("streams.settings", "ConfigError"),
     ("streams.backends.base", "BackendBroken"),
     ("streams.intake", "WorkerError"),

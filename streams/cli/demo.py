@@ -1,0 +1,231 @@
+"""`sluice demo`: run the whole system once, and say what it reached."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from streams.cli.options import FILE, FOLDER
+from streams.demo import Asked, Ran, run
+from streams.demo_figures import Account, Figures, Policy, as_json, figures
+from streams.watch import Watch
+
+NANO = 1e9
+EVERY = 5.0
+"""Seconds between two lines of progress where there is no terminal."""
+SYNTHETIC = (
+    "The workload is synthetic: made-up prompts and outcomes, of which only each model's mean "
+    "score and mean cost are real (RouterBench). It shows that the machinery works, not how good "
+    "a policy is on your traffic."
+)
+
+
+@click.command("demo")
+@click.option(
+    "--dataset",
+    type=FILE,
+    help="Recorded outcomes (JSON lines, plain or .gz): 65 % become the history, 35 % the "
+    "queries. [default: a made-up workload]",
+)
+@click.option(
+    "--queries",
+    type=click.IntRange(10, 100_000),
+    default=3000,
+    help="Queries of the made-up workload.",
+)
+@click.option("--broker", metavar="HOST:PORT", help="[default: an embedded broker, in memory]")
+@click.option("--routers", type=click.IntRange(1, 64), default=1, help="Router processes.")
+@click.option("--partitions", type=click.IntRange(1, 256), default=3, help="Of queries.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    default=75.0,
+    help="Queries a second. Slower is better: prices follow the money once a second.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of workload and split.")
+@click.option(
+    "--latency-median",
+    "latency",
+    type=click.FloatRange(0, 3600, min_open=True),
+    help="Seconds that an answer takes, in the middle of a log-normal distribution. "
+    "[default: no time]",
+)
+@click.option("--json", "json_out", type=FILE, help="Write all figures here.")
+@click.option(
+    "--keep",
+    type=FOLDER,
+    help="Work in this new folder and keep it: configuration, index, logs. "
+    "[default: a temporary one]",
+)
+def command(
+    dataset: Path | None,
+    queries: int,
+    broker: str | None,
+    routers: int,
+    partitions: int,
+    rate: float,
+    seed: int,
+    latency: float | None,
+    json_out: Path | None,
+    keep: Path | None,
+) -> None:
+    """Run the whole system once on this machine.
+
+    Starts a broker, router processes and a worker for all models, sends queries, and waits for
+    the end of each. Nobody is called: answers are recorded or made up. Then the same queries are
+    put to other policies, under the same budgets.
+    """
+    asked = Asked(dataset, queries, broker, routers, partitions, rate, seed, latency)
+    with _terminated(), _folder(keep) as folder:
+        with _Display() as display:
+            ran = run(asked, folder, display.say, display.show)
+            display.say("the same queries under other policies")
+            found = figures(ran)
+        _print(ran, found, synthetic=dataset is None)
+        if json_out is not None:
+            json_out.write_bytes(orjson.dumps(as_json(asked, found), option=orjson.OPT_INDENT_2))
+    if found.twice or found.over_limit:
+        raise click.ClickException(
+            f"{found.twice} queries went to two models; over their limit: "
+            f"{', '.join(found.over_limit) or 'none'}"
+        )
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """Let SIGTERM end us as Ctrl-C does: with all that we have started."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with TemporaryDirectory(prefix="sluice-demo-") as folder:
+            yield Path(folder)
+        return
+    try:
+        keep.mkdir(parents=True)
+    except FileExistsError:
+        raise click.BadParameter(f"{keep} is there already: name a new folder") from None
+    yield keep.resolve()
+
+
+class _Display:
+    """Progress on stderr: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("produced"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None, visible=False, state="")
+        self._shown = 0.0
+
+    def __enter__(self) -> _Display:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def say(self, words: str) -> None:
+        self._console.print(words, highlight=False)
+
+    def show(self, produced: int, total: int, watch: Watch) -> None:
+        """Called often."""
+        rest = 0.2 if self._console.is_terminal else EVERY
+        if time.monotonic() - self._shown < rest:
+            return
+        self._shown = time.monotonic()
+        counts = watch.counts()
+        state = (
+            f"routed {counts.routed:,}  deferred {counts.deferred:,}  "
+            f"answered {counts.answered:,}  spent ${counts.spent / NANO:.4f}"
+        )
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=produced, total=total, visible=True, state=state)
+        else:
+            self.say(f"produced {produced:,} of {total:,}  {state}")
+
+
+def _print(ran: Ran, found: Figures, synthetic: bool) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    queries, limit = len(ran.ground.queries), sum(one.limit for one in found.accounts)
+    table = Table(
+        title=f"{queries:,} queries, {len(found.accounts)} models, ${limit / NANO:.4f} in all",
+        title_justify="left",
+    )
+    table.add_column("policy", no_wrap=True)
+    names = ("RP %", "score", "cost $", "per $", "served", "deferred", "rejected", "lost")
+    for name in (*names, "p50 ms", "p99 ms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    latency = (f"{found.p50 * 1000:.0f}", f"{found.p99 * 1000:.0f}")
+    table.add_row(*_cells(f"{found.ran.name}, as it ran", found.ran), *latency, style="bold")
+    table.add_row(*_cells(f"{found.offline.name}, offline", found.offline))
+    for policy in found.others:
+        table.add_row(*_cells(policy.name, policy))
+    console.print(table)
+    gap = found.offline.score - found.ran.score
+    console.print(
+        f"Shares, reservations and latency {'cost' if gap >= 0 else 'won'} {abs(gap):.1f} of the "
+        f"{found.offline.score:.1f} that the same policy reaches offline "
+        f"({abs(gap) / max(found.offline.score, 1e-9):.1%}).\n"
+        "RP: score relative to offline-lp-estimates, the linear program over all queries at once "
+        "on means of 5 neighbours.\n"
+        "lost: offline, the true cost no longer fitted the budget; as it ran, the answer was cut "
+        "at what was reserved (charged, scored 0).",
+    )
+    console.print(_money(found.accounts))
+    if synthetic:
+        console.print(SYNTHETIC, style="bold")
+
+
+def _cells(name: str, policy: Policy) -> tuple[str, ...]:
+    return (
+        name,
+        f"{policy.relative:.1f}",
+        f"{policy.score:.1f}",
+        f"{policy.cost / NANO:.4f}",
+        f"{policy.per_dollar:.0f}",
+        f"{policy.served:,}",
+        f"{policy.deferred:,}",
+        f"{policy.rejected:,}",
+        f"{policy.lost:,}",
+    )
+
+
+def _money(accounts: Sequence[Account]) -> Table:
+    table = Table(title="Budgets, $", title_justify="left")
+    table.add_column("model", no_wrap=True)
+    for name in ("spent", "limit", "spent %", "reserved"):
+        table.add_column(name, justify="right")
+    for one in accounts:
+        table.add_row(
+            one.model,
+            f"{one.spent / NANO:.6f}",
+            f"{one.limit / NANO:.6f}",
+            f"{100 * one.spent / max(one.limit, 1):.1f}",
+            f"{one.reserved / NANO:.6f}",
+        )
+    return table
