@@ -21,6 +21,8 @@ SAMPLE = 2000
 """Rows of the history on which choices are made by leave-one-out."""
 VECTOR_WEIGHT = 0.5
 """The weight of an embedding, where a text's words weigh 1."""
+LEAST = 1e-6
+"""No answer is sure to be worth nothing: where money is plenty, it is tried."""
 UPPER = 0.95
 """The part of the history's answers that cost at most their `upper_cost`, where nobody says."""
 
@@ -195,7 +197,7 @@ class Estimator:
         typical = np.exp(np.minimum(ridge[:, models:].astype(np.float64), 42.0))
         cost = typical * fitted.mean_factor
         return Estimates(
-            quality=np.clip(quality, 0.0, 1.0),
+            quality=np.clip(quality, LEAST, 1.0),
             cost=cost,
             upper_cost=np.maximum(typical * self._upper_factor, cost),
             neighbours=found.rows,

@@ -18,6 +18,8 @@ PENALTIES = tuple(10.0 ** (step / 2) for step in range(6, -6, -1))
 """Candidates for the ridge's penalty. The first of equals wins: the more cautious one."""
 FILLINGS = 8
 """Rounds in which outcomes nobody has seen are filled with what the fit says of them."""
+BLOCK = 128
+"""Points of one product."""
 JITTER = 1e-4
 """Directions of the landmarks with less variance than this are noise in float32."""
 
@@ -75,10 +77,20 @@ class KernelRidge:
         return best
 
     def __call__(self, points: Vectors) -> Floats:
-        """float64[n, M] for float32[n, d] points."""
-        return _kernel(points, self._landmarks, self._norms, self._width) @ self._weights + (
-            self._offset
-        )
+        """float64[n, M] for float32[n, d] points.
+
+        To the last bit, a point's figures do not depend on the points beside it, so that a replay
+        in other batches decides the same: products of one shape only, as BLAS adds up in another
+        order for another.
+        """
+        n, dimension = points.shape
+        blocks = np.zeros((-(-n // BLOCK), BLOCK, dimension), dtype=np.float32)
+        blocks.reshape(-1, dimension)[:n] = points
+        found = np.empty((len(blocks), BLOCK, len(self._offset)))
+        for block, into in zip(blocks, found, strict=True):
+            near = _kernel(block, self._landmarks, self._norms, self._width)
+            np.add(near @ self._weights, self._offset, out=into)
+        return found.reshape(-1, len(self._offset))[:n]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that was fitted."""

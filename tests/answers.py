@@ -77,7 +77,8 @@ class Answers:
             consumer.close()
 
     def _answer(self, producer: Producer, routed: Routed, headers: Any) -> None:
-        score, cost = self._outcomes[routed.id][routed.model]
+        # A query that damage has changed may have become another one, and a good one.
+        score, cost = self._outcomes.get(routed.id, {}).get(routed.model, (0.0, 0))
         if cost > routed.reserved:
             score, cost = 0.0, routed.reserved
         data = encode(

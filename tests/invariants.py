@@ -126,17 +126,23 @@ def ends_once(story: Story) -> None:
     topics = {record.topic for record in story.queries} | {r.topic for r in story.deferred}
     rejected = {m.id for _, m in story.rejected if m.source.topic in topics and m.id is not None}
     assert not (story.sent.keys() - routed - deferred - rejected), "queries are lost"
-    assert not (routed & rejected), "queries were sent to a model and rejected as well"
+    assert not (routed & rejected & story.sent.keys()), (
+        "queries were sent to a model and rejected as well"
+    )
     receipts = {receipt.id for _, receipt in story.receipts}
     assert story.sent.keys() <= receipts, "decisions without a receipt"
 
 
 def one_model(story: Story) -> None:
-    """I2: an id goes to one model, under one decision id; a receipt says the same each time."""
+    """I2: an id goes to one model, under one decision id; a receipt says the same each time.
+
+    Ids that a test made up beside `produce` may have come on two partitions: they do not count.
+    """
     models, decisions = defaultdict(set), defaultdict(set)
     for _, message in story.routed:
-        models[message.id].add(message.model)
-        decisions[message.id].add(message.decision_id)
+        if message.id in story.sent:
+            models[message.id].add(message.model)
+            decisions[message.id].add(message.decision_id)
     assert not {id: found for id, found in models.items() if len(found) > 1}
     assert not {id: found for id, found in decisions.items() if len(found) > 1}
     words: dict[str, tuple[str, str | None]] = {}

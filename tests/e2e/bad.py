@@ -113,12 +113,14 @@ TOO_LARGE = Bad(_query(prompt="x" * MAX_BYTES), "too_large", None, "bytes")
 
 
 class BadResult(NamedTuple):
-    """As `Bad`; made from a routed message that it pretends to answer."""
+    """As `Bad`; made from a routed message that it pretends to answer. open: the rejection says so
+    only while that one's reservation is open."""
 
     make: Callable[[Routed], bytes | None]
     code: str
     field: str | None
     says: str
+    open: bool = False
 
 
 def _answer(**changes: object) -> Callable[[Routed], bytes]:
@@ -161,8 +163,12 @@ RESULTS: dict[str, BadResult] = {
         "decision_id",
         "router",
     ),
-    "another query": BadResult(_answer(id="somebody else"), "not_in_flight", "id", "reservation"),
-    "another model": BadResult(_answer(model="gpt-99"), "not_in_flight", "model", "reservation"),
+    "another query": BadResult(
+        _answer(id="somebody else"), "not_in_flight", "id", "reservation", True
+    ),
+    "another model": BadResult(
+        _answer(model="gpt-99"), "not_in_flight", "model", "reservation", True
+    ),
     "no status": BadResult(_without("status_code"), "missing_field", "status_code", "required"),
     "a status out of range": BadResult(
         _answer(status_code=99), "invalid_field", "status_code", "100"
@@ -172,13 +178,16 @@ RESULTS: dict[str, BadResult] = {
     ),
     "a negative cost": BadResult(_answer(cost=-1), "invalid_field", "cost", "0"),
     "a cost in dollars": BadResult(_answer(cost=0.25), "invalid_field", "cost", "number"),
-    "an absurd cost": BadResult(_answer(cost=10**17), "invalid_field", "cost", "at most"),
-    "a cost beyond 64 bits": BadResult(_answer(cost=2**64 - 1), "invalid_field", "cost", "at most"),
+    "an absurd cost": BadResult(_answer(cost=10**17), "invalid_field", "cost", "at most", True),
+    "a cost beyond 64 bits": BadResult(
+        _answer(cost=2**64 - 1), "invalid_field", "cost", "at most", True
+    ),
     "absurd usage": BadResult(
         _answer(cost=None, usage={"prompt_tokens": 1, "completion_tokens": 2**63 - 1}),
         "invalid_field",
         "usage",
         "at most",
+        True,
     ),
     "negative usage": BadResult(
         _answer(usage={"prompt_tokens": -1, "completion_tokens": 1}),

@@ -98,3 +98,12 @@ def test_arrays_bring_it_back() -> None:
     ridge = KernelRidge.fit(points, outcomes).ridge
     again = KernelRidge.from_arrays(ridge.arrays())
     assert_array_equal(again(points), ridge(points))
+
+
+def test_a_point_does_not_depend_on_those_beside_it() -> None:
+    """To the last bit, whatever the batch: a replay decides in other batches (I7)."""
+    points, outcomes = problem(700)
+    ridge = KernelRidge.fit(points, outcomes).ridge
+    together = ridge(points)
+    for first, last in ((0, 1), (3, 4), (5, 70), (100, 613), (699, 700), (50, 50)):
+        assert_array_equal(ridge(points[first:last]), together[first:last])
