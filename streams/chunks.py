@@ -24,6 +24,8 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message, ack_lock
 
+from streams.fetch import ConsumerThread
+
 TURN = 0.2
 """Seconds that a fetch waits for records; so long at most a seek waits for its turn."""
 
@@ -82,6 +84,9 @@ class Consumer(driver.Consumer):
         self._handed_out: dict[TP, deque[Message]] = {}
         self._fetched: dict[TP, int] = {}
         self._turn = asyncio.Lock()
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def _is_chunked(self, topic: str) -> bool:
         return topic in self.scheduler.topics
