@@ -47,6 +47,7 @@ class Readmission:
                 "group.id": "sluice-readmission",  # librdkafka wants one; nothing is committed
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 100,
                 **security,
             }
         )
@@ -75,9 +76,12 @@ class Readmission:
         if tp.offset >= end:
             return
         self._consumer.assign([tp])
-        idle_since = time.monotonic()
+        idle_since, left = time.monotonic(), end - tp.offset
         while position.decided < end - 1 and partition.owned:
-            messages = await asyncio.to_thread(self._consumer.consume, CHUNK, 1.0)
+            # More than there is would be waited for.
+            most = min(max(left, 1), CHUNK)
+            messages = await asyncio.to_thread(self._consumer.consume, most, 1.0)
+            left -= len(messages)
             records = [to_record(message) for message in messages if message.error() is None]
             if not records and time.monotonic() - idle_since > TIMEOUT:
                 return  # retention took the rest meanwhile
