@@ -10,15 +10,18 @@ hold up all the others.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streams.logs import to_record
 from streams.partition import Partition
 from streams.route import Router
+
+logger = logging.getLogger(__name__)
 
 REST = 10.0
 """Passes may take one part in so many of the time."""
@@ -67,9 +70,13 @@ class Readmission:
     async def _pass(self, partition: Partition) -> None:
         position = partition.positions["deferred"]
         tp = TopicPartition(self._topic, partition.number)
-        low, end = await asyncio.to_thread(
-            self._consumer.get_watermark_offsets, tp, timeout=TIMEOUT
-        )
+        try:
+            low, end = await asyncio.to_thread(
+                self._consumer.get_watermark_offsets, tp, timeout=TIMEOUT
+            )
+        except KafkaException as error:  # nothing has begun: the next pass asks again
+            logger.warning("%s: a pass over it is put off: %s", self._topic, error.args[0].str())
+            return
         partition.waiting = end - max(position.decided + 1, low)
         # What was decided but may not have left comes too: its rows say what to publish.
         tp.offset = max(position.published + 1, low)

@@ -11,6 +11,7 @@ import pytest
 
 from streams.brokers.kafka import KafkaServer
 from tests import invariants
+from tests.chaos.chaos import takeover
 from tests.system import System
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "3"))
@@ -51,25 +52,3 @@ def test_a_killed_router_is_replaced(
         invariants.hold(system)
         print(f"takeover after {KILLS} kills, seconds: {[round(each, 1) for each in times]}")
         assert max(times) < TAKEOVER, times
-
-
-def takeover(system: System, killed_at: float) -> float:
-    """Wait until every partition has been decided on after `killed_at` (Unix seconds).
-
-    Returns the longest time that a partition had to wait, by the receipts' own clock.
-    """
-    first: dict[int, float] = {}
-    seen = 0
-
-    def all_again() -> bool:
-        nonlocal seen
-        receipts = system.read(system.topics.receipts)
-        for record in receipts[seen:]:
-            receipt = record.json()
-            if receipt["decided_at"] > killed_at:
-                first.setdefault(receipt["source"]["partition"], receipt["decided_at"])
-        seen = len(receipts)
-        return len(first) == system.partitions
-
-    system.wait("every partition to be decided on again", all_again, 90.0)
-    return max(first.values()) - killed_at
