@@ -27,6 +27,11 @@ RETENTION: Mapping[str, int] = {
 }
 """Seconds that a topic with cleanup "delete" keeps its messages, where not a week."""
 WEEK = 7 * DAY
+COMPACTION_LAG: Mapping[str, int] = {
+    # A replay takes decisions again with the prices of their time: as old as the receipts are.
+    "prices": RETENTION["receipts"],
+}
+"""Seconds that a compacted topic keeps every message, newer ones of its key notwithstanding."""
 ONE_PARTITION = frozenset({"share-reports", "control", "prices"})
 LONGEST_NAME = 249
 LARGEST_MESSAGE = 8 << 20
@@ -40,22 +45,28 @@ class TopicsError(BrokerError):
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic as it must be. retention: seconds, None for ever."""
+    """One topic as it must be. retention: seconds, None for ever; compaction_lag: seconds for
+    which compaction spares a message.
+    """
 
     name: str
     partitions: int
     cleanup: str = "delete"
     retention: int | None = WEEK
+    compaction_lag: int = 0
 
     @property
     def settings(self) -> dict[str, str]:
         """What Kafka is told of it."""
         retention = -1 if self.retention is None else self.retention * 1000
-        return {
+        settings = {
             "cleanup.policy": self.cleanup,
             "retention.ms": str(retention),
             "max.message.bytes": str(LARGEST_MESSAGE),
         }
+        if self.compaction_lag:
+            settings["min.compaction.lag.ms"] = str(self.compaction_lag * 1000)
+        return settings
 
 
 class Topics:
@@ -107,7 +118,8 @@ class Topics:
                     topics.append(Topic(self.routed(model), model_partitions, cleanup, kept))
             else:
                 count = 1 if known.name in ONE_PARTITION else partitions
-                topics.append(Topic(f"{self.prefix}{known.address}", count, cleanup, kept))
+                lag = COMPACTION_LAG.get(known.name, 0)
+                topics.append(Topic(f"{self.prefix}{known.address}", count, cleanup, kept, lag))
         topics.append(Topic(self.changelog, partitions, "compact", None))
         topics.append(Topic(self.controller_changelog, 1, "compact", None))
         for topic in topics:

@@ -29,7 +29,7 @@ class TestNames:
         names = Topics("shop.")
         planned = {topic.name for topic in names.planned(["m"])}
         addresses = {known.address for known in TOPICS} - {"routed.{model}"}
-        others = {names.routed("m"), names.changelog}
+        others = {names.routed("m"), names.changelog, names.controller_changelog}
         assert planned == {f"shop.{address}" for address in addresses} | others
         attributes = {getattr(names, address.replace("-", "_")) for address in addresses}
         assert attributes == planned - others
@@ -87,6 +87,7 @@ class TestPlan:
             "control": 1,
             "prices": 1,
             "partitions-changelog": 5,
+            "controller-changelog": 1,
         }
 
     def test_the_ledger_can_be_rebuilt_for_a_month(self) -> None:
@@ -97,8 +98,25 @@ class TestPlan:
     def test_what_is_read_whole_is_kept_for_ever(self) -> None:
         """Compacted topics have no retention."""
         compact = [t for t in Topics().planned([]) if t.cleanup == "compact"]
-        assert {t.name for t in compact} == {"control", "prices", "partitions-changelog"}
+        assert {t.name for t in compact} == {
+            "control",
+            "prices",
+            "partitions-changelog",
+            "controller-changelog",
+        }
         assert {t.settings["retention.ms"] for t in compact} == {"-1"}
+
+    def test_old_prices_outlive_the_receipts_that_name_them(self) -> None:
+        """A replay of any receipt that is kept finds its prices, though newer ones were written."""
+        planned = {t.name: t.settings for t in Topics("shop.").planned([])}
+        lag = int(planned["shop.prices"]["min.compaction.lag.ms"])
+        assert lag == 35 * 86_400_000
+        assert lag >= int(planned["shop.receipts"]["retention.ms"])
+
+    def test_only_prices_wait_to_be_compacted(self) -> None:
+        """A changelog that waits would make every restart read a month of it."""
+        waiting = [t.name for t in Topics().planned(["m"]) if "min.compaction.lag.ms" in t.settings]
+        assert waiting == ["prices"]
 
 
 @pytest.mark.kafka
