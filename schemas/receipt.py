@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from msgspec import field
 
 from schemas.fields import Count, Id, Name, Nano, Score, Source, Tokens, UnixTime
+from schemas.invalid import wrong
 from schemas.wire import Message
 
 Decision = Literal["routed", "deferred", "rejected", "duplicate"]
@@ -41,3 +43,8 @@ class Receipt(Message, frozen=True, kw_only=True):
     neighbours: list[str] = field(default_factory=list)
     propensity: Score = 1.0
     results_offset: Count = 0
+
+    def __post_init__(self) -> None:
+        for name, estimate in self.quality.items():
+            if not math.isfinite(estimate):
+                raise wrong(f"quality.{name}", estimate, "it must be a finite number")
