@@ -167,6 +167,15 @@ class TestConfig:
         assert code == 1
         assert "Kafka takes 249" in stderr
 
+    def test_models_that_would_share_a_topic(self, config: Path) -> None:
+        """Both are named before anything is made: their workers would answer for each other."""
+        small, large = '[models."größe"]', '[models."gröäe"]'
+        text = config.read_text().replace("[models.small]", small)
+        config.write_text(text.replace('[models."org/large"]', large))
+        code, _, stderr = run("config", "validate", config)
+        assert code == 1
+        assert "'größe' and 'gröäe' would share the topic" in stderr
+
     def test_missing_file(self, tmp_path: Path) -> None:
         """No configuration is an error with the file's name."""
         code, _, stderr = run("config", "validate", tmp_path / "nope.toml")
@@ -288,6 +297,14 @@ class TestBroker:
             code, _, stderr = run("topics", "check", "-c", config, broker=broker.servers)
         assert code == 1
         assert stderr.count("is missing") >= 11
+
+    def test_a_router_needs_its_topics(self, config: Path) -> None:
+        """It says what is missing and how to make it, before it loads anything."""
+        with EmbeddedBroker() as broker:
+            code, _, stderr = run("route", "-c", config, broker=broker.servers)
+        assert code == 1
+        assert stderr.count("is missing") >= 11
+        assert "sluice topics create" in stderr
 
 
 def history(file: Path, models: tuple[str, ...], count: int = 40) -> Path:
