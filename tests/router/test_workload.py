@@ -80,5 +80,3 @@ def test_no_queries_is_refused() -> None:
     """A count below one says so."""
     with pytest.raises(ValueError, match="at least 1 query"):
         synthesize(0)
-
-
