@@ -1,8 +1,10 @@
 """The whole way on a real Kafka: queries/s routed by one process, beside a bare loop.
 
 The bare loop consumes, embeds and produces, no more: what this machine could do at best with the
-same embedder. Both read the same topic on the same broker. A stand-in for the model workers
-answers every routed query at once, so that the router also settles every one.
+same embedder. The router runs twice: with the fixed shares that it starts from (no reports, so no
+controller and no new prices), and as it is. All read the same queries on the same broker. A
+stand-in for the model workers answers every routed query at once, so that the router also settles
+every one.
 
     python -m benchmarks.whole_way [--queries 200000] [--history 20000]
 """
@@ -36,7 +38,15 @@ from streams.topics import Topics, create
 
 CHARACTERS = 200
 PARTITIONS = 4
-TOPICS = Topics()
+FIXED, MOVING = Topics("fixed."), Topics("moving.")
+"""The topics of the two runs of the router; the bare loop reads those of the first."""
+SILENT = """
+import streams.app
+streams.app.REPORT_SECONDS = 1e9
+from streams.cli import main
+main()
+"""
+"""`sluice` without reports: nobody hears of a partition, so its shares stay as they are."""
 
 
 def main() -> None:
@@ -47,15 +57,22 @@ def main() -> None:
     asked = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder, _kafka(folder) as broker:
         models, prompts = _prepare(Path(folder), asked.history, asked.queries)
-        create(AdminClient({"bootstrap.servers": broker.servers}), _topics(models))
-        _produce(broker.servers, prompts, asked.queries)
+        admin = AdminClient({"bootstrap.servers": broker.servers})
+        for topics in (FIXED, MOVING):
+            create(admin, topics.planned(models, PARTITIONS, 1))
+            _produce(broker.servers, topics.queries, prompts, asked.queries)
         print(f"{asked.queries:,} queries of {CHARACTERS} characters, history {asked.history:,}")
         print(machine())
         bare = _bare_loop(broker.servers, asked.queries)
         print(f"bare consume, embed, produce  {bare:8,.0f} queries/s")
-        routed = _router(broker.servers, Path(folder), models, asked.queries)
+        sluice = [str(Path(sys.executable).with_name("sluice"))]
+        silent = [sys.executable, "-c", SILENT]
+        fixed = _router(broker.servers, silent, FIXED, Path(folder), models, asked.queries)
+        print(f"whole way, fixed shares       {fixed:8,.0f} queries/s   {fixed / bare:.2f} of bare")
+        routed = _router(broker.servers, sluice, MOVING, Path(folder), models, asked.queries)
         print(
-            f"whole way, one router         {routed:8,.0f} queries/s   {routed / bare:.2f} of bare"
+            f"whole way, one router         {routed:8,.0f} queries/s   {routed / bare:.2f} of bare,"
+            f" {routed / fixed:.2f} of fixed shares"
         )
 
 
@@ -63,20 +80,17 @@ def _kafka(folder: str) -> KafkaServer:
     return KafkaServer(Path(folder) / "kafka")
 
 
-def _topics(models: tuple[str, ...]) -> list[Any]:
-    return list(TOPICS.planned(models, PARTITIONS, 1))
-
-
 def _prepare(folder: Path, history: int, queries: int) -> tuple[tuple[str, ...], list[str]]:
     """Build the index and the configuration; return the models and prompts of equal length."""
     data = synthesize(history + min(queries, 20_000))
     past = data.take(np.arange(history))
     embedder = make_embedder()
-    outcomes = past.history(embedder.encode([_fit(prompt) for prompt in past.prompts]))
+    texts = [_fit(prompt) for prompt in past.prompts]
+    outcomes = past.history(embedder.encode(texts))
     fleet = past.fleet()
     save_index(folder / "index", outcomes, embedder=embedder.name, models=fleet.names)
     saved = load_index(folder / "index", embedder=embedder.name, dimension=embedder.dimension)
-    estimator = Estimator.fit(saved.history, saved.index)
+    estimator = Estimator.fit(saved.history, saved.index, texts)
     save_index(
         folder / "index",
         outcomes,
@@ -106,13 +120,13 @@ def _fit(prompt: str) -> str:
     return (prompt * (CHARACTERS // max(len(prompt), 1) + 1))[:CHARACTERS]
 
 
-def _produce(servers: str, prompts: list[str], queries: int) -> None:
+def _produce(servers: str, topic: str, prompts: list[str], queries: int) -> None:
     producer = Producer({"bootstrap.servers": servers, "compression.type": "lz4", "linger.ms": 20})
     for i in range(queries):
         body = json.dumps({"id": f"q{i}", "prompt": prompts[i % len(prompts)]})
         while True:
             try:
-                producer.produce(TOPICS.queries, body, f"q{i}")
+                producer.produce(topic, body, f"q{i}")
                 break
             except BufferError:
                 producer.poll(0.1)
@@ -133,12 +147,12 @@ def _bare_loop(servers: str, queries: int) -> float:
     embedder = make_embedder()
     producer = Producer({"bootstrap.servers": servers, "compression.type": "lz4", "linger.ms": 5})
     done, started = 0, 0.0
-    for records in _records(servers, [TOPICS.queries], "bare"):
+    for records in _records(servers, [FIXED.queries], "bare"):
         started = started or (time.perf_counter() if records else 0.0)
         texts = [json.loads(record.value())["prompt"] for record in records]
         vectors = embedder.encode(texts)
         for record, _ in zip(records, vectors, strict=True):
-            producer.produce(TOPICS.deferred, record.value(), record.key())
+            producer.produce(FIXED.deferred, record.value(), record.key())
         producer.flush()
         done += len(records)
         if done >= queries:
@@ -146,39 +160,46 @@ def _bare_loop(servers: str, queries: int) -> float:
     return queries / (time.perf_counter() - started)
 
 
-def _answer(servers: str, models: tuple[str, ...]) -> None:
+def _answer(servers: str, topics: Topics, models: tuple[str, ...]) -> None:
     """Stand in for the workers: every routed query costs half of what was reserved."""
     producer = Producer({"bootstrap.servers": servers, "compression.type": "lz4", "linger.ms": 20})
-    for records in _records(servers, [TOPICS.routed(model) for model in models], "answer"):
+    names = [topics.routed(model) for model in models]
+    for records in _records(servers, names, f"{topics.prefix}answer"):
         for record in records:
             routed = json.loads(record.value())
             result = {key: routed[key] for key in ("id", "decision_id", "model")}
             result |= {"status_code": 200, "cost": routed["reserved"] // 2}
             partition = routed["source"]["partition"]
-            producer.produce(TOPICS.results, json.dumps(result), record.key(), partition)
+            producer.produce(topics.results, json.dumps(result), record.key(), partition)
         producer.poll(0)
 
 
-def _router(servers: str, folder: Path, models: tuple[str, ...], queries: int) -> float:
+def _router(
+    servers: str,
+    sluice: list[str],
+    topics: Topics,
+    folder: Path,
+    models: tuple[str, ...],
+    queries: int,
+) -> float:
     """Queries/s of `sluice route`, from its first receipt to its last."""
     answers = multiprocessing.get_context("spawn").Process(
-        target=_answer, args=(servers, models), daemon=True
+        target=_answer, args=(servers, topics, models), daemon=True
     )
     answers.start()
-    command = [
-        str(Path(sys.executable).with_name("sluice")),
-        "route",
-        "-c",
-        str(folder / "sluice.toml"),
-    ]
+    command = [*sluice, "route", "-c", str(folder / "sluice.toml"), "--name", topics.prefix]
+    environment = {
+        **os.environ,
+        "SLUICE_BROKER": servers,
+        "SLUICE_TOPICS_PREFIX": topics.prefix,
+        "SLUICE_ROUTER_ID": f"{topics.prefix}sluice",
+    }
     with (folder / "router.log").open("w") as log:
-        router = subprocess.Popen(
-            command, stdout=log, stderr=log, env={**os.environ, "SLUICE_BROKER": servers}
-        )
+        router = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     process = psutil.Process(router.pid)
     done, started, step = 0, 0.0, queries // 10
     try:
-        for records in _records(servers, [TOPICS.receipts], "watch"):
+        for records in _records(servers, [topics.receipts], f"{topics.prefix}watch"):
             started = started or (time.perf_counter() if records else 0.0)
             before, done = done, done + len(records)
             if router.poll() is not None:

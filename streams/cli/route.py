@@ -39,10 +39,12 @@ def command(config: Path | None, name: str | None, log_level: str) -> None:
 
     from streams.app import create_app
     from streams.build import build
+    from streams.cli.topics import require
     from streams.config import load
 
     logging.basicConfig(level=log_level.upper())
     found = load(config)
+    require(found)
     data_dir = found.router.data_dir / (name or f"r{os.getpid()}")
     data_dir.mkdir(parents=True, exist_ok=True)
     app = create_app(found, build(found), data_dir)

@@ -47,10 +47,16 @@ def list_topics(config_file: Path) -> None:
 def check(config_file: Path) -> None:
     """Compare the broker's topics with the configuration; exit with 1 if they differ."""
     config = load(config_file)
-    found = differences(_admin(config), planned(config))
-    if found:
-        raise click.ClickException("\n".join(found))
+    require(config)
     click.echo(f"all {len(planned(config))} topics are as they must be")
+
+
+def require(config: Config) -> None:
+    """Raise ClickException where topics are missing or not as the configuration wants them."""
+    if found := differences(_admin(config), planned(config)):
+        raise click.ClickException(
+            "\n".join([*found, "make what is missing: sluice topics create"])
+        )
 
 
 def planned(config: Config) -> Sequence[Topic]:

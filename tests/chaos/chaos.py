@@ -66,7 +66,11 @@ class Chaos:
         self._revive(but=name if how == "later" else None)
 
     def restart_broker(self) -> None:
-        """The only broker crashes, or stops in order, and comes back with its data."""
+        """The only broker crashes, or stops in order, and comes back with its data.
+
+        Nobody is starting then: a process that finds no broker at its start says so and ends.
+        """
+        self.system.wait_members(len(ROUTERS))
         self.broker.kill() if self._random.random() < 0.5 else self.broker.stop()
         self.broker.start()
         self.restarts += 1
