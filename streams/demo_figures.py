@@ -19,7 +19,7 @@ CONTROLS = ("static-mix", "greedy-perf", "random")
 class Policy:
     """One policy's figures. score: the sum over answers; relative: per cent of the offline
     program's; cost: nano-dollars; lost: offline, queries whose true cost no longer fitted; as it
-    ran, answers cut at their reservation, which are charged and score 0.
+    ran, answers cut at their reservation, which are charged and score 0, and failed ones.
     """
 
     name: str
@@ -110,11 +110,13 @@ def _as_it_ran(ran: Ran, hundred: float) -> Policy:
         result = watch.results.get(receipt.decision_id)
         if receipt.model is None or result is None:
             continue
-        if round(queries.costs[row[receipt.id], column[receipt.model]]) > receipt.reserved:
-            lost += 1
-        elif result.status_code == 200:
+        cost = queries.costs[row[receipt.id], column[receipt.model]]
+        # A NaN, an answer that nobody recorded, is not below it either.
+        if result.status_code == 200 and np.round(cost) <= receipt.reserved:
             served += 1
             score += result.score or 0.0
+        else:
+            lost += 1
     return Policy(
         name=ran.config.policy.name,
         relative=100 * score / hundred if hundred else 0.0,

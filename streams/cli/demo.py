@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from streams.cli.options import FILE, FOLDER
+from streams.cli.options import FILE, FOLDER, writable
 from streams.demo import Asked, Ran, run
 from streams.demo_figures import Account, Figures, Policy, as_json, figures
 from streams.watch import Watch
@@ -61,7 +61,7 @@ SYNTHETIC = (
     help="Seconds that an answer takes, in the middle of a log-normal distribution. "
     "[default: no time]",
 )
-@click.option("--json", "json_out", type=FILE, help="Write all figures here.")
+@click.option("--json", "json_out", type=FILE, callback=writable, help="Write all figures here.")
 @click.option(
     "--keep",
     type=FOLDER,
@@ -150,7 +150,7 @@ class _Display:
         self._bar.stop()
 
     def say(self, words: str) -> None:
-        self._console.print(words, highlight=False)
+        self._console.print(words, highlight=False, soft_wrap=True)
 
     def show(self, produced: int, total: int, watch: Watch) -> None:
         """Called often."""
@@ -170,7 +170,7 @@ class _Display:
 
 
 def _print(ran: Ran, found: Figures, synthetic: bool) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
     queries, limit = len(ran.ground.queries), sum(one.limit for one in found.accounts)
     table = Table(
         title=f"{queries:,} queries, {len(found.accounts)} models, ${limit / NANO:.4f} in all",
@@ -194,11 +194,12 @@ def _print(ran: Ran, found: Figures, synthetic: bool) -> None:
         "RP: score relative to offline-lp-estimates, the linear program over all queries at once "
         "on means of 5 neighbours.\n"
         "lost: offline, the true cost no longer fitted the budget; as it ran, the answer was cut "
-        "at what was reserved (charged, scored 0).",
+        "at what was reserved (charged, scored 0) or failed.",
+        soft_wrap=True,
     )
     console.print(_money(found.accounts))
     if synthetic:
-        console.print(SYNTHETIC, style="bold")
+        console.print(SYNTHETIC, style="bold", soft_wrap=True)
 
 
 def _cells(name: str, policy: Policy) -> tuple[str, ...]:

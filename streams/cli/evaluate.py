@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,10 +26,10 @@ from router.evaluation.summary import Line, as_json, summarise
 from router.loaders import load
 from router.policies import POLICIES
 from router.policies.base import NONE
+from streams.cli import options
 
 SWEPT_BUDGETS = (0.25, 0.5, 1.0, 2.0)
 """Budgets of the plot in a report."""
-FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def _listed(kind: Callable[[str], Any]) -> Callable[..., tuple[Any, ...]]:
@@ -64,13 +63,6 @@ def _policy(text: str) -> str:
     if text not in POLICIES:
         raise ValueError(f"no policy {text!r}; there are: {', '.join(sorted(POLICIES))}")
     return text
-
-
-def _writable(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse at once what could not be written in the end."""
-    if path is not None and not os.access(path.parent, os.W_OK):
-        raise click.BadParameter(f"folder {path.parent} is not there or not writable")
-    return path
 
 
 @click.command(context_settings={"show_default": True})
@@ -120,15 +112,24 @@ def _writable(context: click.Context, option: click.Parameter, path: Path | None
 )
 @click.option("--embedder", default="wordllama", help="Kind, or kind:model.")
 @click.option("--k", default=5, type=click.IntRange(1, 1000), help="Neighbours of paper policies.")
-@click.option("--json", "json_out", type=FILE, callback=_writable, help="Write every figure here.")
+@click.option(
+    "--json",
+    "json_out",
+    type=options.FILE,
+    callback=options.writable,
+    help="Write every figure here.",
+)
 @click.option(
     "--decisions",
-    type=FILE,
-    callback=_writable,
+    type=options.FILE,
+    callback=options.writable,
     help="Write each decision of the first policy's first run here.",
 )
 @click.option(
-    "--report", type=FILE, callback=_writable, help="Write a page with tables and plots here."
+    "--report",
+    type=options.FILE,
+    callback=options.writable,
+    help="Write a page with tables and plots here.",
 )
 def command(
     dataset: str | None,

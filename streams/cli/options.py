@@ -1,7 +1,8 @@
-"""What several commands have in common: the option --config, and waiting for their end."""
+"""What several commands have in common: the option --config, files, waiting for their end."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,13 @@ config = click.option(
     default=Path("sluice.toml"),
     help="The configuration file.",
 )
+
+
+def writable(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse at once what could not be written in the end."""
+    if path is not None and not os.access(path.parent, os.W_OK):
+        raise click.BadParameter(f"folder {path.parent} is not there or not writable")
+    return path
 
 
 @contextmanager

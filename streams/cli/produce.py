@@ -36,10 +36,11 @@ class BadLine(click.ClickException):
 def command(
     file: Path, config_file: Path, rate: float | None, topic: str | None, skip_bad: bool
 ) -> None:
-    """Send the queries in FILE: JSON lines, plain or .gz.
+    """Send queries from a file to the topic queries.
 
-    A line is a query ({"id", "prompt"} or {"id", "payload"}, and what else a query may say), or a
-    row of a dataset: of that only id and prompt are sent, never its outcomes. The id is the key.
+    FILE has JSON lines, plain or .gz. A line is a query ({"id", "prompt"} or {"id", "payload"}, and
+    what else a query may say), or a row of a dataset: of that only id and prompt are sent, never
+    its outcomes. The id is the key.
     """
     config = load(config_file)
     topic = topic or Topics(config.topics.prefix).queries
