@@ -138,8 +138,8 @@ def quality(data: Dataset, vectors: np.ndarray, seed: int, folder: Path) -> list
     for index in (exact, *(AnnoyIndex(folder / "rp.ann", exact.dimension, k) for k in SEARCH_K)):
         estimator = Estimator(history, index, fitted.fitted)
         found, own = estimator.estimate(asked, later.prompts), estimator.leave_one_out()
-        best = Estimates(found.quality, found.cost, own.quality, own.cost)
-        run = engine.run(PrimalDual(put.fleet), problem(later, limits, lambda kind, b=best: b))
+        best = {"best": Estimates(found.quality, found.cost, own.quality, own.cost)}
+        run = engine.run(PrimalDual(put.fleet), problem(later, limits, best.__getitem__))
         relative.append(100 * run.performance / hundred)
     return relative
 
