@@ -6,14 +6,10 @@ a condition; it fails at once, with the end of the logs, where a process ends th
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -34,38 +30,10 @@ from streams.partition import STATE_BYTES
 from streams.rows import STATE_KEY, State
 from streams.topics import Topics, create
 from tests.answers import Answers
+from tests.child import Child
 from tests.records import Record, Records
 
 MODELS = ("mistral-7b", "mixtral-8x7b", "gpt-4-1106")
-SLUICE = str(Path(sys.executable).with_name("sluice"))
-TAIL = 40
-"""Lines of a process's log that a failure shows."""
-
-
-@dataclass
-class Child:
-    """A process of the system. stopping: it is meant to end."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    log: Path
-    stopping: bool = False
-
-    def tail(self) -> str:
-        """The last lines of its log."""
-        lines = self.log.read_text(errors="replace").splitlines()
-        return "\n".join([f"--- {self.log}", *lines[-TAIL:]])
-
-    def end(self, how: signal.Signals = signal.SIGTERM, timeout: float = 30.0) -> int:
-        """Send a signal and wait. Returns the exit code; -9 where it had to be killed."""
-        self.stopping = True
-        with suppress(ProcessLookupError):
-            self.process.send_signal(how)
-        try:
-            return self.process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
 
 
 @dataclass
@@ -131,9 +99,7 @@ class System:
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         for child in self.children.values():
-            child.stopping = True
-            with suppress(ProcessLookupError):
-                child.process.kill()
+            child.kill()
         for child in self.children.values():
             child.process.wait()
         self.enough()
@@ -350,22 +316,7 @@ class System:
     def _start(self, name: str, *arguments: str) -> Child:
         known = self.children.get(name)
         assert known is None or known.process.poll() is not None, f"{name} is running"
-        log = self.folder / f"{name}.log"
-        environment = {
-            **os.environ,
-            "SLUICE_BROKER": self.broker.servers,
-            "OPENBLAS_NUM_THREADS": "1",
-        }
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                [SLUICE, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                cwd=self.folder,
-            )
-        child = self.children[name] = Child(name, process, log)
+        child = self.children[name] = Child.start(name, arguments, self.folder, self.broker.servers)
         return child
 
     def _build_index(self) -> None:
