@@ -129,7 +129,7 @@ class Chaos:
         )
 
 
-def takeover(system: System, killed_at: float) -> float:
+def takeover(system: System, killed_at: float, timeout: float = 90.0) -> float:
     """Wait until every partition has been decided on after `killed_at` (Unix seconds).
 
     Returns the longest time that a partition had to wait, by the receipts' own clock.
@@ -147,7 +147,7 @@ def takeover(system: System, killed_at: float) -> float:
         seen = len(receipts)
         return len(first) == system.partitions
 
-    system.wait("every partition to be decided on again", all_again, 90.0)
+    system.wait("every partition to be decided on again", all_again, timeout)
     return max(first.values()) - killed_at
 
 
