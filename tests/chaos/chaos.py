@@ -70,6 +70,7 @@ class Chaos:
 
         Nobody is starting then: a process that finds no broker at its start says so and ends.
         """
+        self._revive()
         self.system.wait_members(len(ROUTERS))
         self.broker.kill() if self._random.random() < 0.5 else self.broker.stop()
         self.broker.start()
@@ -78,6 +79,7 @@ class Chaos:
 
     def join_and_leave(self) -> None:
         """One more router takes part for a while, and leaves in order."""
+        self._revive()
         self.system.start_router(GUEST)
         self.system.wait_members(len(ROUTERS) + 1)
         self._progress(20)
