@@ -51,7 +51,8 @@ class RolloverMachine(RuleBasedStateMachine):
         later = bool(begins[WINDOWED] > before[WINDOWED])
         assert self.ledger.roll(begins) == later
         if later:
-            self.saved = min(free, SHARES[WINDOWED]) if self.carry[WINDOWED] else 0
+            carries = self.carry[WINDOWED] and before[WINDOWED]
+            self.saved = min(free, SHARES[WINDOWED]) if carries else 0
             account = self.ledger.accounts()["good"]
             assert account.share + account.carried == SHARES[WINDOWED] + self.saved
             assert self.ledger.free()[WINDOWED] == SHARES[WINDOWED] + self.saved
@@ -137,6 +138,15 @@ def test_what_was_saved_is_there_for_one_window(amounts: list[int]) -> None:
         free = int(ledger.free()[0])
         assert free <= 2000
         ledger.reserve(np.array([0]), np.array([min(amount, free)]))
+
+
+def test_the_first_window_has_nothing_to_carry_over() -> None:
+    """A budget that has only just begun may spend its limit, not twice that."""
+    ledger = Ledger(("good",), np.array([1000]), np.array([True]))
+    ledger.roll(np.array([3600]))
+    assert ledger.free().tolist() == [1000]
+    ledger.roll(np.array([7200]))
+    assert ledger.free().tolist() == [2000]
 
 
 def test_without_carry_over_each_window_begins_with_its_share() -> None:
