@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from streams.rows import Log, Row, row_key, row_position
+from streams.rows import Log, Row, RowHead, row_key, row_position
 
 LATE = 86_400.0
 """Seconds that an expired reservation is remembered, so that a late result is still charged."""
@@ -29,7 +29,7 @@ class Chunk(NamedTuple):
 class Deadlines:
     """The open chunks of a partition, oldest first: a few bytes a chunk, whatever its size."""
 
-    def __init__(self, rows: Iterable[tuple[str, Row]] = ()) -> None:
+    def __init__(self, rows: Iterable[tuple[str, Row | RowHead]] = ()) -> None:
         """`rows` are those that a partition was loaded with; expired ones wait for `LATE`."""
         self._open: deque[Chunk] = deque()
         self._late: deque[Chunk] = deque()

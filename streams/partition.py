@@ -20,7 +20,9 @@ from streams.rows import (
     Log,
     Position,
     Row,
+    RowHead,
     State,
+    row_head,
     row_key,
     row_position,
     slot_key,
@@ -91,28 +93,27 @@ class Partition:
         self._half_removed = frozenset(state.removed)
         self.deadlines = Deadlines(self._open_rows())
 
-    def row(self, key: str, data: bytes | None = None) -> Row | None:
-        """Return the open row of a decided record, or None where it is finished.
-
-        `data`: the row's bytes, where the caller has read them already.
-        """
-        log, offset = row_position(key)
-        if key in self._half_removed or offset > self.positions[log].decided:
+    def row(self, key: str) -> Row | None:
+        """Return the open row of a decided record, or None where it is finished."""
+        if not self._is_open(key):
             return None
-        data = data or self._store.read(self.number, key.encode())
+        data = self._store.read(self.number, key.encode())
         return None if data is None else decode(Row, data)
 
-    def _open_rows(self) -> Iterator[tuple[str, Row]]:
-        for key, value in self._store.scan(self.number):
-            name = key.decode()
-            if key[:1] in ROW_PREFIXES and (row := self.row(name, value)) is not None:
-                yield name, row
+    def _is_open(self, key: str) -> bool:
+        log, offset = row_position(key)
+        return key not in self._half_removed and offset <= self.positions[log].decided
+
+    def _open_rows(self) -> Iterator[tuple[str, RowHead]]:
+        for prefix in ROW_PREFIXES:
+            for key, value in self._store.scan(self.number, prefix):
+                if self._is_open(name := key.decode()):
+                    yield name, row_head(value)
 
     def _slots(self) -> dict[int, Slot]:
         return {
             int(key.removeprefix(SLOT_PREFIX)): decode(Slot, value)
-            for key, value in self._store.scan(self.number)
-            if key.startswith(SLOT_PREFIX)
+            for key, value in self._store.scan(self.number, SLOT_PREFIX)
         }
 
     def remember(self, ids: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, json
 
 from router.ledger import Accounts
 from schemas import Code, Invalid, Receipt
@@ -52,6 +52,25 @@ class Row(Message, frozen=True, kw_only=True):
     refusal: Refusal | None = None
     window: int = 0
     expired: bool = False
+
+
+class ReceiptHead(Struct, frozen=True):
+    """Of a receipt, what its deadline needs."""
+
+    decision: str
+    decided_at: float
+
+
+class RowHead(Struct, frozen=True):
+    """Of a row, what its deadline needs: a partition reads all of its rows when it is loaded, and
+    most of a row is its receipt's estimates."""
+
+    receipt: ReceiptHead
+    expired: bool = False
+
+
+row_head = json.Decoder(RowHead).decode
+"""Read the head of a row that `encode` wrote. Raises msgspec.ValidationError for other bytes."""
 
 
 class Position(Struct):

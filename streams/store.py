@@ -33,8 +33,8 @@ class PartitionStore(base.Store[bytes, bytes]):
         """Return a row, or None."""
 
     @abstractmethod
-    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """Yield all rows of a partition, in any order."""
+    def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows of a partition whose keys begin with `prefix`, in any order."""
 
     @abstractmethod
     def write(self, partition: int, rows: Rows, offset: int) -> None:
@@ -80,9 +80,11 @@ class MemoryStore(PartitionStore):
         """Return a row, or None."""
         return self._rows[partition].get(key)
 
-    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """Yield all rows of a partition."""
-        yield from list(self._rows[partition].items())
+    def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows of a partition whose keys begin with `prefix`."""
+        for key, value in list(self._rows[partition].items()):
+            if key.startswith(prefix):
+                yield key, value
 
     def write(self, partition: int, rows: Rows, offset: int) -> None:
         """Put and remove rows."""
@@ -114,10 +116,12 @@ class RocksStore(PartitionStore):
         value: bytes | None = self._database(partition).get(key)
         return value
 
-    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """Yield all rows of a partition, in order of their keys."""
-        rows: Any = self._database(partition).items()
+    def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows of a partition whose keys begin with `prefix`, in their order."""
+        rows: Any = self._database(partition).items(from_key=prefix)
         for key, value in rows:
+            if not key.startswith(prefix):
+                return
             if key != _OFFSET_KEY:
                 yield key, value
 

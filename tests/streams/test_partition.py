@@ -86,7 +86,7 @@ async def test_a_commit_writes_rows_then_the_state_then_what_is_over(
     ]
     assert outbox.sent[-1].value is None
     assert store.persisted_offset(TP(TOPICS.changelog, 0)) == 2
-    assert {key for key, _ in store.scan(0)} == {Q3.encode(), STATE_KEY}
+    assert {key for key, _ in store.scan(0, b"")} == {Q3.encode(), STATE_KEY}
 
 
 async def test_what_the_changelog_does_not_take_is_not_stored(
@@ -96,7 +96,7 @@ async def test_what_the_changelog_does_not_take_is_not_stored(
     outbox.refuses = TOPICS.changelog
     with pytest.raises(KafkaException):
         await partition.commit({Q3: Row(receipt=receipt(3))})
-    assert dict(store.scan(0)) == {}
+    assert dict(store.scan(0, b"")) == {}
 
 
 async def test_a_partition_is_loaded_as_it_was_committed(

@@ -53,8 +53,8 @@ def test_rows_belong_to_their_partition(store: PartitionStore) -> None:
     store.write(0, {b"b": None, b"never": None}, 7)
     assert (store.read(0, b"a"), store.read(1, b"a")) == (b"1", b"3")
     assert store.read(0, b"b") is None
-    assert dict(store.scan(0)) == {b"a": b"1"}
-    assert dict(store.scan(2)) == {}
+    assert dict(store.scan(0, b"")) == {b"a": b"1"}
+    assert dict(store.scan(2, b"")) == {}
     offsets = [store.persisted_offset(TP(LOG, n)) for n in range(3)]
     assert offsets == [7, 9, None]
 
@@ -64,14 +64,14 @@ def test_the_offset_can_be_set_without_rows(store: PartitionStore) -> None:
     store.write(0, {b"a": b"1"}, 5)
     store.set_persisted_offset(TP(LOG, 0), 8)
     assert store.persisted_offset(TP(LOG, 0)) == 8
-    assert dict(store.scan(0)) == {b"a": b"1"}
+    assert dict(store.scan(0, b"")) == {b"a": b"1"}
 
 
 def test_late_records_are_passed_over(store: PartitionStore) -> None:
     """What the changelog delivers again after newer rows were written here changes nothing."""
     store.write(0, {b"a": b"new", b"b": None}, 10)
     recover(store, event(9, b"a", b"old"), event(10, b"b", b"old"))
-    assert dict(store.scan(0)) == {b"a": b"new"}
+    assert dict(store.scan(0, b"")) == {b"a": b"new"}
     assert store.persisted_offset(TP(LOG, 0)) == 10
     recover(store, event(10, b"a", b"old"), event(11, b"a", b"newer"))
     assert store.read(0, b"a") == b"newer"
@@ -111,7 +111,7 @@ def test_any_recovery_gives_the_fold_of_the_changelog(
         recover(store, *events[start : start + length])
         reached = max(reached, min(start + length, len(log)))
     kept = {key: value for key, value in dict(log).items() if value is not None}
-    assert dict(store.scan(number)) == kept
+    assert dict(store.scan(number, b"")) == kept
     assert store.persisted_offset(TP(LOG, number)) == (len(log) - 1 if log else None)
 
 
@@ -138,7 +138,7 @@ async def test_rocksdb_goes_on_where_it_was_closed(rocks: Callable[[], RocksStor
     before.write(2, {b"b": b"2"}, 6)
     await before.on_stop()
     after = rocks()
-    assert [dict(after.scan(n)) for n in range(3)] == [{b"a": b"1"}, {}, {b"b": b"2"}]
+    assert [dict(after.scan(n, b"")) for n in range(3)] == [{b"a": b"1"}, {}, {b"b": b"2"}]
     assert [after.persisted_offset(TP(LOG, n)) for n in range(3)] == [4, None, 6]
     await after.on_stop()
 
