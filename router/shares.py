@@ -30,9 +30,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from router.division import Claim, divide
-from router.ledger import Ledger
+from router.ledger import Ledger, owner
 from schemas.invalid import wrong
 from schemas.share import ShareGrant, ShareReport, ShareUse
 
@@ -51,9 +52,11 @@ def apply_grant(ledger: Ledger, granted: int, grant: ShareGrant) -> int:
     if grant.sequence <= granted:
         return granted
     known = [(ledger.index[name], name) for name in grant.models if name in ledger.index]
-    begins = ledger.window.copy()
-    for i, name in known:
-        begins[i] = grant.windows.get(name, 0)
+    place = {ledger.names[i]: at for at, i in enumerate(ledger.models.tolist())}
+    begins = np.zeros(len(place), dtype=np.int64)
+    for _, name in known:
+        at = place[owner(name)[0]]
+        begins[at] = max(int(begins[at]), grant.windows.get(name, 0))
     ledger.roll(begins)
     drawn = ledger.drawn()
     for i, name in known:
@@ -117,7 +120,7 @@ class Allotment:
     def observe(self, report: ShareReport, latest: Mapping[str, int] | None = None) -> None:
         """Take in a report. One that is late or repeated changes nothing.
 
-        latest: the newest window that each account may be in, by the caller's clock. Raises
+        latest: the newest window that each model may be in, by the caller's clock. Raises
         Invalid, with nothing changed, for a report that cannot be true.
         """
         holder = self._check(report, latest or {})
@@ -212,7 +215,8 @@ class Allotment:
             rule = f"there are {len(self._holders)} partitions, counted from 0"
             raise wrong("partition", report.partition, rule)
         for name, use in report.models.items():
-            if use.window > max(latest.get(name, 0), self._windows.get(name, 0)):
+            begun = latest.get(owner(name)[0], 0)  # a tenant's account goes with its model's
+            if use.window > max(begun, self._windows.get(name, 0)):
                 raise wrong(f"models.{name}.window", use.window, "that window has not begun")
         holder = self._holders[report.partition]
         if holder is None:
