@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from router.fleet import Fleet
+from router.ledger import account_key
 from schemas import Receipt, Result
 
 MAX_CHARGE = 10**16
@@ -20,7 +21,7 @@ MAX_CHARGE = 10**16
 @dataclass(slots=True)
 class Held:
     """A reservation. since: results of the partition that were folded before it was made; window:
-    of the budget, by its begin.
+    of the budget, by its begin; tenant: whose account for the model holds it too.
     """
 
     query: str
@@ -28,7 +29,13 @@ class Held:
     amount: int
     since: int
     window: int = 0
+    tenant: str | None = None
     expired: bool = False
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The names of the accounts that hold it."""
+        return accounts_of(self.model, self.tenant)
 
 
 class Charge(NamedTuple):
@@ -39,6 +46,12 @@ class Charge(NamedTuple):
     released: int
     cost: int
     late: bool
+    tenant: str | None = None
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The names of the accounts that were charged."""
+        return accounts_of(self.model, self.tenant)
 
     @property
     def excess(self) -> int:
@@ -47,7 +60,7 @@ class Charge(NamedTuple):
 
 
 class Fold:
-    """Sums of reservations and charges by model and budget window, nano-units.
+    """Sums of reservations and charges by account and budget window, nano-units.
 
     Any order of decisions gives the same sums, and a result that comes twice counts once.
     """
@@ -62,10 +75,16 @@ class Fold:
     def decide(self, receipt: Receipt, window: int = 0) -> None:
         """Hold what a receipt reserves. Each decision is to be given once."""
         if receipt.decision == "routed" and receipt.model is not None:
-            self.reserved[receipt.model, window] += receipt.reserved
-            self.held[receipt.decision_id] = Held(
-                receipt.id, receipt.model, receipt.reserved, receipt.results_offset, window
+            held = Held(
+                receipt.id,
+                receipt.model,
+                receipt.reserved,
+                receipt.results_offset,
+                window,
+                receipt.tenant,
             )
+            self._move(held, receipt.reserved, 0)
+            self.held[receipt.decision_id] = held
 
     def settle(self, offset: int, result: Result) -> Charge | None:
         """Charge a result that stands at `offset` of the partition's results, in their order.
@@ -83,9 +102,8 @@ class Fold:
             return None
         del self.held[result.decision_id]
         released = 0 if held.expired else held.amount
-        self.reserved[held.model, held.window] -= released
-        self.spent[held.model, held.window] += cost
-        return Charge(held.query, held.model, released, cost, held.expired)
+        self._move(held, -released, cost)
+        return Charge(held.query, held.model, released, cost, held.expired, held.tenant)
 
     def expire(self, decision_id: str) -> Held | None:
         """Release what is held at its deadline; a late result is still charged."""
@@ -93,7 +111,7 @@ class Fold:
         if held is None or held.expired:
             return None
         held.expired = True
-        self.reserved[held.model, held.window] -= held.amount
+        self._move(held, -held.amount, 0)
         return held
 
     def forget(self, decision_id: str) -> None:
@@ -101,6 +119,16 @@ class Fold:
         held = self.held.get(decision_id)
         if held is not None and held.expired:
             del self.held[decision_id]
+
+    def _move(self, held: Held, reserved: int, spent: int) -> None:
+        for account in held.accounts:
+            self.reserved[account, held.window] += reserved
+            self.spent[account, held.window] += spent
+
+
+def accounts_of(model: str, tenant: str | None) -> tuple[str, ...]:
+    """The names of the accounts that hold what is reserved for a tenant; None: for nobody's."""
+    return (model,) if tenant is None else (model, account_key(model, tenant))
 
 
 def cost_of(result: Result, fleet: Fleet) -> int:

@@ -19,7 +19,8 @@ class Receipt(Message, frozen=True, kw_only=True):
     """One decision.
 
     reason: a word of the policy's reasons or of the rejection codes; quality: estimated score of
-    each model; cost: estimated nano-units of each; reserved: nano-units held; bound: what set the
+    each model; cost: estimated nano-units of each; reserved: nano-units held; tenant: in whose
+    account for the model the same is held, none where it has no limit there; bound: what set the
     output tokens that were reserved (the query's own limit, the model's, or a quantile of its
     neighbours); neighbours: ids of the history it was estimated from; propensity: the chance with
     which this policy decides so; source: the query's record; results_offset: results of the same
@@ -38,6 +39,7 @@ class Receipt(Message, frozen=True, kw_only=True):
     quality: dict[str, float] = field(default_factory=dict)
     cost: dict[str, Nano] = field(default_factory=dict)
     reserved: Nano = 0
+    tenant: Name | None = None
     bound: Bound | None = None
     max_tokens: Tokens | None = None
     neighbours: list[str] = field(default_factory=list)

@@ -11,8 +11,10 @@ import numpy as np
 from router.arrays import Bools, Ints
 from router.core import UNSAID, Core, Prepared, Wishes
 from router.estimator import Estimates
+from router.ledger import Ledger
 from router.policies.base import NONE, REASONS, Batch, Decisions, Policy
 from router.recent import Recent
+from router.tenants import route, tenant_accounts
 from schemas import Invalid, Query, Receipt
 from streams.arrivals import Arrival, expire, mark_duplicates
 from streams.partition import Partition
@@ -86,11 +88,14 @@ def decide(estimated: Estimated, context: Context, partition: Partition) -> dict
     rows: dict[int, Row] = {}
     ready = _live(estimated.ready)
     if ready is not None:
-        free = np.where(context.open, partition.ledger.free(), 0)
-        decisions = context.policy.route(ready.prepared.batch, free)
-        _reserve(ready.prepared, decisions, partition)
-        _note_unmet(ready.prepared, decisions, context.open, partition)
-        for arrival, row in _rows(context, ready, decisions, partition):
+        ledger, room = partition.ledger, partition.ledger.free()
+        tenants = tenant_accounts(ledger, context.core.fleet.names, _tenants(ready))
+        free = np.where(context.open, room[ledger.models], 0)
+        decisions = route(context.policy, ready.prepared.batch, free, tenants, room)
+        accounts = _accounts(ledger, tenants, decisions.model)
+        _reserve(ready.prepared, decisions, accounts, partition)
+        _note_unmet(ready.prepared, decisions, tenants, context.open, partition)
+        for arrival, row in _rows(context, ready, decisions, accounts, partition):
             rows[arrival.source.offset] = row
     for arrival in estimated.arrivals:
         if arrival.duplicate:
@@ -145,27 +150,51 @@ def _live(ready: Ready | None) -> Ready | None:
     )
 
 
-def _reserve(prepared: Prepared, decisions: Decisions, partition: Partition) -> None:
-    routed = np.flatnonzero(decisions.model != NONE)
-    models = decisions.model[routed]
-    partition.ledger.reserve(models, prepared.batch.bound[routed, models])
+def _tenants(ready: Ready) -> list[str | None]:
+    return [arrival.query.tenant if arrival.query else None for arrival in ready.arrivals]
+
+
+def _accounts(ledger: Ledger, tenants: Ints | None, model: Ints) -> Ints:
+    """int64[n, 1 or 2]: the numbers of the accounts that n queries draw on when they go to `model`
+    int64[n]: the model's, and their tenants' where these have limits; NONE for none."""
+    sent, rows = model != NONE, np.arange(len(model))
+    of_model = np.where(sent, ledger.models[model], NONE)
+    if tenants is None:
+        return of_model[:, None]
+    return np.column_stack([of_model, np.where(sent, tenants[rows, model], NONE)])
+
+
+def _reserve(
+    prepared: Prepared, decisions: Decisions, accounts: Ints, partition: Partition
+) -> None:
+    query, which = np.nonzero(accounts != NONE)
+    amounts = prepared.batch.bound[query, decisions.model[query]]
+    partition.ledger.reserve(accounts[query, which], amounts)
 
 
 def _note_unmet(
-    prepared: Prepared, decisions: Decisions, open_to: Bools, partition: Partition
+    prepared: Prepared,
+    decisions: Decisions,
+    tenants: Ints | None,
+    open_to: Bools,
+    partition: Partition,
 ) -> None:
-    """Tell the controller what would have gone elsewhere with more money there."""
+    """Tell the controller which accounts had no room for what would have drawn on them."""
     if decisions.wished is None:
         return
+    left = partition.ledger.free()
+    wished = _accounts(partition.ledger, tenants, decisions.wished)
     missed = (decisions.wished != NONE) & (decisions.wished != decisions.model)
     for i in np.flatnonzero(missed).tolist():
         model = int(decisions.wished[i])
-        if open_to[model]:
-            partition.unmet.add(model, int(prepared.batch.bound[i, model]))
+        amount = int(prepared.batch.bound[i, model])
+        for account in wished[i].tolist() if open_to[model] else ():
+            if account != NONE and amount > left[account]:
+                partition.unmet.add(account, amount)
 
 
 def _rows(
-    context: Context, ready: Ready, decisions: Decisions, partition: Partition
+    context: Context, ready: Ready, decisions: Decisions, accounts: Ints, partition: Partition
 ) -> Iterator[tuple[Arrival, Row]]:
     """Yield each arrival's row; one that no model may take gets its refusal here."""
     core, room = context.core, context.room
@@ -174,6 +203,7 @@ def _rows(
     cost = np.round(batch.cost).astype(np.int64).tolist()
     ids = core.estimator.history.ids
     nearest = ready.estimates.neighbours[:, :NEIGHBOURS].tolist()
+    limited = (accounts[:, 1:] != NONE).any(axis=1).tolist()
     for i, (arrival, model, reason, propensity) in enumerate(
         zip(
             ready.arrivals,
@@ -209,11 +239,12 @@ def _rows(
                 reason,
                 model=names[model],
                 reserved=int(batch.bound[i, model]),
+                tenant=arrival.query.tenant if arrival.query and limited[i] else None,
                 max_tokens=int(ready.prepared.output_tokens[i, model]),
                 bound="query" if ready.prepared.said[i] else core.mode,
                 **known,
             )
-        window = 0 if model == NONE else int(partition.ledger.window[model])
+        window = 0 if model == NONE else int(partition.ledger.window[accounts[i, 0]])
         yield arrival, Row(receipt=receipt, window=window)
 
 

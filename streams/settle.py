@@ -10,6 +10,7 @@ from msgspec import structs
 
 from router.arrays import Ints
 from router.fleet import Fleet
+from router.fold import accounts_of
 from schemas import Invalid, Rejected, Result, Source
 from schemas.wire import decode, encode
 from streams.partition import Partition
@@ -58,8 +59,9 @@ class Settler:
         row = None if key in over else partition.row(key)
         row = _reservation(result, row)
         reserved = 0 if row.expired else row.receipt.reserved
-        model = self._fleet.index[result.model]
-        excess = partition.ledger.settle(model, reserved, self._cost(result), row.window)
+        cost = self._cost(result)
+        for account in _accounts(partition, row):
+            excess = partition.ledger.settle(account, reserved, cost, row.window)
         if excess:
             logger.warning(
                 "%s charged %d nano-units more than was held for %s: %s",
@@ -92,8 +94,8 @@ class Settler:
             batch = self._outbox.batch()
             for row in expired.values():
                 receipt = row.receipt
-                model = self._fleet.index[receipt.model or ""]
-                partition.ledger.release(model, receipt.reserved, row.window)
+                for account in _accounts(partition, row):
+                    partition.ledger.release(account, receipt.reserved, row.window)
                 rejected = Rejected(
                     id=receipt.id,
                     code="deadline_exceeded",
@@ -142,6 +144,12 @@ class Settler:
             rejected = Rejected.of(error, record.value, source)
             batch.send(self._topics.rejected, encode(rejected), record.key)
         await batch.delivered()
+
+
+def _accounts(partition: Partition, row: Row) -> list[int]:
+    """The numbers of the accounts that hold a row's reservation."""
+    index, receipt = partition.ledger.index, row.receipt
+    return [index[name] for name in accounts_of(receipt.model or "", receipt.tenant)]
 
 
 def _reservation(result: Result, row: Row | None) -> Row:
