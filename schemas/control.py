@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Literal, cast
+from zoneinfo import ZoneInfo
 
 from schemas.fields import Name, Nano, NanoPerMillion, Tokens, UnixTime, Window
 from schemas.invalid import missing, wrong
@@ -11,9 +12,15 @@ from schemas.wire import Message, decode
 DEAREST = 2**62
 """Nano-unit millionths. The cost of an answer is worked out in 64 bits, on arrays."""
 
+ADD_NEEDS = ("input_price", "output_price", "limit")
+"""What a model that is added must have."""
+
 
 class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="model"):
-    """Add, remove, pause or resume a model. `add` needs both prices."""
+    """Add, remove, pause or resume a model. `add` needs both prices and a limit; what follows
+    the action is for `add` alone. start: when the budget's first window begins; time_zone: an
+    IANA name, by whose calendar the windows begin.
+    """
 
     name: Name
     action: Literal["add", "remove", "pause", "resume"]
@@ -21,12 +28,18 @@ class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="mo
     output_price: NanoPerMillion | None = None
     max_output_tokens: Tokens = 4096
     context: Tokens = 128_000
+    limit: Nano | None = None
+    window: Window = "none"
+    start: UnixTime | None = None
+    time_zone: str = "UTC"
+    carry_over: bool = False
 
     def __post_init__(self) -> None:
         if self.action == "add":
-            for field in ("input_price", "output_price"):
+            for field in ADD_NEEDS:
                 if getattr(self, field) is None:
-                    raise missing(field, "a model that is added must have a price")
+                    raise missing(field, "a model that is added must have prices and a limit")
+            check_time_zone(self.time_zone)
         prices = self.input_price or 0, self.output_price or 0
         check_prices(*prices, self.max_output_tokens, self.context)
 
@@ -44,9 +57,27 @@ class BudgetControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="b
 Control = ModelControl | BudgetControl
 
 
+def control_key(message: Control) -> str:
+    """The key of a message: of those with one key, compaction keeps the last.
+
+    What a model is (`add`) and whether it takes queries (the other actions) are kept apart.
+    """
+    if isinstance(message, BudgetControl):
+        return f"budget/{message.model}" + (f"\t{message.tenant}" if message.tenant else "")
+    return f"{'add' if message.action == 'add' else 'model'}/{message.name}"
+
+
 def decode_control(data: bytes | None) -> Control:
     """Read one control message of either kind. Raises Invalid."""
     return cast(Control, decode(cast(Any, Control), data))
+
+
+def check_time_zone(name: str) -> None:
+    """Raise Invalid for what is not the IANA name of a time zone."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # what zoneinfo raises for no such name
+        raise wrong("time_zone", name, "it must be an IANA name") from None
 
 
 def check_prices(input_price: int, output_price: int, output_tokens: int, context: int) -> None:

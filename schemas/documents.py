@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.control import BudgetControl, Control, ModelControl
+from schemas.control import ADD_NEEDS, BudgetControl, Control, ModelControl
 from schemas.price import Prices
 from schemas.query import Query
 from schemas.receipt import Receipt
@@ -138,11 +138,8 @@ def _polish(schemas: dict[str, Any]) -> None:
         schemas["ModelControl"] |= {
             "if": {"properties": {"action": {"const": "add"}}},
             "then": {
-                "required": ["input_price", "output_price"],
-                "properties": {
-                    "input_price": {"type": "integer"},
-                    "output_price": {"type": "integer"},
-                },
+                "required": list(ADD_NEEDS),
+                "properties": {name: {"type": "integer"} for name in ADD_NEEDS},
             },
         }
 

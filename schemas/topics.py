@@ -118,7 +118,7 @@ TOPICS = (
         "control",
         "What an operator changes at run time. One partition, read whole.",
         ("ModelControl", "BudgetControl"),
-        "kind/name, e.g. model/gpt-4o",
+        "budget/, model/ or (where one is added) add/ and the model's name, e.g. model/gpt-4o",
         senders=("operator",),
         receivers=("router", "controller"),
         cleanup=("compact",),

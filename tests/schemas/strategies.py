@@ -145,6 +145,11 @@ model_controls = st.builds(
     output_price=st.integers(0, 10**12),
     max_output_tokens=st.integers(1, 1_000_000),
     context=st.integers(1, 1_000_000),
+    limit=counts,
+    window=st.sampled_from(["none", "hour", "day", "month"]),
+    start=maybe(times),
+    time_zone=st.sampled_from(["UTC", "Europe/Berlin"]),
+    carry_over=st.booleans(),
 )
 budget_controls = st.builds(
     BudgetControl,

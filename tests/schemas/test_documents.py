@@ -79,11 +79,12 @@ def test_what_the_code_refuses_the_schema_refuses(fields: dict[str, Any]) -> Non
         decode(Query, json.dumps(body).encode())
 
 
-def test_a_model_is_added_with_prices_only() -> None:
+def test_a_model_is_added_with_prices_and_a_limit_only() -> None:
     """The rule of the code stands in the schema too."""
-    add = {"kind": "model", "name": "m", "action": "add", "input_price": 1}
+    add = {"kind": "model", "name": "m", "action": "add", "input_price": 1, "limit": 5}
     assert not VALIDATORS["control"].is_valid(add)
     assert VALIDATORS["control"].is_valid({**add, "output_price": 1})
+    assert not VALIDATORS["control"].is_valid({**add, "output_price": 1, "limit": None})
 
 
 def references(node: Any) -> Iterator[str]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import (
+    BudgetControl,
     Invalid,
     Message,
     ModelControl,
@@ -23,6 +24,7 @@ from schemas import (
     encode,
     read_id,
 )
+from schemas.control import control_key
 
 SOURCE = Source("queries", 0, 7)
 RESULT = {"id": "q", "decision_id": "d", "model": "m", "status_code": 200}
@@ -116,8 +118,33 @@ def test_prices_that_overflow_are_refused() -> None:
     """The longest answer's cost must be countable in 64 bits, with any price and length."""
     with pytest.raises(Invalid, match="output_price: found an integer, with context"):
         ModelControl(
-            name="m", action="add", input_price=0, output_price=10**12, max_output_tokens=10**7
+            name="m",
+            action="add",
+            input_price=0,
+            output_price=10**12,
+            limit=1,
+            max_output_tokens=10**7,
         )
+
+
+@pytest.mark.parametrize("zone", ["", "Atlantis", "../etc", "Europe"])
+def test_a_model_is_added_in_a_known_time_zone(zone: str) -> None:
+    """Routers must not meet a window that no calendar knows."""
+    with pytest.raises(Invalid, match="time_zone: found a string, it must be an IANA name"):
+        ModelControl(name="m", action="add", input_price=1, output_price=1, limit=1, time_zone=zone)
+
+
+def test_control_keys_keep_apart_what_must_outlive_compaction() -> None:
+    """Pausing a model does not compact away what it is, nor a tenant's limit the model's."""
+    add = ModelControl(name="m", action="add", input_price=1, output_price=1, limit=1)
+    orders = [
+        add,
+        ModelControl(name="m", action="pause"),
+        BudgetControl(model="m", limit=1),
+        BudgetControl(model="m", limit=1, tenant="shop"),
+    ]
+    assert len({control_key(order) for order in orders}) == len(orders)
+    assert control_key(orders[1]) == control_key(ModelControl(name="m", action="remove"))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])

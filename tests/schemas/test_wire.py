@@ -189,7 +189,7 @@ def test_control_is_read_by_its_kind(message: ModelControl | BudgetControl) -> N
         (b'{"kind":5}', "kind: found a value of another type, it must be a string"),
         (
             b'{"kind":"model","name":"m","action":"add","output_price":1}',
-            "input_price: found nothing, a model that is added must have a price",
+            "input_price: found nothing, a model that is added must have prices and a limit",
         ),
     ],
 )

@@ -83,7 +83,7 @@ def test_what_cannot_be_followed_says_why_and_changes_nothing() -> None:
     """Budgets of tenants and new models: a reason is returned, and the rest goes on."""
     registry = Registry()
     tenant = BudgetControl(model="small", limit=1, tenant="shop")
-    new = ModelControl(name="new", action="add", input_price=1, output_price=1)
+    new = ModelControl(name="new", action="add", input_price=1, output_price=1, limit=1)
     assert "tenants" in (registry.take(tenant) or "")
     assert "sluice.toml" in (registry.take(new) or "")
     assert registry.limits(CONFIGURED) == CONFIGURED
