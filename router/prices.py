@@ -16,8 +16,8 @@ from scipy.sparse import csr_array
 
 from router.arrays import Bools, Floats
 
-FEW = 3
-"""Models of a query that the program starts with."""
+NEAR = 2
+"""Pairs a query, on average, that the program starts with."""
 SAMPLE = 250
 """Queries on which prices are roughly right."""
 TOLERANCE = 1e-9
@@ -41,30 +41,29 @@ def dual_prices(
     A model that no query wants has price 0. A budget of nothing has the price at which no query
     wants the model. Raises PricesNotSolved.
 
-    Most pairs are far from being chosen, so the program starts with each query's few best models
-    at prices that are roughly right, and takes in whatever its own prices show to be missing,
-    until nothing is: the optimum of the whole program (column generation).
+    Most pairs are far from being chosen, so the program starts with those that come nearest at
+    prices that are roughly right, and takes in whatever its own prices show to be missing, until
+    nothing is: the optimum of the whole program (column generation).
     """
-    n = len(quality)
     empty = ~(budget > 0)
     useful = np.isfinite(quality) & (quality > 0) & ~empty
+    if not useful.any():
+        return np.where(empty, _prohibitive(quality, cost), 0.0)
     scale = np.where(empty, 1.0, budget)
     if start is None:
         gamma = _from_sample(quality, cost, scale, useful)
     else:
         gamma = np.where(empty, 0.0, start)
-    score = _score(gamma, quality, cost, useful)
-    few = min(FEW, score.shape[1])
-    best = np.partition(score, -few, axis=1)[:, -few:].min(axis=1) if n and few else np.empty(n)
-    missing = useful & (score >= best[:, None])
-    chosen = np.zeros_like(useful)
-    while missing.any():
-        chosen |= missing
+    chosen = _nearest(_score(gamma, quality, cost, useful))
+    while True:
         gamma = _solve(quality, cost, scale, chosen)
         score = _score(gamma, quality, cost, useful)
         worth = np.where(chosen, score, 0.0).max(axis=1, initial=0.0)
         missing = useful & ~chosen & (score > worth[:, None] + TOLERANCE)
-    return np.where(empty, _prohibitive(quality, cost), gamma if chosen.any() else 0.0)
+        if not missing.any():
+            return np.where(empty, _prohibitive(quality, cost), gamma)
+        # Those that are merely near come too: the next prices would show some of them missing.
+        chosen |= missing | _nearest(score)
 
 
 def dual_value(gamma: Floats, quality: Floats, cost: Floats, budget: Floats) -> float:
@@ -79,17 +78,28 @@ def _solve(quality: Floats, cost: Floats, scale: Floats, pairs: Bools) -> Floats
     n, models = quality.shape
     query, model = np.nonzero(pairs)
     pair = np.arange(len(query))
+    # A query with one pair needs no row: its x is at most 1 by itself.
+    several = pairs.sum(axis=1) > 1
+    shared = several[query]
+    row = models + several.cumsum() - 1
     # Each budget row is measured in its own budget, so that the solver's tolerances mean the
     # same for every model.
     table = csr_array(
         (
-            np.concatenate([cost[query, model] / scale[model], np.ones(len(query))]),
-            (np.concatenate([model, models + query]), np.concatenate([pair, pair])),
+            np.concatenate([cost[query, model] / scale[model], np.ones(int(shared.sum()))]),
+            (
+                np.concatenate([model, row[query[shared]]]),
+                np.concatenate([pair, pair[shared]]),
+            ),
         ),
-        shape=(models + n, len(query)),
+        shape=(models + int(several.sum()), len(query)),
     )
     solved = linprog(
-        -quality[query, model], A_ub=table, b_ub=np.ones(models + n), method="highs-ds"
+        -quality[query, model],
+        A_ub=table,
+        b_ub=np.ones(table.shape[0]),
+        bounds=(0.0, 1.0),
+        method="highs-ds",
     )
     if solved.status != 0:
         raise PricesNotSolved(f"{n} queries, {models} models: {solved.message}")
@@ -108,6 +118,15 @@ def _from_sample(quality: Floats, cost: Floats, scale: Floats, useful: Bools) ->
 
 def _score(gamma: Floats, quality: Floats, cost: Floats, useful: Bools) -> Floats:
     return np.where(useful, np.where(useful, quality, 0.0) - gamma * cost, -np.inf)
+
+
+def _nearest(score: Floats) -> Bools:
+    """bool[n, M]: the NEAR·n pairs that lack least to be the best of their query, where to go
+    nowhere is worth 0. score: float64[n, M], -inf where a pair is not possible."""
+    lack = score.max(axis=1, initial=0.0)[:, None] - score
+    last = min(NEAR * len(score), lack.size) - 1
+    nearest: Bools = np.isfinite(lack) & (lack <= np.partition(lack, last, axis=None)[last])
+    return nearest
 
 
 def _prohibitive(quality: Floats, cost: Floats) -> Floats:
