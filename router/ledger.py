@@ -242,6 +242,12 @@ def owner(account: str) -> tuple[str, str | None]:
     return model, tenant or None
 
 
+def account_words(account: str) -> str:
+    """Name an account for people: its model, and the tenant in brackets."""
+    model, tenant = owner(account)
+    return model if tenant is None else f"{model} ({tenant})"
+
+
 def split(limit: int, parts: int) -> list[int]:
     """Cut a limit into whole shares that sum to it; the remainder goes to the first parts."""
     each, rest = divmod(limit, parts)

@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from router.fleet import Fleet
-from router.fold import Charge, Fold
+from router.fold import Charge, Fold, accounts_of
 from schemas import Invalid, Receipt, Result
 from schemas.wire import decode
 from streams.logs import Record
 from streams.partition import STATE_BYTES
 from streams.rows import ROW_PREFIXES, STATE_KEY, Log, Row, State, row_key
 
-TENANT = "\t"
-"""What an account of one tenant has in its name (`router.ledger.account_key`)."""
 NAMED = 20
 """Queries that one difference names at most."""
 
@@ -37,7 +35,7 @@ class Difference(NamedTuple):
 
 @dataclass(slots=True)
 class Overcharge:
-    """What one model's answers cost above their reservations, nano-units. late: those answers
+    """What one account's answers cost above their reservations, nano-units. late: those answers
     that came after their reservation had been released at its deadline.
     """
 
@@ -209,7 +207,8 @@ class _Audit:
             if row is not None and row.receipt != receipt:
                 self._differ(receipt.id, receipt.decision_id, unlike(row.receipt, receipt))
             if receipt.model is not None:
-                yield receipt.model, receipt.id
+                for account in accounts_of(receipt.model, receipt.tenant):
+                    yield account, receipt.id
 
     def _expire(self) -> Iterator[tuple[str, str]]:
         """Rows that count from this state on; those that say so were released at a deadline."""
@@ -217,7 +216,8 @@ class _Audit:
             if row.receipt.decision == "routed":
                 self._open[key] = row
             if row.expired and (held := self.audited.fold.expire(row.receipt.decision_id)):
-                yield held.model, held.query
+                for account in held.accounts:
+                    yield account, held.query
 
     def _settle(self, settled: int) -> Iterator[tuple[str, str]]:
         audited = self.audited
@@ -231,19 +231,18 @@ class _Audit:
                 audited.refused += 1
                 continue
             audited.charged += 1
-            if charge.excess:
-                audited.overcharges.setdefault(charge.model, Overcharge()).add(charge)
-            yield charge.model, charge.query
+            for account in charge.accounts:
+                if charge.excess:
+                    audited.overcharges.setdefault(account, Overcharge()).add(charge)
+                yield account, charge.query
 
     def _compare_sums(self, state: State, touched: Iterable[tuple[str, str]]) -> None:
         """Name a sum where it parts from the fold, not again at each later state."""
         queries: dict[str, dict[str, None]] = {}
-        for model, query in touched:
-            queries.setdefault(model, {})[query] = None
+        for name, query in touched:
+            queries.setdefault(name, {})[query] = None
         fold = self.audited.fold
         for name, account in state.accounts.items():
-            if TENANT in name:
-                continue  # receipts do not say whose query it was
             held = {account.window: (account.reserved, account.spent), **account.past}
             for window, sums in held.items():
                 ours = (fold.reserved[name, window], fold.spent[name, window])

@@ -17,8 +17,8 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from router.fold import Fold
-from router.ledger import Account, Ledger
+from router.fold import Fold, accounts_of
+from router.ledger import Account, Ledger, owner
 from router.policies.base import Policy
 from router.recent import Recent
 from schemas import Invalid, Prices, Receipt, Result
@@ -100,12 +100,14 @@ class Versions:
 def beside(changelog: Iterable[Record]) -> Iterator[Beside]:
     """What the state records of a partition show, where it changed."""
     after: dict[Log, int] = {"queries": -1, "deferred": -1}
-    settings: dict[str, tuple[int, int]] = {}
+    settings: dict[str, tuple[int, int, bool]] = {}
     released: list[str] = []
     for record in changelog:
         if record.key == STATE_KEY:
             state = decode(State, record.value, STATE_BYTES)
-            now = {name: (one.share, one.window) for name, one in state.accounts.items()}
+            now = {
+                name: (one.share, one.window, one.lifted) for name, one in state.accounts.items()
+            }
             if released or now != settings:
                 yield Beside(after, dict(state.accounts), released)
                 settings, released = now, []
@@ -206,7 +208,7 @@ class Retaker:
             first.price_version,
             first.decided_at,
             _room(one for one, _ in chunk),
-            np.ones(len(self.ledger.names), dtype=np.bool_),
+            np.ones(len(self._core.fleet), dtype=np.bool_),
             self.recent if self._logs[first.source.topic] == "queries" else None,
         )
         rows = decide(estimated, context, cast(Partition, self))
@@ -224,8 +226,8 @@ class Retaker:
     def _adopt(self, chunk: Chunk, why: str) -> Iterator[Receipt]:
         self.done.adopt(len(chunk), why)
         for receipt, _ in chunk:
-            if receipt.model in self.ledger.index:
-                self.ledger.reserved[self.ledger.index[receipt.model]] += receipt.reserved
+            for account in self._numbers(accounts_of(receipt.model or "", receipt.tenant)):
+                self.ledger.reserved[account] += receipt.reserved
             self._hold(receipt)
             yield receipt
 
@@ -246,24 +248,40 @@ class Retaker:
             held = self._fold.held.get(result.decision_id)
             charge = self._fold.settle(record.offset, result)
             if held is not None and charge is not None:
-                model = self.ledger.index[charge.model]
-                self.ledger.settle(model, charge.released, charge.cost, held.window)
+                for account in self._numbers(charge.accounts):
+                    self.ledger.settle(account, charge.released, charge.cost, held.window)
         self.settled = results - 1
 
     def _apply(self, event: Beside) -> None:
         for decision in event.released:
             if (held := self._fold.expire(decision)) is not None:
-                self.ledger.release(self.ledger.index[held.model], held.amount, held.window)
+                for number in self._numbers(held.accounts):
+                    self.ledger.release(number, held.amount, held.window)
+        self._limit_tenants(event.accounts)
         own = {
-            name: account for name, account in event.accounts.items() if name in self.ledger.index
+            self.ledger.index[name]: account
+            for name, account in event.accounts.items()
+            if name in self.ledger.index
         }
         begins = self.ledger.window.copy()
-        for name, account in own.items():
-            begins[self.ledger.index[name]] = account.window
-        self.ledger.roll(begins)
-        for name, account in own.items():
-            i = self.ledger.index[name]
+        for i, account in own.items():
+            begins[i] = account.window
+        self.ledger.roll(begins[self.ledger.models])
+        for i, account in own.items():
             self.ledger.share[i], self.ledger.carried[i] = account.share, account.carried
+
+    def _limit_tenants(self, accounts: Mapping[str, Account]) -> None:
+        """Have the accounts of tenants that a state has; only those whose limits hold count."""
+        of_tenants = {name for name in accounts if owner(name)[1] is not None}
+        for name in sorted(of_tenants - self.ledger.index.keys()):
+            if owner(name)[0] in self.ledger.index:
+                self.ledger.add(name)
+        self.ledger.limit_tenants(frozenset(n for n in of_tenants if not accounts[n].lifted))
+
+    def _numbers(self, accounts: Iterable[str]) -> list[int]:
+        """The ledger's numbers of the accounts that it has."""
+        index = self.ledger.index
+        return [index[name] for name in accounts if name in index]
 
     def _hold(self, receipt: Receipt) -> None:
         """Let the fold know of a reservation, and in which window it was made."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from router.ledger import owner
 from schemas import Invalid, Receipt, Result
 from schemas.wire import decode
 from streams.brokers.security import Secured, for_librdkafka
@@ -146,7 +147,8 @@ class Watch:
         sums: defaultdict[str, int] = defaultdict(int)
         for state in self.states.values():
             for name, account in state.accounts.items():
-                sums[name] += getattr(account, column)
+                if owner(name)[1] is None:  # what tenants use is in their models' accounts too
+                    sums[name] += getattr(account, column)
         return sums
 
     # One record each

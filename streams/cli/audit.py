@@ -11,6 +11,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from router.ledger import account_words, owner
 from streams.audit import Audited, Difference
 from streams.books import Books
 from streams.cli import options
@@ -78,13 +79,13 @@ def command(config_file: Path, until: dict[int, int] | None, json_out: Path | No
 
 
 def show(audited: Sequence[Audited], differences: Sequence[Difference]) -> None:
-    """Print the sums by model, overcharges and differences."""
+    """Print the sums by account, overcharges and differences."""
     console = Console(width=None if Console().is_terminal else 120)
-    table = Table("model", title="nano-units, all partitions", title_justify="left")
+    table = Table("account", title="nano-units, all partitions", title_justify="left")
     for name in ("share", "spent", "reserved", "spent by the log", "reserved by the log"):
         table.add_column(name, justify="right")
-    for model, row in totals(audited).items():
-        table.add_row(model, *(f"{value:,}" for value in row))
+    for account, row in totals(audited).items():
+        table.add_row(account_words(account), *(f"{value:,}" for value in row))
     console.print(table)
     for model, excess in overcharged(audited).items():
         console.print(
@@ -135,7 +136,8 @@ def totals(audited: Sequence[Audited]) -> dict[str, tuple[int, int, int, int, in
 def overcharged(audited: Sequence[Audited]) -> dict[str, dict[str, int | str]]:
     """By model, what its answers cost above their reservations."""
     found: dict[str, dict[str, int | str]] = {}
-    for name in sorted({name for one in audited for name in one.overcharges}):
+    accounts = {name for one in audited for name in one.overcharges}
+    for name in sorted(name for name in accounts if owner(name)[1] is None):
         parts = [one.overcharges[name] for one in audited if name in one.overcharges]
         worst = max(parts, key=lambda part: part.worst)
         found[name] = {
