@@ -12,9 +12,10 @@ from tempfile import TemporaryDirectory
 
 import click
 import orjson
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column, Table
 
 from streams.cli.options import FILE, FOLDER, writable
 from streams.demo import Asked, Ran, run
@@ -131,12 +132,10 @@ class _Display:
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("produced"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[state]}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
             console=self._console,
+            expand=True,
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("", total=None, visible=False, state="")
@@ -160,34 +159,31 @@ class _Display:
         self._shown = time.monotonic()
         counts = watch.counts()
         state = (
-            f"routed {counts.routed:,}  deferred {counts.deferred:,}  "
+            f"produced {produced:,}  routed {counts.routed:,}  deferred {counts.deferred:,}  "
             f"answered {counts.answered:,}  spent ${counts.spent / NANO:.4f}"
         )
         if self._console.is_terminal:
             self._bar.update(self._task, completed=produced, total=total, visible=True, state=state)
         else:
-            self.say(f"produced {produced:,} of {total:,}  {state}")
+            self.say(state)
 
 
 def _print(ran: Ran, found: Figures, synthetic: bool) -> None:
     console = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
     queries, limit = len(ran.ground.queries), sum(one.limit for one in found.accounts)
-    table = Table(
-        title=f"{queries:,} queries, {len(found.accounts)} models, ${limit / NANO:.4f} in all",
-        title_justify="left",
+    table = _table(
+        f"{queries:,} queries, {len(found.accounts)} models, ${limit / NANO:.4f} in all",
+        ("policy", "RP %", "score", "cost $", "per $", "served", "deferred", "rejected", "lost"),
     )
-    table.add_column("policy", no_wrap=True)
-    names = ("RP %", "score", "cost $", "per $", "served", "deferred", "rejected", "lost")
-    for name in (*names, "p50 ms", "p99 ms"):
-        table.add_column(name, justify="right", no_wrap=True)
-    latency = (f"{found.p50 * 1000:.0f}", f"{found.p99 * 1000:.0f}")
-    table.add_row(*_cells(f"{found.ran.name}, as it ran", found.ran), *latency, style="bold")
+    table.add_row(*_cells(f"{found.ran.name}, as it ran", found.ran), style="bold")
     table.add_row(*_cells(f"{found.offline.name}, offline", found.offline))
     for policy in found.others:
         table.add_row(*_cells(policy.name, policy))
     console.print(table)
     gap = found.offline.score - found.ran.score
     console.print(
+        f"\nA decision took {found.p50 * 1000:.0f} ms (p50), {found.p99 * 1000:.0f} ms (p99), from "
+        "the making of the query's record.\n"
         f"Shares, reservations and latency {'cost' if gap >= 0 else 'won'} {abs(gap):.1f} of the "
         f"{found.offline.score:.1f} that the same policy reaches offline "
         f"({abs(gap) / max(found.offline.score, 1e-9):.1%}).\n"
@@ -200,6 +196,20 @@ def _print(ran: Ran, found: Figures, synthetic: bool) -> None:
     console.print(_money(found.accounts))
     if synthetic:
         console.print(SYNTHETIC, style="bold", soft_wrap=True)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    """Without frames, so that 80 columns hold it."""
+    table = Table(
+        *(Column(name, justify="right", no_wrap=True) for name in columns),
+        title=f"\n{title}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=0,
+    )
+    table.columns[0].justify = "left"
+    return table
 
 
 def _cells(name: str, policy: Policy) -> tuple[str, ...]:
@@ -217,10 +227,7 @@ def _cells(name: str, policy: Policy) -> tuple[str, ...]:
 
 
 def _money(accounts: Sequence[Account]) -> Table:
-    table = Table(title="Budgets, $", title_justify="left")
-    table.add_column("model", no_wrap=True)
-    for name in ("spent", "limit", "spent %", "reserved"):
-        table.add_column(name, justify="right")
+    table = _table("Budgets, $", ("model", "spent", "limit", "spent %", "reserved"))
     for one in accounts:
         table.add_row(
             one.model,
