@@ -143,6 +143,7 @@ async def test_a_redelivered_chunk_is_passed_over(desk: Desk) -> None:
     assert desk.outbox.sent == []
     await desk.again(1, b"no json", result(1))
     assert desk.money() == ([0, 100], [80, 0])
+    await desk.again(0, *chunk)
     assert desk.partition.settled == 2
 
 
