@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,8 @@ import numpy as np
 from router.arrays import Bools, Ints, Vectors
 from router.embedders.base import Embedder, unit
 from router.estimator import Estimates, Estimator
-from router.fleet import Fleet
+from router.fleet import Fleet, Model
+from router.newcomers import with_newcomers
 from router.policies.base import Batch
 
 Mode = Literal["max", "quantile"]
@@ -54,12 +55,28 @@ class Core:
     so several threads may use it."""
 
     def __init__(
-        self, embedder: Embedder, estimator: Estimator, fleet: Fleet, mode: Mode = "max"
+        self,
+        embedder: Embedder,
+        estimator: Estimator,
+        known: Fleet,
+        mode: Mode = "max",
+        newcomers: Iterable[Model] = (),
     ) -> None:
+        """known: the models that the estimator tells of; newcomers: others, which a prior tells
+        of (router/newcomers.py). `fleet` is both."""
         self.embedder = embedder
         self.estimator = estimator
-        self.fleet = fleet
+        self.known = known
+        self.fleet = known.grown(newcomers)
         self.mode = mode
+
+    def grown(self, newcomers: Iterable[Model]) -> Core:
+        """The same with these newcomers, and no others."""
+        return Core(self.embedder, self.estimator, self.known, self.mode, newcomers)
+
+    def bound_of(self, model: int) -> Mode:
+        """What sets the output tokens of a model's answer where the query does not say."""
+        return self.mode if model < len(self.known) else "max"
 
     def estimate(
         self, texts: Sequence[str], given: Sequence[Sequence[float] | None] | None = None
@@ -79,11 +96,14 @@ class Core:
         output exceed the context.
         """
         prompt = wishes.prompt_tokens[:, None]
-        limit = np.broadcast_to(self.fleet.max_output_tokens, estimates.cost.shape)
+        if len(self.fleet) > len(self.known):
+            estimates = with_newcomers(estimates, self.known, self.fleet, prompt)
+        limit = np.broadcast_to(self.fleet.max_output_tokens, wishes.allowed.shape)
         said = wishes.max_tokens != UNSAID
         if self.mode == "quantile":
             upper = np.ceil(estimates.upper_cost).astype(np.int64)
             usual = np.clip(self.fleet.output_tokens_for(upper, prompt), 1, limit)
+            usual[:, len(self.known) :] = limit[:, len(self.known) :]
         else:
             usual = limit
         tokens = np.where(said[:, None], np.minimum(wishes.max_tokens[:, None], limit), usual)

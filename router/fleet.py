@@ -47,6 +47,10 @@ class Fleet:
     def __len__(self) -> int:
         return len(self.models)
 
+    def grown(self, newcomers: Iterable[Model]) -> Fleet:
+        """This fleet with more models after its own. Raises ValueError for a name given twice."""
+        return Fleet([*self.models, *newcomers])
+
     def cost(self, prompt_tokens: Ints, output_tokens: Ints) -> Ints:
         """What answers cost, rounded up to whole nano-units.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,18 +21,28 @@ class Explore(Policy):
     Drawn by seed and query id. The propensity of a decision is share/m + (1 - share)·[it is the
     policy's own], with m such models at that moment; exact for policies that do not draw
     themselves. It is a policy by the wrapped one's name: its prices, its snapshots.
+
+    With newcomers it draws from those alone, and the policy decides as if they were not there; a
+    query that allows nothing else is always drawn.
     """
 
-    def __init__(self, policy: Policy, share: float, seed: int = 0) -> None:
-        """share: from 0 to 1. Raises ValueError for another."""
+    def __init__(
+        self, policy: Policy, share: float, seed: int = 0, fleet: Fleet | None = None
+    ) -> None:
+        """share: from 0 to 1. Raises ValueError for another. fleet: the policy's own models, and
+        after them newcomers, which it does not know.
+        """
         if not 0 <= share <= 1:
             raise ValueError(f"a share of exploration is from 0 to 1, not {share}")
-        super().__init__(policy.fleet)
+        super().__init__(fleet or policy.fleet)
         self.name = policy.name  # type: ignore[misc]  # of the class elsewhere, here of what it wraps
         self.estimator = policy.estimator  # type: ignore[misc]  # likewise
         self.policy = policy
         self.share = share
         self.seed = seed
+        self._known = len(policy.fleet)
+        self._first = self._known if fleet is not None else 0
+        self._purpose = "newcomer" if fleet is not None else "explore"
 
     def route(self, batch: Batch, free: Ints) -> Decisions:
         """Let the policy decide up to each query that explores, that one included; then redraw it.
@@ -40,9 +51,13 @@ class Explore(Policy):
         """
         n = len(batch.ids)
         if n == 0:
-            return self.policy.route(batch, free)
-        explores = uniform(batch.ids, self.seed, "explore") < self.share
-        draws = uniform(batch.ids, self.seed, "explored")
+            return self._own(batch, free)
+        new_only = np.asarray(
+            batch.allowed.any(axis=1) & ~batch.allowed[:, : self._known].any(axis=1)
+        )
+        share = np.where(new_only, 1.0, self.share)
+        explores = uniform(batch.ids, self.seed, self._purpose) < share
+        draws = uniform(batch.ids, self.seed, f"{self._purpose}d")
         model = np.full(n, NONE, dtype=np.int64)
         propensity = np.ones(n)
         reason: list[str] = []
@@ -52,26 +67,36 @@ class Explore(Policy):
             if end == start:
                 continue
             part = _rows(batch, start, end)
-            own = self.policy.route(part, left)
+            own = self._own(part, left)
             version = own.version
             wished = None if own.wished is None or wished is None else [*wished, own.wished]
             chosen, words = own.model.copy(), list(own.reason)
-            open_to = _open_to(part, chosen, left)
+            open_to = _open_to(part, chosen, left)[:, self._first :]
             count = open_to.sum(axis=1)
             if explores[end - 1] and count[-1]:
                 drawn = np.flatnonzero(open_to[-1])[int(draws[end - 1] * count[-1])]
-                chosen[-1], words[-1] = drawn, "explore"
-            even = np.where(chosen == NONE, 0.0, self.share / np.maximum(count, 1))
+                chosen[-1], words[-1] = self._first + drawn, "explore"
+            elif new_only[end - 1]:
+                words[-1] = "no_budget"
+            part_share = share[start:end]
+            is_drawn = (chosen != NONE) & (chosen >= self._first)
+            even = np.where(is_drawn, part_share / np.maximum(count, 1), 0.0)
             stays = np.where(chosen == own.model, own.propensity, 0.0)
             model[start:end] = chosen
             propensity[start:end] = np.where(
-                count > 0, even + (1 - self.share) * stays, own.propensity
+                count > 0, even + (1 - part_share) * stays, own.propensity
             )
             reason += words
             left = left - _taken(part, chosen).sum(axis=0)
             start = end
         known = np.concatenate(wished) if wished else None
         return Decisions(model, reason, propensity, version, known)
+
+    def _own(self, batch: Batch, free: Ints) -> Decisions:
+        """What the policy decides on the models that it knows."""
+        if self._known == len(self.fleet):
+            return self.policy.route(batch, free)
+        return self.policy.route(_first_models(batch, self._known), free[: self._known])
 
     def warm_start(self, quality: Floats, cost: Floats) -> None:
         """As the policy does."""
@@ -86,9 +111,10 @@ class Explore(Policy):
         return self.policy.plan(remaining, expected)
 
     def registry(self, fleet: Fleet) -> None:
-        """As the policy does."""
+        """As the policy does. There are no newcomers then."""
         self.policy.registry(fleet)
         self.fleet = fleet
+        self._known, self._first, self._purpose = len(fleet), 0, "explore"
 
     def snapshot(self) -> dict[str, Any]:
         """The policy's own."""
@@ -97,6 +123,17 @@ class Explore(Policy):
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Take over a snapshot of the policy."""
         self.policy.restore(snapshot)
+
+
+def _first_models(batch: Batch, count: int) -> Batch:
+    """The batch as it is for the first `count` models alone."""
+    return replace(
+        batch,
+        quality=batch.quality[:, :count],
+        cost=batch.cost[:, :count],
+        bound=batch.bound[:, :count],
+        allowed=batch.allowed[:, :count],
+    )
 
 
 def _rows(batch: Batch, start: int, end: int) -> Batch:
