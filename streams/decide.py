@@ -11,7 +11,6 @@ import numpy as np
 from router.arrays import Bools, Ints
 from router.core import UNSAID, Core, Prepared, Wishes
 from router.estimator import Estimates
-from router.ledger import Ledger
 from router.policies.base import NONE, REASONS, Batch, Decisions, Policy
 from router.recent import Recent
 from router.tenants import route, tenant_accounts
@@ -89,12 +88,17 @@ def decide(estimated: Estimated, context: Context, partition: Partition) -> dict
     ready = _live(estimated.ready)
     if ready is not None:
         ledger, room = partition.ledger, partition.ledger.free()
-        tenants = tenant_accounts(ledger, context.core.fleet.names, _tenants(ready))
-        free = np.where(context.open, room[ledger.models], 0)
+        names = context.core.fleet.names
+        models = np.array([ledger.index[name] for name in names], dtype=np.int64)
+        tenants = tenant_accounts(ledger, names, _tenants(ready))
+        free = np.where(context.open, room[models], 0)
         decisions = route(context.policy, ready.prepared.batch, free, tenants, room)
-        accounts = _accounts(ledger, tenants, decisions.model)
+        accounts = _accounts(models, tenants, decisions.model)
         _reserve(ready.prepared, decisions, accounts, partition)
-        _note_unmet(ready.prepared, decisions, tenants, context.open, partition)
+        if (wished := decisions.wished) is not None:
+            missed = (wished != NONE) & (wished != decisions.model) & context.open[wished]
+            wanted = _accounts(models, tenants, np.where(missed, wished, NONE))
+            _note_unmet(ready.prepared, wished, wanted, partition)
         for arrival, row in _rows(context, ready, decisions, accounts, partition):
             rows[arrival.source.offset] = row
     for arrival in estimated.arrivals:
@@ -154,11 +158,14 @@ def _tenants(ready: Ready) -> list[str | None]:
     return [arrival.query.tenant if arrival.query else None for arrival in ready.arrivals]
 
 
-def _accounts(ledger: Ledger, tenants: Ints | None, model: Ints) -> Ints:
+def _accounts(models: Ints, tenants: Ints | None, model: Ints) -> Ints:
     """int64[n, 1 or 2]: the numbers of the accounts that n queries draw on when they go to `model`
-    int64[n]: the model's, and their tenants' where these have limits; NONE for none."""
+    int64[n]: the model's, and their tenants' where these have limits; NONE for none.
+
+    models: int64[M], the models' own; tenants: see `tenant_accounts`.
+    """
     sent, rows = model != NONE, np.arange(len(model))
-    of_model = np.where(sent, ledger.models[model], NONE)
+    of_model = np.where(sent, models[model], NONE)
     if tenants is None:
         return of_model[:, None]
     return np.column_stack([of_model, np.where(sent, tenants[rows, model], NONE)])
@@ -172,25 +179,14 @@ def _reserve(
     partition.ledger.reserve(accounts[query, which], amounts)
 
 
-def _note_unmet(
-    prepared: Prepared,
-    decisions: Decisions,
-    tenants: Ints | None,
-    open_to: Bools,
-    partition: Partition,
-) -> None:
-    """Tell the controller which accounts had no room for what would have drawn on them."""
-    if decisions.wished is None:
-        return
+def _note_unmet(prepared: Prepared, model: Ints, accounts: Ints, partition: Partition) -> None:
+    """Tell the controller which accounts had no room for what would have gone to `model`."""
     left = partition.ledger.free()
-    wished = _accounts(partition.ledger, tenants, decisions.wished)
-    missed = (decisions.wished != NONE) & (decisions.wished != decisions.model)
-    for i in np.flatnonzero(missed).tolist():
-        model = int(decisions.wished[i])
-        amount = int(prepared.batch.bound[i, model])
-        for account in wished[i].tolist() if open_to[model] else ():
-            if account != NONE and amount > left[account]:
-                partition.unmet.add(account, amount)
+    for query, which in np.argwhere(accounts != NONE).tolist():
+        account = int(accounts[query, which])
+        amount = int(prepared.batch.bound[query, model[query]])
+        if amount > left[account]:
+            partition.unmet.add(account, amount)
 
 
 def _rows(
