@@ -22,7 +22,7 @@ from tests.streams.recorded import FLEET, TOPICS, RecordedOutbox, record
 
 LIMITS = {"small": 1_000, "large": 500}
 QUERIES = 100
-SAMPLE = {
+SAMPLE: dict[str, Any] = {
     "columns": ["small", "large"],
     "quality": [[0.2, 0.9], [0.3, 0.8]],
     "cost": [[10, 40], [12, 50]],
@@ -146,7 +146,7 @@ async def test_grants_divide_the_limits_and_go_to_their_partitions() -> None:
 async def test_need_moves_shares_within_the_limit() -> None:
     """Who could not take a query gets more; and never more than the limit is out."""
     desk = Desk()
-    wants = {"spent": 90, "wanted": 600, "smallest": 300}
+    wants: dict[str, Any] = {"spent": 90, "wanted": 600, "smallest": 300}
     await desk.follow(report(0, 1), report(1, 1, use=wants))
     grants = desk.grants()
     small = [grants[n].models["small"] if n in grants else 100 for n in (0, 1)]
@@ -272,7 +272,7 @@ async def test_without_estimates_there_are_no_prices() -> None:
 async def test_samples_are_put_into_the_order_of_the_fleet() -> None:
     """A router with another list of models: those it lacks are worth nothing, others left out."""
     desk = Desk()
-    odd = {"columns": ["gone", "large"], "quality": [[0.5, 0.9]], "cost": [[7, 40]]}
+    odd: dict[str, Any] = {"columns": ["gone", "large"], "quality": [[0.5, 0.9]], "cost": [[7, 40]]}
     await desk.follow(report(0, 1, **odd))
     assert desk.policy.seen == [([[0.0, 0.9]], [[1.0, 40.0]])]
 
