@@ -23,7 +23,7 @@ VECTOR_WEIGHT = 0.5
 """The weight of an embedding, where a text's words weigh 1."""
 LEAST = 1e-6
 """No answer is sure to be worth nothing: where money is plenty, it is tried."""
-UPPER = 0.95
+UPPER = 0.99
 """The part of the history's answers that cost at most their `upper_cost`, where nobody says."""
 
 
