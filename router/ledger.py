@@ -73,7 +73,7 @@ class Ledger:
         self._carry = np.zeros(len(names), dtype=np.bool_) if carry is None else carry
         self._past: list[dict[int, tuple[int, int]]] = [{} for _ in names]
         self._owner: Ints = np.empty(0, dtype=np.int64)
-        self._limits: frozenset[str] = frozenset()
+        self._limits: frozenset[str] | None = None
         self._name(names)
 
     def add(self, name: str, carry: bool = False) -> None:
@@ -102,7 +102,6 @@ class Ledger:
         """
         if accounts == self._limits:
             return
-        self._limits = accounts
         self.tenants = {}
         for name in sorted(accounts):
             model, tenant = owner(name)
@@ -110,6 +109,7 @@ class Ledger:
                 if name not in self.index:
                     self.add(name)
                 self.tenants.setdefault(tenant, {})[model] = self.index[name]
+        self._limits = accounts
 
     def free(self) -> Ints:
         """What may still be reserved: int64[A], never below 0."""
@@ -210,6 +210,7 @@ class Ledger:
         self.models = np.array([self.index[name] for name in models], dtype=np.int64)
         place = {name: i for i, name in enumerate(models)}
         self._owner = np.array([place[owner(name)[0]] for name in self.names], dtype=np.int64)
+        self._limits = None  # a tenant's limit may have waited for its model
 
     def _move(self, model: int, window: int | None, reserved: int, spent: int) -> None:
         current = int(self.window[model])

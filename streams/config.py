@@ -21,6 +21,7 @@ from msgspec import Meta, field
 from router.arrays import Floats, Ints
 from router.embedders import KINDS
 from router.fleet import Fleet, Model
+from router.ledger import account_key
 from router.policies import POLICIES
 from router.windows import Windowing
 from schemas.control import check_prices
@@ -126,6 +127,18 @@ class ModelSettings(_Section, frozen=True, kw_only=True):
         )
 
 
+class TenantSettings(_Section, frozen=True, kw_only=True):
+    """One tenant. limits: what it may spend of models in their budgets' windows, by model; units
+    of currency.
+    """
+
+    limits: dict[Name, Decimal] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for model, limit in self.limits.items():
+            to_nano(f"limits.{model}", limit)
+
+
 class EmbedderSettings(_Section, frozen=True, kw_only=True):
     """How texts become vectors. What a kind does not need is left out."""
 
@@ -209,6 +222,7 @@ class Config(_Section, frozen=True, kw_only=True):
     models: Annotated[dict[Name, ModelSettings], Meta(min_length=1, max_length=256)]
     policy: PolicySettings
     budget: TotalBudget | None = None
+    tenants: dict[Name, TenantSettings] = field(default_factory=dict)
     broker: Broker = field(default_factory=Broker)
     topics: TopicSettings = field(default_factory=TopicSettings)
     embedder: EmbedderSettings = field(default_factory=EmbedderSettings)
@@ -224,6 +238,13 @@ class Config(_Section, frozen=True, kw_only=True):
                 raise missing(key, "each model needs one, or [budget] a total for all")
             if self.budget is not None and model.budget is not None:
                 raise wrong(key, {}, "it must be left out where [budget] gives a total for all")
+        for tenant, settings in self.tenants.items():
+            for limited in settings.limits:
+                if limited not in self.models:
+                    key = f"tenants.{tenant}.limits.{limited}"
+                    known = ", ".join(self.models)
+                    rule = f"{key}: {limited!r} is no model; there are: {known}"
+                    raise Invalid("invalid_field", rule, key)
 
     def fleet(self) -> Fleet:
         """The models in the order of the file, priced in nano-units."""
@@ -251,6 +272,14 @@ class Config(_Section, frozen=True, kw_only=True):
         return {
             name: Windowing(one.window, one.time_zone, one.starts_at())
             for name, one in found.items()
+        }
+
+    def tenant_limits(self) -> dict[str, int]:
+        """Nano-units by account (`router.ledger.account_key`), of tenants that have limits."""
+        return {
+            account_key(model, tenant): to_nano("limit", limit)
+            for tenant, settings in self.tenants.items()
+            for model, limit in settings.limits.items()
         }
 
     def limits(self, score: Floats | None = None, cost: Floats | None = None) -> Ints:

@@ -46,6 +46,11 @@ class Unmet:
         before = self.smallest[model]
         self.smallest[model] = min(before, amount) if before else amount
 
+    def grow(self, accounts: int) -> None:
+        """Count for so many accounts; those that there were keep their numbers."""
+        more = (0, max(accounts - len(self.wanted), 0))
+        self.wanted, self.smallest = np.pad(self.wanted, more), np.pad(self.smallest, more)
+
     def any(self) -> bool:
         """Tell whether anything is wanted."""
         return bool(self.wanted.any())
@@ -63,7 +68,8 @@ class Partition:
     def __init__(
         self, number: int, ledger: Ledger, store: PartitionStore, changelog: str, outbox: Outbox
     ) -> None:
-        """Load what the store recovered. `ledger` comes with this partition's shares."""
+        """Load what the store recovered. `ledger` comes with the shares that a partition without
+        a state begins with."""
         self.number = number
         self.ledger = ledger
         self.lock = asyncio.Lock()
@@ -84,8 +90,10 @@ class Partition:
         self.arrivals = state.arrivals
         self.sequence = state.sequence
         self.granted = state.granted
-        self.unmet = Unmet(len(ledger.names))
+        if found is not None:
+            ledger.share[:] = 0  # what it does not tell of has no share before a grant
         ledger.restore(state.accounts)
+        self.unmet = Unmet(len(ledger.names))
         self.recent = Recent()
         self.recent.restore(self._slots(), state.recent)
         self._changed_slots: dict[int, Slot] = {}
@@ -115,6 +123,11 @@ class Partition:
             int(key.removeprefix(SLOT_PREFIX)): decode(Slot, value)
             for key, value in self._store.scan(self.number, SLOT_PREFIX)
         }
+
+    def limit_tenants(self, accounts: frozenset[str]) -> None:
+        """Let the limits of tenants be these (`Ledger.limit_tenants`)."""
+        self.ledger.limit_tenants(accounts)
+        self.unmet.grow(len(self.ledger.names))
 
     def remember(self, ids: Iterable[str]) -> None:
         """Know ids again if a client sends them once more; the next commit writes them."""

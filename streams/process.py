@@ -16,7 +16,7 @@ import orjson
 from confluent_kafka import Message
 
 from router.horizon import Horizon
-from router.ledger import Ledger, split
+from router.ledger import Ledger, owner, split
 from router.shares import Allotment
 from router.windows import Calendar
 from schemas import Invalid, Prices, decode_control
@@ -69,9 +69,10 @@ class Process:
         self._partitions: dict[int, Partition] = {}
         self._controller: Controller | None = None
         self._price_version = 0
-        self._registry = Registry()
+        self._tenants = config.tenant_limits()
+        self._registry = Registry(self._tenants)
         self._calendar = Calendar(config.windows())
-        self._carry = np.array([config.allowance(name).carry_over for name in config.models])
+        self._carries = {name: config.allowance(name).carry_over for name in config.models}
         self.lanes: Mapping[str, Lanes] = {}
 
     async def open(self) -> None:
@@ -137,6 +138,7 @@ class Process:
             if tp.topic == self._topics.queries:
                 each = self._partition(tp.partition)
                 async with each.lock:
+                    each.limit_tenants(self._registry.tenants)
                     message = report(each, self._router.samples[each.number])
                 batch.send(self._topics.share_reports, encode(message), b"%d" % each.number, 0)
         await batch.delivered()
@@ -174,11 +176,16 @@ class Process:
     def _partition(self, number: int) -> Partition:
         """Return this process's view of a partition, loaded from the table when first asked."""
         if number not in self._partitions:
-            parts = self._config.topics.partitions
-            shares = np.array([split(limit, parts)[number] for limit in self._limits.tolist()])
+            parts, limits = self._config.topics.partitions, self._limits_now()
+            ledger = Ledger(
+                list(limits),
+                np.array([split(limit, parts)[number] for limit in limits.values()]),
+                np.array([self._carries[owner(name)[0]] for name in limits]),
+            )
+            ledger.limit_tenants(self._registry.tenants)
             self._partitions[number] = Partition(
                 number,
-                Ledger(self._core.fleet.names, shares, self._carry),
+                ledger,
                 self._table.data,
                 self._topics.changelog,
                 self._outbox,
@@ -202,7 +209,7 @@ class Process:
 
     def _limits_now(self) -> dict[str, int]:
         configured = zip(self._core.fleet.names, self._limits.tolist(), strict=True)
-        return self._registry.limits(dict(configured))
+        return self._registry.limits(dict(configured) | self._tenants)
 
     async def _save_accounts(self, accounts: dict[str, Any]) -> None:
         rows = {ACCOUNTS_KEY: orjson.dumps(accounts)}

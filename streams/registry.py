@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from router.arrays import Bools
+from router.ledger import account_key, owner
 from schemas.control import BudgetControl, Control, ModelControl
 
 
 class Registry:
     """The state that all control messages so far add up to. Later ones win, key by key."""
 
-    def __init__(self) -> None:
+    def __init__(self, tenants: Iterable[str] = ()) -> None:
+        """`tenants`: the accounts of tenants that the configuration limits (`account_key`)."""
         self._closed: dict[str, str] = {}
         self._limits: dict[str, int] = {}
+        self.tenants = frozenset(tenants)
+        """Names of all accounts of tenants that have a limit."""
         self.version = 0
         """Control messages taken so far, those that changed nothing too."""
 
@@ -23,9 +27,10 @@ class Registry:
         """Fold one message in. Returns why it cannot be followed, or None."""
         self.version += 1
         if isinstance(message, BudgetControl):
+            account = account_key(message.model, message.tenant)
+            self._limits[account] = message.limit
             if message.tenant is not None:
-                return "budgets of tenants are not supported yet"
-            self._limits[message.model] = message.limit
+                self.tenants |= {account}
             return None
         return self._model(message)
 
@@ -47,5 +52,6 @@ class Registry:
         return np.array([model not in self._closed for model in models], dtype=np.bool_)
 
     def limits(self, configured: Mapping[str, int]) -> dict[str, int]:
-        """Nano-units by model: as set here, else as configured."""
-        return {model: self._limits.get(model, limit) for model, limit in configured.items()}
+        """Nano-units by account: as configured, or set here for a configured model."""
+        here = {name: limit for name, limit in self._limits.items() if owner(name)[0] in configured}
+        return dict(configured) | here

@@ -44,6 +44,7 @@ def report(partition: Partition, sample: Sample) -> ShareReport:
     """Make a partition's report; its lock is held, so all that it tells is in the changelog."""
     quality, cost = sample.take()
     wanted, smallest = partition.unmet.take()
+    names = partition.ledger.names
     return ShareReport(
         partition=partition.number,
         sequence=partition.sequence,
@@ -61,7 +62,7 @@ def report(partition: Partition, sample: Sample) -> ShareReport:
             )
             for i, (name, account) in enumerate(partition.ledger.accounts().items())
         },
-        columns=list(partition.ledger.names) if len(quality) else [],
+        columns=[names[i] for i in partition.ledger.models] if len(quality) else [],
         quality=np.round(quality, 6).tolist(),
         cost=np.round(cost).tolist(),
     )

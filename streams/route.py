@@ -80,6 +80,7 @@ class Router:
                 estimated = await self.prepare(partition, records)
             arrivals = estimated.arrivals
             if arrivals:
+                partition.limit_tenants(self._registry.tenants)
                 partition.ledger.roll(self._calendar.begins(self._clock()))
                 rows = self._decide(estimated, partition)
                 self._note(partition, estimated, rows)

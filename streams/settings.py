@@ -115,11 +115,12 @@ class _Reader:
         if isinstance(inner, inspect.StructType):
             return self._named(inner.cls, found, keys)
         values = {k: self._expand(v, True, (*keys, k)) for k, v in (found or {}).items()}
+        known = {variable((*keys, k)): k for k in values}
         prefix = variable(keys) + "_"
         for name in sorted(self.environment):
             if name.startswith(prefix):
                 key = name.removeprefix(prefix).lower().replace("_", ".")
-                values[key] = self.environment[name]
+                values[known.get(name, key)] = self.environment[name]
         return values or found
 
     def _named(self, kind: type[Any], tables: Any, keys: Keys) -> Any:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.fleet import Model
+from router.ledger import account_key
 from streams.config import Config, ConfigError, load
 from streams.settings import variable
 
@@ -65,7 +66,11 @@ def test_documented_keys_are_the_keys_there_are() -> None:
 
 def _sections() -> list[tuple[str, ...]]:
     config = load(EXAMPLE, {})
-    known = {"models": config.models["small"], "budget": config.models["small"].budget}
+    known = {
+        "models": config.models["small"],
+        "budget": config.models["small"].budget,
+        "tenants": config.tenants["trial"],
+    }
     return [
         known.get(name, getattr(config, name)).__struct_fields__
         for name in Config.__struct_fields__
@@ -118,6 +123,24 @@ def _sections() -> list[tuple[str, ...]]:
             "each model needs one, or [budget] a total",
         ),
         (GOOD + "[budget]\ntotal = 5", "models.small.budget", "must be left out"),
+        (
+            GOOD + "[tenants.shop.limits]\nbig = 5",
+            "tenants.shop.limits.big",
+            "'big' is no model; there are: small",
+        ),
+        (
+            GOOD + "[tenants.shop.limits]\nsmall = -5",
+            "tenants.shop.limits.small",
+            "an amount of 0 or more",
+        ),
+        (
+            GOOD + "[tenants.shop.limits]\nsmall = true",
+            "tenants.shop.limits[...]",
+            "found a boolean, it must be a decimal",
+        ),
+        (GOOD + "[tenants.shop]\nlimit = 5", "tenants.shop.limit", "did you mean limits?"),
+        (GOOD + "[tenants]\nshop = 5", "tenants.shop", "it must be a section of its own"),
+        (GOOD + '[tenants."a\\tb".limits]\nsmall = 5', "tenants (a key)", "control characters"),
         (
             GOOD + SMALL.replace("small", "a-b") + SMALL.replace("small", "a_b"),
             "models",
@@ -185,6 +208,18 @@ def test_overrides(tmp_path: Path) -> None:
     assert config.fleet().models[0].input_price == 1_500_000_000
     assert config.limits().tolist() == [7_000_000_000]
     assert (config.router.store, config.router.data_dir) == ("rocksdb", Path("/data"))
+
+
+def test_limits_of_tenants(tmp_path: Path) -> None:
+    """Each is an account of its own, in nano-units; a variable can change it."""
+    text = GOOD + SMALL.replace("small", "gpt-4o") + '[tenants.shop.limits]\n"gpt-4o" = "2.5"\n'
+    text += "[tenants.bank.limits]\nsmall = 1\n"
+    config = read(tmp_path, text, {"SLUICE_TENANTS_SHOP_LIMITS_GPT_4O": "3"})
+    assert config.tenant_limits() == {
+        account_key("gpt-4o", "shop"): 3_000_000_000,
+        account_key("small", "bank"): 1_000_000_000,
+    }
+    assert read(tmp_path, GOOD).tenant_limits() == {}
 
 
 def test_an_override_can_make_a_section(tmp_path: Path) -> None:

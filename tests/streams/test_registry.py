@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.ledger import account_key
 from schemas import BudgetControl, ModelControl
 from schemas.control import Control
 from streams.registry import Registry
@@ -56,17 +57,18 @@ def test_closed_models_are_told_apart() -> None:
 
 @given(orders)
 def test_only_the_last_order_of_each_kind_and_model_counts(messages: list[Control]) -> None:
-    """As the topic is compacted by kind and model, no other may have left a trace."""
+    """As the topic is compacted by kind, model and tenant, no other may have left a trace."""
     registry = folded(*messages)
     last: dict[object, Control] = {}
     for message in messages:
         if isinstance(message, ModelControl):
             last["model", message.name] = message
-        elif message.tenant is None:
-            last["budget", message.model] = message
+        else:
+            last["budget", message.model, message.tenant] = message
     compacted = folded(*last.values())
     assert registry.open(NAMES).tolist() == compacted.open(NAMES).tolist()
     assert registry.limits(CONFIGURED) == compacted.limits(CONFIGURED)
+    assert registry.tenants == compacted.tenants
     assert [registry.status(n) for n in NAMES] == [compacted.status(n) for n in NAMES]
     assert registry.version == len(messages)
 
@@ -79,14 +81,26 @@ def test_limits_of_models_that_are_not_configured_are_left_out() -> None:
     assert registry.limits(CONFIGURED) == {"small": 0, "large": 200}
 
 
+def test_limits_of_tenants_are_accounts_of_their_own() -> None:
+    """They stand beside their models' limits, win over the file's, and can be new; one of a model
+    that is not configured is left out."""
+    filed = account_key("small", "shop")
+    registry = Registry([filed])
+    assert registry.tenants == {filed}
+    assert registry.limits(CONFIGURED | {filed: 5}) == CONFIGURED | {filed: 5}
+    for model, tenant, limit in (("small", "shop", 0), ("large", "bank", 7), ("old", "shop", 9)):
+        registry.take(BudgetControl(model=model, tenant=tenant, limit=limit))
+    new = account_key("large", "bank")
+    assert registry.limits(CONFIGURED | {filed: 5}) == CONFIGURED | {filed: 0, new: 7}
+    assert {filed, new} <= registry.tenants
+
+
 def test_what_cannot_be_followed_says_why_and_changes_nothing() -> None:
-    """Budgets of tenants and new models: a reason is returned, and the rest goes on."""
+    """A new model: a reason is returned, and the rest goes on."""
     registry = Registry()
-    tenant = BudgetControl(model="small", limit=1, tenant="shop")
     new = ModelControl(name="new", action="add", input_price=1, output_price=1, limit=1)
-    assert "tenants" in (registry.take(tenant) or "")
     assert "sluice.toml" in (registry.take(new) or "")
     assert registry.limits(CONFIGURED) == CONFIGURED
     assert registry.status("new") == "open"
     assert registry.take(ModelControl(name="small", action="pause")) is None
-    assert registry.version == 3
+    assert registry.version == 2
