@@ -83,16 +83,16 @@ class Readmission:
         if tp.offset >= end:
             return
         self._consumer.assign([tp])
-        idle_since, left = time.monotonic(), end - tp.offset
-        while position.decided < end - 1 and partition.owned:
+        idle_since, reached = time.monotonic(), tp.offset
+        while reached < end and partition.owned:
             # More than there is would be waited for.
-            most = min(max(left, 1), CHUNK)
+            most = min(end - reached, CHUNK)
             messages = await asyncio.to_thread(self._consumer.consume, most, 1.0)
-            left -= len(messages)
             records = [to_record(message) for message in messages if message.error() is None]
             if not records and time.monotonic() - idle_since > TIMEOUT:
                 return  # retention took the rest meanwhile
             if records:
-                idle_since = time.monotonic()
+                idle_since, reached = time.monotonic(), records[-1].offset + 1
                 estimated = await self._router.prepare(partition, records)
                 await self._router.finish(partition, estimated)
+                partition.mark_published("deferred", reached - 1, [])  # where rows were over, too

@@ -9,7 +9,12 @@ import numpy as np
 import orjson
 from confluent_kafka import KafkaError, KafkaException
 
+from router.core import Core, Mode
+from router.embedders import make_embedder
+from router.estimator import Estimator
 from router.fleet import Fleet, Model
+from router.history import History
+from router.index.exact import ExactIndex
 from router.ledger import Ledger
 from schemas import Rejected
 from schemas.fields import Source
@@ -146,3 +151,26 @@ def record(offset: int, value: bytes | None, topic: str = "queries", key: bytes 
     return SimpleNamespace(
         topic=topic, partition=0, offset=offset, key=key, value=value, headers=[]
     )
+
+
+def new_core(mode: Mode = "max") -> Core:
+    """A history in which "large" is better than "small" whatever is asked."""
+    random = np.random.default_rng(0)
+    embeddings = random.normal(size=(40, 2)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    history = History(
+        [f"past {i}" for i in range(40)],
+        embeddings,
+        random.uniform(size=(40, 2)) * 0.1 + [0.4, 0.8],
+        random.uniform(50, 100, (40, 2)) * [1, 3],
+    )
+    estimator = Estimator.fit(history, ExactIndex(embeddings), ["text"] * 40)
+    return Core(make_embedder("given", dimension=2), estimator, FLEET, mode)
+
+
+CORE = new_core()
+
+
+def query(id: str, **fields: Any) -> bytes:
+    """A query with an embedding, which may be answered in 10 tokens."""
+    return orjson.dumps({"id": id, "prompt": "?", "max_tokens": 10, "embedding": [1, 0], **fields})

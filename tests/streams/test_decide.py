@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.core import Core, Mode
-from router.embedders import make_embedder
-from router.estimator import Estimator
-from router.history import History
-from router.index.exact import ExactIndex
 from router.ledger import Ledger
 from router.policies.explore import Explore
 from router.policies.primal_dual import PrimalDual
@@ -24,30 +18,21 @@ from streams.arrivals import parse
 from streams.decide import CHAT_TEMPLATE, NEIGHBOURS, Context, decide, estimate
 from streams.partition import Partition
 from streams.rows import Row
-from tests.streams.recorded import FLEET, TOPICS, RecordedOutbox, memory_store, record
+from tests.streams.recorded import (
+    CORE,
+    FLEET,
+    TOPICS,
+    RecordedOutbox,
+    memory_store,
+    new_core,
+    query,
+    record,
+)
 
 PLENTY = (10**6, 10**6)
 NOW = 1000.0
 DEAR = {"small": 1.0, "large": 1.0}
 """Prices at which no model is worth its cost."""
-
-
-def new_core(mode: Mode = "max") -> Core:
-    """A history in which "large" is better than "small" whatever is asked."""
-    random = np.random.default_rng(0)
-    embeddings = random.normal(size=(40, 2)).astype(np.float32)
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    history = History(
-        [f"past {i}" for i in range(40)],
-        embeddings,
-        random.uniform(size=(40, 2)) * 0.1 + [0.4, 0.8],
-        random.uniform(50, 100, (40, 2)) * [1, 3],
-    )
-    estimator = Estimator.fit(history, ExactIndex(embeddings), ["text"] * 40)
-    return Core(make_embedder("given", dimension=2), estimator, FLEET, mode)
-
-
-CORE = new_core()
 
 
 @dataclass(frozen=True)
@@ -65,10 +50,6 @@ class Given:
 def partition(*shares: int) -> Partition:
     ledger = Ledger(FLEET.names, np.array(shares or PLENTY))
     return Partition(0, ledger, memory_store(), TOPICS.changelog, RecordedOutbox())
-
-
-def query(id: str, **fields: Any) -> bytes:
-    return orjson.dumps({"id": id, "prompt": "?", "max_tokens": 10, "embedding": [1, 0], **fields})
 
 
 def decided(

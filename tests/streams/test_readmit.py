@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from confluent_kafka import Producer
+
+from router.policies.primal_dual import PrimalDual
+from router.windows import Calendar, Windowing
+from schemas import Receipt, Routed
+from schemas.wire import decode
+from streams.brokers import Broker
+from streams.partition import Partition
+from streams.producer import Batch, Outbox
 from streams.readmit import CHUNK, Readmission
+from streams.registry import Registry
+from streams.route import Router as RealRouter
 from streams.rows import Position
+from streams.topics import Topics
+from tests.records import Records
+from tests.streams.recorded import CORE, FLEET, memory_store, new_ledger, query
+
+WORTHLESS = {"small": 1.0, "large": 1.0}
+"""Prices at which no model is worth its cost."""
+FREE = {"small": 0.0, "large": 0.0}
 
 
 class Log:
@@ -61,7 +84,11 @@ async def test_a_pass_asks_for_no_more_than_there_is() -> None:
     and the last chunk is as small as the rest of the log."""
     log, router = Log(2 * CHUNK + 7), Router()
     partition: Any = SimpleNamespace(
-        number=0, owned=True, waiting=0, positions={"deferred": Position(decided=2, published=2)}
+        number=0,
+        owned=True,
+        waiting=0,
+        positions={"deferred": Position(decided=2, published=2)},
+        mark_published=lambda *_: None,
     )
     passes = Readmission("127.0.0.1:1", {}, "deferred", router, {0: partition})  # type: ignore[arg-type]
     await passes.close()
@@ -69,3 +96,186 @@ async def test_a_pass_asks_for_no_more_than_there_is() -> None:
     await passes._pass(partition)
     assert log.asked == [CHUNK, CHUNK, 4]
     assert router.seen == list(range(3, log.size))
+
+
+class Killed(Exception):
+    """In place of the end of the process."""
+
+
+class Mortal(Outbox):
+    """A real outbox that gives out so many more batches as it has `lives`."""
+
+    lives: int | None = None
+
+    def batch(self) -> Batch:
+        if self.lives == 0:
+            raise Killed
+        if self.lives is not None:
+            self.lives -= 1
+        return super().batch()
+
+
+class Waiting:
+    """Queries that wait in one partition of `deferred` on a broker, and a router's passes."""
+
+    def __init__(self, broker: Broker, prefix: str) -> None:
+        self.topics = Topics(prefix)
+        planned = self.topics.planned(FLEET.names, partitions=2, model_partitions=1)
+        counts = {topic.name: topic.partitions for topic in planned}
+        broker.create(counts)
+        self.records = Records(broker.servers, counts)
+        self.producer = Producer({"bootstrap.servers": broker.servers, "log_level": 0})
+        self.outbox = Mortal(broker.servers)
+        self.threads = ThreadPoolExecutor(1)
+        self.store, self.policy = memory_store(), PrimalDual(FLEET)
+        self.router = RealRouter(
+            CORE,
+            self.policy,
+            self.outbox,
+            self.topics,
+            self.threads,
+            Registry(),
+            Calendar({name: Windowing() for name in FLEET.names}),
+            "deferred",
+            10**6,
+            lambda: 1000.0,
+        )
+        self.owned: dict[int, Partition] = {}
+        self.partition = self.load()
+        self.passes = Readmission(broker.servers, {}, self.topics.deferred, self.router, self.owned)
+
+    def load(self) -> Partition:
+        """Load the partition from its store, as the next owner does."""
+        changelog = self.topics.changelog
+        self.partition = Partition(
+            1, new_ledger((10**6, 10**6)), self.store, changelog, self.outbox
+        )
+        self.owned[1] = self.partition
+        return self.partition
+
+    def put(self, *values: bytes) -> None:
+        for value in values:
+            self.producer.produce(self.topics.deferred, value, b"k", 1)
+        assert self.producer.flush(30) == 0
+
+    async def look(self, prices: dict[str, float]) -> None:
+        """One pass with these prices."""
+        self.policy.restore({"version": 1, "prices": prices})
+        async with asyncio.timeout(20):
+            await self.passes._pass(self.partition)
+
+    def routed(self) -> list[Routed]:
+        """What was sent to the better model."""
+        found = self.records.of(self.topics.routed("large"))
+        return [decode(Routed, record.value) for record in found]
+
+    def waiting(self) -> list[str]:
+        """Ids in `deferred`, those that have been looked at too."""
+        return [record.json()["id"] for record in self.records.of(self.topics.deferred)]
+
+    def receipts(self) -> list[Receipt]:
+        found = self.records.of(self.topics.receipts)
+        return [decode(Receipt, record.value) for record in found]
+
+    async def close(self) -> None:
+        await self.passes.close()
+        self.outbox.close()
+        self.threads.shutdown()
+        self.records.close()
+
+
+@pytest.fixture
+async def waiting(broker: Broker, prefix: str) -> AsyncIterator[Waiting]:
+    made = Waiting(broker, prefix)
+    yield made
+    await made.close()
+
+
+IDS = [f"q{number}" for number in range(20)]
+
+
+async def test_what_is_worth_its_price_now_is_sent(waiting: Waiting) -> None:
+    """In order, each once; money is held for it, and nothing waits any more."""
+    waiting.put(*map(query, IDS))
+    await waiting.look(FREE)
+    assert [routed.id for routed in waiting.routed()] == IDS
+    assert waiting.waiting() == IDS
+    receipts = waiting.receipts()
+    assert sorted(receipt.source.offset for receipt in receipts) == list(range(20))
+    assert {receipt.source.topic for receipt in receipts} == {waiting.topics.deferred}
+    held = sum(receipt.reserved for receipt in receipts)
+    assert waiting.partition.ledger.reserved.tolist() == [0, held]
+    assert waiting.partition.waiting == 0
+    await waiting.look(FREE)
+    assert len(waiting.routed()) == 20
+
+
+async def test_what_is_not_goes_to_the_end_in_its_order(waiting: Waiting) -> None:
+    """A pass takes what was there when it began, so it ends; the next one takes the rest."""
+    waiting.put(*map(query, IDS))
+    await waiting.look(WORTHLESS)
+    assert waiting.waiting() == IDS * 2
+    assert waiting.partition.positions["deferred"].decided == 19
+    assert waiting.partition.waiting == 20
+    waiting.put(query("late"))
+    await waiting.look(FREE)
+    assert [routed.id for routed in waiting.routed()] == [*IDS, "late"]
+    assert waiting.partition.waiting == 0
+
+
+async def test_deadlines_pass_while_queries_wait(waiting: Waiting) -> None:
+    """They are rejected where they are looked at, and leave the others their turn."""
+    waiting.put(query("old", deadline=999.0), query("new", deadline=1001.0))
+    await waiting.look(FREE)
+    assert [routed.id for routed in waiting.routed()] == ["new"]
+    (rejected,) = waiting.records.of(waiting.topics.rejected)
+    assert rejected.json()["code"] == "deadline_exceeded"
+
+
+@pytest.mark.parametrize("prices", [FREE, WORTHLESS], ids=["sent", "waiting"])
+async def test_what_was_decided_before_a_kill_leaves_though_nothing_new_waits(
+    waiting: Waiting, prices: dict[str, float]
+) -> None:
+    """A kill after the changelog had the decisions: the next owner's first pass publishes them,
+    as they were decided, whatever prices say now, and no pass after it does."""
+    waiting.put(*map(query, IDS))
+    waiting.outbox.lives = 1
+    with pytest.raises(Killed):
+        await waiting.look(prices)
+    waiting.outbox.lives = None
+    assert waiting.receipts() == []
+    waiting.load()
+    await waiting.look(WORTHLESS if prices is FREE else FREE)
+    decisions = Counter((receipt.id, receipt.decision) for receipt in waiting.receipts())
+    assert decisions == Counter((id, "routed" if prices is FREE else "deferred") for id in IDS)
+    assert len(waiting.routed()) == (20 if prices is FREE else 0)
+    assert waiting.waiting() == (IDS if prices is FREE else IDS * 2)
+    if prices is FREE:
+        await waiting.look(FREE)
+        assert len(waiting.receipts()) == 20
+
+
+async def test_a_pass_ends_where_the_partition_goes(waiting: Waiting) -> None:
+    """Another process may own it by now: nothing is decided, and nothing leaves."""
+    waiting.put(*map(query, IDS))
+    waiting.partition.owned = False
+    await waiting.look(FREE)
+    assert waiting.receipts() == []
+    assert waiting.partition.positions["deferred"].decided == -1
+
+
+async def test_passes_go_on_by_themselves(waiting: Waiting) -> None:
+    """`run` looks again at all owned partitions until it is cancelled."""
+    waiting.policy.restore({"version": 1, "prices": FREE})
+    running = asyncio.create_task(waiting.passes.run(0.01))
+    try:
+        async with asyncio.timeout(20):
+            for number, id in enumerate(IDS[:3]):
+                waiting.put(query(id))
+                while waiting.partition.positions["deferred"].published < number:
+                    assert not running.done()
+                    await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert [routed.id for routed in waiting.routed()] == IDS[:3]
