@@ -17,11 +17,18 @@ class Horizon:
     its window, taken to come evenly.
     """
 
-    def __init__(self, queries: float, budgets: Mapping[str, Windowing]) -> None:
-        """`budgets` by account name. Raises ValueError for an unknown zone or kind."""
+    def __init__(
+        self,
+        queries: float,
+        budgets: Mapping[str, Windowing],
+        calendar: Calendar | None = None,
+    ) -> None:
+        """`budgets` by account name; calendar: of these accounts, and of newcomers, whose trials
+        keep no pace. Raises ValueError for an unknown zone or kind.
+        """
         self._queries = float(queries)
         self._budgets = dict(budgets)
-        self._calendar = Calendar(budgets)
+        self._calendar = calendar or Calendar(budgets)
 
     def latest(self, moment: float) -> dict[str, int]:
         """Return the begin of each account's window at a moment, Unix seconds."""

@@ -56,6 +56,11 @@ class Calendar:
         self._from, self._until = math.inf, -math.inf
         self.begins(0.0)
 
+    def add(self, name: str, budget: Windowing) -> None:
+        """Take in one more account, after the others."""
+        self._budgets[name] = budget
+        self._until = -math.inf
+
     def begins(self, moment: float) -> Ints:
         """Return int64[M], the begin of each account's window at a moment: for `Ledger.roll`."""
         if not self._from <= moment < self._until:

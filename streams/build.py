@@ -22,12 +22,21 @@ from streams.config import Config
 @dataclass(frozen=True, slots=True)
 class Parts:
     """core: estimates and bounds; limits: int64[M] nano-units; new_policy: makes a policy that
-    has been warmed from history and has its first prices.
+    has been warmed from history and has its first prices; trial: the chance with which a query
+    goes to a newcomer; seed: of that draw.
     """
 
     core: Core
     limits: Ints
     new_policy: Callable[[], Policy]
+    trial: float = 0.0
+    seed: int = 0
+
+    def with_trials(self, policy: Policy, fleet: Fleet) -> Policy:
+        """A policy for its own models and the newcomers that `fleet` has after them."""
+        if len(fleet) == len(self.core.known):
+            return policy
+        return Explore(policy, self.trial, self.seed, fleet)
 
 
 def build(config: Config) -> Parts:
@@ -57,7 +66,8 @@ def build(config: Config) -> Parts:
         policy.plan(limits, float(config.policy.expected_queries))
         return policy
 
-    return Parts(Core(embedder, estimator, fleet, config.reservation.mode), limits, new_policy)
+    core = Core(embedder, estimator, fleet, config.reservation.mode)
+    return Parts(core, limits, new_policy, config.newcomers.probability, config.policy.seed)
 
 
 def configured(config: Config, fleet: Fleet) -> Policy:

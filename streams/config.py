@@ -189,11 +189,20 @@ class PolicySettings(_Section, frozen=True, kw_only=True):
         _one_of("name", self.name, POLICIES)
 
 
+class NewcomerSettings(_Section, frozen=True, kw_only=True):
+    """How models are tried that were added at run time. budget: the part of a newcomer's limit that
+    it may use before an index knows it; probability: with which a query goes to a newcomer.
+    """
+
+    budget: Part = 0.05
+    probability: Part = 0.02
+
+
 class ReservationSettings(_Section, frozen=True, kw_only=True):
     """What is held for an answer, and for how long where no result comes."""
 
     mode: Literal["max", "quantile"] = "max"
-    quantile: Annotated[float, Meta(gt=0, le=1)] = 0.95
+    quantile: Annotated[float, Meta(gt=0, le=1)] = 0.99
     deadline_seconds: Seconds = 600.0
 
 
@@ -227,6 +236,7 @@ class Config(_Section, frozen=True, kw_only=True):
     topics: TopicSettings = field(default_factory=TopicSettings)
     embedder: EmbedderSettings = field(default_factory=EmbedderSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
+    newcomers: NewcomerSettings = field(default_factory=NewcomerSettings)
     reservation: ReservationSettings = field(default_factory=ReservationSettings)
     deferral: DeferralSettings = field(default_factory=DeferralSettings)
     router: RouterSettings = field(default_factory=RouterSettings)

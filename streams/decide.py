@@ -15,7 +15,7 @@ from router.policies.base import NONE, REASONS, Batch, Decisions, Policy
 from router.recent import Recent
 from router.tenants import route, tenant_accounts
 from schemas import Invalid, Query, Receipt
-from streams.arrivals import Arrival, expire, mark_duplicates
+from streams.arrivals import Arrival, expire, mark_duplicates, mark_repeated
 from streams.partition import Partition
 from streams.rows import Refusal, Row
 
@@ -37,9 +37,10 @@ class Ready:
 @dataclass(frozen=True, slots=True)
 class Estimated:
     """A chunk after the slow part: all fresh arrivals in order, those of them that a policy may
-    decide on, and records that were decided before (delivered again).
+    decide on, and records that were decided before (delivered again). core: what estimated them.
     """
 
+    core: Core
     arrivals: Sequence[Arrival]
     ready: Ready | None = None
     again: Sequence[Any] = field(default_factory=list)
@@ -51,7 +52,7 @@ class Context:
 
     now: Unix seconds, which every receipt carries; room: queries that may still be deferred;
     open: bool[M], the models that take new queries; recent: ids that were taken before, None for
-    records that are looked at again.
+    records that are looked at again; control_version: of the registry that says so.
     """
 
     core: Core
@@ -61,19 +62,20 @@ class Context:
     room: int
     open: Bools
     recent: Recent | None = None
+    control_version: int = 0
 
 
 def estimate(core: Core, arrivals: Sequence[Arrival], again: Sequence[Any]) -> Estimated:
     """Embed and estimate. Slow, and without the state of any partition: runs in a thread."""
     good = [arrival for arrival in arrivals if arrival.query is not None]
     if not good:
-        return Estimated(arrivals, again=again)
+        return Estimated(core, arrivals, again=again)
     queries = [arrival.query for arrival in good if arrival.query is not None]
     _, estimates = core.estimate(
         [query.text() for query in queries], [query.embedding for query in queries]
     )
     prepared = core.batch(estimates, wishes(core, good, queries))
-    return Estimated(arrivals, Ready(good, estimates, prepared), again)
+    return Estimated(core, arrivals, Ready(good, estimates, prepared), again)
 
 
 def decide(estimated: Estimated, context: Context, partition: Partition) -> dict[int, Row]:
@@ -84,6 +86,8 @@ def decide(estimated: Estimated, context: Context, partition: Partition) -> dict
     expire(estimated.arrivals, context.now)
     if context.recent is not None:
         mark_duplicates(estimated.arrivals, context.recent)
+    else:
+        mark_repeated(estimated.arrivals, partition.readmitted)
     rows: dict[int, Row] = {}
     ready = _live(estimated.ready)
     if ready is not None:
@@ -237,7 +241,7 @@ def _rows(
                 reserved=int(batch.bound[i, model]),
                 tenant=arrival.query.tenant if arrival.query and limited[i] else None,
                 max_tokens=int(ready.prepared.output_tokens[i, model]),
-                bound="query" if ready.prepared.said[i] else core.mode,
+                bound="query" if ready.prepared.said[i] else core.bound_of(model),
                 **known,
             )
         window = 0 if model == NONE else int(partition.ledger.window[accounts[i, 0]])
@@ -271,6 +275,7 @@ def _receipt(
         reason=reason or (arrival.refusal.code if arrival.refusal else ""),
         policy=context.policy.name,
         price_version=context.price_version,
+        control_version=context.control_version,
         source=arrival.source,
         decided_at=context.now,
         results_offset=partition.settled + 1,

@@ -86,10 +86,13 @@ class Partition:
         }
         self.waiting = 0
         """Queries that wait in `deferred`, as far as this process knows."""
+        self.readmitted: dict[Log, int] = {"queries": -1, "deferred": -1, **state.readmitted}
+        """Of each log, the last offset whose deferred query has been looked at again."""
         self.settled = state.settled
         self.arrivals = state.arrivals
         self.sequence = state.sequence
         self.granted = state.granted
+        self.control_version = state.control
         if found is not None:
             ledger.share[:] = 0  # what it does not tell of has no share before a grant
         ledger.restore(state.accounts)
@@ -124,6 +127,12 @@ class Partition:
             for key, value in self._store.scan(self.number, SLOT_PREFIX)
         }
 
+    def add(self, model: str, carry: bool) -> None:
+        """Open an account for a model that is new; it has no share before a grant."""
+        if model not in self.ledger.index:
+            self.ledger.add(model, carry)
+            self.unmet.grow(len(self.ledger.names))
+
     def limit_tenants(self, accounts: frozenset[str]) -> None:
         """Let the limits of tenants be these (`Ledger.limit_tenants`)."""
         self.ledger.limit_tenants(accounts)
@@ -145,10 +154,12 @@ class Partition:
         state = State(
             queries=self.positions["queries"],
             deferred=self.positions["deferred"],
+            readmitted=dict(self.readmitted),
             settled=self.settled,
             arrivals=self.arrivals,
             sequence=self.sequence,
             granted=self.granted,
+            control=self.control_version,
             recent=self.recent.count,
             accounts=self.ledger.accounts(),
             removed=over,
@@ -174,3 +185,9 @@ class Partition:
         position = self.positions[log]
         position.published = max(position.published, offset)
         self._finished.extend(row_key(log, each) for each in finished)
+
+
+def control_version(store: PartitionStore, number: int) -> int:
+    """Return the version of the orders that a partition's last owner knew."""
+    found = store.read(number, STATE_KEY)
+    return 0 if found is None else decode(State, found, STATE_BYTES).control

@@ -18,8 +18,8 @@ from confluent_kafka import Message
 from router.horizon import Horizon
 from router.ledger import Ledger, owner, split
 from router.shares import Allotment
-from router.windows import Calendar
-from schemas import Invalid, Prices, decode_control
+from router.windows import Calendar, Windowing
+from schemas import Invalid, Prices
 from schemas.wire import decode, encode
 from streams.build import Parts
 from streams.config import Config
@@ -28,7 +28,7 @@ from streams.fatal import or_die
 from streams.follow import Follower
 from streams.grants import Grants
 from streams.lanes import Lanes
-from streams.partition import Partition
+from streams.partition import Partition, control_version
 from streams.producer import Outbox
 from streams.readmit import Readmission
 from streams.registry import Registry
@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 THREADS = 2
 """Chunks that are embedded and estimated at the same time."""
 ACCOUNTS_KEY = b"accounts"
+PATIENCE = 30.0
+"""Seconds in which orders that another process has followed must be found here."""
 
 
 class Process:
@@ -58,6 +60,7 @@ class Process:
     ) -> None:
         """`partitions` and `accounts` are the tables; nothing is opened yet."""
         self._config = config
+        self._parts = parts
         self._core = parts.core
         self._limits = parts.limits
         self._new_policy = parts.new_policy
@@ -70,7 +73,8 @@ class Process:
         self._controller: Controller | None = None
         self._price_version = 0
         self._tenants = config.tenant_limits()
-        self._registry = Registry(self._tenants)
+        self._registry = Registry(self._tenants, config.models)
+        self._new_orders = asyncio.Event()
         self._calendar = Calendar(config.windows())
         self._carries = {name: config.allowance(name).carry_over for name in config.models}
         self.lanes: Mapping[str, Lanes] = {}
@@ -136,7 +140,7 @@ class Process:
         batch = self._outbox.batch()
         for tp in sorted(self._app.consumer.assignment()):
             if tp.topic == self._topics.queries:
-                each = self._partition(tp.partition)
+                each = await self._partition(tp.partition)
                 async with each.lock:
                     each.limit_tenants(self._registry.tenants)
                     message = report(each, self._router.samples[each.number])
@@ -147,22 +151,21 @@ class Process:
         """Release the reservations whose results have not come in time."""
         seconds = self._config.reservation.deadline_seconds
         for each in list(self._partitions.values()):
-            now = time()
-            await self._settler.expire(each, now, seconds, self._calendar.begins(now))
+            await self._settler.expire(each, time(), seconds, self._calendar.begins)
 
     # Chunks, by agent
 
     async def _estimate(self, number: int, records: list[Any]) -> Any:
-        return await self._router.prepare(self._partition(number), records)
+        return await self._router.prepare(await self._partition(number), records)
 
     async def _decide(self, number: int, estimated: Any) -> None:
-        await self._router.finish(self._partition(number), estimated)
+        await self._router.finish(await self._partition(number), estimated)
 
     async def _settle(self, number: int, records: list[Any]) -> None:
-        await self._settler.settle(self._partition(number), records)
+        await self._settler.settle(await self._partition(number), records)
 
     async def _grant(self, number: int, records: list[Any]) -> None:
-        await self._grants.take(self._partition(number), records)
+        await self._grants.take(await self._partition(number), records)
 
     async def _control(self, _: int, records: list[Any]) -> None:
         if self._controller is None:
@@ -173,15 +176,25 @@ class Process:
 
     # State
 
-    def _partition(self, number: int) -> Partition:
-        """Return this process's view of a partition, loaded from the table when first asked."""
+    async def _partition(self, number: int) -> Partition:
+        """Return this process's view of a partition, loaded from the table when first asked.
+
+        It waits for the orders that the partition's last owner knew: what it says of a model that
+        is not known here would be lost, and decisions would go back to older orders.
+        """
         if number not in self._partitions:
-            parts, limits = self._config.topics.partitions, self._limits_now()
+            await self._follow_orders(control_version(self._table.data, number))
+        if number not in self._partitions:
+            parts = self._config.topics.partitions
+            # Always the same, whatever orders say: until a grant, each partition counts on it.
+            limits = self._configured_limits() | self._tenants
             ledger = Ledger(
                 list(limits),
                 np.array([split(limit, parts)[number] for limit in limits.values()]),
                 np.array([self._carries[owner(name)[0]] for name in limits]),
             )
+            for name, order in self._registry.added.items():
+                ledger.add(name, order.carry_over)
             ledger.limit_tenants(self._registry.tenants)
             self._partitions[number] = Partition(
                 number,
@@ -190,26 +203,44 @@ class Process:
                 self._topics.changelog,
                 self._outbox,
             )
+            self._partitions[number].control_version = self._registry.version
         return self._partitions[number]
+
+    async def _follow_orders(self, version: int) -> None:
+        """Wait until `control` has been read to an offset. Raises RuntimeError where it ends
+        before."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while self._registry.version < version:
+                    self._new_orders.clear()
+                    await self._new_orders.wait()
+        except TimeoutError:
+            raise RuntimeError(
+                f"{self._topics.control} ends at offset {self._registry.version}, but decisions "
+                f"were taken under orders up to {version}: has the topic been made anew?"
+            ) from None
 
     def _new_controller(self) -> Controller:
         allotment = Allotment(self._config.topics.partitions, self._limits_now())
         if (saved := self._accounts.data.read(0, ACCOUNTS_KEY)) is not None:
             allotment.restore(orjson.loads(saved))
         return Controller(
-            self._core.fleet,
+            self._core.known,
             self._new_policy(),
             allotment,
             self._save_accounts,
-            Horizon(self._config.policy.expected_queries, self._config.windows()),
+            Horizon(self._config.policy.expected_queries, self._config.windows(), self._calendar),
             self._outbox,
             self._topics,
             self._config.policy.resolve_seconds,
         )
 
     def _limits_now(self) -> dict[str, int]:
-        configured = zip(self._core.fleet.names, self._limits.tolist(), strict=True)
-        return self._registry.limits(dict(configured) | self._tenants)
+        part = self._config.newcomers.budget
+        return self._registry.allotted(self._configured_limits() | self._tenants, part)
+
+    def _configured_limits(self) -> dict[str, int]:
+        return dict(zip(self._core.known.names, self._limits.tolist(), strict=True))
 
     async def _save_accounts(self, accounts: dict[str, Any]) -> None:
         rows = {ACCOUNTS_KEY: orjson.dumps(accounts)}
@@ -218,14 +249,30 @@ class Process:
         self._accounts.data.write(0, rows, await batch.delivered())
 
     def _on_control(self, message: Message) -> None:
-        if message.value() is None:
-            return
-        try:
-            why_not = self._registry.take(decode_control(message.value()))
-        except Invalid as error:
-            why_not = error.reason
+        why_not = self._registry.read(message.key(), message.value(), message.offset() or 0)
         if why_not:
             logger.error("control at offset %s is passed over: %s", message.offset(), why_not)
+        self._add_newcomers()
+        for partition in self._partitions.values():
+            partition.control_version = self._registry.version
+        self._new_orders.set()
+
+    def _add_newcomers(self) -> None:
+        """Let everything here know of the models that orders have added."""
+        added = list(self._registry.added.items())[len(self._core.fleet) - len(self._core.known) :]
+        if not added:
+            return
+        self._core = self._core.grown(self._registry.newcomers())
+        for name, order in added:
+            self._calendar.add(name, Windowing(order.window, order.time_zone, order.start))
+            self._carries[name] = order.carry_over
+        policy = self._parts.with_trials(self._policy, self._core.fleet)
+        for router in (self._router, self._again):
+            router.core, router.policy = self._core, policy
+        self._settler.fleet = self._core.fleet
+        for partition in self._partitions.values():
+            for name, order in added:
+                partition.add(name, order.carry_over)
 
     def _on_prices(self, message: Message) -> None:
         try:

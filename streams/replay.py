@@ -27,6 +27,7 @@ from streams.build import Parts, configured
 from streams.config import Config
 from streams.logs import Logs, Span
 from streams.past import Past, gather
+from streams.registry import Registry
 from streams.retake import Reader, Retaken, Retaker, Versions, beside
 from streams.rows import Log
 from streams.spool import Spool
@@ -69,6 +70,9 @@ def verify(parts: Parts, source: Source, bars: Bars) -> Verified:
     books = Books.open(logs, topics)
     asked = {log: source.spans(log) for log in LOGS}
     versions = Versions(parts.new_policy, logs.read(logs.spans(topics.prices)))
+    orders = list(logs.read(logs.spans(topics.control)))
+    known = parts.core.known
+    fleet = known.grown(Registry.of(orders, models=known.names).newcomers())
     with Spool(topics) as spool, Spool(topics) as taken:
         _read_receipts(books, logs, spool, bars)
         size = sum(span.size for spans in asked.values() for span in spans)
@@ -79,7 +83,7 @@ def verify(parts: Parts, source: Source, bars: Bars) -> Verified:
         ):
             spans = {log: asked[log][number] for log in LOGS}
             events = beside(logs.read([changelog]))
-            retaker = Retaker(parts, topics, versions, number, events, logs.read([results]))
+            retaker = Retaker(parts, topics, versions, number, events, logs.read([results]), orders)
             readers = {log: Reader(logs.read([spans[log]], deciding)) for log in LOGS}
 
             def within(log: Log, offset: int, spans: dict[Log, Span] = spans) -> bool:
@@ -89,7 +93,7 @@ def verify(parts: Parts, source: Source, bars: Bars) -> Verified:
                 taken.put(receipt, encode(receipt))
             retaken.append(retaker.done)
         comparing = bars("comparing ledgers", books.size)
-        audited = list(books.check(logs, parts.core.fleet, taken, progress=comparing))
+        audited = list(books.check(logs, fleet, taken, progress=comparing))
         return Verified(retaken, audited, list(spool.refused))
 
 

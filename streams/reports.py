@@ -62,7 +62,7 @@ def report(partition: Partition, sample: Sample) -> ShareReport:
             )
             for i, (name, account) in enumerate(partition.ledger.accounts().items())
         },
-        columns=[names[i] for i in partition.ledger.models] if len(quality) else [],
+        columns=[names[i] for i in partition.ledger.models[: quality.shape[1]]],
         quality=np.round(quality, 6).tolist(),
         cost=np.round(cost).tolist(),
     )

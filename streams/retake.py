@@ -29,6 +29,7 @@ from streams.build import Parts
 from streams.decide import Context, decide, estimate
 from streams.logs import Record
 from streams.partition import STATE_BYTES, Partition
+from streams.registry import Registry
 from streams.rows import ROW_PREFIXES, STATE_KEY, Log, Row, State
 from streams.topics import Topics
 
@@ -153,17 +154,25 @@ class Retaker:
         partition: int,
         events: Iterable[Beside],
         results: Iterable[Record],
+        orders: Sequence[Record] = (),
     ) -> None:
-        """`events` as `beside` gives them; `results` of the partition, from the first."""
+        """`events` as `beside` gives them; `results` of the partition, from the first; orders: all
+        records of `control`.
+        """
         self.done = Retaken(partition)
+        self._parts = parts
         self._core = parts.core
         self._versions = versions
         self._logs: dict[str, Log] = {topics.queries: "queries", topics.deferred: "deferred"}
         fleet = self._core.fleet
-        self._fold = Fold(fleet)
+        self._orders = deque(orders)
+        self._followed = 0
+        self._registry = Registry(models=fleet.names)
+        self._fold = Fold(fleet.grown(Registry.of(orders, models=fleet.names).newcomers()))
         self.ledger = Ledger(fleet.names, np.zeros(len(fleet), dtype=np.int64))
         self.unmet = _Unheard()
         self.recent = Recent()
+        self.readmitted: dict[Log, int] = {"queries": -1, "deferred": -1}
         self._events = deque(events)
         self._results = iter(results)
         self._result = next(self._results, None)
@@ -184,6 +193,7 @@ class Retaker:
             receipts, lambda one: (one[0].decided_at, one[0].source.topic)
         ):
             chunk, log = list(run), self._logs[topic]
+            self._follow(chunk[0][0].control_version)
             self._catch_up(log, chunk[0][0])
             first, last = chunk[0][0].source.offset, chunk[-1][0].source.offset
             if not (asked(log, first) and asked(log, last)):
@@ -196,20 +206,23 @@ class Retaker:
                 yield from self._adopt(chunk, f"their records have left the topic {topic}")
             elif policy is None:
                 yield from self._adopt(chunk, "their prices have been compacted away")
+            elif self._followed < chunk[0][0].control_version:
+                yield from self._adopt(chunk, "orders before them have been compacted away")
             else:
                 yield from self._again(chunk, found, policy)
 
     def _again(self, chunk: Chunk, records: list[Record], policy: Policy) -> Iterator[Receipt]:
         estimated = estimate(self._core, parse(records, self._core.fleet, self._core.embedder), [])
-        first = chunk[0][0]
+        first, fleet = chunk[0][0], self._core.fleet
         context = Context(
             self._core,
-            policy,
+            self._parts.with_trials(policy, fleet),
             first.price_version,
             first.decided_at,
             _room(one for one, _ in chunk),
-            np.ones(len(self._core.fleet), dtype=np.bool_),
+            self._registry.open(fleet.names),
             self.recent if self._logs[first.source.topic] == "queries" else None,
+            first.control_version,
         )
         rows = decide(estimated, context, cast(Partition, self))
         logged = {receipt.source.offset: (receipt, data) for receipt, data in chunk}
@@ -230,6 +243,19 @@ class Retaker:
                 self.ledger.reserved[account] += receipt.reserved
             self._hold(receipt)
             yield receipt
+
+    def _follow(self, version: int) -> None:
+        """Take the orders that were known when a chunk was decided."""
+        while self._orders and self._orders[0].offset < version:
+            order = self._orders.popleft()
+            self._registry.read(order.key, order.value, order.offset)
+            self._followed += 1
+        newcomers = self._registry.newcomers()
+        if len(newcomers) > len(self._core.fleet) - len(self._core.known):
+            self._core = self._parts.core.grown(newcomers)
+            for model in newcomers:
+                if model.name not in self.ledger.index:
+                    self.ledger.add(model.name)
 
     def _catch_up(self, log: Log, first: Receipt) -> None:
         """Bring the money to where it stood when a chunk was decided."""

@@ -47,8 +47,8 @@ class Router:
         self._calendar = calendar
         self._log = log
         self._max_waiting = max_waiting
-        self._core = core
-        self._policy = policy
+        self.core = core
+        self.policy = policy
         self._outbox = outbox
         self._topics = topics
         self._threads = threads
@@ -66,7 +66,7 @@ class Router:
     def _estimate(self, records: list[Any], decided: int) -> Estimated:
         fresh = [record for record in records if record.offset > decided]
         again = [record for record in records if record.offset <= decided]
-        core = self._core
+        core = self.core
         return estimate(core, parse(fresh, core.fleet, core.embedder), again)
 
     async def finish(self, partition: Partition, estimated: Estimated) -> None:
@@ -75,7 +75,7 @@ class Router:
         async with partition.lock:
             if not partition.owned:
                 return
-            if self._late(partition, estimated):
+            while self._late(partition, estimated) or estimated.core is not self.core:
                 records = [*estimated.again, *(each.record for each in estimated.arrivals)]
                 estimated = await self.prepare(partition, records)
             arrivals = estimated.arrivals
@@ -97,13 +97,14 @@ class Router:
 
     def _decide(self, estimated: Estimated, partition: Partition) -> dict[int, Row]:
         context = Context(
-            self._core,
-            self._policy,
+            self.core,
+            self.policy,
             self.price_version,
             self._clock(),
             self._max_waiting - partition.waiting,
-            self._registry.open(self._core.fleet.names),
+            self._registry.open(self.core.fleet.names),
             partition.recent if self._log == "queries" else None,
+            self._registry.version,
         )
         return decide(estimated, context, partition)
 
@@ -121,9 +122,10 @@ class Router:
                 receipt.id for receipt in taken if receipt.decision in ("routed", "deferred")
             )
         if self._log == "queries" and estimated.ready is not None:
-            batch = estimated.ready.prepared.batch
+            batch, known = estimated.ready.prepared.batch, len(self.core.known)
             partition.arrivals += len(batch.ids)
-            self.samples[partition.number].add(batch.quality, batch.cost)
+            sample = self.samples[partition.number]
+            sample.add(batch.quality[:, :known], batch.cost[:, :known])  # prices are for these
 
     def _decided_before(
         self, partition: Partition, records: Sequence[Any]
@@ -135,7 +137,7 @@ class Router:
                 continue
             row = partition.row(row_key(self._log, record.offset))
             if row is not None:
-                (arrival,) = parse([record], self._core.fleet, self._core.embedder)
+                (arrival,) = parse([record], self.core.fleet, self.core.embedder)
                 open_rows.append((arrival, row))
         return open_rows
 

@@ -85,18 +85,22 @@ class Position(Struct):
 class State(Message, frozen=True, kw_only=True):
     """A partition as it stands after a chunk.
 
+    readmitted: of each log, the last offset whose deferred query has been looked at again;
     settled: last offset of `results` that has been folded; arrivals: queries that were put before
     the policy; sequence: rises with each commit; granted: sequence of the last grant applied;
+    control: version of the orders that were known (`Receipt.control_version`);
     recent: ids that `router.recent` has counted; removed: keys of rows that this record ends
     (their removal follows it in the changelog, and is repeated where a kill came between).
     """
 
     queries: Position = field(default_factory=Position)
     deferred: Position = field(default_factory=Position)
+    readmitted: dict[Log, int] = field(default_factory=dict)
     settled: int = -1
     arrivals: int = 0
     sequence: int = 0
     granted: int = 0
+    control: int = 0
     recent: int = 0
     accounts: Accounts = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)

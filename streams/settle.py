@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any
 
 from msgspec import structs
@@ -28,7 +28,7 @@ class Settler:
     """Folds results into the ledger of the partition that holds their reservations."""
 
     def __init__(self, fleet: Fleet, outbox: Outbox, topics: Topics) -> None:
-        self._fleet = fleet
+        self.fleet = fleet
         self._outbox = outbox
         self._topics = topics
         self._logs: dict[str, Log] = {topics.queries: "queries", topics.deferred: "deferred"}
@@ -72,10 +72,12 @@ class Settler:
             )
         return key
 
-    async def expire(self, partition: Partition, now: float, seconds: float, begins: Ints) -> None:
+    async def expire(
+        self, partition: Partition, now: float, seconds: float, begins: Callable[[float], Ints]
+    ) -> None:
         """Release what was decided `seconds` before `now` and has no result: it is rejected.
 
-        begins: int64[M], the budget windows that `now` falls into; a ledger goes on to them.
+        begins: int64[M], the budget windows that a moment falls into; a ledger goes on to them.
 
         The rejection leaves first: a kill before the release repeats it.
         """
@@ -105,7 +107,7 @@ class Settler:
                 )
                 batch.send(self._topics.rejected, encode(rejected), receipt.id.encode())
             await batch.delivered()
-            rolled = partition.ledger.roll(begins)
+            rolled = partition.ledger.roll(begins(now))
             if expired or forgotten or rolled:
                 await partition.commit(expired, removed=forgotten)
 
@@ -126,7 +128,7 @@ class Settler:
         if result.cost is not None:
             field, cost = "cost", result.cost
         elif result.usage is not None:
-            model = self._fleet.models[self._fleet.index[result.model]]
+            model = self.fleet.models[self.fleet.index[result.model]]
             field = "usage"
             cost = model.cost(result.usage.prompt_tokens, result.usage.completion_tokens)
         else:

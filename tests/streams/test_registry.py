@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.fleet import Model
 from router.ledger import account_key
 from schemas import BudgetControl, ModelControl
-from schemas.control import Control
-from streams.registry import Registry
+from schemas.control import Control, control_key
+from schemas.wire import encode
+from streams.logs import Record
+from streams.registry import MOST_MODELS, Registry
 
 NAMES = ("small", "large")
 CONFIGURED = {"small": 100, "large": 200}
@@ -95,12 +100,68 @@ def test_limits_of_tenants_are_accounts_of_their_own() -> None:
     assert {filed, new} <= registry.tenants
 
 
-def test_what_cannot_be_followed_says_why_and_changes_nothing() -> None:
-    """A new model: a reason is returned, and the rest goes on."""
+def added(name: str, **changes: Any) -> ModelControl:
+    terms: dict[str, Any] = {"input_price": 1, "output_price": 2, "limit": 1000, **changes}
+    return ModelControl(name=name, action="add", **terms)
+
+
+def test_an_added_model_is_new_with_its_terms() -> None:
+    """It comes after those before it, with its own limit, of which it may use a part to be tried;
+    it is paused, limited and removed as any other."""
+    registry = Registry(models=CONFIGURED)
+    assert registry.take(added("new", context=99)) is None
+    assert registry.take(added("newer", limit=10)) is None
+    assert registry.newcomers() == [Model("new", 1, 2, 4096, 99), Model("newer", 1, 2)]
+    assert registry.limits(CONFIGURED) == CONFIGURED | {"new": 1000, "newer": 10}
+    assert registry.allotted(CONFIGURED, 0.05) == CONFIGURED | {"new": 50, "newer": 0}
+    assert registry.status("new") == "new"
+    registry.take(BudgetControl(model="new", limit=400))
+    registry.take(ModelControl(name="new", action="pause"))
+    assert registry.allotted(CONFIGURED, 0.05)["new"] == 20
+    assert registry.open(["small", "new", "newer"]).tolist() == [True, False, True]
+    registry.take(ModelControl(name="new", action="remove"))
+    assert registry.status("new") == "removed"
+    assert [model.name for model in registry.newcomers()] == ["new", "newer"]
+
+
+def test_a_model_that_is_known_is_not_added_again() -> None:
+    """Not with other terms either, nor once it is removed; one that the configuration has come
+    to name is that of the configuration. A model too many is refused."""
+    registry = Registry(models=CONFIGURED)
+    registry.take(added("new"))
+    assert "known already" in (registry.take(added("new", limit=5)) or "")
+    registry.take(ModelControl(name="new", action="remove"))
+    assert "known already" in (registry.take(added("new")) or "")
+    assert registry.limits(CONFIGURED)["new"] == 1000
+    assert registry.take(added("small")) is None
+    assert registry.limits(CONFIGURED)["small"] == 100
+    assert len(registry.newcomers()) == 1
+    many = Registry(models=CONFIGURED)
+    refusals = [many.take(added(f"new {i}")) for i in range(MOST_MODELS)]
+    assert refusals[MOST_MODELS - 3 :] == [None] + 2 * ["there are 256 models, and more cannot be"]
+
+
+def test_records_are_counted_by_offset_and_known_by_their_keys() -> None:
+    """What no order is, or has another order's key, is passed over with a reason, and counted."""
     registry = Registry()
-    new = ModelControl(name="new", action="add", input_price=1, output_price=1, limit=1)
-    assert "sluice.toml" in (registry.take(new) or "")
-    assert registry.limits(CONFIGURED) == CONFIGURED
-    assert registry.status("new") == "open"
-    assert registry.take(ModelControl(name="small", action="pause")) is None
-    assert registry.version == 2
+    pause = encode(ModelControl(name="small", action="pause"))
+    assert registry.read(b"model/small", pause, 4) is None
+    assert (registry.version, registry.status("small")) == (5, "paused")
+    resume = encode(ModelControl(name="small", action="resume"))
+    for key in (b"model/large", b"", None):
+        assert "its key must be 'model/small'" in (registry.read(key, resume, 5) or "")
+    assert "not JSON" in (registry.read(b"model/small", b"{", 6) or "")
+    assert registry.read(b"model/small", None, 7) is None
+    assert (registry.version, registry.status("small")) == (8, "paused")
+
+
+def test_a_fold_of_the_topic_is_what_reading_it_makes() -> None:
+    """Who comes later finds what those before have followed."""
+    orders = [added("new"), ModelControl(name="new", action="pause"), added("new", limit=1)]
+    records = [
+        Record("control", 0, offset, 0, control_key(order).encode(), encode(order), ())
+        for offset, order in enumerate(orders)
+    ]
+    registry = Registry.of(records)
+    assert (registry.version, registry.status("new")) == (3, "paused")
+    assert registry.limits({}) == {"new": 1000}

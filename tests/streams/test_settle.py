@@ -59,7 +59,7 @@ class Desk:
 
     async def expire(self, now: float, begins: list[int] | None = None) -> None:
         windows = NO_WINDOWS if begins is None else np.array(begins)
-        await self.settler.expire(self.partition, now, 60.0, windows)
+        await self.settler.expire(self.partition, now, 60.0, lambda _: windows)
 
     def money(self) -> tuple[list[int], list[int]]:
         """Reserved and spent; the changelog must say the same."""
