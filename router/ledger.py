@@ -239,8 +239,8 @@ def account_key(model: str, tenant: str | None = None) -> str:
 
 def owner(account: str) -> tuple[str, str | None]:
     """Return the model of an account, and the tenant whose use of it is meant, None for all."""
-    model, _, tenant = account.partition(_TENANT)
-    return model, tenant or None
+    model, tab, tenant = account.partition(_TENANT)
+    return model, tenant if tab else None
 
 
 def account_words(account: str) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from confluent_kafka import Producer
 
 from router.index.manifest import load_index, read_manifest
+from router.ledger import owner
 from schemas import Invalid, decode_control
-from schemas.control import BudgetControl, Control
+from schemas.control import Control, control_key
 from schemas.wire import decode, encode
 from streams.brokers import BrokerError
 from streams.brokers.security import for_librdkafka
@@ -27,7 +28,8 @@ TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One model as it stands. Amounts in nano-units, over all partitions."""
+    """One account as it stands. status: of its model; amounts in nano-units, over all
+    partitions."""
 
     status: str
     limit: int
@@ -37,17 +39,18 @@ class Standing:
 
 
 def order(config: Config, message: Control) -> None:
-    """Publish an order; every router follows it. Raises BrokerError where it is not taken."""
+    """Publish an order; every router follows it.
+
+    Raises Invalid for one that routers would pass over, BrokerError where it is not taken.
+    """
     topic = Topics(config.topics.prefix).control
-    kind, name = "budget", getattr(message, "model", None)
-    if not isinstance(message, BudgetControl):
-        kind, name = "model", message.name
+    decode_control(encode(message))
     producer = Producer({**for_librdkafka(config.broker), "message.timeout.ms": int(TIMEOUT * 1e3)})
     failures: list[str] = []
     producer.produce(
         topic,
         encode(message),
-        f"{kind}/{name}",
+        control_key(message),
         on_delivery=lambda error, _: failures.append(error.str()) if error else None,
     )
     if producer.flush(TIMEOUT + 1) or failures:
@@ -55,7 +58,8 @@ def order(config: Config, message: Control) -> None:
 
 
 def standings(config: Config) -> dict[str, Standing]:
-    """Read every configured model's standing from `control` and the partitions' changelog.
+    """Read every account's standing from `control` and the partitions' changelog: of the
+    configured models, each followed by the tenants that have a limit for it (`account_key`).
 
     Raises BrokerError or KafkaException where the topics cannot be read.
     """
@@ -74,9 +78,11 @@ def standings(config: Config) -> dict[str, Standing]:
     for state in states.values():
         for name, account in state.accounts.items():
             sums[name] = [a + b for a, b in zip(sums[name], account[:3], strict=True)]
-    limits = registry.limits(configured_limits(config))
+    limits = registry.limits({**configured_limits(config), **config.tenant_limits()})
+    place = {model: i for i, model in enumerate(limits)}
+    names = sorted(limits, key=lambda name: (place[owner(name)[0]], owner(name)[1] or ""))
     return {
-        name: Standing(registry.status(name), limits[name], *sums[name]) for name in config.models
+        name: Standing(registry.status(owner(name)[0]), limits[name], *sums[name]) for name in names
     }
 
 

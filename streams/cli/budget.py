@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from router.ledger import account_key, account_words, owner
 from schemas.control import BudgetControl
 from streams.cli import options
 from streams.config import NANO, Config, load, to_nano
@@ -29,6 +30,9 @@ class Amount(click.ParamType):
             self.fail(f"{value!r} is not an amount, such as 12.50", param, ctx)
 
 
+TENANT = click.option("--tenant", help="Whose limit for the model; without it, that of all.")
+
+
 @click.group()
 def group() -> None:
     """Show the budgets, or change a limit at run time."""
@@ -37,44 +41,55 @@ def group() -> None:
 @group.command()
 @options.config
 def show(config_file: Path) -> None:
-    """Show limit, spending and reservations of every model."""
+    """Show limit, spending and reservations of every model, and of tenants with limits."""
     table(load(config_file))
 
 
 @group.command("set")
 @click.argument("model")
 @click.argument("limit", type=Amount())
+@TENANT
 @options.config
-def set_limit(model: str, limit: Decimal, config_file: Path) -> None:
-    """Set a model's limit. Below what is spent, the model stops; nothing is taken back."""
+def set_limit(model: str, limit: Decimal, tenant: str | None, config_file: Path) -> None:
+    """Set a model's limit, or a tenant's for it, in the window of the model's budget.
+
+    Below what is spent, the model stops (for that tenant); nothing is taken back.
+    """
     config = load(config_file)
-    _order(config, model, to_nano("limit", limit))
+    _order(config, account_key(model, tenant), to_nano("limit", limit))
 
 
 @group.command("top-up")
 @click.argument("model")
 @click.argument("amount", type=Amount())
+@TENANT
 @options.config
-def top_up(model: str, amount: Decimal, config_file: Path) -> None:
-    """Add to a model's limit."""
+def top_up(model: str, amount: Decimal, tenant: str | None, config_file: Path) -> None:
+    """Add to a model's limit, or to a tenant's for it."""
     from streams.operate import standings
 
-    config = load(config_file)
+    config, account = load(config_file), account_key(model, tenant)
     _known(config, model)
-    _order(config, model, standings(config)[model].limit + to_nano("amount", amount))
+    now = standings(config).get(account)
+    if now is None:
+        raise click.ClickException(f"{account_words(account)} has no limit to add to: set one")
+    _order(config, account, now.limit + to_nano("amount", amount))
 
 
-def table(config: Config) -> None:
-    """Print every model's standing, in units of currency."""
+def table(config: Config, tenants: bool = True) -> None:
+    """Print the standing of every model, and of tenants too, in units of currency."""
     from streams.operate import standings
 
     shown = Table("model", "status")
     for column in ("limit", "spent", "reserved", "left"):
         shown.add_column(column, justify="right")
     for name, now in standings(config).items():
+        if owner(name)[1] is not None and not tenants:
+            continue
         left = max(now.limit - now.spent - now.reserved, 0)
         amounts = (now.limit, now.spent, now.reserved, left)
-        shown.add_row(name, now.status, *(f"{amount / NANO:,.6f}" for amount in amounts))
+        words = (f"{amount / NANO:,.6f}" for amount in amounts)
+        shown.add_row(account_words(name), now.status, *words)
     Console().print(shown)
 
 
@@ -84,9 +99,10 @@ def _known(config: Config, model: str) -> None:
         raise click.ClickException(f"no model {model!r} in the configuration; there are: {known}")
 
 
-def _order(config: Config, model: str, limit: int) -> None:
+def _order(config: Config, account: str, limit: int) -> None:
     from streams.operate import order
 
+    model, tenant = owner(account)
     _known(config, model)
-    order(config, BudgetControl(model=model, limit=limit))
-    click.echo(f"{model}: limit {limit / NANO:,.9f}")
+    order(config, BudgetControl(model=model, tenant=tenant, limit=limit))
+    click.echo(f"{account_words(account)}: limit {limit / NANO:,.9f}")

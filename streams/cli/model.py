@@ -24,7 +24,7 @@ def list_models(config_file: Path) -> None:
     """Show every configured model: whether it takes queries, and its money."""
     from streams.cli.budget import table
 
-    table(load(config_file))
+    table(load(config_file), tenants=False)
 
 
 @group.command()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from confluent_kafka import Producer
 
 from router.datasets import write_jsonl
-from router.ledger import Account
+from router.ledger import Account, account_key
 from router.workload import synthesize
 from schemas import BudgetControl, ModelControl, decode_control
 from schemas.wire import encode
@@ -104,6 +104,35 @@ def test_accounts_are_sums_over_the_partitions_last_states(config: Config, broke
         "mistral-7b": Standing("open", 5 * 10**9, 30, 4, 6),
         "gpt-4-1106": Standing("open", 5 * 10**9, 20, 3, 4),
     }
+
+
+def test_limits_of_tenants_stand_after_their_models(config: Config, broker: Broker) -> None:
+    """Set by the command line, they are accounts of their own, shown with what they spent; a
+    top-up adds to one, and one that is not there, or no name of a tenant, is refused."""
+    topics = Topics(config.topics.prefix)
+    own, file = account_key("mistral-7b", "shop"), Path(config.index.path).parent / "sluice.toml"
+
+    def budget(*words: str) -> Result:
+        command = ["budget", *words, "--config", str(file)]
+        return CliRunner().invoke(main, command, env={"SLUICE_BROKER": broker.servers})
+
+    found = budget("set", "mistral-7b", "2", "--tenant", "shop")
+    assert (found.exit_code, found.output) == (0, "mistral-7b (shop): limit 2.000000000\n")
+    assert budget("top-up", "mistral-7b", "0.5", "--tenant", "shop").exit_code == 0
+    producer = Producer({"bootstrap.servers": broker.servers, "log_level": 0})
+    producer.produce(topics.changelog, state(**{own: Account(9, 3, 4)}), STATE_KEY, 0)
+    assert producer.flush(10) == 0
+    shown = standings(config)
+    assert list(shown) == ["mistral-7b", own, "gpt-4-1106"]
+    assert shown[own] == Standing("open", 2_500_000_000, 9, 3, 4)
+    assert shown["mistral-7b"].limit == 5 * 10**9
+    assert "mistral-7b (shop)" in budget("show").output
+    missing = budget("top-up", "gpt-4-1106", "1", "--tenant", "shop")
+    assert (missing.exit_code, "has no limit to add to" in missing.output) == (1, True)
+    for wrong in ("", "a\tb"):
+        refused = budget("set", "mistral-7b", "0", "--tenant", wrong)
+        assert (refused.exit_code, "tenant" in refused.output) == (1, True)
+    assert standings(config) == shown
 
 
 def test_an_order_that_nobody_takes_is_an_error(
