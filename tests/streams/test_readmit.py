@@ -22,7 +22,7 @@ from streams.producer import Batch, Outbox
 from streams.readmit import CHUNK, Readmission
 from streams.registry import Registry
 from streams.route import Router as RealRouter
-from streams.rows import Position
+from streams.rows import Position, row_key
 from streams.topics import Topics
 from tests.records import Records
 from tests.streams.recorded import CORE, FLEET, memory_store, new_ledger, query
@@ -255,13 +255,26 @@ async def test_what_was_decided_before_a_kill_leaves_though_nothing_new_waits(
         assert len(waiting.receipts()) == 20
 
 
+async def test_what_is_over_is_read_once_more_at_most(waiting: Waiting) -> None:
+    """A state that was written before the messages left, and rows that have ended since: a pass
+    sees that there is nothing to send, and the next one does not look at them again."""
+    waiting.put(*map(query, IDS))
+    await waiting.look(FREE)
+    again = waiting.load()
+    assert again.positions["deferred"] == Position(decided=19, published=-1)
+    await again.commit({}, removed=[row_key("deferred", offset) for offset in range(20)])
+    await waiting.look(FREE)
+    assert again.positions["deferred"] == Position(decided=19, published=19)
+    assert len(waiting.receipts()) == 20
+
+
 async def test_a_pass_ends_where_the_partition_goes(waiting: Waiting) -> None:
     """Another process may own it by now: nothing is decided, and nothing leaves."""
     waiting.put(*map(query, IDS))
     waiting.partition.owned = False
     await waiting.look(FREE)
     assert waiting.receipts() == []
-    assert waiting.partition.positions["deferred"].decided == -1
+    assert waiting.partition.positions["deferred"] == Position(decided=-1, published=-1)
 
 
 async def test_passes_go_on_by_themselves(waiting: Waiting) -> None:
