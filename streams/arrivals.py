@@ -12,6 +12,10 @@ from router.fleet import Fleet
 from router.recent import Recent
 from schemas import Invalid, Query, Source, read_id
 from schemas.wire import decode
+from streams.rows import Log
+
+DECISION_ID = "sluice-decision-id"
+"""Header of what leaves for a decision."""
 
 
 @dataclass(slots=True)
@@ -69,6 +73,31 @@ def mark_duplicates(arrivals: Iterable[Arrival], recent: Recent) -> None:
     seen = recent.seen(arrival.id or "" for arrival in live)
     for arrival, duplicate in zip(live, seen, strict=True):
         arrival.duplicate = duplicate
+
+
+def mark_repeated(arrivals: Iterable[Arrival], readmitted: dict[Log, int]) -> None:
+    """Mark the queries that were put into `deferred` twice, as a kill before it was noted that they
+    had left makes happen. Each log defers in the order of its offsets, so what comes from an offset
+    that was looked at already is a repetition.
+
+    readmitted: the last such offset by log; moved on to those of `arrivals`.
+    """
+    for arrival in arrivals:
+        deferred_by = _deferred_by(arrival)
+        if deferred_by is not None:
+            log, offset = deferred_by
+            arrival.duplicate = offset <= readmitted[log]
+            readmitted[log] = max(readmitted[log], offset)
+
+
+def _deferred_by(arrival: Arrival) -> tuple[Log, int] | None:
+    """Log and offset of the record whose decision put a query into `deferred`."""
+    for name, value in arrival.record.headers or ():
+        if name == DECISION_ID:
+            topic, _, offset = value.decode(errors="replace").rpartition("/")
+            again = topic.rpartition("/")[0] == arrival.source.topic
+            return ("deferred" if again else "queries", int(offset)) if offset.isdecimal() else None
+    return None
 
 
 def expire(arrivals: Iterable[Arrival], now: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from schemas import Query, Receipt, Rejected, Routed
 from schemas.wire import encode
-from streams.arrivals import Arrival
+from streams.arrivals import DECISION_ID, Arrival
 from streams.producer import Batch
 from streams.rows import Row
 from streams.topics import Topics
@@ -18,7 +18,7 @@ def publish(batch: Batch, topics: Topics, arrival: Arrival, row: Row) -> None:
     """Add a decision's messages to a batch. The same record and row give the same messages."""
     receipt, query = row.receipt, arrival.query
     key = receipt.id.encode()
-    headers = [*(arrival.record.headers or ()), *_decision_headers(receipt)]
+    headers = [*_their_headers(arrival.record.headers), *_decision_headers(receipt)]
     if receipt.decision == "routed" and query is not None:
         topic = topics.routed(receipt.model or "")
         batch.send(topic, encode(_routed(query, receipt)), key, headers=headers)
@@ -54,12 +54,17 @@ def _routed(query: Query, receipt: Receipt) -> Routed:
 def _decision_headers(receipt: Receipt) -> Headers:
     return [
         ("sluice-decision", receipt.decision.encode()),
-        ("sluice-decision-id", receipt.decision_id.encode()),
+        (DECISION_ID, receipt.decision_id.encode()),
         ("sluice-model", (receipt.model or "").encode()),
         ("sluice-policy", receipt.policy.encode()),
         ("sluice-price-version", str(receipt.price_version).encode()),
         ("sluice-source-partition", str(receipt.source.partition).encode()),
     ]
+
+
+def _their_headers(headers: Iterable[tuple[str, bytes]] | None) -> Headers:
+    """Without ours: a query that waits would gather them with every look at it."""
+    return [(name, value) for name, value in headers or () if not name.startswith("sluice-")]
 
 
 def _trace_headers(headers: Iterable[tuple[str, bytes]] | None) -> Headers:

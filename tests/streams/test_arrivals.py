@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from router.embedders.given import GivenEmbedder
 from router.fleet import Fleet, Model
 from schemas import Invalid
-from streams.arrivals import Arrival, expire, parse
+from streams.arrivals import DECISION_ID, Arrival, expire, mark_repeated, parse
+from streams.rows import Log
 
 FLEET = Fleet([Model("small", 1, 1, 100, 1000), Model("large", 2, 2, 100, 1000)])
 GIVEN = GivenEmbedder(4)
@@ -93,3 +94,33 @@ def test_expired_queries_are_refused_and_no_others() -> None:
     assert late.refusal.code == "deadline_exceeded"
     assert in_time.refusal is None
     assert free.refusal is None
+
+
+def deferred(decision_id: str, offset: int) -> Arrival:
+    """A query in `deferred`, put there by a decision."""
+    found = record(b'{"id":"a","prompt":"x","embedding":[1,0,0,0]}', offset)
+    found.topic, found.headers = "deferred", [(DECISION_ID, decision_id.encode())]
+    (arrival,) = parse([found], FLEET, GIVEN)
+    return arrival
+
+
+def test_what_was_deferred_twice_is_looked_at_once() -> None:
+    """A kill before it is noted that a chunk has left makes it leave again: the copies are marked,
+    in the same chunk or a later one, and what each log defers is told apart."""
+    readmitted: dict[Log, int] = {"queries": -1, "deferred": -1}
+    sources = ["queries/2/5", "queries/2/6", "deferred/2/0", "queries/2/5", "queries/2/6"]
+    chunk = [deferred(source, offset) for offset, source in enumerate(sources)]
+    mark_repeated(chunk, readmitted)
+    assert [each.duplicate for each in chunk] == [False, False, False, True, True]
+    later = [deferred("queries/2/6", 5), deferred("queries/2/7", 6), deferred("deferred/2/0", 7)]
+    mark_repeated(later, readmitted)
+    assert [each.duplicate for each in later] == [True, False, True]
+    assert readmitted == {"queries": 7, "deferred": 0}
+
+
+def test_what_somebody_else_put_into_deferred_is_no_repetition() -> None:
+    """Without the header of a decision there is nothing to compare."""
+    readmitted: dict[Log, int] = {"queries": 9, "deferred": 9}
+    arrival = deferred("no coordinates", 0)
+    mark_repeated([arrival], readmitted)
+    assert not arrival.duplicate

@@ -68,6 +68,7 @@ class Story:
         self.records["queries"][7] = record(7, b"no json")
         self.number, self.ledger = 0, Ledger(parts.core.fleet.names, parts.limits // 2)
         self.settled, self.unmet = -1, Unmet(3)
+        self.readmitted = {"queries": -1, "deferred": -1}
         self.receipts: list[Receipt] = []
         self.results: list[Record] = []
         self.changelog: list[Record] = []
