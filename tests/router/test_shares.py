@@ -13,10 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from router.ledger import Accounts
 from router.shares import Allotment
 from schemas import ShareGrant, ShareReport
-from tests.router.share_routers import NAMES, WINDOWED, Router
+from tests.router.share_routers import NAMES, SHOP, WINDOWED, Router
 
 PARTITIONS = 3
-LIMITS = {"cheap": 1_000, "good": 700}
+LIMITS = {"cheap": 1_000, "good": 700, SHOP: 400}
+ACCOUNTS = tuple(LIMITS)
+"""In the order of the routers' ledgers."""
 
 
 def drawn_by_window(accounts: Accounts, name: str) -> dict[int, int]:
@@ -29,6 +31,7 @@ def drawn_by_window(accounts: Accounts, name: str) -> dict[int, int]:
 numbers = st.integers(0, PARTITIONS - 1)
 models = st.integers(0, 1)
 amounts = st.integers(1, 300)
+tenants = st.sampled_from(["", "shop", "guest"])
 any_of_them = st.integers(0, 1_000)
 """Which of a list, counted from its newest."""
 some = st.lists(numbers, unique=True, max_size=PARTITIONS)
@@ -39,7 +42,8 @@ class SharesMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.routers = [Router(number) for number in range(PARTITIONS)]
+        tenants = frozenset({SHOP})
+        self.routers = [Router(number, tenants=tenants) for number in range(PARTITIONS)]
         self.allotment = Allotment(PARTITIONS, LIMITS)
         self.row: str | None = None
         self.reports: list[ShareReport] = []
@@ -47,10 +51,10 @@ class SharesMachine(RuleBasedStateMachine):
         self.limits = dict(LIMITS)
         self.ceiling = dict(LIMITS)
 
-    @rule(number=numbers, model=models, amount=amounts, often=st.booleans())
-    def reserve(self, number: int, model: int, amount: int, often: bool) -> None:
+    @rule(number=numbers, model=models, amount=amounts, often=st.booleans(), tenant=tenants)
+    def reserve(self, number: int, model: int, amount: int, often: bool, tenant: str = "") -> None:
         """Take one query, or query after query until one is refused."""
-        while self.routers[number].take(model, amount) and often:
+        while self.routers[number].take(model, amount, tenant) and often:
             pass
 
     @rule(number=numbers, which=any_of_them, actual=amounts)
@@ -105,7 +109,7 @@ class SharesMachine(RuleBasedStateMachine):
         for model in (0, 1):
             self.round(model, None, list(range(PARTITIONS)), [], [])
 
-    @rule(model=models, wanting=numbers, reached=some, spending=some, rolling=some)
+    @rule(model=models, wanting=numbers, reached=some, spending=some, rolling=some, tenant=tenants)
     def round(
         self,
         model: int,
@@ -113,10 +117,11 @@ class SharesMachine(RuleBasedStateMachine):
         reached: list[int],
         spending: list[int],
         rolling: list[int],
+        tenant: str = "",
     ) -> None:
         """All report and one wants more; the grants reach some, who have meanwhile gone on."""
         if wanting is not None:
-            self.routers[wanting].take(model, LIMITS[NAMES[model]] // 2)
+            self.routers[wanting].take(model, LIMITS[NAMES[model]] // 2, tenant)
         for router in self.routers:
             router.commit()
             self._observe(router.report())
@@ -124,7 +129,7 @@ class SharesMachine(RuleBasedStateMachine):
         for number in rolling:
             self.routers[number].roll()
         for number in spending:
-            self.reserve(number, model, 10, True)
+            self.reserve(number, model, 10, True, tenant)
         for grant in self.grants[-PARTITIONS:]:
             if grant.partition in reached:
                 self.routers[grant.partition].apply(grant)
@@ -134,10 +139,10 @@ class SharesMachine(RuleBasedStateMachine):
         self.allotment = Allotment(PARTITIONS, self.limits)
         if self.row is not None:
             self.allotment.restore(json.loads(self.row))
-            for name in NAMES:  # it knows no more of what came back after the row was written
+            for name in ACCOUNTS:  # it knows no more of what came back after the row was written
                 self.ceiling[name] = max(self.ceiling[name], self.allotment.granted(name))
 
-    @rule(name=st.sampled_from(NAMES), part=st.integers(0, 4))
+    @rule(name=st.sampled_from(ACCOUNTS), part=st.integers(0, 4))
     def change_a_limit(self, name: str, part: int) -> None:
         limit = LIMITS[name] * part // 4
         self.limits[name] = self.allotment.limits[name] = limit
@@ -153,7 +158,7 @@ class SharesMachine(RuleBasedStateMachine):
         Over a limit that was lowered, what is granted only falls.
         """
         known = None not in self.allotment.snapshot()["partitions"]
-        for i, name in enumerate(NAMES):
+        for i, name in enumerate(ACCOUNTS):
             owned = sum(
                 max(int(router.ledger.share[i]), router.log[0][name].share)
                 for router in self.routers
@@ -165,7 +170,7 @@ class SharesMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_window_uses_more_than_the_limit(self) -> None:
-        for name in NAMES:
+        for name in ACCOUNTS:
             total: dict[int, int] = {}
             for router in self.routers:
                 for begin, amount in drawn_by_window(router.ledger.accounts(), name).items():
@@ -196,11 +201,19 @@ def test_a_long_life(seed: int) -> None:
     def number() -> int:
         return draw.randrange(PARTITIONS)
 
+    def tenant() -> str:
+        return draw.choice(["", "shop", "guest"])
+
     def newest() -> int:
         return int(draw.expovariate(0.2))
 
     steps: list[tuple[int, Callable[[], None]]] = [
-        (9, lambda: machine.reserve(number(), model, draw.randint(1, 300), draw.random() < 0.5)),
+        (
+            9,
+            lambda: machine.reserve(
+                number(), model, draw.randint(1, 300), draw.random() < 0.5, tenant()
+            ),
+        ),
         (6, lambda: machine.settle(number(), newest(), draw.randint(0, 300))),
         (2, lambda: machine.roll(number())),
         (2, lambda: machine.commit(number())),
@@ -210,9 +223,19 @@ def test_a_long_life(seed: int) -> None:
         (4, lambda: machine.deliver_a_report(newest())),
         (4, lambda: machine.deliver_a_grant(newest())),
         (4, lambda: machine.plan(1.0, draw.random() < 0.1)),
-        (9, lambda: machine.round(model, number(), some_of_them(), some_of_them(), roll())),
+        (
+            9,
+            lambda: machine.round(
+                model, number(), some_of_them(), some_of_them(), roll(), tenant()
+            ),
+        ),
         (1, lambda: machine.kill_the_controller()),
-        (1, lambda: machine.change_a_limit(NAMES[model], draw.choice([0, 2, 3, 4, 4, 4, 4, 4]))),
+        (
+            1,
+            lambda: machine.change_a_limit(
+                draw.choice(ACCOUNTS), draw.choice([0, 2, 3, 4, 4, 4, 4, 4])
+            ),
+        ),
     ]
 
     def roll() -> list[int]:
