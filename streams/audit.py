@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from router.fleet import Fleet
 from router.fold import Charge, Fold, accounts_of
+from router.ledger import account_words
 from schemas import Invalid, Receipt, Result
 from schemas.wire import decode
 from streams.logs import Record
@@ -252,8 +253,8 @@ class _Audit:
                         continue
                     self._apart[which, name, window] = theirs - own
                     what = (
-                        f"{name}: the ledger's {which} is {theirs}, receipts and results make "
-                        f"{own} ({more:+d} since the state before)"
+                        f"{account_words(name)}: the ledger's {which} is {theirs}, receipts and "
+                        f"results make {own} ({more:+d} since the state before)"
                     )
                     for query in list(queries.get(name, {}))[:NAMED] or [""]:
                         self._differ(query, f"sequence {state.sequence}", what)
@@ -266,8 +267,8 @@ class _Audit:
                 self._differ(
                     "",
                     f"sequence {state.sequence}",
-                    f"{name}: {account.spent} spent and {account.reserved} reserved are more than "
-                    f"its share {account.share} (with {account.carried} carried over, and {over} "
+                    f"{account_words(name)}: {account.spent} spent and {account.reserved} reserved "
+                    f"are more than its share {account.share} (with {account.carried} carried over, and {over} "
                     "that its backend overcharged)",
                 )
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from router.fleet import Fleet, Model
 from router.fold import MAX_CHARGE, Fold, cost_of
-from router.ledger import Ledger
+from router.ledger import Ledger, account_key
 from schemas import Receipt, Result, Source
 from schemas.result import Usage
 
@@ -20,7 +20,13 @@ FLEET = Fleet([Model("a", 1_000_000, 2_000_000), Model("b", 0, 5_000_000)])
 Event = tuple[int, int, int]
 
 
-def receipt(number: int, model: str | None, reserved: int = 10, since: int = 0) -> Receipt:
+def receipt(
+    number: int,
+    model: str | None,
+    reserved: int = 10,
+    since: int = 0,
+    tenant: str | None = None,
+) -> Receipt:
     return Receipt(
         id=f"q{number}",
         decision_id=f"queries/0/{number}",
@@ -31,6 +37,7 @@ def receipt(number: int, model: str | None, reserved: int = 10, since: int = 0) 
         decided_at=1.0 + number,
         model=model,
         reserved=reserved if model else 0,
+        tenant=tenant if model else None,
         results_offset=since,
     )
 
@@ -142,6 +149,36 @@ def test_windows_are_kept_apart() -> None:
     fold.settle(0, result(0, "a", 4))
     assert (fold.spent["a", 3600], fold.reserved["a", 3600]) == (4, 0)
     assert (fold.spent["a", 7200], fold.reserved["a", 7200]) == (0, 10)
+
+
+@given(decisions, answers, st.sets(st.integers(0, 12)))
+def test_tenants_accounts_are_the_sums_of_their_own_queries(
+    made: Sequence[tuple[str | None, int]],
+    answered: Sequence[tuple[int, str, int]],
+    shops: set[int],
+) -> None:
+    """A tenant's account moves with its receipts, and its model's moves as if there were none."""
+    fold, alone, plain = Fold(FLEET), Fold(FLEET), Fold(FLEET)
+    for number, one in enumerate(made):
+        own = number in shops
+        fold.decide(receipt(number, *one, tenant="shop" if own else None))
+        plain.decide(receipt(number, *one))
+        if own:
+            alone.decide(receipt(number, *one))
+    for expired in shops:
+        for each in (fold, alone, plain):
+            each.expire(f"queries/0/{expired + 3}")
+    for offset, (number, model, cost) in enumerate(answered):
+        for each in (fold, alone, plain):
+            each.settle(offset, result(number, model, cost))
+    for name in FLEET.names:
+        key = account_key(name, "shop"), 0
+        assert (fold.reserved[key], fold.spent[key]) == (
+            alone.reserved[name, 0],
+            alone.spent[name, 0],
+        )
+        assert fold.reserved[name, 0] == plain.reserved[name, 0]
+        assert fold.spent[name, 0] == plain.spent[name, 0]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from router.fleet import Fleet, Model
-from router.ledger import Ledger
+from router.fold import accounts_of
+from router.ledger import Ledger, account_key, account_words
 from schemas import Receipt, Result, Source
 from schemas.wire import decode, encode
 from streams.audit import Audited, Receipts, audit
@@ -20,6 +21,8 @@ from streams.rows import STATE_KEY, Log, Position, Row, State, row_key
 
 FLEET = Fleet([Model("a", 0, 1_000_000), Model("b", 0, 1_000_000)])
 SHARE = 1_000
+SHOP = account_key("a", "shop")
+"""The shop may use less of model a than others; of model b, as much."""
 LOGS: tuple[Log, ...] = ("queries", "deferred")
 
 
@@ -28,6 +31,8 @@ class Books:
 
     def __init__(self) -> None:
         self.ledger = Ledger(FLEET.names, np.array([SHARE, SHARE]))
+        self.ledger.limit_tenants(frozenset({SHOP}))
+        self.ledger.share[self.ledger.index[SHOP]] = SHARE // 4
         self.receipts: dict[Log, list[Receipt]] = {"queries": [], "deferred": []}
         self.results: list[Record] = []
         self.changelog: list[Record] = []
@@ -35,12 +40,15 @@ class Books:
         self.over: set[str] = set()
         self.sequence = 0
 
-    def decide(self, log: Log, wanted: Sequence[tuple[str | None, int]]) -> None:
-        """A chunk of decisions; what has no room is deferred."""
+    def decide(self, log: Log, wanted: Sequence[tuple[str | None, int]], tenant: str = "") -> None:
+        """A chunk of decisions for one tenant; what has no room is deferred."""
         rows = {}
         for model, amount in wanted:
             offset = len(self.receipts[log])
-            if model is not None and self.ledger.free()[FLEET.index[model]] < amount:
+            limited = model in self.ledger.tenants.get(tenant, {})
+            names = accounts_of(model, tenant if limited else None) if model is not None else ()
+            numbers = [self.ledger.index[name] for name in names]
+            if model is not None and (self.ledger.free()[numbers] < amount).any():
                 model = None
             receipt = Receipt(
                 id=f"{log}-{offset}",
@@ -52,10 +60,11 @@ class Books:
                 decided_at=1.0 + self.sequence,
                 model=model,
                 reserved=0 if model is None else amount,
+                tenant=tenant if limited and model is not None else None,
                 results_offset=len(self.results),
             )
             if model is not None:
-                self.ledger.reserve(np.array([FLEET.index[model]]), np.array([amount]))
+                self.ledger.reserve(np.array(numbers), np.full(len(numbers), amount))
             self.receipts[log].append(receipt)
             rows[row_key(log, offset)] = Row(receipt=receipt)
         self.open |= rows
@@ -79,7 +88,8 @@ class Books:
             self.results.append(record(len(self.results), None, encode(result)))
             if row is not None and row.receipt.model is not None:
                 held = 0 if row.expired else row.receipt.reserved
-                self.ledger.settle(FLEET.index[model], held, cost)
+                for account in self._numbers(row):
+                    self.ledger.settle(account, held, cost)
                 del self.open[key]
                 over.append(key)
         self.commit({}, over)
@@ -89,9 +99,19 @@ class Books:
         due = [key for key, row in self.open.items() if row.receipt.model and not row.expired]
         rows = {key: structs.replace(self.open[key], expired=True) for key in due[:count]}
         for row in rows.values():
-            self.ledger.release(FLEET.index[row.receipt.model or ""], row.receipt.reserved)
+            for account in self._numbers(row):
+                self.ledger.release(account, row.receipt.reserved)
         self.open |= rows
         self.commit(rows)
+
+    def lift(self) -> None:
+        """The shop's limit holds no more; what is reserved there settles all the same."""
+        self.ledger.limit_tenants(frozenset())
+        self.commit({})
+
+    def _numbers(self, row: Row) -> list[int]:
+        names = accounts_of(row.receipt.model or "", row.receipt.tenant)
+        return [self.ledger.index[name] for name in names]
 
     def commit(self, rows: dict[str, Row], removed: Sequence[str] = ()) -> None:
         self.sequence += 1
@@ -134,7 +154,8 @@ wishes = st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(1, 20
 keys = st.builds(row_key, st.sampled_from(LOGS), st.integers(0, 12))
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("decide"), st.sampled_from(LOGS), wishes),
+        st.tuples(st.just("decide"), st.sampled_from(LOGS), wishes, st.sampled_from(["", "shop"])),
+        st.tuples(st.just("lift")),
         st.tuples(st.just("settle"), st.lists(st.tuples(keys, st.integers(0, 300)), max_size=5)),
         st.tuples(st.just("expire"), st.integers(0, 3)),
     ),
@@ -156,7 +177,7 @@ def typical() -> Books:
     books.settle([(row_key("queries", 0), 80), (row_key("queries", 0), 80)])
     books.decide("deferred", [("b", 20)])
     books.settle([(row_key("deferred", 0), 25)])
-    books.decide("queries", [("a", 10)])
+    books.decide("queries", [("a", 10)], "shop")
     return books
 
 
@@ -169,7 +190,9 @@ def test_right_books_show_no_difference(moves: Sequence[tuple[Any, ...]]) -> Non
     assert whole.differences == []
     assert whole.states == books.sequence
     if books.sequence:
-        assert whole.fold.reserved["a", 0] == books.ledger.reserved[0]
+        for name, number in books.ledger.index.items():
+            assert whole.fold.reserved[name, 0] == books.ledger.reserved[number]
+            assert whole.fold.spent[name, 0] == books.ledger.spent[number]
     assert books.audit(books.compacted()).differences == []
 
 
@@ -181,7 +204,7 @@ def test_a_falsified_sum_is_found(moves: Sequence[tuple[Any, ...]], data: st.Dat
     states = [i for i, entry in enumerate(books.changelog) if entry.key == STATE_KEY]
     place = data.draw(st.sampled_from(states))
     name, which = (
-        data.draw(st.sampled_from(["a", "b"])),
+        data.draw(st.sampled_from(["a", "b", SHOP])),
         data.draw(st.sampled_from(["reserved", "spent"])),
     )
     entry = books.changelog[place]
@@ -192,7 +215,9 @@ def test_a_falsified_sum_is_found(moves: Sequence[tuple[Any, ...]], data: st.Dat
     false = entry._replace(value=encode(structs.replace(state, accounts=accounts)))
     changelog = [*books.changelog[:place], false, *books.changelog[place + 1 :]]
     found = books.audit(changelog).differences
-    assert any(one.at == f"sequence {state.sequence}" and name in one.what for one in found)
+    assert any(
+        one.at == f"sequence {state.sequence}" and account_words(name) in one.what for one in found
+    )
 
 
 def test_a_falsified_receipt_is_found_by_its_query() -> None:
@@ -202,6 +227,15 @@ def test_a_falsified_receipt_is_found_by_its_query() -> None:
     found = books.audit().differences
     assert {one.query for one in found} >= {"queries-1"}
     assert any("reserved is 51, not 50" in one.what for one in found)
+
+
+def test_a_receipt_that_hides_its_tenant_is_found() -> None:
+    """The tenant's account holds what no receipt says was reserved there, or charged."""
+    books = typical()
+    books.receipts["queries"][-1] = structs.replace(books.receipts["queries"][-1], tenant=None)
+    found = books.audit().differences
+    assert any("tenant is None, not 'shop'" in one.what for one in found)
+    assert any(one.what.startswith("a (shop): the ledger's reserved is 10") for one in found)
 
 
 def test_a_lost_receipt_is_found() -> None:
