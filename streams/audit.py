@@ -268,8 +268,8 @@ class _Audit:
                     "",
                     f"sequence {state.sequence}",
                     f"{account_words(name)}: {account.spent} spent and {account.reserved} reserved "
-                    f"are more than its share {account.share} (with {account.carried} carried over, and {over} "
-                    "that its backend overcharged)",
+                    f"are more than its share {account.share} (with {account.carried} carried "
+                    f"over, and {over} that its backend overcharged)",
                 )
 
     def _differ(self, query: str, at: str, what: str) -> None:

@@ -13,13 +13,14 @@ from msgspec import structs
 from router.core import Core
 from router.embedders import make_embedder
 from router.estimator import Estimator
+from router.fold import accounts_of
 from router.index.exact import ExactIndex
-from router.ledger import Ledger
+from router.ledger import Ledger, account_key
 from router.policies.base import Policy
 from router.policies.explore import Explore
 from router.policies.primal_dual import PrimalDual
 from schemas import Prices, Receipt, Result
-from schemas.wire import encode
+from schemas.wire import decode, encode
 from streams.arrivals import parse
 from streams.build import Parts
 from streams.decide import Context, decide, estimate
@@ -55,14 +56,21 @@ def parts() -> Parts:
 
 
 class Story:
-    """One partition that decides chunks of five with new prices half-way, and settles between."""
+    """One partition that decides chunks of five with new prices half-way, and settles between.
+
+    Every other query is the shop's, which has limits for two models from the third chunk on, more
+    of one from the fifth, and none from the ninth.
+    """
 
     def __init__(self, parts: Parts, size: int = 60) -> None:
         self.parts = parts
         data = outcomes(size, seed=1)
         embeddings = vectors(data)
         self.records = {
-            "queries": [record(i, query(f"q{i}", embeddings[i].tolist())) for i in range(size)],
+            "queries": [
+                record(i, query(f"q{i}", embeddings[i].tolist(), "shop" if i % 2 else "other"))
+                for i in range(size)
+            ],
             "deferred": [],
         }
         self.records["queries"][7] = record(7, b"no json")
@@ -79,11 +87,21 @@ class Story:
             if start == size // 2:
                 version = 1
                 self.move_prices()
-                self.ledger.share = parts.limits.copy()  # a grant
+                self.ledger.share[:3] = parts.limits  # a grant
                 self.commit()
+            if start in (10, 20):
+                self.limit_tenants(300_000 if start == 10 else 600_000)
+            if start == 40:
+                self.ledger.limit_tenants(frozenset())
             self.decide(self.records["queries"][start : start + 5], version)
             if start % 15 == 0:
                 self.settle()
+
+    def limit_tenants(self, share: int) -> None:
+        models = self.parts.core.fleet.names
+        self.ledger.limit_tenants(frozenset(account_key(model, "shop") for model in models[:2]))
+        self.ledger.share[3:] = 300_000, share
+        self.unmet.grow(5)
 
     def move_prices(self) -> None:
         state = self.policy.snapshot()
@@ -114,8 +132,9 @@ class Story:
                 cost=receipt.reserved // 2,
             )
             self.results.append(record(len(self.results), encode(result), receipt.id.encode()))
-            model = self.ledger.index[receipt.model]
-            self.ledger.settle(model, receipt.reserved, receipt.reserved // 2)
+            for name in accounts_of(receipt.model, receipt.tenant):
+                account = self.ledger.index[name]
+                self.ledger.settle(account, receipt.reserved, receipt.reserved // 2)
         self.settled = len(self.results) - 1
         self.commit()
 
@@ -140,8 +159,9 @@ class Story:
         return taken, retaker.done
 
 
-def query(id: str, embedding: list[float]) -> bytes:
-    return orjson.dumps({"id": id, "prompt": id, "max_tokens": 150_000, "embedding": embedding})
+def query(id: str, embedding: list[float], tenant: str) -> bytes:
+    asked = {"prompt": id, "max_tokens": 150_000, "embedding": embedding, "tenant": tenant}
+    return orjson.dumps({"id": id, **asked})
 
 
 def record(offset: int, value: bytes, key: bytes | None = None) -> Record:
@@ -153,6 +173,9 @@ def story(parts: Parts) -> Story:
     story = Story(parts)
     reasons = {receipt.reason for receipt in story.receipts}
     assert reasons >= {"best", "explore", "no_budget", "invalid_json"}, "the story is too simple"
+    shops = [receipt for receipt in story.receipts if receipt.model and receipt.source.offset % 2]
+    assert {receipt.tenant for receipt in shops} == {None, "shop"}
+    assert story.ledger.reserved[3:].any(), "the shop's account is not used to the end"
     return story
 
 
@@ -207,11 +230,26 @@ def test_prices_that_are_gone_are_told(story: Story) -> None:
     assert done.differences == []
 
 
+def test_the_limits_of_tenants_matter(story: Story) -> None:
+    """The test has a point: with more for the shop the same log gives other decisions."""
+    changelog = story.changelog
+    story.changelog = []
+    for each in changelog:
+        state = decode(State, each.value)
+        rich = {n: a._replace(share=a.share * 10) for n, a in state.accounts.items() if "\t" in n}
+        more = structs.replace(state, accounts={**state.accounts, **rich})
+        story.changelog.append(each._replace(value=encode(more)))
+    try:
+        _, done = story.retaken()
+    finally:
+        story.changelog = changelog
+    assert done.differences
+
+
 def test_other_money_would_decide_otherwise(story: Story) -> None:
     """The test has a point: with other shares the same log gives other decisions."""
     changelog = story.changelog
-    state = story.parts.limits * 100
-    ledger = Ledger(story.ledger.names, state)
+    ledger = Ledger(story.parts.core.fleet.names, story.parts.limits * 100)
     rich = State(accounts=ledger.accounts())
     story.changelog = [record(0, encode(rich), STATE_KEY)]
     try:
