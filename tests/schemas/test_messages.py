@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas import (
     BudgetControl,
+    Control,
     Invalid,
     Message,
     ModelControl,
@@ -137,7 +138,7 @@ def test_a_model_is_added_in_a_known_time_zone(zone: str) -> None:
 def test_control_keys_keep_apart_what_must_outlive_compaction() -> None:
     """Pausing a model does not compact away what it is, nor a tenant's limit the model's."""
     add = ModelControl(name="m", action="add", input_price=1, output_price=1, limit=1)
-    orders = [
+    orders: list[Control] = [
         add,
         ModelControl(name="m", action="pause"),
         BudgetControl(model="m", limit=1),
