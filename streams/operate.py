@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from router.index.manifest import load_index, read_manifest
 from router.ledger import owner
-from schemas import Invalid, decode_control
-from schemas.control import Control, control_key
+from schemas import decode_control
+from schemas.control import Control, ModelControl, control_key
 from schemas.wire import decode, encode
 from streams.brokers import BrokerError
 from streams.brokers.security import for_librdkafka
@@ -21,21 +22,29 @@ from streams.logs import Logs
 from streams.partition import STATE_BYTES
 from streams.registry import Registry
 from streams.rows import STATE_KEY, State
-from streams.topics import Topics
+from streams.topics import Topics, create
 
 TIMEOUT = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One account as it stands. status: of its model; amounts in nano-units, over all
-    partitions."""
+    """One account as it stands. status: of its model; amounts in nano-units, over all partitions;
+    trial: what a newcomer may use of its limit to be tried, None for what is none.
+    """
 
     status: str
     limit: int
     shares: int
     reserved: int
     spent: int
+    trial: int | None = None
+
+    @property
+    def left(self) -> int:
+        """What may still be spent; 0 where a limit was set below what is spent."""
+        limit = self.limit if self.trial is None else self.trial
+        return max(limit - self.spent - self.reserved, 0)
 
 
 def order(config: Config, message: Control) -> None:
@@ -57,19 +66,44 @@ def order(config: Config, message: Control) -> None:
         raise BrokerError(f"topic {topic!r} did not take the order: {''.join(failures)}")
 
 
+def add(config: Config, message: ModelControl) -> None:
+    """Make the topic of a new model, and then publish the order that adds it.
+
+    Raises ValueError for one that routers would pass over, BrokerError where the topic cannot be
+    made or the order is not taken.
+    """
+    decode_control(encode(message))
+    if message.name in config.models:
+        raise ValueError(f"the configuration has a model {message.name!r} already")
+    registry, topics = orders(config), Topics(config.topics.prefix)
+    if why_not := registry.take(message):
+        raise ValueError(why_not)
+    planned = topics.planned(
+        [*config.models, *registry.added],
+        config.topics.partitions,
+        config.topics.model_partitions,
+    )
+    routed = [topic for topic in planned if topic.name == topics.routed(message.name)]
+    admin = AdminClient({**for_librdkafka(config.broker), "log_level": 0})
+    create(admin, routed, config.topics.replicas)
+    order(config, message)
+
+
+def orders(config: Config) -> Registry:
+    """Read all that operators have ordered. Raises BrokerError or KafkaException."""
+    logs = Logs(config.broker)
+    records = logs.read(logs.spans(Topics(config.topics.prefix).control))
+    return Registry.of(records, config.tenant_limits(), config.models)
+
+
 def standings(config: Config) -> dict[str, Standing]:
-    """Read every account's standing from `control` and the partitions' changelog: of the
-    configured models, each followed by the tenants that have a limit for it (`account_key`).
+    """Read every account's standing from `control` and the partitions' changelog: of the models,
+    each followed by the tenants that have a limit for it (`account_key`).
 
     Raises BrokerError or KafkaException where the topics cannot be read.
     """
     topics, logs = Topics(config.topics.prefix), Logs(config.broker)
-    registry = Registry()
-    for record in logs.read(logs.spans(topics.control)):
-        try:
-            registry.take(decode_control(record.value))
-        except Invalid:
-            continue  # the routers pass it over too
+    registry = orders(config)
     states: dict[int, State] = {}
     for record in logs.read(logs.spans(topics.changelog)):
         if record.key == STATE_KEY and record.value is not None:
@@ -78,12 +112,17 @@ def standings(config: Config) -> dict[str, Standing]:
     for state in states.values():
         for name, account in state.accounts.items():
             sums[name] = [a + b for a, b in zip(sums[name], account[:3], strict=True)]
-    limits = registry.limits({**configured_limits(config), **config.tenant_limits()})
+    configured = {**configured_limits(config), **config.tenant_limits()}
+    limits = registry.limits(configured)
+    usable = registry.allotted(configured, config.newcomers.budget)
     place = {model: i for i, model in enumerate(limits)}
     names = sorted(limits, key=lambda name: (place[owner(name)[0]], owner(name)[1] or ""))
-    return {
-        name: Standing(registry.status(owner(name)[0]), limits[name], *sums[name]) for name in names
-    }
+    found = {}
+    for name in names:
+        status, (shares, reserved, spent) = registry.status(owner(name)[0]), sums[name]
+        trial = usable[name] if name in registry.added else None
+        found[name] = Standing(status, limits[name], shares, reserved, spent, trial)
+    return found
 
 
 def configured_limits(config: Config) -> Mapping[str, int]:

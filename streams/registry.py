@@ -36,9 +36,11 @@ class Registry:
         """The offset after the last record: their number, where none has been compacted away."""
 
     @classmethod
-    def of(cls, records: Iterable[Record], models: Iterable[str] = ()) -> Self:
+    def of(
+        cls, records: Iterable[Record], tenants: Iterable[str] = (), models: Iterable[str] = ()
+    ) -> Self:
         """Fold records of the topic, from its first."""
-        registry = cls(models=models)
+        registry = cls(tenants, models)
         for record in records:
             registry.read(record.key, record.value, record.offset)
         return registry

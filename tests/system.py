@@ -138,15 +138,26 @@ class System:
         """End a process in order (SIGTERM). Returns its exit code."""
         return self.children[name].end(signal.SIGTERM, timeout)
 
-    def answer(self, twice: float = 0.0) -> Answers:
-        """Answer all routed queries from a thread of this process. twice: see `Answers`."""
-        topics = [self.topics.routed(model) for model in self.models]
-        group, results = f"{self.prefix}answers", self.topics.results
+    def answer(self, twice: float = 0.0, *models: str) -> Answers:
+        """Answer routed queries from a thread of this process: of these models, or of all that
+        there are. twice: see `Answers`."""
+        topics = [self.topics.routed(model) for model in models or self.models]
+        group, results = f"{self.prefix}answers{len(self._answers)}", self.topics.results
         answers = Answers(
             self.broker.servers, topics, results, group, self.outcomes(), twice, self.seed
         )
         self._answers.append(answers)
         return answers
+
+    def joined(self, model: str, limit: int) -> None:
+        """Know of a model that was added at run time. limit: nano-units."""
+        self.models += (model,)
+        self.limits.append(limit)
+        dataset = synthesize(self.size + self.past, self.seed).with_models(self.models)
+        self.queries = dataset.split(self.size / (self.size + self.past), self.seed)[1]
+        self.counts[self.topics.routed(model)] = 1
+        self.records.close()
+        self.records = Records(self.broker.servers, self.counts)
 
     def stop_answers(self) -> None:
         """Stop what `answer` started."""

@@ -26,7 +26,7 @@ COMMANDS = {
         "Say whether a router or worker of this machine takes part in its consumer group.",
     ),
     "index": ("streams.cli.index:group", "Build the index of historical queries."),
-    "model": ("streams.cli.model:group", "List the models; pause, resume or remove one."),
+    "model": ("streams.cli.model:group", "List the models; add, pause, resume or remove one."),
     "produce": ("streams.cli.produce:command", "Send queries from a file to the topic queries."),
     "replay": (
         "streams.cli.replay:command",

@@ -18,6 +18,7 @@ from streams.cli import options
 from streams.cli.bar import progress
 from streams.config import load
 from streams.logs import Logs
+from streams.registry import Registry
 from streams.spool import Spool
 from streams.topics import Topics
 
@@ -57,7 +58,9 @@ def command(config_file: Path, until: dict[int, int] | None, json_out: Path | No
     charged more than was reserved are named; that is not a difference.
     """
     config = load(config_file)
-    topics, fleet, logs = Topics(config.topics.prefix), config.fleet(), Logs(config.broker)
+    topics, logs = Topics(config.topics.prefix), Logs(config.broker)
+    orders = Registry.of(logs.read(logs.spans(topics.control)), models=config.models)
+    fleet = config.fleet().grown(orders.newcomers())
     with progress() as bar, Spool(topics) as spool:
         books = Books.open(logs, topics)
         size = sum(span.size for span in books.receipts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 import click
@@ -12,23 +12,8 @@ from rich.table import Table
 from router.ledger import account_key, account_words, owner
 from schemas.control import BudgetControl
 from streams.cli import options
+from streams.cli.model import check_known
 from streams.config import NANO, Config, load, to_nano
-
-
-class Amount(click.ParamType):
-    """An amount in the budget's currency."""
-
-    name = "amount"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Decimal:
-        """Read a decimal number."""
-        try:
-            return Decimal(value)
-        except InvalidOperation:
-            self.fail(f"{value!r} is not an amount, such as 12.50", param, ctx)
-
 
 TENANT = click.option("--tenant", help="Whose limit for the model; without it, that of all.")
 
@@ -47,7 +32,7 @@ def show(config_file: Path) -> None:
 
 @group.command("set")
 @click.argument("model")
-@click.argument("limit", type=Amount())
+@click.argument("limit", type=options.Amount())
 @TENANT
 @options.config
 def set_limit(model: str, limit: Decimal, tenant: str | None, config_file: Path) -> None:
@@ -61,7 +46,7 @@ def set_limit(model: str, limit: Decimal, tenant: str | None, config_file: Path)
 
 @group.command("top-up")
 @click.argument("model")
-@click.argument("amount", type=Amount())
+@click.argument("amount", type=options.Amount())
 @TENANT
 @options.config
 def top_up(model: str, amount: Decimal, tenant: str | None, config_file: Path) -> None:
@@ -69,7 +54,7 @@ def top_up(model: str, amount: Decimal, tenant: str | None, config_file: Path) -
     from streams.operate import standings
 
     config, account = load(config_file), account_key(model, tenant)
-    _known(config, model)
+    check_known(config, model)
     now = standings(config).get(account)
     if now is None:
         raise click.ClickException(f"{account_words(account)} has no limit to add to: set one")
@@ -86,23 +71,17 @@ def table(config: Config, tenants: bool = True) -> None:
     for name, now in standings(config).items():
         if owner(name)[1] is not None and not tenants:
             continue
-        left = max(now.limit - now.spent - now.reserved, 0)
-        amounts = (now.limit, now.spent, now.reserved, left)
+        amounts = (now.limit, now.spent, now.reserved, now.left)
         words = (f"{amount / NANO:,.6f}" for amount in amounts)
-        shown.add_row(account_words(name), now.status, *words)
+        status = now.status if now.trial is None else f"{now.status}, tries {now.trial / NANO:,.6f}"
+        shown.add_row(account_words(name), status, *words)
     Console().print(shown)
-
-
-def _known(config: Config, model: str) -> None:
-    if model not in config.models:
-        known = ", ".join(config.models)
-        raise click.ClickException(f"no model {model!r} in the configuration; there are: {known}")
 
 
 def _order(config: Config, account: str, limit: int) -> None:
     from streams.operate import order
 
     model, tenant = owner(account)
-    _known(config, model)
+    check_known(config, model)
     order(config, BudgetControl(model=model, tenant=tenant, limit=limit))
     click.echo(f"{account_words(account)}: limit {limit / NANO:,.9f}")

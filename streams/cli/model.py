@@ -2,29 +2,78 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
+from typing import Any, get_args
 
 import click
 
+from schemas import Window
 from schemas.control import ModelControl
 from streams.cli import options
-from streams.config import Config, load
+from streams.config import Config, load, to_nano
 
 NAME = click.argument("name")
 
 
 @click.group()
 def group() -> None:
-    """List the models; pause, resume or remove one."""
+    """List the models; add, pause, resume or remove one."""
 
 
 @group.command("list")
 @options.config
 def list_models(config_file: Path) -> None:
-    """Show every configured model: whether it takes queries, and its money."""
+    """Show every model: whether it takes queries, and its money."""
     from streams.cli.budget import table
 
     table(load(config_file), tenants=False)
+
+
+@group.command(context_settings={"show_default": True})
+@NAME
+@click.option("--input-price", type=options.Amount(), required=True, help="Per million tokens.")
+@click.option("--output-price", type=options.Amount(), required=True, help="Per million tokens.")
+@click.option("--limit", type=options.Amount(), required=True, help="For one window.")
+@click.option(
+    "--window", type=click.Choice(get_args(Window)), default="none", help="Of that limit."
+)
+@click.option("--start", callback=options.moment, help="Of the first window (ISO 8601).")
+@click.option("--time-zone", default="UTC", help="By whose calendar windows begin: an IANA name.")
+@click.option("--carry-over", is_flag=True, help="Let a window leave its rest to the next one.")
+@click.option("--max-output-tokens", default=4096, help="The longest answer.")
+@click.option("--context", default=128_000, help="Tokens of prompt and answer together.")
+@options.config
+def add(
+    name: str,
+    input_price: Decimal,
+    output_price: Decimal,
+    limit: Decimal,
+    config_file: Path,
+    **terms: Any,
+) -> None:
+    """Add a model that the configuration does not have; start its workers.
+
+    It has no history, so it is only tried, with a part of its limit ([newcomers]); to be more, it
+    must be in sluice.toml and in the index that sluice index build makes.
+    """
+    from streams import operate
+
+    config = load(config_file)
+    try:
+        message = ModelControl(
+            name=name,
+            action="add",
+            input_price=to_nano("input_price", input_price),
+            output_price=to_nano("output_price", output_price),
+            limit=to_nano("limit", limit),
+            **terms,
+        )
+        operate.add(config, message)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    tried = f"{config.newcomers.budget:.0%} of its limit"
+    click.echo(f"{name}: added; it is tried with {tried} until an index knows it")
 
 
 @group.command()
@@ -51,11 +100,20 @@ def remove(name: str, config_file: Path) -> None:
     _order(load(config_file), name, "remove")
 
 
+def check_known(config: Config, name: str) -> None:
+    """Raise ClickException for a model that neither the configuration has nor an order added."""
+    if name in config.models:
+        return
+    from streams.operate import orders
+
+    known = [*config.models, *orders(config).added]
+    if name not in known:
+        raise click.ClickException(f"no model {name!r}; there are: {', '.join(known)}")
+
+
 def _order(config: Config, name: str, action: str) -> None:
     from streams.operate import order
 
-    if name not in config.models:
-        known = ", ".join(config.models)
-        raise click.ClickException(f"no model {name!r} in the configuration; there are: {known}")
+    check_known(config, name)
     order(config, ModelControl(name=name, action=action))  # type: ignore[arg-type]  # see callers
     click.echo(f"{name}: {action}")

@@ -1,12 +1,15 @@
-"""What several commands have in common: the option --config, files, waiting for their end."""
+"""What several commands have in common: --config, files, amounts, times, waiting for an end."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import click
@@ -45,3 +48,36 @@ def ending() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class Amount(click.ParamType):
+    """An amount in the budget's currency."""
+
+    name = "amount"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Decimal:
+        """Read a decimal number."""
+        try:
+            return Decimal(value)
+        except InvalidOperation:
+            self.fail(f"{value!r} is not an amount, such as 12.50", param, ctx)
+
+
+def moment(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """Unix seconds of an ISO 8601 time, of "now", or of a number of them."""
+    if value is None:
+        return None
+    if value == "now":
+        return time.time()
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        rule = "it must be now, Unix seconds, or as 2026-11-24T10:00+01:00 (UTC where none is said)"
+        raise click.BadParameter(f"{value!r} is no time: {rule}") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

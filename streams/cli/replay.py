@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +23,6 @@ from streams.config import load
 from streams.logs import Logs
 from streams.replay import Judged, Laboratory, Source, Verified, read, verify
 from streams.topics import Topics
-
-
-def _time(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
-    """Unix seconds of an ISO 8601 time, of "now", or of a number of them."""
-    if value is None:
-        return None
-    if value == "now":
-        return time.time()
-    try:
-        return float(value)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as error:
-        rule = "it must be now, Unix seconds, or as 2026-11-24T10:00+01:00 (UTC where none is said)"
-        raise click.BadParameter(f"{value!r} is no time: {rule}") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _list(kind: Callable[[str], Any]) -> Callable[..., tuple[Any, ...]]:
@@ -74,8 +54,10 @@ def _multiple(text: str) -> float:
 @click.command(context_settings={"show_default": True})
 @options.config
 @click.option("--topic", help="Topic of the queries. [default: the configured one]")
-@click.option("--from", "since", callback=_time, help="First time: ISO 8601 or Unix seconds.")
-@click.option("--to", "until", callback=_time, help="End, not included; or now.")
+@click.option(
+    "--from", "since", callback=options.moment, help="First time: ISO 8601 or Unix seconds."
+)
+@click.option("--to", "until", callback=options.moment, help="End, not included; or now.")
 @click.option("--verify", "again", is_flag=True, help="Take the same decisions again and compare.")
 @click.option(
     "--policy",

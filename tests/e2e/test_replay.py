@@ -20,7 +20,7 @@ from tests.system import System
 
 def sluice(system: System, *arguments: str) -> Result:
     """Run a command against the system's broker."""
-    command = [arguments[0], "--config", str(system.config), *arguments[1:]]
+    command = [*arguments, "--config", str(system.config)]
     return CliRunner().invoke(main, command, env={"SLUICE_BROKER": system.broker.servers})
 
 
