@@ -24,6 +24,8 @@ SILENCE = 60.0
 """Seconds without a record or an end, after which reading gives up."""
 WAIT = 0.05
 """Seconds in which a block of records may fill up."""
+MOVING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+"""What a broker answers for a partition that is being made, or led by another from now on."""
 BLOCK = 500
 """Records fetched from librdkafka's queue at once."""
 
@@ -58,6 +60,19 @@ class Span(NamedTuple):
         return max(self.end - self.start, 0)
 
 
+def _ends(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """Where a partition begins and ends; one whose leader is only just moving is asked again."""
+    give_up = time.monotonic() + ANSWER
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(place, timeout=ANSWER)
+            return low, high
+        except KafkaException as error:
+            if error.args[0].code() not in MOVING or time.monotonic() > give_up:
+                raise
+            time.sleep(WAIT)
+
+
 class Logs:
     """The logs of one broker."""
 
@@ -89,7 +104,7 @@ class Logs:
             if found.error is not None or not found.partitions:
                 raise LogError(f"topic {topic!r} is not there: make it with `sluice topics create`")
             places = [TopicPartition(topic, number) for number in sorted(found.partitions)]
-            marks = [consumer.get_watermark_offsets(place, timeout=ANSWER) for place in places]
+            marks = [_ends(consumer, place) for place in places]
             spans = [
                 Span(topic, place.partition, low, high)
                 for place, (low, high) in zip(places, marks, strict=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from router.datasets import write_jsonl
 from router.ledger import Account, account_key
@@ -15,12 +17,13 @@ from schemas import BudgetControl, ModelControl, decode_control
 from schemas.wire import encode
 from streams import operate
 from streams.brokers import Broker, BrokerError
+from streams.brokers.kafka import KafkaServer
 from streams.build import build
 from streams.cli import main
 from streams.config import Config, load
-from streams.operate import Standing, configured_limits, order, standings
+from streams.operate import Standing, add, configured_limits, order, orders, standings
 from streams.rows import STATE_KEY, State
-from streams.topics import Topics
+from streams.topics import Topics, create
 from tests.records import Records
 
 MODELS = ("mistral-7b", "gpt-4-1106")
@@ -133,6 +136,48 @@ def test_limits_of_tenants_stand_after_their_models(config: Config, broker: Brok
         refused = budget("set", "mistral-7b", "0", "--tenant", wrong)
         assert (refused.exit_code, "tenant" in refused.output) == (1, True)
     assert standings(config) == shown
+
+
+def new(name: str, **changes: Any) -> ModelControl:
+    terms: dict[str, Any] = {"input_price": 1, "output_price": 2, "limit": 10**9, **changes}
+    return ModelControl(name=name, action="add", **terms)
+
+
+@pytest.mark.kafka
+def test_an_added_model_has_its_topic_and_stands_with_the_others(
+    kafka_broker: KafkaServer, prefix: str, tmp_path: Path
+) -> None:
+    """The topic is as the configuration wants those of models, and is there when the order is;
+    a part of the limit is what it may use. Refused orders leave neither."""
+    config = configured(tmp_path, kafka_broker.servers, prefix, "budget.limit = 5")
+    topics, admin = Topics(prefix), AdminClient({"bootstrap.servers": kafka_broker.servers})
+    create(admin, topics.planned(MODELS, 2))
+    add(config, new("org/new"))
+    made = admin.list_topics(timeout=10).topics[topics.routed("org/new")]
+    assert len(made.partitions) == config.topics.model_partitions
+    assert standings(config)["org/new"] == Standing("new", 10**9, 0, 0, 0, 5 * 10**7)
+    assert standings(config)["org/new"].left == 5 * 10**7
+    for refused, words in (
+        (new("org/new"), "known already"),
+        (new("mistral-7b"), "the configuration has a model 'mistral-7b' already"),
+        (new("org-new"), "would share the topic"),
+        (new("x" * 250), "shorten the prefix"),
+        (new("line\nbreak"), "control character"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            add(config, refused)
+    order(config, ModelControl(name="org/new", action="remove"))
+    assert list(orders(config).added) == ["org/new"]
+    assert standings(config)["org/new"].status == "removed"
+
+
+def test_an_embedded_broker_takes_no_new_model(embedded_broker: Broker, tmp_path: Path) -> None:
+    """It cannot make a topic: that is said, and no order leaves."""
+    embedded_broker.create({"embedded.control": 1, "embedded.partitions-changelog": 2})
+    config = configured(tmp_path, embedded_broker.servers, "embedded.", "budget.limit = 5")
+    with pytest.raises(BrokerError, match="only the topics that it was started with"):
+        add(config, new("org/new"))
+    assert orders(config).version == 0
 
 
 def test_an_order_that_nobody_takes_is_an_error(
