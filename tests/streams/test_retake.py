@@ -19,13 +19,15 @@ from router.ledger import Ledger, account_key
 from router.policies.base import Policy
 from router.policies.explore import Explore
 from router.policies.primal_dual import PrimalDual
-from schemas import Prices, Receipt, Result
+from schemas import ModelControl, Prices, Receipt, Result
+from schemas.control import control_key
 from schemas.wire import decode, encode
 from streams.arrivals import parse
 from streams.build import Parts
 from streams.decide import Context, decide, estimate
 from streams.logs import Record
 from streams.partition import Partition, Unmet
+from streams.registry import Registry
 from streams.retake import Beside, Reader, Retaken, Retaker, Versions, beside
 from streams.rows import STATE_KEY, Log, Position, State
 from streams.topics import Topics
@@ -33,6 +35,15 @@ from tests.router.outcomes import outcomes, vectors
 
 TOPICS = Topics()
 LOGS: tuple[Log, ...] = ("queries", "deferred")
+NEWCOMER = ModelControl(
+    name="maker/new",
+    action="add",
+    input_price=0,
+    output_price=1_000_000,
+    limit=10**6,
+    max_output_tokens=200_000,
+    context=10**9,
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +63,7 @@ def parts() -> Parts:
         policy.plan(limits, 60.0)
         return policy
 
-    return Parts(core, limits, new_policy)
+    return Parts(core, limits, new_policy, trial=0.5)
 
 
 class Story:
@@ -75,6 +86,8 @@ class Story:
         }
         self.records["queries"][7] = record(7, b"no json")
         self.number, self.ledger = 0, Ledger(parts.core.fleet.names, parts.limits // 2)
+        self.core, self.registry = parts.core, Registry(models=parts.core.fleet.names)
+        self.orders: list[Record] = []
         self.settled, self.unmet = -1, Unmet(3)
         self.readmitted = {"queries": -1, "deferred": -1}
         self.receipts: list[Receipt] = []
@@ -83,7 +96,14 @@ class Story:
         self.policy = parts.new_policy()
         self.prices: list[Record] = []
         version = 0
+        orders = {
+            10: ModelControl(name=self.ledger.names[0], action="pause"),
+            20: ModelControl(name=self.ledger.names[0], action="resume"),
+            40: NEWCOMER,
+        }
         for start in range(0, size, 5):
+            if (order := orders.get(start)) is not None:
+                self.order(order)
             if start == size // 2:
                 version = 1
                 self.move_prices()
@@ -110,11 +130,29 @@ class Story:
         prices = Prices(policy=self.policy.name, version=1, state=state, solved_at=5.0)
         self.prices.append(record(0, encode(prices)))
 
+    def order(self, message: ModelControl) -> None:
+        key, value = control_key(message).encode(), encode(message)
+        self.orders.append(record(len(self.orders), value, key))
+        assert self.registry.read(key, value, self.orders[-1].offset) is None
+        if message.action == "add":
+            self.core = self.core.grown(self.registry.newcomers())
+            self.ledger.add(message.name)
+            self.commit()
+            self.ledger.share[-1] = message.limit or 0  # a grant
+            self.commit()
+
     def decide(self, records: list[Record], version: int) -> None:
-        core = self.parts.core
+        core = self.core
         estimated = estimate(core, parse(records, core.fleet, core.embedder), [])
-        now, everything = 100.0 + records[0].offset, np.ones(3, dtype=np.bool_)
-        context = Context(core, self.policy, version, now, 10**6, everything)
+        context = Context(
+            core,
+            self.parts.with_trials(self.policy, core.fleet),
+            version,
+            100.0 + records[0].offset,
+            10**6,
+            self.registry.open(core.fleet.names),
+            control_version=self.registry.version,
+        )
         rows = decide(estimated, context, cast(Partition, self))
         self.receipts += [rows[offset].receipt for offset in sorted(rows)]
         self.commit()
@@ -152,7 +190,7 @@ class Story:
         """Take all decisions from offset `first` on again."""
         prices = Versions(self.parts.new_policy, self.prices)
         events: Iterator[Beside] = beside(self.changelog)
-        retaker = Retaker(self.parts, TOPICS, prices, 0, events, self.results)
+        retaker = Retaker(self.parts, TOPICS, prices, 0, events, self.results, self.orders)
         readers = {log: Reader(iter(self.records[log])) for log in LOGS}
         logged = [(one, encode(one)) for one in receipts or self.receipts]
         taken = list(retaker.take(logged, readers, lambda log, offset: offset >= first))
@@ -243,6 +281,45 @@ def test_the_limits_of_tenants_matter(story: Story) -> None:
         _, done = story.retaken()
     finally:
         story.changelog = changelog
+    assert done.differences
+
+
+def test_each_chunk_has_its_own_orders(story: Story) -> None:
+    """The story has what it takes: nothing went to the paused model, which is used before and
+    after, and queries went to the newcomer, which those before do not know."""
+    used = [
+        {receipt.model for receipt in story.receipts if receipt.control_version == version}
+        for version in range(4)
+    ]
+    first = story.ledger.names[0]
+    assert [first in models for models in used] == [True, False, True, True]
+    assert [NEWCOMER.name in models for models in used] == [False, False, False, True]
+    assert NEWCOMER.name not in story.receipts[0].quality
+    assert NEWCOMER.name in story.receipts[-1].quality
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_orders_that_are_gone_are_told(story: Story, left: int) -> None:
+    """Decisions under orders that the log does not hold any more cannot be taken again."""
+    orders, story.orders = story.orders, story.orders[len(story.orders) - left :]
+    try:
+        _, done = story.retaken()
+    finally:
+        story.orders = orders
+    under = sum(receipt.control_version > 0 for receipt in story.receipts)
+    assert done.missing == {"orders before them have been compacted away": under}
+    assert done.differences == []
+
+
+def test_other_orders_would_decide_otherwise(story: Story) -> None:
+    """Where the model was not paused, queries would have gone to it."""
+    orders = story.orders
+    resume = ModelControl(name=story.ledger.names[0], action="resume")
+    story.orders = [record(0, encode(resume), control_key(resume).encode()), *orders[1:]]
+    try:
+        _, done = story.retaken()
+    finally:
+        story.orders = orders
     assert done.differences
 
 
