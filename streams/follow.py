@@ -1,4 +1,4 @@
-"""Follow a small compacted topic: read it whole from offset 0, then every new record.
+"""Follow a compacted topic: read what it holds, or its newest records, then every new one.
 
 Every process needs all of `prices` and `control`, whatever partitions it owns, so this is a
 consumer without a group (Faust's GlobalTable is not reliable over several instances).
@@ -13,6 +13,9 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
+OFFSET_TAIL_BASE = -2000
+"""librdkafka's RD_KAFKA_OFFSET_TAIL(n) is this less n; Python has no name for it."""
+
 Handle = Callable[[Message], None]
 
 
@@ -20,9 +23,16 @@ class Follower:
     """Calls `handle` on the event loop for each record of a one-partition topic, in order."""
 
     def __init__(
-        self, servers: str, topic: str, handle: Handle, settings: Mapping[str, Any] | None = None
+        self,
+        servers: str,
+        topic: str,
+        handle: Handle,
+        settings: Mapping[str, Any] | None = None,
+        newest: int | None = None,
     ) -> None:
-        """Begin to read. `settings` are librdkafka's."""
+        """Begin to read. settings: librdkafka's; newest: so many records at the topic's end are
+        enough to begin with, None for all that it holds.
+        """
         self._loop = asyncio.get_running_loop()
         self._handle = handle
         self._caught_up = asyncio.Event()
@@ -38,7 +48,8 @@ class Follower:
                 **(settings or {}),
             }
         )
-        self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+        begin = OFFSET_BEGINNING if newest is None else OFFSET_TAIL_BASE - newest
+        self._consumer.assign([TopicPartition(topic, 0, begin)])
         self._thread = threading.Thread(target=self._read, name=f"follow-{topic}", daemon=True)
         self._thread.start()
 

@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 THREADS = 2
 """Chunks that are embedded and estimated at the same time."""
 ACCOUNTS_KEY = b"accounts"
+NEWEST_PRICES = 100
+"""Records of `prices` that a start reads. Each holds all prices; the older ones are for replays."""
 PATIENCE = 30.0
 """Seconds in which orders that another process has followed must be found here."""
 
@@ -103,7 +105,9 @@ class Process:
             "grant": Lanes("taking shares", _as_it_is, self._grant),
             "control": Lanes("planning", _as_it_is, self._control),
         }
-        self._prices = Follower(servers, self._topics.prices, self._on_prices, security)
+        self._prices = Follower(
+            servers, self._topics.prices, self._on_prices, security, newest=NEWEST_PRICES
+        )
         self._orders = Follower(servers, self._topics.control, self._on_control, security)
         await self._prices.caught_up()
         await self._orders.caught_up()
@@ -186,11 +190,11 @@ class Process:
             await self._follow_orders(control_version(self._table.data, number))
         if number not in self._partitions:
             parts = self._config.topics.partitions
-            # Always the same, whatever orders say: until a grant, each partition counts on it.
-            limits = self._configured_limits() | self._tenants
+            # Never more than the file says, whatever orders say: until a grant, all count on it.
+            limits, now = self._configured_limits() | self._tenants, self._limits_now()
             ledger = Ledger(
                 list(limits),
-                np.array([split(limit, parts)[number] for limit in limits.values()]),
+                np.array([split(min(at, now[name]), parts)[number] for name, at in limits.items()]),
                 np.array([self._carries[owner(name)[0]] for name in limits]),
             )
             for name, order in self._registry.added.items():

@@ -75,7 +75,7 @@ class Versions:
         """`records` are those of the topic `prices`, taken as a router takes them."""
         self._first = new_policy()
         self._other = new_policy()
-        self._states: dict[int, dict[str, object]] = {}
+        self._records: dict[int, bytes] = {}
         newest = 0
         for record in records:
             try:
@@ -86,15 +86,15 @@ class Versions:
             except (Invalid, ValueError):
                 continue
             newest = prices.version
-            self._states[newest] = prices.state
+            self._records[newest] = record.value or b""
 
     def at(self, version: int) -> Policy | None:
         """The policy with the prices of a version; None where they have been compacted away."""
         if version == 0:
             return self._first
-        if version not in self._states:
+        if version not in self._records:
             return None
-        self._other.restore(self._states[version])
+        self._other.restore(decode(Prices, self._records[version]).state)
         return self._other
 
 

@@ -28,8 +28,8 @@ RETENTION: Mapping[str, int] = {
 """Seconds that a topic with cleanup "delete" keeps its messages, where not a week."""
 WEEK = 7 * DAY
 COMPACTION_LAG: Mapping[str, int] = {
-    # A replay takes decisions again with the prices of their time: as old as the receipts are.
-    "prices": RETENTION["receipts"],
+    # A replay takes decisions again with the prices of their time: as long as there are queries.
+    "prices": WEEK,
 }
 """Seconds that a compacted topic keeps every message, newer ones of its key notwithstanding."""
 ONE_PARTITION = frozenset({"share-reports", "control", "prices"})

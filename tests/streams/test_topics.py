@@ -106,12 +106,12 @@ class TestPlan:
         }
         assert {t.settings["retention.ms"] for t in compact} == {"-1"}
 
-    def test_old_prices_outlive_the_receipts_that_name_them(self) -> None:
-        """A replay of any receipt that is kept finds its prices, though newer ones were written."""
+    def test_old_prices_outlive_the_queries_that_they_decided(self) -> None:
+        """A replay of any query that is kept finds its prices, though newer ones were written."""
         planned = {t.name: t.settings for t in Topics("shop.").planned([])}
         lag = int(planned["shop.prices"]["min.compaction.lag.ms"])
-        assert lag == 35 * 86_400_000
-        assert lag >= int(planned["shop.receipts"]["retention.ms"])
+        assert lag == 7 * 86_400_000
+        assert lag >= int(planned["shop.queries"]["retention.ms"])
 
     def test_only_prices_wait_to_be_compacted(self) -> None:
         """A changelog that waits would make every restart read a month of it."""
