@@ -27,6 +27,8 @@ from streams.topics import Topics
 
 logger = logging.getLogger(__name__)
 
+MOST = 2.0**62
+"""Nano-units that a solution counts with at most: the product with a factor must fit 64 bits."""
 Save = Callable[[dict[str, Any]], Awaitable[None]]
 """Writes the accounts to the changelog; returns when it has them."""
 
@@ -112,7 +114,7 @@ class Controller:
         remaining = np.array([left.get(name, 0) for name in self._fleet.names], dtype=np.int64)
         arrived = sum(report.arrivals for report in self._seen.values())
         expected, factor = self._horizon.expected(self._clock(), arrived)
-        remaining = (remaining * factor).astype(np.int64)
+        remaining = np.minimum(remaining * factor, MOST).astype(np.int64)
         if await asyncio.to_thread(self._policy.plan, remaining, expected):
             self.version += 1
             await self._publish(remaining, expected)

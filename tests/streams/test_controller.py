@@ -16,6 +16,7 @@ from router.policies.primal_dual import PrimalDual
 from router.shares import Allotment
 from router.windows import Windowing
 from schemas import Prices, ShareGrant
+from schemas.fields import INT64
 from schemas.wire import decode
 from streams.controller import Controller
 from tests.streams.recorded import FLEET, TOPICS, RecordedOutbox, record
@@ -287,3 +288,12 @@ async def test_a_lowered_limit_takes_shares_back() -> None:
     small = [grants[n].models["small"] for n in (0, 1)]
     assert sum(small) <= 200
     assert min(small) >= 60
+
+
+async def test_the_largest_limit_leaves_money_to_plan_with() -> None:
+    """What is left of it times a factor does not fit 64 bits: the prices must stay readable."""
+    desk = Desk()
+    desk.controller.limit({"small": INT64, "large": 500})
+    await desk.follow(report(0, 1, **SAMPLE), report(1, 1))
+    (prices,) = desk.prices()
+    assert prices.remaining == {"small": 2**62, "large": 500}
