@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import get_args
 
+from router.fold import accounts_of
 from router.ledger import Accounts
 from schemas import Code, Invalid, Receipt, Rejected, Result, Routed
 from schemas.wire import MAX_BYTES, decode
+from streams.config import load
 from streams.partition import STATE_BYTES
 from streams.rows import ROW_PREFIXES, STATE_KEY, Row, State
 from tests.records import Record
@@ -19,7 +21,7 @@ from tests.system import System, trace
 Place = tuple[str, int, int]
 """Topic, partition and offset."""
 Sums = dict[int, Counter[str]]
-"""Nano-units by partition and model."""
+"""Nano-units by partition and account."""
 
 
 @dataclass
@@ -50,7 +52,10 @@ class Story:
                 continue  # the rejected topic tells of it
         return cls(
             sent=system.sent,
-            limits=dict(zip(system.models, system.limits, strict=True)),
+            limits={
+                **dict(zip(system.models, system.limits, strict=True)),
+                **load(system.config, {}).tenant_limits(),
+            },
             queries=system.read(topics.queries),
             routed=[
                 (record, decode(Routed, record.value, 2 * MAX_BYTES))
@@ -193,19 +198,20 @@ def shares_within_limits(story: Story) -> None:
 def all_settled(story: Story) -> None:
     """I4: reserved is 0, spent is the sum of actual costs, each decision charged once; no
     reservation is open, and every routed query has its result."""
-    costs: dict[str, tuple[str, int]] = {}
+    costs: dict[str, int] = {}
     for _, result in _charged(story):
-        costs.setdefault(result.decision_id, (result.model, result.cost or 0))
+        costs.setdefault(result.decision_id, result.cost or 0)
+    accounts = {r.decision_id: accounts_of(r.model or "", r.tenant) for _, r in story.receipts}
     routed = {message.decision_id for _, message in story.routed}
     assert routed == costs.keys(), "routed queries without a result, or results without a query"
     wanted: Counter[str] = Counter()
-    for model, cost in costs.values():
-        wanted[model] += cost
+    for decision, cost in costs.items():
+        wanted.update(dict.fromkeys(accounts[decision], cost))
     spent: Counter[str] = Counter()
-    for accounts in story.last_accounts().values():
-        for model, account in accounts.items():
-            assert account.reserved == 0, f"{model}: {account.reserved} is still reserved"
-            spent[model] += account.spent
+    for last in story.last_accounts().values():
+        for name, account in last.items():
+            assert account.reserved == 0, f"{name}: {account.reserved} is still reserved"
+            spent[name] += account.spent
     assert +spent == +wanted
     open_ = [id for id, row in story.open_rows().items() if row.receipt.decision == "routed"]
     assert not open_, "rows of settled decisions are still open"
@@ -272,15 +278,17 @@ def fold(story: Story) -> tuple[Sums, Sums]:
     for _, receipt in story.receipts:
         if receipt.decision == "routed" and receipt.decision_id not in held:
             held[receipt.decision_id] = receipt
-            reserved[receipt.source.partition][receipt.model or ""] += receipt.reserved
+            for name in accounts_of(receipt.model or "", receipt.tenant):
+                reserved[receipt.source.partition][name] += receipt.reserved
     settled = {number: states[-1].settled for number, states in story.states().items()}
     for record, result in _charged(story):
         found = held.get(result.decision_id)
         if found is None or record.offset > settled.get(record.partition, -1):
             continue
         del held[result.decision_id]
-        reserved[record.partition][result.model] -= found.reserved
-        spent[record.partition][result.model] += result.cost or 0
+        for name in accounts_of(result.model, found.tenant):
+            reserved[record.partition][name] -= found.reserved
+            spent[record.partition][name] += result.cost or 0
     return reserved, spent
 
 

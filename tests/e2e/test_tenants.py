@@ -1,0 +1,150 @@
+"""Limits of tenants on a whole system: they hold at every record, and hinder nobody else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import orjson
+from click.testing import CliRunner, Result
+
+from router.ledger import account_key, owner
+from schemas import Receipt
+from schemas.wire import decode
+from streams.brokers import Broker
+from streams.brokers.embedded import EmbeddedBroker
+from streams.cli import main
+from tests import invariants
+from tests.system import MODELS, System, trace
+
+LIMIT = 1_500_000
+"""Nano-units that the shop may spend of each model: some answers' worth."""
+Settings = dict[str, dict[str, object]]
+
+
+def limited(tenant: str, limit: int) -> Settings:
+    """A limit of so many nano-units for every model, and passes that come soon."""
+    return {
+        f"tenants.{tenant}.limits": dict.fromkeys(MODELS, f"{limit / 1e9:.9f}"),
+        "deferral": {"retry_seconds": 1},
+    }
+
+
+def produce(system: System, rows: Iterable[int], tenants: Mapping[int, str]) -> None:
+    """Send queries of the workload, each for its tenant, and wait for the acknowledgement."""
+    for row in rows:
+        id, prompt = system.queries.ids[row], system.queries.prompts[row]
+        data = orjson.dumps({"id": id, "prompt": prompt, "tenant": tenants[row]})
+        system.sent[id] = data
+        system.send(system.topics.queries, data, id.encode(), headers=trace(id))
+    system.flush()
+
+
+def sluice(system: System, *arguments: str) -> Result:
+    """Run a command against the system's broker."""
+    command = [*arguments, "--config", str(system.config)]
+    return CliRunner().invoke(main, command, env={"SLUICE_BROKER": system.broker.servers})
+
+
+def receipts(system: System) -> list[Receipt]:
+    """Every decision once, partition by partition in the order of the logs."""
+    found = [decode(Receipt, record.value) for record in system.read(system.topics.receipts)]
+    places = {(r.source.partition, r.source.topic, r.source.offset): r for r in found}
+    return [places[place] for place in sorted(places)]
+
+
+def test_a_tenant_keeps_to_its_limits_and_others_go_on(
+    broker: Broker, tmp_path: Path, prefix: str
+) -> None:
+    """With plenty for all but the shop: it spends no more than its limits at any record of the
+    changelog, over a kill as well, and waits; the bank never lacks room. Audit and replay agree
+    with the ledger to the nano-unit and the byte."""
+    store = "memory" if isinstance(broker, EmbeddedBroker) else "rocksdb"
+    tenants = {row: "shop" if row % 2 else "bank" for row in range(300)}
+    with System(
+        broker, tmp_path, prefix, store=store, plenty=20.0, settings=limited("shop", LIMIT)
+    ) as system:
+        system.start_router("r0")
+        system.answer(twice=0.1)
+        produce(system, range(150), tenants)
+        system.wait("some decisions", lambda: len(system.decided()) >= 50)
+        system.kill("r0")
+        system.start_router("r0")
+        produce(system, range(150, 300), tenants)
+        system.wait_settled(120.0)
+
+        owners = {system.queries.ids[row]: tenant for row, tenant in tenants.items()}
+        decided = receipts(system)
+        lacked = {owners[r.id] for r in decided if r.reason == "no_budget"}
+        assert lacked == {"shop"}, "the shop never ran dry, or the bank did"
+        assert all((r.tenant == "shop") == (owners[r.id] == "shop") for r in decided if r.model)
+
+        assert system.stop("r0") == 0
+        for command in ("replay", "--verify"), ("audit",):
+            found = sluice(system, *command)
+            assert found.exit_code == 0, found.output
+        story = invariants.hold(system)
+        spent: Counter[str] = Counter()
+        for accounts in story.last_accounts().values():
+            spent.update({name: account.spent for name, account in accounts.items()})
+        for name, amount in spent.items():
+            if owner(name)[1] is not None:
+                assert amount <= LIMIT
+                assert amount < spent[owner(name)[0]]
+        assert max(spent[account_key(model, "shop")] for model in MODELS) > 0
+
+
+def test_tenants_that_wait_do_not_starve_one_another(
+    broker: Broker, tmp_path: Path, prefix: str
+) -> None:
+    """The bank's queries wait behind the shop's, which has no money: they go as soon as the bank
+    has, in their order; the shop's follow, in theirs, when an order gives it its limits."""
+    tenants = {row: "shop" if row < 40 else "bank" for row in range(60)}
+    settings = limited("shop", 10**9) | limited("bank", 10**9)
+    with System(broker, tmp_path, prefix, plenty=50.0, settings=settings) as system:
+
+        def set_limits(tenant: str, limit: str) -> None:
+            for model in MODELS:
+                found = sluice(system, "budget", "set", model, limit, "--tenant", tenant)
+                assert found.exit_code == 0, found.output
+
+        def sent_to_models(tenant: str) -> list[Receipt]:
+            owners = {system.queries.ids[row]: name for row, name in tenants.items()}
+            return [r for r in receipts(system) if r.model and owners[r.id] == tenant]
+
+        for tenant in ("shop", "bank"):
+            set_limits(tenant, "0")
+        system.start_router("r0")
+        system.answer()
+        produce(system, range(40), tenants)
+        produce(system, range(40, 60), tenants)
+        system.wait_decided()
+        assert not any(receipt.model for receipt in receipts(system))
+        wanted = {r.id for r in receipts(system) if r.reason == "no_budget"}
+        shop = {system.queries.ids[row] for row in range(40)} & wanted
+        bank = {system.queries.ids[row] for row in range(40, 60)} & wanted
+        assert len(shop) > 20, "the shop wants too little"
+        assert len(bank) > 10, "the bank wants too little"
+
+        set_limits("bank", "1")
+        system.wait("the bank's", lambda: {r.id for r in sent_to_models("bank")} >= bank)
+        assert not sent_to_models("shop")
+        shown = sluice(system, "budget", "show").output
+        assert all(
+            f"{model} ({tenant})" in shown for model in MODELS for tenant in ("shop", "bank")
+        )
+        set_limits("shop", "1")
+        system.wait("the shop's", lambda: {r.id for r in sent_to_models("shop")} >= shop)
+        system.wait_settled()
+        for tenant in ("shop", "bank"):
+            in_order(system, sent_to_models(tenant))
+        invariants.hold(system)
+
+
+def in_order(system: System, sent: list[Receipt]) -> None:
+    """Queries of one tenant left each partition in the order in which they had come to it."""
+    came = {record.json()["id"]: record.offset for record in system.read(system.topics.queries)}
+    for number in range(system.partitions):
+        offsets = [came[receipt.id] for receipt in sent if receipt.source.partition == number]
+        assert offsets == sorted(offsets)
