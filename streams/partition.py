@@ -177,6 +177,11 @@ class Partition:
         self._store.write(self.number, changes, await batch.delivered())
         self._half_removed = frozenset()
 
+    def has_left(self, key: str) -> bool:
+        """Whether the messages of a decided record are known to have left."""
+        log, offset = row_position(key)
+        return offset <= self.positions[log].published
+
     def mark_published(self, log: Log, offset: int, finished: Iterable[int]) -> None:
         """Note that everything up to `offset` has left, and that `finished` rows are over.
 

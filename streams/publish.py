@@ -28,7 +28,7 @@ def publish(batch: Batch, topics: Topics, arrival: Arrival, row: Row) -> None:
     elif row.refusal is not None:
         rejected = Rejected.of(row.refusal.error(), arrival.record.value, receipt.source)
         batch.send(topics.rejected, encode(rejected), arrival.record.key, headers=headers)
-    trace = _trace_headers(arrival.record.headers)
+    trace = trace_headers(arrival.record.headers)
     batch.send(topics.receipts, encode(receipt), key, headers=trace)
 
 
@@ -67,5 +67,6 @@ def _their_headers(headers: Iterable[tuple[str, bytes]] | None) -> Headers:
     return [(name, value) for name, value in headers or () if not name.startswith("sluice-")]
 
 
-def _trace_headers(headers: Iterable[tuple[str, bytes]] | None) -> Headers:
+def trace_headers(headers: Iterable[tuple[str, bytes]] | None) -> Headers:
+    """Those of the W3C trace, which go on every message that a query leads to."""
     return [(name, value) for name, value in headers or () if name in ("traceparent", "tracestate")]

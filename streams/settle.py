@@ -14,7 +14,8 @@ from router.fold import accounts_of
 from schemas import Invalid, Rejected, Result, Source
 from schemas.wire import decode, encode
 from streams.partition import Partition
-from streams.producer import Outbox
+from streams.producer import Batch, Outbox
+from streams.publish import trace_headers
 from streams.rows import Log, Row, row_key
 from streams.topics import Topics
 
@@ -38,23 +39,32 @@ class Settler:
 
         A record that was settled before a crash is known by its offset and passed over.
         """
-        refused: list[tuple[Any, Invalid]] = []
+        batch = self._outbox.batch()
         async with partition.lock:
             fresh = [record for record in records if record.offset > partition.settled]
             over: dict[str, None] = {}
             for record in fresh:
                 try:
-                    over[self._charge(partition, decode(Result, record.value), over)] = None
+                    key, row = self._charge(partition, decode(Result, record.value), over)
                 except Invalid as error:
-                    refused.append((record, error))
-            # What is no result leaves first: it changes no state, and a kill here repeats it.
-            await self._reject(refused)
+                    self._reject(batch, record, error)
+                    continue
+                over[key] = None
+                if not partition.has_left(key):
+                    # A kill came amid its publishing. The routed query had left; with its row, its
+                    # receipt would be lost.
+                    told, trace = row.receipt, trace_headers(record.headers)
+                    batch.send(self._topics.receipts, encode(told), told.id.encode(), headers=trace)
+            # All this leaves first: it changes no state, and a kill here repeats it.
+            await batch.delivered()
             partition.settled = max(partition.settled, records[-1].offset)
             if fresh:
                 await partition.commit({}, removed=over)
 
-    def _charge(self, partition: Partition, result: Result, over: Container[str]) -> str:
-        """Charge one result. Returns the key of the row it ends."""
+    def _charge(
+        self, partition: Partition, result: Result, over: Container[str]
+    ) -> tuple[str, Row]:
+        """Charge one result. Returns the row that it ends, with its key."""
         key = self._row_key(result.decision_id)
         row = None if key in over else partition.row(key)
         row = _reservation(result, row)
@@ -70,7 +80,7 @@ class Settler:
                 result.decision_id,
                 "its result came after the deadline" if row.expired else "it ignored max_tokens",
             )
-        return key
+        return key, row
 
     async def expire(
         self, partition: Partition, now: float, seconds: float, begins: Callable[[float], Ints]
@@ -139,13 +149,10 @@ class Settler:
             )
         return cost
 
-    async def _reject(self, refused: list[tuple[Any, Invalid]]) -> None:
-        batch = self._outbox.batch()
-        for record, error in refused:
-            source = Source(record.topic, record.partition, record.offset)
-            rejected = Rejected.of(error, record.value, source)
-            batch.send(self._topics.rejected, encode(rejected), record.key)
-        await batch.delivered()
+    def _reject(self, batch: Batch, record: Any, error: Invalid) -> None:
+        source = Source(record.topic, record.partition, record.offset)
+        rejected = Rejected.of(error, record.value, source)
+        batch.send(self._topics.rejected, encode(rejected), record.key)
 
 
 def _accounts(partition: Partition, row: Row) -> list[int]:

@@ -43,6 +43,7 @@ class Desk:
 
     async def open(self) -> Desk:
         await decide(self.partition, receipt(0), receipt(1), receipt(2, "large"))
+        self.partition.mark_published("queries", 2, [])
         self.partition.deadlines.add(Chunk(DECIDED, "queries", 0, 2))
         self.outbox.sent.clear()
         return self
@@ -91,6 +92,17 @@ async def test_a_result_releases_its_reservation_and_is_charged(desk: Desk) -> N
     assert desk.partition.row(row_key("queries", 1)) is not None
     assert desk.partition.settled == 1
     assert desk.rejected() == []
+
+
+async def test_a_receipt_that_may_not_have_left_leaves_before_its_row_ends(desk: Desk) -> None:
+    """A kill can come between a routed query and its receipt; the result may come before the query
+    is delivered again, and would take the row with it. What is known to have left is not repeated.
+    """
+    desk.partition.positions["queries"].published = 0
+    await desk.settle(result(0), result(1), result(1), b"no result")
+    told = [sent.json()["decision_id"] for sent in desk.outbox.of(TOPICS.receipts)]
+    assert told == ["queries/0/1"]
+    assert desk.outbox.topics()[-1] == TOPICS.changelog
 
 
 @pytest.mark.parametrize(
