@@ -65,20 +65,26 @@ def _first_without_room(
 ) -> tuple[int, Ints]:
     """The first query with an account that has no room for it and is not known as `short`, and
     what those before it leave of `room`; n where there is none."""
-    taken = np.flatnonzero(model != NONE)
-    account = accounts[taken, model[taken]]
-    taken, account = taken[account != NONE], account[account != NONE]
-    amount = bound[taken, model[taken]]
-    first, n = len(model), len(model)
-    for one in np.unique(account):
-        rows, amounts = taken[account == one], amount[account == one]
-        before = np.zeros(n + 1, dtype=np.int64)
-        before[rows + 1] = amounts
-        left = room[one] - before.cumsum()[:n]
-        late = (accounts == one) & ~short & (bound > left[:, None])
-        found = np.flatnonzero(late.any(axis=1))
-        first = min(first, int(found[0])) if len(found) else first
-    left = room.copy()
-    earlier = taken < first
-    np.subtract.at(left, account[earlier], amount[earlier])
-    return first, left
+    n = len(model)
+    sent = np.flatnonzero(model != NONE)
+    account, amount = accounts[sent, model[sent]], bound[sent, model[sent]]
+    drawn = account != NONE
+    turn = account[drawn] * n + sent[drawn]  # by account, then by query
+    order = np.argsort(turn)
+    turn, amount = turn[order], amount[drawn][order]
+    total = np.concatenate([[0], amount.cumsum()])
+
+    def used(numbers: Ints, before: Ints) -> Ints:
+        """What queries before some others draw on accounts: int64 of the arguments' shape."""
+        start, end = (np.searchsorted(turn, numbers * n + row) for row in (0, before))
+        drawn: Ints = total[end] - total[start]
+        return drawn
+
+    everything = np.arange(len(room))
+    left = room - used(everything, np.full(len(room), n))
+    # Who has room after all others has it at any turn.
+    query, column = np.nonzero((accounts != NONE) & ~short & (bound > left[accounts]))
+    wanted = accounts[query, column]
+    late = query[bound[query, column] > room[wanted] - used(wanted, query)]
+    first = int(late[0]) if len(late) else n
+    return first, room - used(everything, np.full(len(room), first))
