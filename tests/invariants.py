@@ -9,8 +9,17 @@ from itertools import pairwise
 from typing import get_args
 
 from router.fold import accounts_of
-from router.ledger import Accounts
-from schemas import Code, Invalid, Receipt, Rejected, Result, Routed
+from router.ledger import Accounts, account_key
+from schemas import (
+    BudgetControl,
+    Code,
+    Invalid,
+    Receipt,
+    Rejected,
+    Result,
+    Routed,
+    decode_control,
+)
 from schemas.wire import MAX_BYTES, decode
 from streams.config import load
 from streams.partition import STATE_BYTES
@@ -52,10 +61,7 @@ class Story:
                 continue  # the rejected topic tells of it
         return cls(
             sent=system.sent,
-            limits={
-                **dict(zip(system.models, system.limits, strict=True)),
-                **load(system.config, {}).tenant_limits(),
-            },
+            limits=limits_of(system),
             queries=system.read(topics.queries),
             routed=[
                 (record, decode(Routed, record.value, 2 * MAX_BYTES))
@@ -157,6 +163,22 @@ def one_model(story: Story) -> None:
     sent = {message.decision_id: message.model for _, message in story.routed}
     told = {decision: model for decision, (word, model) in words.items() if word == "routed"}
     assert sent == told, "receipts and routed messages differ"
+
+
+def limits_of(system: System) -> Mapping[str, int]:
+    """The most that each account may ever have had: a model's limit, and what the file or an order
+    says of tenants."""
+    limits = dict(zip(system.models, system.limits, strict=True))
+    limits |= load(system.config, {}).tenant_limits()
+    for record in system.read(system.topics.control):
+        try:
+            order = decode_control(record.value)
+        except Invalid:
+            continue
+        if isinstance(order, BudgetControl) and order.tenant is not None:
+            name = account_key(order.model, order.tenant)
+            limits[name] = max(limits.get(name, 0), order.limit)
+    return limits
 
 
 def within_limits(story: Story) -> None:

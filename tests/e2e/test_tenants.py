@@ -99,8 +99,10 @@ def test_tenants_that_wait_do_not_starve_one_another(
     broker: Broker, tmp_path: Path, prefix: str
 ) -> None:
     """The bank's queries wait behind the shop's, which has no money: they go as soon as the bank
-    has, in their order; the shop's follow, in theirs, when an order gives it its limits."""
-    tenants = {row: "shop" if row < 40 else "bank" for row in range(60)}
+    has, in their order; the shop's follow, in theirs, when an order gives it its limits. The guest
+    gets its first limits while routers run. All of it can be taken again from the log."""
+    owners = ["shop"] * 40 + ["bank"] * 20 + ["guest"] * 20
+    tenants = dict(enumerate(owners))
     settings = limited("shop", 10**9) | limited("bank", 10**9)
     with System(broker, tmp_path, prefix, plenty=50.0, settings=settings) as system:
 
@@ -137,9 +139,31 @@ def test_tenants_that_wait_do_not_starve_one_another(
         set_limits("shop", "1")
         system.wait("the shop's", lambda: {r.id for r in sent_to_models("shop")} >= shop)
         system.wait_settled()
+        produce(system, range(60, 70), tenants)
+        system.wait_settled()
+        assert {r.tenant for r in sent_to_models("guest")} == {None}
+        set_limits("guest", "0.000002")
+        system.wait("accounts for the guest", lambda: has_accounts(system, "guest"))
+        produce(system, range(70, 80), tenants)
+        system.wait_settled()
+        assert {r.tenant for r in sent_to_models("guest")} <= {None, "guest"}
+        guest = {system.queries.ids[row] for row in range(70, 80)}
+        assert any(r.id in guest and r.reason == "no_budget" for r in receipts(system))
         for tenant in ("shop", "bank"):
             in_order(system, sent_to_models(tenant))
+        assert system.stop("r0") == 0
+        for command in ("replay", "--verify"), ("audit",):
+            found = sluice(system, *command)
+            assert found.exit_code == 0, found.output
         invariants.hold(system)
+
+
+def has_accounts(system: System, tenant: str) -> bool:
+    """Whether every partition has reported accounts of this tenant for all models."""
+    wanted = {account_key(model, tenant) for model in MODELS}
+    reports = [record.json() for record in system.read(system.topics.share_reports)]
+    told = {report["partition"] for report in reports if wanted <= report["models"].keys()}
+    return len(told) == system.partitions
 
 
 def in_order(system: System, sent: list[Receipt]) -> None:
