@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ from streams.registry import Registry
 from streams.retake import Reader, Retaken, Retaker, Versions, beside
 from streams.rows import Log
 from streams.spool import Spool
-from streams.topics import Topics
+from streams.topics import COMPACTION_LAG, Topics
 
 Bars = Callable[[str, int], Advance]
 """(what is done, how much of it there is) -> how to tell what has been done."""
@@ -83,7 +84,16 @@ def verify(parts: Parts, source: Source, bars: Bars) -> Verified:
         ):
             spans = {log: asked[log][number] for log in LOGS}
             events = beside(logs.read([changelog]))
-            retaker = Retaker(parts, topics, versions, number, events, logs.read([results]), orders)
+            retaker = Retaker(
+                parts,
+                topics,
+                versions,
+                number,
+                events,
+                logs.read([results]),
+                orders,
+                time.time() - COMPACTION_LAG["control"],
+            )
             readers = {log: Reader(logs.read([spans[log]], deciding)) for log in LOGS}
 
             def within(log: Log, offset: int, spans: dict[Log, Span] = spans) -> bool:

@@ -8,6 +8,7 @@ folded, and the changelog's shares, budget windows and releases at deadlines.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -155,9 +156,10 @@ class Retaker:
         events: Iterable[Beside],
         results: Iterable[Record],
         orders: Sequence[Record] = (),
+        whole_since: float = math.inf,
     ) -> None:
         """`events` as `beside` gives them; `results` of the partition, from the first; orders: all
-        records of `control`.
+        records of `control`; whole_since: Unix seconds, what is younger has not been compacted.
         """
         self.done = Retaken(partition)
         self._parts = parts
@@ -166,7 +168,8 @@ class Retaker:
         self._logs: dict[str, Log] = {topics.queries: "queries", topics.deferred: "deferred"}
         fleet = self._core.fleet
         self._orders = deque(orders)
-        self._followed = 0
+        self._followed: list[int] = []
+        self._whole_since = whole_since * 1000
         self._registry = Registry(models=fleet.names)
         self._fold = Fold(fleet.grown(Registry.of(orders, models=fleet.names).newcomers()))
         self.ledger = Ledger(fleet.names, np.zeros(len(fleet), dtype=np.int64))
@@ -206,7 +209,7 @@ class Retaker:
                 yield from self._adopt(chunk, f"their records have left the topic {topic}")
             elif policy is None:
                 yield from self._adopt(chunk, "their prices have been compacted away")
-            elif self._followed < chunk[0][0].control_version:
+            elif not self._orders_are_whole(chunk[0][0].control_version):
                 yield from self._adopt(chunk, "orders before them have been compacted away")
             else:
                 yield from self._again(chunk, found, policy)
@@ -249,13 +252,23 @@ class Retaker:
         while self._orders and self._orders[0].offset < version:
             order = self._orders.popleft()
             self._registry.read(order.key, order.value, order.offset)
-            self._followed += 1
+            self._followed.append(order.offset)
         newcomers = self._registry.newcomers()
         if len(newcomers) > len(self._core.fleet) - len(self._core.known):
             self._core = self._parts.core.grown(newcomers)
             for model in newcomers:
                 if model.name not in self.ledger.index:
                     self.ledger.add(model.name)
+
+    def _orders_are_whole(self, version: int) -> bool:
+        """Whether those that counted at a version are all in the log. Compaction may have removed
+        one for the sake of another that came later; the later one is old then.
+        """
+        if len(self._followed) == version:
+            return True
+        if self._orders:
+            return self._orders[0].timestamp >= self._whole_since
+        return bool(self._followed) and self._followed[-1] == version - 1
 
     def _catch_up(self, log: Log, first: Receipt) -> None:
         """Bring the money to where it stood when a chunk was decided."""

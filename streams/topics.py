@@ -28,8 +28,10 @@ RETENTION: Mapping[str, int] = {
 """Seconds that a topic with cleanup "delete" keeps its messages, where not a week."""
 WEEK = 7 * DAY
 COMPACTION_LAG: Mapping[str, int] = {
-    # A replay takes decisions again with the prices of their time: as long as there are queries.
+    # A replay takes decisions again with the prices and orders of their time: as long as there are
+    # queries.
     "prices": WEEK,
+    "control": WEEK,
 }
 """Seconds that a compacted topic keeps every message, newer ones of its key notwithstanding."""
 ONE_PARTITION = frozenset({"share-reports", "control", "prices"})

@@ -106,17 +106,19 @@ class TestPlan:
         }
         assert {t.settings["retention.ms"] for t in compact} == {"-1"}
 
-    def test_old_prices_outlive_the_queries_that_they_decided(self) -> None:
-        """A replay of any query that is kept finds its prices, though newer ones were written."""
+    @pytest.mark.parametrize("name", ["prices", "control"])
+    def test_what_decided_queries_outlives_them(self, name: str) -> None:
+        """A replay of any query that is kept finds its prices and orders, though newer ones were
+        written."""
         planned = {t.name: t.settings for t in Topics("shop.").planned([])}
-        lag = int(planned["shop.prices"]["min.compaction.lag.ms"])
+        lag = int(planned[f"shop.{name}"]["min.compaction.lag.ms"])
         assert lag == 7 * 86_400_000
         assert lag >= int(planned["shop.queries"]["retention.ms"])
 
-    def test_only_prices_wait_to_be_compacted(self) -> None:
+    def test_nothing_else_waits_to_be_compacted(self) -> None:
         """A changelog that waits would make every restart read a month of it."""
         waiting = [t.name for t in Topics().planned(["m"]) if "min.compaction.lag.ms" in t.settings]
-        assert waiting == ["prices"]
+        assert waiting == ["control", "prices"]
 
 
 @pytest.mark.kafka
