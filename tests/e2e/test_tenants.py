@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -156,6 +157,55 @@ def test_tenants_that_wait_do_not_starve_one_another(
             found = sluice(system, *command)
             assert found.exit_code == 0, found.output
         invariants.hold(system)
+
+
+def test_a_window_rolls_over(embedded_broker: EmbeddedBroker, tmp_path: Path, prefix: str) -> None:
+    """The shop runs dry; when the models' hour ends, its accounts begin anew with theirs and those
+    of its queries that wait go on. No window holds more than the limit, and audit and replay find
+    each charge in the window that reserved it."""
+    settings = limited("shop", LIMIT)
+    hour = {"budget.window": "hour", "budget.start": int(time.time()) + 40}
+    settings |= {f'models."{model}"': dict(hour) for model in MODELS}
+    tenants = dict.fromkeys(range(100), "shop")
+    with System(embedded_broker, tmp_path, prefix, plenty=20.0, settings=settings) as system:
+        system.start_router("r0")
+        system.answer()
+        produce(system, range(100), tenants)
+        system.wait_decided()
+        before = windows(system)
+        assert len(before) == 1, "the hour ended too early, on a very slow machine"
+        assert any(receipt.reason == "no_budget" for receipt in receipts(system))
+        waited = {r.id for r in receipts(system)} - {r.id for r in receipts(system) if r.model}
+        system.wait("the next hour", lambda: bool(windows(system) - before), 90.0)
+        system.wait(
+            "queries that had to wait", lambda: bool(waited & {r.id for r in sent_of(system)})
+        )
+        system.wait_settled()
+        assert system.stop("r0") == 0
+        for command in ("replay", "--verify"), ("audit",):
+            found = sluice(system, *command)
+            assert found.exit_code == 0, found.output
+        used: Counter[tuple[str, int]] = Counter()
+        for state in system.states().values():
+            for name, account in state.accounts.items():
+                assert account.window == state.accounts[owner(name)[0]].window
+                used[name, account.window] += account.reserved + account.spent
+                used.update({(name, begin): sum(held) for begin, held in account.past.items()})
+        shops = {key: amount for key, amount in used.items() if owner(key[0])[1] == "shop"}
+        assert max(shops.values()) <= LIMIT
+        busy = {window for (_, window), amount in shops.items() if amount}
+        assert len(busy) == 2, "the shop spent in one window only"
+
+
+def windows(system: System) -> set[int]:
+    """The windows that the shop's accounts are in."""
+    states = system.states().values()
+    return {a.window for s in states for name, a in s.accounts.items() if owner(name)[1]}
+
+
+def sent_of(system: System) -> list[Receipt]:
+    """The decisions that sent a query to a model."""
+    return [receipt for receipt in receipts(system) if receipt.model]
 
 
 def has_accounts(system: System, tenant: str) -> bool:
