@@ -49,6 +49,7 @@ def test_the_same_again(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) 
         system.start_router("r0")
         system.start_router("r1")
         system.answer(twice=0.1)
+        system.wait_members(2)  # else one might decide all, and be killed before its first report
         system.produce_meanwhile(0, 400, rate=100)
         system.wait("some decisions", lambda: len(system.decided()) >= 100)
         system.kill("r0")
@@ -80,10 +81,10 @@ def test_the_same_again(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) 
         assert found.exit_code == 0, found.output
         books = figures(out)
         assert books["equal"]
-        assert sum(part["in_flight"] for part in books["partitions"]) == 0
         for account in books["accounts"].values():
             assert account["spent"] == account["log_spent"]
-            assert account["reserved"] == 0
+            # A look at what waits may have come between the last settlement and the end.
+            assert account["reserved"] == account["log_reserved"]
 
         routed = next(receipt for receipt in receipts if receipt.decision == "routed")
         false = structs.replace(routed, reserved=routed.reserved + 1)
