@@ -13,7 +13,7 @@ from router.core import UNSAID, Core, Prepared, Wishes
 from router.estimator import Estimates
 from router.policies.base import NONE, REASONS, Batch, Decisions, Policy
 from router.recent import Recent
-from router.tenants import route, tenant_accounts
+from router.tenants import BEYOND, route, tenant_accounts
 from schemas import Invalid, Query, Receipt
 from streams.arrivals import Arrival, expire, mark_duplicates, mark_repeated
 from streams.partition import Partition
@@ -96,7 +96,10 @@ def decide(estimated: Estimated, context: Context, partition: Partition) -> dict
         models = np.array([ledger.index[name] for name in names], dtype=np.int64)
         tenants = tenant_accounts(ledger, names, _tenants(ready))
         free = np.where(context.open, room[models], 0)
-        decisions = route(context.policy, ready.prepared.batch, free, tenants, room)
+        # A closed model whose answers cost nothing would fit into no money, too.
+        bound = np.where(context.open, ready.prepared.batch.bound, BEYOND)
+        batch = replace(ready.prepared.batch, bound=bound)
+        decisions = route(context.policy, batch, free, tenants, room)
         accounts = _accounts(models, tenants, decisions.model)
         _reserve(ready.prepared, decisions, accounts, partition)
         if (wished := decisions.wished) is not None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.core import Core, Mode
+from router.fleet import Fleet, Model
 from router.ledger import Ledger
 from router.policies.explore import Explore
 from router.policies.primal_dual import PrimalDual
@@ -102,6 +103,22 @@ def test_a_query_that_does_not_say_gets_the_mode_s_bound(mode: Mode) -> None:
     assert row.receipt.bound == mode
     assert tokens == 4096 if mode == "max" else 0 < tokens < 4096
     assert on.ledger.reserved[1] == row.receipt.reserved
+
+
+@pytest.mark.parametrize("explores", [0.0, 1.0])
+def test_a_closed_model_takes_nothing_though_it_costs_nothing(explores: float) -> None:
+    """No money says so where an answer is free: what is paused or removed gets no query."""
+    free = Fleet([Model("small", 0, 0), Model("large", 0, 0)])
+    core = Core(CORE.embedder, CORE.estimator, free)
+    for is_open, model in (((True, False), "small"), ((False, True), "large")):
+        rows = decided(
+            partition(0, 0),
+            [query(name) for name in "abcd"],
+            Given(core=core, open=is_open, explores=explores),
+        )
+        assert {row.receipt.model for row in rows} == {model}
+    (row,) = decided(partition(0, 0), [query("a")], Given(core=core, open=(False, False)))
+    assert (row.receipt.decision, row.receipt.reason) == ("deferred", "no_budget")
 
 
 def test_without_room_the_next_best_takes_it_and_the_wish_is_noted() -> None:
