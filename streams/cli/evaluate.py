@@ -32,18 +32,6 @@ SWEPT_BUDGETS = (0.25, 0.5, 1.0, 2.0)
 """Budgets of the plot in a report."""
 
 
-def _listed(kind: Callable[[str], Any]) -> Callable[..., tuple[Any, ...]]:
-    """A click callback for values with commas between them."""
-
-    def parse(context: click.Context, option: click.Parameter, value: str) -> tuple[Any, ...]:
-        try:
-            return tuple(dict.fromkeys(kind(part.strip()) for part in value.split(",")))
-        except ValueError as error:
-            raise click.BadParameter(f"{error}", context, option) from error
-
-    return parse
-
-
 def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e6:
@@ -60,9 +48,7 @@ def _split(text: str) -> str:
 def _policy(text: str) -> str:
     if text in experiment.REFERENCES:
         raise ValueError(f"{text} is no policy but a reference: it is in every table anyway")
-    if text not in POLICIES:
-        raise ValueError(f"no policy {text!r}; there are: {', '.join(sorted(POLICIES))}")
-    return text
+    return options.policy(text)
 
 
 @click.command(context_settings={"show_default": True})
@@ -74,7 +60,7 @@ def _policy(text: str) -> str:
     "--policy",
     "policies",
     default="primal-dual",
-    callback=_listed(_policy),
+    callback=options.listed(_policy),
     help="Policies, commas between them.",
 )
 @click.option(
@@ -86,20 +72,20 @@ def _policy(text: str) -> str:
     "--budget",
     "budgets",
     default="1",
-    callback=_listed(_positive),
+    callback=options.listed(_positive),
     help="Total budgets, as multiples of what the cheapest model needs for all queries.",
 )
 @click.option(
     "--split",
     "splits",
     default="weighted",
-    callback=_listed(_split),
+    callback=options.listed(_split),
     help=f"How models share the budget: {', '.join(SPLITS)}.",
 )
 @click.option(
     "--models",
     default="0",
-    callback=_listed(int),
+    callback=options.listed(int),
     help="Numbers of models, drawn by the seed; 0 is all of them.",
 )
 @click.option("--orders", default=1, type=click.IntRange(1, 10_000), help="Orders of arrival.")
@@ -107,7 +93,7 @@ def _policy(text: str) -> str:
     "--seed",
     "seeds",
     default="0",
-    callback=_listed(int),
+    callback=options.listed(int),
     help="Seeds of split, orders and draws, commas between them.",
 )
 @click.option("--embedder", default="wordllama", help="Kind, or kind:model.")

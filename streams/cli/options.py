@@ -6,11 +6,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,6 +34,28 @@ def writable(context: click.Context, option: click.Parameter, path: Path | None)
     if path is not None and not os.access(path.parent, os.W_OK):
         raise click.BadParameter(f"folder {path.parent} is not there or not writable")
     return path
+
+
+def listed(kind: Callable[[str], Any]) -> Callable[..., tuple[Any, ...]]:
+    """Make a click callback for values with commas between them, each once and in their order."""
+
+    def parse(context: click.Context, option: click.Parameter, value: str) -> tuple[Any, ...]:
+        words = [word.strip() for word in value.split(",") if word.strip()]
+        try:
+            return tuple(dict.fromkeys(kind(word) for word in words))
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, option) from error
+
+    return parse
+
+
+def policy(text: str) -> str:
+    """Return the name of a policy. Raises ValueError for a word that is none."""
+    from router.policies import POLICIES  # numpy is slow to load, and most commands need none
+
+    if text not in POLICIES:
+        raise ValueError(f"no policy {text!r}; there are: {', '.join(sorted(POLICIES))}")
+    return text
 
 
 @contextmanager

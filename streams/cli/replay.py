@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import orjson
@@ -23,25 +22,6 @@ from streams.config import load
 from streams.logs import Logs
 from streams.replay import Judged, Laboratory, Source, Verified, read, verify
 from streams.topics import Topics
-
-
-def _list(kind: Callable[[str], Any]) -> Callable[..., tuple[Any, ...]]:
-    """A click callback for values with commas between them."""
-
-    def parse(context: click.Context, option: click.Parameter, value: str) -> tuple[Any, ...]:
-        words = [word.strip() for word in value.split(",") if word.strip()]
-        try:
-            return tuple(dict.fromkeys(kind(word) for word in words))
-        except ValueError as error:
-            raise click.BadParameter(str(error), context, option) from error
-
-    return parse
-
-
-def _policy(text: str) -> str:
-    if text not in POLICIES:
-        raise ValueError(f"no policy {text!r}; there are: {', '.join(sorted(POLICIES))}")
-    return text
 
 
 def _multiple(text: str) -> float:
@@ -63,17 +43,19 @@ def _multiple(text: str) -> float:
     "--policy",
     "policies",
     default="",
-    callback=_list(_policy),
+    callback=options.listed(options.policy),
     help="Policies, with commas between.",
 )
 @click.option(
     "--budget",
     "budgets",
     default="1",
-    callback=_list(_multiple),
+    callback=options.listed(_multiple),
     help="Multiples of the configured limits, with commas between.",
 )
-@click.option("--models", default="", callback=_list(str), help="Only these models of the fleet.")
+@click.option(
+    "--models", default="", callback=options.listed(str), help="Only these models of the fleet."
+)
 @click.option("--json", "json_out", type=options.FILE, help="Write every figure here.")
 @click.option(
     "--decisions", type=options.FILE, help="Write each decision of the first policy here."
