@@ -84,6 +84,8 @@ class Partition:
             "queries": state.queries,
             "deferred": state.deferred,
         }
+        self._inherited = {log: position.decided for log, position in self.positions.items()}
+        self._left = asyncio.Event()
         self.waiting = 0
         """Queries that wait in `deferred`, as far as this process knows."""
         self.readmitted: dict[Log, int] = {"queries": -1, "deferred": -1, **state.readmitted}
@@ -177,10 +179,15 @@ class Partition:
         self._store.write(self.number, changes, await batch.delivered())
         self._half_removed = frozenset()
 
-    def has_left(self, key: str) -> bool:
-        """Whether the messages of a decided record are known to have left."""
+    async def has_left(self, key: str) -> bool:
+        """Wait until the messages of a record that this process decided have left. Of one that was
+        decided before this process owned the partition, tell whether they are known to have.
+        """
         log, offset = row_position(key)
-        return offset <= self.positions[log].published
+        position = self.positions[log]
+        while offset > max(position.published, self._inherited[log]):
+            await self._left.wait()
+        return offset <= position.published
 
     def mark_published(self, log: Log, offset: int, finished: Iterable[int]) -> None:
         """Note that everything up to `offset` has left, and that `finished` rows are over.
@@ -189,6 +196,8 @@ class Partition:
         """
         position = self.positions[log]
         position.published = max(position.published, offset)
+        self._left.set()
+        self._left = asyncio.Event()
         self._finished.extend(row_key(log, each) for each in finished)
 
 

@@ -50,7 +50,7 @@ class Settler:
                     self._reject(batch, record, error)
                     continue
                 over[key] = None
-                if not partition.has_left(key):
+                if not await partition.has_left(key):
                     # A kill came amid its publishing. The routed query had left; with its row, its
                     # receipt would be lost.
                     told, trace = row.receipt, trace_headers(record.headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -98,11 +99,25 @@ async def test_a_receipt_that_may_not_have_left_leaves_before_its_row_ends(desk:
     """A kill can come between a routed query and its receipt; the result may come before the query
     is delivered again, and would take the row with it. What is known to have left is not repeated.
     """
-    desk.partition.positions["queries"].published = 0
+    desk.partition = open_partition(desk.outbox, desk.store)
+    desk.partition.mark_published("queries", 0, [])
     await desk.settle(result(0), result(1), result(1), b"no result")
     told = [sent.json()["decision_id"] for sent in desk.outbox.of(TOPICS.receipts)]
     assert told == ["queries/0/1"]
     assert desk.outbox.topics()[-1] == TOPICS.changelog
+
+
+async def test_a_result_waits_for_what_is_leaving(desk: Desk) -> None:
+    """An answer may come before its query's receipt is acknowledged; nothing leaves twice then."""
+    await decide(desk.partition, receipt(3))
+    desk.outbox.sent.clear()
+    settling = asyncio.create_task(desk.settle(result(0), result(3)))
+    await asyncio.sleep(0)
+    assert not desk.outbox.sent
+    desk.partition.mark_published("queries", 3, [])
+    await settling
+    assert desk.outbox.topics() == [TOPICS.changelog]
+    assert desk.partition.row(row_key("queries", 3)) is None
 
 
 @pytest.mark.parametrize(
