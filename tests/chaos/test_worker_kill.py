@@ -49,9 +49,9 @@ def test_a_killed_worker_loses_no_query(
                 system.start_worker(name, latency=LATENCY)
         system.enough()
         system.wait_settled(120)
+        story = invariants.hold(system)
         for name in (*names, "r0"):
             assert system.stop(name, 60) == 0, name
-        story = invariants.hold(system)
         again = len(story.results) - len({result.decision_id for _, result in story.results})
         print(f"{KILLS} kills, {in_hand} queries in hand, {again} of them answered twice")
         assert in_hand, "nobody was working when killed: the test has lost its point"

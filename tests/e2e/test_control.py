@@ -130,10 +130,10 @@ def test_orders(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) -> None:
         system.wait_settled(120)
         assert not sent(system, NEWCOMER, removed), "a removed model was used"
         assert not sent(system, dear, stopped)
+        invariants.hold(system)
         for name in ("r0", "r1"):
             assert system.stop(name) == 0
 
-        invariants.hold(system)
         assert 0 < _spent(system, NEWCOMER) <= LIMIT / 10
         tried = sent(system, NEWCOMER, 0)
         assert {receipt.reason for receipt in tried} == {"explore"} <= REASONS.keys()
