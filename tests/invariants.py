@@ -99,8 +99,10 @@ class Story:
 
     def settled(self) -> bool:
         """Whether every routed query has a result, and nothing is reserved."""
+        routed = {message.decision_id for _, message in self.routed}
+        told = {receipt.decision_id for _, receipt in self.receipts if receipt.model}
         results = {result.decision_id for _, result in self.results}
-        return {message.decision_id for _, message in self.routed} <= results and not any(
+        return told == routed <= results and not any(
             account.reserved for last in self.last_accounts().values() for account in last.values()
         )
 

@@ -81,11 +81,12 @@ def test_a_tenant_keeps_to_its_limits_and_others_go_on(
         assert lacked == {"shop"}, "the shop never ran dry, or the bank did"
         assert all((r.tenant == "shop") == (owners[r.id] == "shop") for r in decided if r.model)
 
-        story = invariants.hold(system)
         assert system.stop("r0") == 0
         for command in ("replay", "--verify"), ("audit",):
             found = sluice(system, *command)
             assert found.exit_code == 0, found.output
+        # A last look at what waits may have routed one more before the stop.
+        story = invariants.hold(system, drained=False)
         spent: Counter[str] = Counter()
         for accounts in story.last_accounts().values():
             spent.update({name: account.spent for name, account in accounts.items()})
@@ -152,11 +153,11 @@ def test_tenants_that_wait_do_not_starve_one_another(
         assert any(r.id in guest and r.reason == "no_budget" for r in receipts(system))
         for tenant in ("shop", "bank"):
             in_order(system, sent_to_models(tenant))
-        invariants.hold(system)
         assert system.stop("r0") == 0
         for command in ("replay", "--verify"), ("audit",):
             found = sluice(system, *command)
             assert found.exit_code == 0, found.output
+        invariants.hold(system, drained=False)
 
 
 def test_a_window_rolls_over(embedded_broker: EmbeddedBroker, tmp_path: Path, prefix: str) -> None:
