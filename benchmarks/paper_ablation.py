@@ -52,7 +52,7 @@ class Figures(NamedTuple):
     """relative: RP; explained: part of the variance of the arrivals' scores; both per cent."""
 
     relative: float
-    explained: float = float("nan")
+    explained: float
 
 
 def neighbours(k: int) -> Callable[[Known], Estimates]:
@@ -238,33 +238,6 @@ class NoNextBest(PrimalDual):
         return super().route(replace(batch, allowed=batch.allowed & best), free)
 
 
-class HalfWay(PrimalDual):
-    """Moves its prices half the way to each new solution."""
-
-    def plan(self, remaining: Ints, expected: float) -> bool:
-        """The mean of the prices before and those of the program."""
-        before, known = self.gamma, self.version > 0
-        solved = super().plan(remaining, expected)
-        if solved and known:
-            self.gamma = (before + self.gamma) / 2
-        return solved
-
-
-class FirstPace(PrimalDual):
-    """Plans with the mean of the pace of the money that is left and that of the beginning."""
-
-    first: Floats | None = None
-
-    def plan(self, remaining: Ints, expected: float) -> bool:
-        """Budgets are what that pace gives for the expected arrivals."""
-        if expected <= 0:
-            return False
-        pace = remaining / expected
-        self.first = pace if self.first is None else self.first
-        mixed = np.where(remaining > 0, (pace + self.first) / 2, 0.0) * expected
-        return super().plan(mixed.astype(np.int64), expected)
-
-
 class Cold(PrimalDual):
     """Knows no history when it begins: until the first solution every model is free."""
 
@@ -273,29 +246,18 @@ class Cold(PrimalDual):
 
 
 POLICIES: dict[str, Callable[[Fleet], PrimalDual]] = {
-    "**primal-dual**": PrimalDual,
+    "**primal-dual (every 250, window 2,000)**": PrimalDual,
     "no deferring": NoDefer,
     "no next best": NoNextBest,
     "no warm start": Cold,
-    "solved once, from the history": lambda fleet: PrimalDual(fleet, every=10**9),
-    "every 500 (kept: 250)": lambda fleet: PrimalDual(fleet, every=500),
-    "window 4,000 (kept: 2,000)": lambda fleet: PrimalDual(fleet, window=4000),
-    "no history stays (kept: 3/4)": lambda fleet: PrimalDual(fleet, stays=0.0),
-    "half of the window stays history": lambda fleet: PrimalDual(fleet, stays=0.5),
-    "all of the window stays history": lambda fleet: PrimalDual(fleet, stays=1.0),
-    "prices go half-way only": HalfWay,
-    "half of the pace is the first": FirstPace,
+    "prices solved once, from the history": lambda fleet: PrimalDual(fleet, every=10**9),
+    "every 100": lambda fleet: PrimalDual(fleet, every=100),
+    "every 500": lambda fleet: PrimalDual(fleet, every=500),
+    "every 1,000": lambda fleet: PrimalDual(fleet, every=1000),
+    "window 500": lambda fleet: PrimalDual(fleet, window=500),
+    "window 1,000": lambda fleet: PrimalDual(fleet, window=1000),
+    "window 4,000": lambda fleet: PrimalDual(fleet, window=4000),
 }
-
-
-def situations(ground: Ground, put: Problem, seed: int) -> Iterator[tuple[str, Ints]]:
-    """Orders of the arrivals: as given, tasks in blocks, and half of the tasks alone."""
-    tasks = np.array(ground.queries.tasks)
-    names = np.unique(tasks)
-    drawn = np.random.default_rng(seed).permutation(names)[: max(1, len(names) // 2)]
-    yield "random order", np.arange(len(put))
-    yield "sorted by task", np.argsort(tasks, kind="stable")
-    yield "only half of the tasks", np.flatnonzero(np.isin(tasks, drawn))
 
 
 def explained(put: Problem, estimates: Estimates, history: Floats) -> float:
@@ -349,17 +311,11 @@ def measure(ground: Ground, seed: int) -> Iterator[tuple[str, str, Figures]]:
     best = ground.estimates("best")
     later = learned_half_way(known, put, best)
     yield "estimates", "the same, fitted again half-way", figures(PrimalDual(put.fleet), later)
-    for label, order in situations(ground, put, seed):
-        part = put.reordered(order)
-        if len(order) < len(put):
-            part = replace(part, limits=put.limits * len(order) // len(put))
-        hundred = engine.settle(part, offline.assign_on_estimates(part)).performance
-        for name, build in POLICIES.items():
-            run = engine.run(build(part.fleet), part)
-            yield label, name, Figures(100 * run.performance / hundred)
-        chosen = offline.assign_on_estimates(part, "best")
-        relative = 100 * engine.settle(part, chosen).performance / hundred
-        yield label, "the offline program on the same estimates", Figures(relative)
+    for name, build in POLICIES.items():
+        yield "policy", name, figures(build(put.fleet), best)
+    chosen = offline.assign_on_estimates(put, "best")
+    relative = 100 * engine.settle(put, chosen).performance / hundred
+    yield "policy", "offline program on the same estimates", Figures(relative, float("nan"))
 
 
 @click.command()
@@ -383,16 +339,20 @@ def main(seeds: int, data: Path | None) -> None:
                     row = found.setdefault((kind, name), {})
                     row.setdefault(path.name.split(".")[0], []).append(figure)
                 bar.advance(task)
-    names = [path.name.split(".")[0] for path in paths]
-    for kind in dict.fromkeys(kind for kind, _ in found):
-        for field in ("relative", "explained") if kind == "estimates" else ("relative",):
-            rows = [
-                [name, *(f"{fmean(getattr(one, field) for one in of):.1f}" for of in row.values())]
-                for (one_kind, name), row in found.items()
-                if one_kind == kind
-            ]
-            click.echo(f"\n{kind}: {field}, per cent, mean of {seeds} splits\n")
-            click.echo(markdown_table([kind, *names], rows))
+    for kind, field in (
+        ("policy", "relative"),
+        ("estimates", "relative"),
+        ("estimates", "explained"),
+    ):
+        rows = [
+            [name, *(f"{fmean(getattr(one, field) for one in of):.1f}" for of in row.values())]
+            for (one_kind, name), row in found.items()
+            if one_kind == kind
+        ]
+        head = [kind, *(path.name.split(".")[0] for path in paths)]
+        click.echo(
+            f"\n{kind}, {field}, per cent, mean of {seeds} splits\n\n{markdown_table(head, rows)}"
+        )
 
 
 if __name__ == "__main__":

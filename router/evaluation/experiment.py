@@ -169,17 +169,14 @@ def make(name: str, fleet: Fleet, seed: int, **parameters: Any) -> Policy:
 
 
 def compare(
-    ground: Ground,
-    setting: Setting,
-    policies: Sequence[str],
-    references: Sequence[str] = tuple(REFERENCES),
+    ground: Ground, setting: Setting, policies: Sequence[str]
 ) -> Iterator[tuple[Row, Run, Problem]]:
-    """The references (HUNDRED among them), then each policy, on one setting."""
+    """The references, then each policy, on one setting."""
     ground = ground.with_models(setting.models, setting.seed)
     setting = replace(setting, models=len(ground.history.models))
     put = ground.problem(setting)
     order = ground.order(setting)
-    assigned = {name: ground.assigned(name, setting)[order] for name in references}
+    assigned = {name: ground.assigned(name, setting)[order] for name in REFERENCES}
     for row, run in judge(put, setting, policies, assigned):
         yield row, run, put
 
