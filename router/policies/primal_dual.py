@@ -20,27 +20,21 @@ class PrimalDual(Policy):
     The prices γ come from the linear program over a window of recent estimates, with the
     remaining budget over the expected remaining arrivals (Agrawal-Wang-Ye 2014; Li-Ye 2022),
     solved again every `every` arrivals. The window starts filled with the history's leave-one-out
-    estimates, so that no query is spent on a warm-up, and a part of them stays: what comes now
-    need not be what will come.
+    estimates, so that no query is spent on a warm-up.
     """
 
     name = "primal-dual"
     estimator = "best"
 
-    def __init__(
-        self, fleet: Fleet, every: int = 250, window: int = 2000, stays: float = 0.75
-    ) -> None:
-        """every: arrivals between two solutions; window: estimates that a solution looks at;
-        stays: the part of the window that the history keeps."""
+    def __init__(self, fleet: Fleet, every: int = 250, window: int = 2000) -> None:
+        """every: arrivals between two solutions; window: estimates that a solution looks at."""
         super().__init__(fleet)
         self.every = every
         self.window = window
-        self.stays = stays
         self.version = 0
         self.gamma: Floats = np.zeros(len(fleet))
         self._quality: Floats = np.empty((0, len(fleet)))
         self._cost: Floats = np.empty((0, len(fleet)))
-        self._pinned = 0  # rows of the window, the first ones, that no arrival pushes out
         self._unsolved = every
 
     def route(self, batch: Batch, free: Ints) -> Decisions:
@@ -61,11 +55,8 @@ class PrimalDual(Policy):
 
     def warm_start(self, quality: Floats, cost: Floats) -> None:
         """Fill the window with an even sample of the history."""
-        rows = _even(len(quality), self.window)
-        first = _even(len(rows), int(self.stays * self.window))
-        rows = np.concatenate([rows[first], np.delete(rows, first)])
-        self._quality, self._cost = quality[rows], cost[rows]
-        self._pinned = len(first)
+        rows = np.unique(np.linspace(0, len(quality) - 1, self.window).astype(np.int64))
+        self._see(quality[rows], cost[rows])
 
     def observe(self, quality: Floats, cost: Floats) -> None:
         """Let arrivals push the oldest estimates out of the window."""
@@ -87,8 +78,6 @@ class PrimalDual(Policy):
     def registry(self, fleet: Fleet) -> None:
         """Keep window and prices of the models that stay; solve again at the next `plan`."""
         before = [self.fleet.index.get(name, -1) for name in fleet.names]
-        if -1 in before:  # the history does not know it: it must not stay for ever
-            self._pinned = 0
         self._quality = _columns(self._quality, before, -np.inf)
         self._cost = _columns(self._cost, before, 0.0)
         # A newcomer costs what the dearest does until the next solution.
@@ -113,18 +102,8 @@ class PrimalDual(Policy):
         self.version, self.gamma = version, gamma
 
     def _see(self, quality: Floats, cost: Floats) -> None:
-        self._quality = self._pushed(self._quality, quality)
-        self._cost = self._pushed(self._cost, cost)
-
-    def _pushed(self, window: Floats, arrived: Floats) -> Floats:
-        moving = np.concatenate([window[self._pinned :], arrived])
-        room = self.window - self._pinned
-        return np.concatenate([window[: self._pinned], moving[max(len(moving) - room, 0) :]])
-
-
-def _even(count: int, most: int) -> Ints:
-    """int64[min(count, most)] rows spread evenly over `count`."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+        self._quality = np.concatenate([self._quality, quality])[-self.window :]
+        self._cost = np.concatenate([self._cost, cost])[-self.window :]
 
 
 def _columns(values: Floats, sources: list[int], missing: float) -> Floats:

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 
 from router.arrays import Floats, Ints
 from router.fleet import Fleet, Model
 from router.policies.base import NONE, Batch
 from router.policies.primal_dual import PrimalDual
 from router.policies.reserve import reserve_in_order
-from router.prices import dual_prices
 
 
 def fleet(*names: str) -> Fleet:
@@ -100,28 +99,6 @@ def test_solves_again_after_enough_arrivals() -> None:
     assert solved == [False, False, False, True]
     assert policy.gamma > dear
     assert policy.version == 2
-
-
-def test_a_part_of_the_history_stays_in_the_window() -> None:
-    """However many arrivals unlike it come, prices are those of three parts history and one part
-    arrivals; once there is a model that the history does not know, of arrivals alone."""
-    random = np.random.default_rng(0)
-    past, now = np.full((400, 1), 0.5), random.uniform(0, 1, (1000, 1))
-    cost = np.full((1000, 1), 10.0)
-    policy = PrimalDual(fleet("a"), every=100, window=400)
-    policy.warm_start(past, cost[:400])
-    policy.observe(now, cost)
-    policy.plan(np.array([1000]), 400.0)
-    seen = np.concatenate([past[:300], now[-100:]])
-    assert_array_equal(policy.gamma, dual_prices(seen, cost[:400], np.array([1000.0])))
-
-    policy.registry(fleet("a", "b"))
-    both = np.hstack([now, now])
-    policy.observe(both, np.full((1000, 2), 10.0))
-    limits = np.array([1000, 500])
-    policy.plan(limits, 400.0)
-    expected = dual_prices(both[-400:], np.full((400, 2), 10.0), limits.astype(np.float64))
-    assert_allclose(policy.gamma, expected, rtol=1e-9)
 
 
 def test_registry_keeps_prices_by_name() -> None:
