@@ -10,7 +10,7 @@ from msgspec import structs
 
 from router.arrays import Ints
 from router.fleet import Fleet
-from router.fold import accounts_of
+from router.fold import MAX_CHARGE, accounts_of, cost_of
 from schemas import Invalid, Rejected, Result, Source
 from schemas.wire import decode, encode
 from streams.partition import Partition
@@ -20,9 +20,6 @@ from streams.rows import Log, Row, row_key
 from streams.topics import Topics
 
 logger = logging.getLogger(__name__)
-
-MAX_CHARGE = 10**16
-"""Nano-units one answer may cost; more is a mistake, and would in the end overflow a ledger."""
 
 
 class Settler:
@@ -134,16 +131,10 @@ class Settler:
         return row_key(self._logs[topic], int(offset))
 
     def _cost(self, result: Result) -> int:
-        """Nano-units: what the provider says, else usage at the model's prices, else nothing."""
-        if result.cost is not None:
-            field, cost = "cost", result.cost
-        elif result.usage is not None:
-            model = self.fleet.models[self.fleet.index[result.model]]
-            field = "usage"
-            cost = model.cost(result.usage.prompt_tokens, result.usage.completion_tokens)
-        else:
-            return 0
+        """Nano-units, as `cost_of`. Raises Invalid above `MAX_CHARGE`."""
+        cost = cost_of(result, self.fleet)
         if cost > MAX_CHARGE:
+            field = "usage" if result.cost is None else "cost"
             raise Invalid(
                 "invalid_field", f"{field}: found a charge of {cost}, at most {MAX_CHARGE}", field
             )

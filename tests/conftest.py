@@ -22,10 +22,17 @@ def embedded_broker() -> Iterator[EmbeddedBroker]:
 
 
 @pytest.fixture(scope="session")
-def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A real Apache Kafka; tests that want it are skipped where it cannot run."""
+def can_run_kafka() -> None:
+    """Skips whoever asks where a real Apache Kafka cannot run, and says what is missing."""
     if lacks := jars.missing():
         pytest.skip(f"needs a real Kafka: {lacks}")
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(
+    can_run_kafka: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[KafkaServer]:
+    """A real Apache Kafka."""
     with KafkaServer(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
 

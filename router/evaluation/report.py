@@ -12,7 +12,7 @@ from router.evaluation import plots
 from router.evaluation.engine import Run
 from router.evaluation.experiment import HUNDRED, REFERENCES, Row
 from router.evaluation.problem import Problem
-from router.evaluation.summary import Line
+from router.evaluation.summary import HEADS, Line
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
@@ -94,23 +94,13 @@ def _explained() -> str:
 
 
 def _table(caption: str, lines: Sequence[Line]) -> str:
-    heads = ("policy", "RP %", "±", "performance", "cost $", "per $", "served", "deferred", "lost")
     body = []
     for line in lines:
-        cells = (
-            escape(line.policy),
-            f"{line.relative:.1f}",
-            f"{line.spread:.1f}",
-            f"{line.performance:.1f}",
-            f"{line.cost:.4f}",
-            f"{line.per_dollar:.0f}",
-            f"{line.served:.0f}",
-            f"{line.deferred:.0f}",
-            f"{line.lost:.0f}",
-        )
         kind = ' class="reference"' if line.policy in REFERENCES else ""
-        body.append(f"<tr{kind}>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{name}</th>" for name in heads)
+        body.append(
+            f"<tr{kind}>" + "".join(f"<td>{escape(cell)}</td>" for cell in line.cells()) + "</tr>"
+        )
+    head = "".join(f"<th>{name}</th>" for name in HEADS)
     return (
         f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table>"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any, NamedTuple
 
+from router.evaluation.engine import Run
 from router.evaluation.experiment import Row
+from router.evaluation.problem import Problem
+from router.policies.base import NONE
 
 
 class Cell(NamedTuple):
@@ -37,6 +40,24 @@ class Line:
     served: float
     deferred: float
     lost: float
+
+    def cells(self) -> tuple[str, ...]:
+        """What stands below `HEADS`, in words."""
+        return (
+            self.policy,
+            f"{self.relative:.1f}",
+            f"{self.spread:.1f}",
+            f"{self.performance:.1f}",
+            f"{self.cost:.4f}",
+            f"{self.per_dollar:.0f}",
+            f"{self.served:.0f}",
+            f"{self.deferred:.0f}",
+            f"{self.lost:.0f}",
+        )
+
+
+HEADS = ("policy", "RP %", "±", "performance", "cost $", "per $", "served", "deferred", "lost")
+"""Columns of the main table, see `Line.cells`."""
 
 
 def summarise(rows: Iterable[Row]) -> list[Line]:
@@ -90,3 +111,25 @@ def as_json(row: Row) -> dict[str, Any]:
         "spent_nano_usd": dict(row.spent),
         "limits_nano_usd": dict(row.limits),
     }
+
+
+def decisions(run: Run, problem: Problem, kind: str) -> Iterator[dict[str, Any]]:
+    """Each decision of a run as plain values, in order of arrival. kind: of the estimates that the
+    policy saw.
+    """
+    estimates, names = problem.estimates(kind), problem.fleet.names
+    for row, query in enumerate(problem.ids):
+        model = int(run.model[row])
+        yield {
+            "id": query,
+            "model": None if model == NONE else names[model],
+            "reason": run.reason[row],
+            "estimates": {
+                name: {
+                    "quality": float(estimates.quality[row, i]),
+                    "cost": float(estimates.cost[row, i]),
+                }
+                for i, name in enumerate(names)
+            },
+            "prices_version": int(run.version[row]),
+        }

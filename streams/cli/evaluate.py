@@ -17,15 +17,14 @@ from rich.table import Table
 
 from router.arrays import Vectors
 from router.datasets import Dataset
-from router.evaluation import experiment, sources
+from router.evaluation import experiment, sources, summary
 from router.evaluation.budgets import SPLITS
 from router.evaluation.engine import Run
 from router.evaluation.experiment import Ground, Row, Setting
 from router.evaluation.problem import Problem
-from router.evaluation.summary import Line, as_json, summarise
+from router.evaluation.summary import HEADS, Line, as_json, summarise
 from router.loaders import load
 from router.policies import POLICIES
-from router.policies.base import NONE
 from streams.cli import options
 
 SWEPT_BUDGETS = (0.25, 0.5, 1.0, 2.0)
@@ -203,7 +202,8 @@ def command(
         json_out.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
     if decisions is not None:
         _, run, problem = next(found for found in shown if found[0].policy == policies[0])
-        _write_decisions(decisions, run, problem, POLICIES[policies[0]].estimator)
+        kind = POLICIES[policies[0]].estimator
+        options.write_lines(decisions, summary.decisions(run, problem, kind))
     if report is not None:
         text = page(
             dataset or f"{queries} on {history}",
@@ -269,42 +269,9 @@ def _print(lines: Sequence[Line]) -> None:
             f"the cheapest model's cost, split {cell.split}, {members[0].runs} runs",
             title_justify="left",
         )
-        table.add_column("policy", no_wrap=True)
-        for name in ("RP %", "±", "performance", "cost $", "per $", "served", "deferred", "lost"):
+        table.add_column(HEADS[0], no_wrap=True)
+        for name in HEADS[1:]:
             table.add_column(name, justify="right", no_wrap=True)
         for line in members:
-            table.add_row(
-                line.policy,
-                f"{line.relative:.1f}",
-                f"{line.spread:.1f}",
-                f"{line.performance:.1f}",
-                f"{line.cost:.4f}",
-                f"{line.per_dollar:.0f}",
-                f"{line.served:.0f}",
-                f"{line.deferred:.0f}",
-                f"{line.lost:.0f}",
-            )
+            table.add_row(*line.cells())
         console.print(table)
-
-
-def _write_decisions(path: Path, run: Run, problem: Problem, kind: str) -> None:
-    """One line a query, in order of arrival."""
-    estimates = problem.estimates(kind)
-    names = problem.fleet.names
-    with path.open("wb") as out:
-        for row, query in enumerate(problem.ids):
-            model = int(run.model[row])
-            line = {
-                "id": query,
-                "model": None if model == NONE else names[model],
-                "reason": run.reason[row],
-                "estimates": {
-                    name: {
-                        "quality": float(estimates.quality[row, i]),
-                        "cost": float(estimates.cost[row, i]),
-                    }
-                    for i, name in enumerate(names)
-                },
-                "prices_version": int(run.version[row]),
-            }
-            out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

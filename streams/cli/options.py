@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import orjson
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -56,6 +57,13 @@ def policy(text: str) -> str:
     if text not in POLICIES:
         raise ValueError(f"no policy {text!r}; there are: {', '.join(sorted(POLICIES))}")
     return text
+
+
+def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    """Write a file of JSON lines."""
+    with path.open("wb") as out:
+        for line in lines:
+            out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
 
 @contextmanager

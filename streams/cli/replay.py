@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
@@ -12,6 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from router.evaluation.offpolicy import Estimate, Value
+from router.evaluation.summary import decisions as decisions_of
 from router.policies import POLICIES
 from router.policies.base import NONE
 from streams.books import Advance
@@ -114,7 +116,7 @@ def command(
     _show(laboratory, judged)
     _write(json_out, _json(laboratory, judged))
     if decisions is not None:
-        _write_decisions(decisions, laboratory, judged[0])
+        options.write_lines(decisions, _lines(laboratory, judged[0]))
 
 
 def _bars(bar: Progress) -> Callable[[str, int], Advance]:
@@ -277,27 +279,14 @@ def _write(path: Path | None, values: dict[str, object]) -> None:
         path.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
 
 
-def _write_decisions(path: Path, laboratory: Laboratory, judged: Judged) -> None:
-    """One line a query in order of arrival, as `sluice evaluate` writes them, and the log's own."""
-    run, problem, past = judged.run, judged.problem, laboratory.past
-    estimates = problem.estimates(POLICIES[judged.policy].estimator)
-    names = problem.fleet.names
-    with path.open("wb") as out:
-        for row, query in enumerate(problem.ids):
-            chosen, logged = int(run.model[row]), int(past.model[row])
-            line = {
-                "id": query,
-                "model": None if chosen == NONE else names[chosen],
-                "reason": run.reason[row],
-                "estimates": {
-                    name: {
-                        "quality": float(estimates.quality[row, i]),
-                        "cost": float(estimates.cost[row, i]),
-                    }
-                    for i, name in enumerate(names)
-                },
-                "prices_version": int(run.version[row]),
-                "logged": None if logged == NONE else names[logged],
-                "propensity": float(past.propensity[row]),
-            }
-            out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+def _lines(laboratory: Laboratory, judged: Judged) -> Iterator[dict[str, Any]]:
+    """Each decision as `sluice evaluate` writes it, with the log's own."""
+    past, names = laboratory.past, judged.problem.fleet.names
+    kind = POLICIES[judged.policy].estimator
+    for row, line in enumerate(decisions_of(judged.run, judged.problem, kind)):
+        logged = int(past.model[row])
+        yield {
+            **line,
+            "logged": None if logged == NONE else names[logged],
+            "propensity": float(past.propensity[row]),
+        }

@@ -18,6 +18,7 @@ GUEST = "r3"
 """A router that joins, and leaves in order."""
 LATENCY = 0.1
 """Median seconds of an answer, so that some are in hand at every kill."""
+# A new assignment without the controller's partition must hide an older one that had it.
 _OWNED = re.compile(r"^\| (?:(\S*)\.)?share-reports\s+\| \{0\}|assigned partitions", re.MULTILINE)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from streams.brokers import jars
 from streams.brokers.kafka import KafkaServer
 from streams.cli import main
 from tests import invariants
@@ -25,11 +24,9 @@ TAKEOVER = 15.0
 
 
 @pytest.mark.kafka
-def test_whatever_is_killed(tmp_path: Path, prefix: str) -> None:
+def test_whatever_is_killed(can_run_kafka: None, tmp_path: Path, prefix: str) -> None:
     """3 routers, 6 partitions, 2 workers: each query ends once, no id goes to two models, no share
     is overspent at any record of the changelog, nothing stays reserved, and the audit is equal."""
-    if lacks := jars.missing():
-        pytest.skip(f"needs a real Kafka: {lacks}")
     size = round(RATE * 20 * (KILLS + RESTARTS + 4))
     with (
         KafkaServer(tmp_path / "kafka") as broker,

@@ -208,10 +208,10 @@ class TestEmbedded:
 
 
 @pytest.fixture(scope="class")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+def own_kafka(
+    can_run_kafka: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[KafkaServer]:
     """A real Kafka that a test may stop and kill."""
-    if lacks := jars.missing():
-        pytest.skip(f"needs a real Kafka: {lacks}")
     with KafkaServer(tmp_path_factory.mktemp("own"), heap="512m") as server:
         yield server
 

@@ -24,21 +24,6 @@ from tests.streams.recorded import (
 )
 
 
-@pytest.fixture
-def outbox() -> RecordedOutbox:
-    return RecordedOutbox()
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return memory_store()
-
-
-@pytest.fixture
-def partition(outbox: RecordedOutbox, store: MemoryStore) -> Partition:
-    return open_partition(outbox, store)
-
-
 def grant(sequence: int, small: int, partition: int = 0, **windows: int) -> bytes:
     models = {"small": small, "large": 2 * small}
     return encode(

@@ -32,21 +32,6 @@ from tests.streams.recorded import (
 Q3 = row_key("queries", 3)
 
 
-@pytest.fixture
-def outbox() -> RecordedOutbox:
-    return RecordedOutbox()
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return memory_store()
-
-
-@pytest.fixture
-def partition(outbox: RecordedOutbox, store: MemoryStore) -> Partition:
-    return open_partition(outbox, store)
-
-
 def recovered(changelog: Sequence[Sent]) -> MemoryStore:
     """The storage that Faust recovers from a changelog."""
     store, tp = memory_store(), TP(TOPICS.changelog, 0)

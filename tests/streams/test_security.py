@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
-from streams.brokers import BrokerError, jars
+from streams.brokers import BrokerError
 from streams.brokers.kafka import HOST, KafkaServer, free_port
 from streams.brokers.security import MECHANISMS, for_aiokafka, for_faust, for_librdkafka
 from streams.config import Broker
@@ -117,10 +117,8 @@ class Secured:
 
 
 @pytest.fixture(scope="module")
-def sasl_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+def sasl_kafka(can_run_kafka: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """A real Kafka with a listener that wants TLS and a password."""
-    if lacks := jars.missing():
-        pytest.skip(f"needs a real Kafka: {lacks}")
     folder = tmp_path_factory.mktemp("secured")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]

@@ -13,10 +13,11 @@ from confluent_kafka import KafkaException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.fold import MAX_CHARGE
 from schemas import Rejected
 from streams.expiry import LATE, Chunk
 from streams.rows import row_key
-from streams.settle import MAX_CHARGE, Settler
+from streams.settle import Settler
 from tests.streams.recorded import (
     FLEET,
     TOPICS,
