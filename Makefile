@@ -10,6 +10,10 @@ SOURCES := schemas router streams tests benchmarks
 # Numeric libraries start a thread a core each; processes of ours are many, cores are few.
 export OPENBLAS_NUM_THREADS ?= 1
 
+# Whole-system tests wait more than they compute, so three run at a time, each with brokers of its
+# own; handed out one by one, as some take a second and some a minute.
+PARALLEL ?= -n 3 --maxschedchunk=1
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-quick lint format kafka kafka-stop bench paper chaos docs clean
 
@@ -40,10 +44,10 @@ demo: $(STAMP) ## Run the whole system once: embedded broker, made-up workload, 
 	$(BIN)/sluice demo
 
 test: $(STAMP) ## Run all tests; the real-Kafka ones where Java and Maven are
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-quick: $(STAMP) ## Run the tests that need no real Kafka and no data
-	$(BIN)/pytest -q -m "not kafka and not data"
+	$(BIN)/pytest -q $(PARALLEL) -m "not kafka and not data"
 
 chaos: $(STAMP) ## Kill a hundred processes under load (KILLS=, SEED=), and report: 20 minutes
 	SLUICE_KILLS=$(or $(KILLS),100) SLUICE_SEED=$(or $(SEED),1) $(BIN)/pytest -q -s tests/chaos/test_chaos.py

@@ -1,4 +1,4 @@
-"""Queries a second and recall: Annoy against exact neighbours, and a live index with recent rows.
+"""Queries a second and recall: Annoy against exact neighbours.
 
     python -m benchmarks.index [--rows 20000] [--queries 2000] [-k 16] [--dataset FILE.jsonl.gz]
 
@@ -21,7 +21,7 @@ from benchmarks.texts import make_texts
 from router.arrays import Vectors
 from router.datasets import read_jsonl
 from router.embedders import make_embedder
-from router.index import AnnoyIndex, ExactIndex, LiveIndex, NeighbourIndex, exact_builder
+from router.index import AnnoyIndex, ExactIndex, NeighbourIndex
 
 CHUNK = 500
 SEARCH_K = (200, 400, 800, 1600)
@@ -79,13 +79,6 @@ def main() -> None:
             for threads in THREADS:
                 name = f"annoy, search_k {search_k}, {threads} thread{'s' * (threads > 1)}"
                 line(name, AnnoyIndex(path, vectors.shape[1], search_k, threads))
-        recent = min(2_000, rows // 4)
-        main_rows = history[: rows - recent]
-        main_index = AnnoyIndex.build(main_rows, Path(folder) / "main.ann")
-        live = LiveIndex(main_index, main_rows, exact_builder, rebuild_at=recent + 1,
-                         capacity=recent + 1)  # fmt: skip
-        live.add(history[rows - recent :])
-        line(f"live: annoy 800 + {recent} recent rows", live)
         print(f"building Annoy took {built:.2f} s, {path.stat().st_size / 2**20:.0f} MiB")
 
 

@@ -61,18 +61,21 @@ class Core:
         known: Fleet,
         mode: Mode = "max",
         newcomers: Iterable[Model] = (),
+        index: str | None = None,
     ) -> None:
         """known: the models that the estimator tells of; newcomers: others, which a prior tells
-        of (router/newcomers.py). `fleet` is both."""
+        of (router/newcomers.py). `fleet` is both. index: version of what the estimator rests on.
+        """
         self.embedder = embedder
         self.estimator = estimator
         self.known = known
         self.fleet = known.grown(newcomers)
         self.mode = mode
+        self.index = index
 
     def grown(self, newcomers: Iterable[Model]) -> Core:
         """The same with these newcomers, and no others."""
-        return Core(self.embedder, self.estimator, self.known, self.mode, newcomers)
+        return Core(self.embedder, self.estimator, self.known, self.mode, newcomers, self.index)
 
     def bound_of(self, model: int) -> Mode:
         """What sets the output tokens of a model's answer where the query does not say."""

@@ -128,6 +128,37 @@ def read_jsonl(path: str | Path) -> Dataset:
     )
 
 
+def joined(parts: Sequence[Dataset]) -> Dataset:
+    """All queries of at least one dataset, with the models of all; of an id that comes twice the
+    last counts."""
+    last = {id: (i, row) for i, part in enumerate(parts) for row, id in enumerate(part.ids)}
+    kept = [part.take(_rows(last, i)) for i, part in enumerate(parts)]
+    models = tuple(dict.fromkeys(name for part in parts for name in part.models))
+    column = {name: place for place, name in enumerate(models)}
+
+    def table(outcomes: Callable[[Dataset], Floats]) -> Floats:
+        whole = np.full((len(last), len(models)), np.nan)
+        begin = 0
+        for part in kept:
+            places = [column[name] for name in part.models]
+            whole[begin : begin + len(part), places] = outcomes(part)
+            begin += len(part)
+        return whole
+
+    return Dataset(
+        ids=[id for part in kept for id in part.ids],
+        tasks=[task for part in kept for task in part.tasks],
+        prompts=[prompt for part in kept for prompt in part.prompts],
+        models=models,
+        scores=table(lambda part: part.scores),
+        costs=table(lambda part: part.costs),
+    )
+
+
+def _rows(last: Mapping[str, tuple[int, int]], part: int) -> Ints:
+    return np.array(sorted(row for i, row in last.values() if i == part), dtype=np.int64)
+
+
 def write_jsonl(dataset: Dataset, path: str | Path) -> None:
     """Write what `read_jsonl` reads; gzip where the name ends in .gz (same data, same bytes)."""
     records = []

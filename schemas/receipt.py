@@ -24,9 +24,9 @@ class Receipt(Message, frozen=True, kw_only=True):
     output tokens that were reserved (the query's own limit, the model's, or a quantile of its
     neighbours); neighbours: ids of the history it was estimated from; propensity: the chance with
     which this policy decides so; control_version: the offset after the last message of `control`
-    that had been followed (their number, where none has been compacted away); source: the query's
-    record; results_offset: results of the same partition that had been settled before;
-    decided_at: Unix seconds.
+    that had been followed (their number, where none has been compacted away); index: version of
+    the index that the estimates come from; source: the query's record; results_offset: results of
+    the same partition that had been settled before; decided_at: Unix seconds.
     """
 
     id: Id
@@ -39,6 +39,7 @@ class Receipt(Message, frozen=True, kw_only=True):
     model: Name | None = None
     price_version: Count = 0
     control_version: Count = 0
+    index: Name | None = None
     quality: dict[str, float] = field(default_factory=dict)
     cost: dict[str, Nano] = field(default_factory=dict)
     reserved: Nano = 0

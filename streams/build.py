@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from router.arrays import Ints
 from router.core import Core
-from router.embedders import make_embedder
+from router.embedders import Embedder, make_embedder
 from router.estimator import Estimator, sample_rows
 from router.fleet import Fleet
 from router.index.manifest import load_index
@@ -39,15 +40,16 @@ class Parts:
         return Explore(policy, self.trial, self.seed, fleet)
 
 
-def build(config: Config) -> Parts:
+def build(config: Config, embedder: Embedder | None = None, folder: Path | None = None) -> Parts:
     """Load embedder and index, and warm the policy.
 
+    embedder: one that is loaded already; folder: of the index, where it is not the configured one.
     Raises IndexRefused, EmbeddingError or ValueError where they do not fit the configuration.
     """
     fleet = config.fleet()
-    embedder = make_embedder(config.embedder.kind, **config.embedder.arguments())
+    embedder = embedder or make_embedder(config.embedder.kind, **config.embedder.arguments())
     saved = load_index(
-        config.index.path,
+        folder or config.index.path,
         embedder=embedder.name,
         dimension=embedder.dimension,
         models=fleet.names,
@@ -66,7 +68,8 @@ def build(config: Config) -> Parts:
         policy.plan(limits, float(config.policy.expected_queries))
         return policy
 
-    core = Core(embedder, estimator, fleet, config.reservation.mode)
+    version = saved.manifest.version
+    core = Core(embedder, estimator, fleet, config.reservation.mode, index=version)
     return Parts(core, limits, new_policy, config.newcomers.probability, config.policy.seed)
 
 

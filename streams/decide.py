@@ -279,6 +279,7 @@ def _receipt(
         policy=context.policy.name,
         price_version=context.price_version,
         control_version=context.control_version,
+        index=context.core.index,
         source=arrival.source,
         decided_at=context.now,
         results_offset=partition.settled + 1,

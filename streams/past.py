@@ -17,7 +17,6 @@ from schemas.wire import decode
 from streams.arrivals import Arrival, parse
 from streams.decide import wishes
 from streams.logs import Record
-from streams.rows import Log
 from streams.spool import Spool
 
 BLOCK = 512
@@ -142,10 +141,10 @@ def _outcomes(
     fleet = core.fleet
     scores, costs = (np.full((len(ids), len(fleet)), np.nan) for _ in range(2))
     rows_by_id = {id: row for row, id in enumerate(ids)}
-    for result in _read(results):
+    for result in read_results(results):
         row = row_of.get(result.decision_id)
         if row is None and result.id in rows_by_id:
-            receipt = _by_decision(spool, result.decision_id)
+            receipt = spool.of_decision(result.decision_id)
             if receipt is not None and (receipt.id, receipt.model) == (result.id, result.model):
                 row = rows_by_id[result.id]
         column = fleet.index.get(result.model)
@@ -159,21 +158,13 @@ def _outcomes(
     return scores, costs
 
 
-def _read(results: Iterable[Record]) -> Iterator[Result]:
+def read_results(results: Iterable[Record]) -> Iterator[Result]:
+    """Those of the records that are results."""
     for record in results:
         try:
             yield decode(Result, record.value)
         except Invalid:
             continue
-
-
-def _by_decision(spool: Spool, decision: str) -> Receipt | None:
-    topic, _, coordinates = decision.partition("/")
-    partition, _, offset = coordinates.partition("/")
-    log: Log | None = spool.log(topic)
-    if log is None or not (partition.isdecimal() and offset.isdecimal()):
-        return None
-    return spool.get(int(partition), log, int(offset))
 
 
 def _number(score: float | None) -> float:

@@ -32,6 +32,7 @@ from streams.partition import Partition, control_version
 from streams.producer import Outbox
 from streams.readmit import Readmission
 from streams.registry import Registry
+from streams.reindex import follow_index
 from streams.reports import report
 from streams.route import Router
 from streams.settle import Settler
@@ -115,7 +116,11 @@ class Process:
             servers, security, self._topics.deferred, self._again, self._partitions
         )
         passes = self._readmission.run(self._config.deferral.retry_seconds)
-        self._passes = asyncio.create_task(or_die("looking at deferred queries", passes))
+        indexes = follow_index(self._config, self._parts, self._take_index)
+        self._passes = [
+            asyncio.create_task(or_die("looking at deferred queries", passes)),
+            asyncio.create_task(or_die("following the index", indexes)),
+        ]
 
     async def give_up(self) -> None:
         """Finish what is being decided and forget everything that may change hands."""
@@ -129,8 +134,9 @@ class Process:
 
     async def close(self) -> None:
         """Disconnect."""
-        self._passes.cancel()
-        await asyncio.gather(self._passes, return_exceptions=True)
+        for task in self._passes:
+            task.cancel()
+        await asyncio.gather(*self._passes, return_exceptions=True)
         await self._readmission.close()
         self._prices.close()
         self._orders.close()
@@ -270,13 +276,26 @@ class Process:
         for name, order in added:
             self._calendar.add(name, Windowing(order.window, order.time_zone, order.start))
             self._carries[name] = order.carry_over
-        policy = self._parts.with_trials(self._policy, self._core.fleet)
-        for router in (self._router, self._again):
-            router.core, router.policy = self._core, policy
+        self._equip_routers()
         self._settler.fleet = self._core.fleet
         for partition in self._partitions.values():
             for name, order in added:
                 partition.add(name, order.carry_over)
+
+    def _take_index(self, parts: Parts) -> None:
+        """Estimate by another index from the next chunk on. Prices go on; where there are none
+        yet but those made from history, they are made from the new one."""
+        self._parts = parts
+        self._limits, self._new_policy = parts.limits, parts.new_policy
+        self._core = parts.core.grown(self._registry.newcomers())
+        if self._price_version == 0:
+            self._policy = parts.new_policy()
+        self._equip_routers()
+
+    def _equip_routers(self) -> None:
+        policy = self._parts.with_trials(self._policy, self._core.fleet)
+        for router in (self._router, self._again):
+            router.core, router.policy = self._core, policy
 
     def _on_prices(self, message: Message) -> None:
         try:

@@ -29,6 +29,7 @@ from streams.config import Config
 from streams.logs import Logs, Span
 from streams.past import Past, gather
 from streams.registry import Registry
+from streams.reindex import Indexes
 from streams.retake import Reader, Retaken, Retaker, Versions, beside
 from streams.rows import Log
 from streams.spool import Spool
@@ -62,7 +63,7 @@ class Source:
         return self.logs.spans(topic, self.since, self.until)
 
 
-def verify(parts: Parts, source: Source, bars: Bars) -> Verified:
+def verify(indexes: Indexes, source: Source, bars: Bars) -> Verified:
     """Take every decision again and compare receipts and ledger.
 
     Raises LogError where the log's beginning has been deleted.
@@ -70,6 +71,7 @@ def verify(parts: Parts, source: Source, bars: Bars) -> Verified:
     logs, topics = source.logs, source.topics
     books = Books.open(logs, topics)
     asked = {log: source.spans(log) for log in LOGS}
+    parts = indexes.now
     versions = Versions(parts.new_policy, logs.read(logs.spans(topics.prices)))
     orders = list(logs.read(logs.spans(topics.control)))
     known = parts.core.known
@@ -85,7 +87,7 @@ def verify(parts: Parts, source: Source, bars: Bars) -> Verified:
             spans = {log: asked[log][number] for log in LOGS}
             events = beside(logs.read([changelog]))
             retaker = Retaker(
-                parts,
+                indexes,
                 topics,
                 versions,
                 number,

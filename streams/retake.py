@@ -1,6 +1,6 @@
 """Take every decision again from the log, and hold it against its receipt, byte for byte (I6).
 
-A decision follows from its record, the history (index), the prices that its receipt names, the
+A decision follows from its record, the index (history) and the prices that its receipt names, the
 chunk it was decided with and the money that was left. Chunks are runs of receipts with one
 `decided_at`; money follows from the decisions before, the results that the receipt says had been
 folded, and the changelog's shares, budget windows and releases at deadlines.
@@ -18,6 +18,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
+from router.core import Core
 from router.fold import Fold, accounts_of
 from router.ledger import Account, Ledger, owner
 from router.policies.base import Policy
@@ -31,6 +32,7 @@ from streams.decide import Context, decide, estimate
 from streams.logs import Record
 from streams.partition import STATE_BYTES, Partition
 from streams.registry import Registry
+from streams.reindex import Indexes
 from streams.rows import ROW_PREFIXES, STATE_KEY, Log, Row, State
 from streams.topics import Topics
 
@@ -74,14 +76,14 @@ class Versions:
 
     def __init__(self, new_policy: Callable[[], Policy], records: Iterable[Record]) -> None:
         """`records` are those of the topic `prices`, taken as a router takes them."""
-        self._first = new_policy()
+        self._first: dict[str | None, Policy] = {}
         self._other = new_policy()
         self._records: dict[int, bytes] = {}
         newest = 0
         for record in records:
             try:
                 prices = decode(Prices, record.value)
-                if prices.policy != self._first.name or prices.version <= newest:
+                if prices.policy != self._other.name or prices.version <= newest:
                     continue
                 self._other.restore(prices.state)
             except (Invalid, ValueError):
@@ -89,10 +91,13 @@ class Versions:
             newest = prices.version
             self._records[newest] = record.value or b""
 
-    def at(self, version: int) -> Policy | None:
-        """The policy with the prices of a version; None where they have been compacted away."""
+    def at(self, version: int, parts: Parts) -> Policy | None:
+        """The policy with the prices of a version, the first of which are made from the history
+        of `parts`; None where they have been compacted away."""
         if version == 0:
-            return self._first
+            if parts.core.index not in self._first:
+                self._first[parts.core.index] = parts.new_policy()
+            return self._first[parts.core.index]
         if version not in self._records:
             return None
         self._other.restore(decode(Prices, self._records[version]).state)
@@ -149,7 +154,7 @@ class Retaker:
 
     def __init__(
         self,
-        parts: Parts,
+        indexes: Indexes,
         topics: Topics,
         versions: Versions,
         partition: int,
@@ -158,15 +163,17 @@ class Retaker:
         orders: Sequence[Record] = (),
         whole_since: float = math.inf,
     ) -> None:
-        """`events` as `beside` gives them; `results` of the partition, from the first; orders: all
-        records of `control`; whole_since: Unix seconds, what is younger has not been compacted.
+        """`indexes`: of all versions that receipts may name; `events` as `beside` gives them;
+        `results` of the partition, from the first; orders: all records of `control`; whole_since:
+        Unix seconds, what is younger has not been compacted.
         """
         self.done = Retaken(partition)
-        self._parts = parts
-        self._core = parts.core
+        self._indexes = indexes
+        self._cores: dict[str | None, Core] = {}
         self._versions = versions
         self._logs: dict[str, Log] = {topics.queries: "queries", topics.deferred: "deferred"}
-        fleet = self._core.fleet
+        fleet = indexes.now.core.known
+        self._known = len(fleet)
         self._orders = deque(orders)
         self._followed: list[int] = []
         self._whole_since = whole_since * 1000
@@ -204,22 +211,29 @@ class Retaker:
                 continue
             found = records[log].between(first, last)
             gone = {one.source.offset for one, _ in chunk} - {record.offset for record in found}
-            policy = self._versions.at(chunk[0][0].price_version)
+            parts = self._indexes.at(chunk[0][0].index)
+            version = chunk[0][0].price_version
+            policy = self._versions.at(version, parts) if parts is not None else None
             if gone:
                 yield from self._adopt(chunk, f"their records have left the topic {topic}")
+            elif parts is None:
+                yield from self._adopt(chunk, "their index is not kept (sluice index build --keep)")
             elif policy is None:
                 yield from self._adopt(chunk, "their prices have been compacted away")
             elif not self._orders_are_whole(chunk[0][0].control_version):
                 yield from self._adopt(chunk, "orders before them have been compacted away")
             else:
-                yield from self._again(chunk, found, policy)
+                yield from self._again(chunk, found, parts, policy)
 
-    def _again(self, chunk: Chunk, records: list[Record], policy: Policy) -> Iterator[Receipt]:
-        estimated = estimate(self._core, parse(records, self._core.fleet, self._core.embedder), [])
-        first, fleet = chunk[0][0], self._core.fleet
+    def _again(
+        self, chunk: Chunk, records: list[Record], parts: Parts, policy: Policy
+    ) -> Iterator[Receipt]:
+        core = self._core(parts)
+        estimated = estimate(core, parse(records, core.fleet, core.embedder), [])
+        first, fleet = chunk[0][0], core.fleet
         context = Context(
-            self._core,
-            self._parts.with_trials(policy, fleet),
+            core,
+            parts.with_trials(policy, fleet),
             first.price_version,
             first.decided_at,
             _room(one for one, _ in chunk),
@@ -253,12 +267,17 @@ class Retaker:
             order = self._orders.popleft()
             self._registry.read(order.key, order.value, order.offset)
             self._followed.append(order.offset)
-        newcomers = self._registry.newcomers()
-        if len(newcomers) > len(self._core.fleet) - len(self._core.known):
-            self._core = self._parts.core.grown(newcomers)
-            for model in newcomers:
-                if model.name not in self.ledger.index:
-                    self.ledger.add(model.name)
+        for name in self._registry.added:
+            if name not in self.ledger.index:
+                self.ledger.add(name)
+
+    def _core(self, parts: Parts) -> Core:
+        """What estimates on an index, with the models that orders have added until now."""
+        core = self._cores.get(parts.core.index, parts.core)
+        if len(core.fleet) < self._known + len(self._registry.added):
+            core = parts.core.grown(self._registry.newcomers())
+        self._cores[parts.core.index] = core
+        return core
 
     def _orders_are_whole(self, version: int) -> bool:
         """Whether those that counted at a version are all in the log. Compaction may have removed

@@ -119,9 +119,14 @@ class Spool:
         value = self._value((partition, log, offset))
         return None if value is None else decode(Receipt, value)
 
-    def log(self, topic: str) -> Log | None:
-        """Which log a topic is, None for a topic whose records nobody decides."""
-        return self._logs.get(topic)
+    def of_decision(self, decision_id: str) -> Receipt | None:
+        """The receipt of a decision, None where there is none."""
+        topic, _, coordinates = decision_id.partition("/")
+        partition, _, offset = coordinates.partition("/")
+        log = self._logs.get(topic)
+        if log is None or not (partition.isdecimal() and offset.isdecimal()):
+            return None
+        return self.get(int(partition), log, int(offset))
 
     def last(self, partition: int, log: Log) -> int:
         """The highest offset of a log that has a receipt, -1 where none has."""

@@ -32,6 +32,7 @@ FORMAT = 1
 MANIFEST, EMBEDDINGS, OUTCOMES = "manifest.json", "embeddings.npy", "outcomes.npz"
 TREES_FILE, ESTIMATOR = "index.ann", "estimator.npz"
 MANIFEST_BYTES = 1_048_576
+VERSION_DIGITS = 12
 AGAIN = "build it again with `sluice index build`"
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -53,6 +54,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     annoy: dict[str, int | str] = {}
     files: dict[str, str]
 
+    @property
+    def version(self) -> str:
+        """Hexadecimal digits that change with anything in the folder."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:VERSION_DIGITS]
+
 
 @dataclass(frozen=True, slots=True)
 class SavedIndex:
@@ -73,10 +79,12 @@ def save_index(
     kind: Literal["annoy", "exact"] = "annoy",
     trees: int = TREES,
     estimator: Arrays | None = None,
+    keep: int = 0,
 ) -> Manifest:
     """Write the folder, whole or not at all; an index folder that is there is replaced.
 
-    Processes that have the old one loaded go on with it. The same history gives the same bytes.
+    keep: so many of those it replaced stay beside it, the newest (`older_folder`). Processes that
+    have an old one loaded go on with it. The same history gives the same bytes.
     Raises ValueError for arrays that do not fit together, for a folder with other things in it,
     and OSError where it cannot be written.
     """
@@ -109,11 +117,16 @@ def save_index(
         for path in draft.iterdir():
             _flush(path)
         draft.chmod(0o755)
-        _put_in_place(draft, folder)
+        _put_in_place(draft, folder, keep)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     return manifest
+
+
+def older_folder(folder: Path, version: str) -> Path:
+    """Where an index lies that was built into `folder` and has been replaced, if it was kept."""
+    return folder.with_name(f"{folder.name}.older") / version
 
 
 def load_index(
@@ -241,7 +254,7 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _put_in_place(draft: Path, folder: Path) -> None:
+def _put_in_place(draft: Path, folder: Path, keep: int) -> None:
     """Rename: a directory cannot replace one that has files, so the old one steps aside first."""
     if not folder.exists():
         draft.rename(folder)
@@ -253,7 +266,27 @@ def _put_in_place(draft: Path, folder: Path) -> None:
     except OSError:
         aside.rename(folder)
         raise
-    shutil.rmtree(aside)
+    if keep and (aside / MANIFEST).is_file():
+        _keep(aside, folder)
+    else:
+        shutil.rmtree(aside)
+    for older in _older(folder)[keep:]:
+        shutil.rmtree(older)
+
+
+def _keep(aside: Path, folder: Path) -> None:
+    kept = older_folder(folder, read_manifest(aside).version)
+    kept.parent.mkdir(exist_ok=True)
+    if kept.exists():
+        shutil.rmtree(kept)
+    aside.rename(kept)
+    (kept / MANIFEST).touch()  # replaced now: the newest of those that were
+
+
+def _older(folder: Path) -> list[Path]:
+    """The folders that were replaced and are kept, the newest first."""
+    found = older_folder(folder, "any").parent.glob(f"*/{MANIFEST}")
+    return [path.parent for path in sorted(found, key=lambda path: -path.stat().st_mtime_ns)]
 
 
 def _refused(folder: Path, reason: str) -> IndexRefused:

@@ -25,6 +25,10 @@ COMMANDS = {
         "streams.cli.health:command",
         "Say whether a router or worker of this machine takes part in its consumer group.",
     ),
+    "history": (
+        "streams.cli.history:command",
+        "Write what came of the log's queries to a file, for the next index.",
+    ),
     "index": ("streams.cli.index:group", "Build the index of historical queries."),
     "model": ("streams.cli.model:group", "List the models; add, pause, resume or remove one."),
     "produce": ("streams.cli.produce:command", "Send queries from a file to the topic queries."),

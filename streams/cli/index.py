@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from router.arrays import Vectors
-from router.datasets import Dataset, read_jsonl
+from router.datasets import Dataset, joined, read_jsonl
 from router.embedders import Embedder, make_embedder
 from router.estimator import Estimator
 from router.index.exact import ExactIndex
@@ -29,22 +29,44 @@ def group() -> None:
 @group.command()
 @click.option(
     "--history",
+    "histories",
     type=options.FILE,
     required=True,
-    help="JSON lines, plain or .gz: id, prompt, scores and cost_usd of each model.",
+    multiple=True,
+    help="JSON lines, plain or .gz: id, prompt, scores and cost_usd of some models. Give several "
+    "to join them; of an id that comes twice the last line counts.",
+)
+@click.option(
+    "--most",
+    type=click.IntRange(2),
+    default=50_000,
+    show_default=True,
+    help="Queries that are used: the last ones, where the histories hold more.",
+)
+@click.option(
+    "--keep",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Replaced indexes that stay beside the new one, so that `sluice replay --verify` can take "
+    "their decisions again.",
 )
 @click.option(
     "--out", type=options.FOLDER, help="Folder to write. [default: index.path of the configuration]"
 )
 @options.config
-def build(history: Path, out: Path | None, config_file: Path) -> None:
+def build(
+    histories: tuple[Path, ...], most: int, keep: int, out: Path | None, config_file: Path
+) -> None:
     """Embed a history and index it for the configured embedder and models.
 
-    Replaces an index that is there; running routers keep the one they have loaded.
+    Replaces an index that is there, while routers run: they take the new one over within seconds.
+    `sluice history` writes what the log has to add to a history.
     """
     config = load(config_file)
     folder = out or config.index.path
-    dataset = _of_models(read_jsonl(history), list(config.models))
+    dataset = _newest(joined([read_jsonl(history) for history in histories]), most)
+    dataset = _of_models(dataset, list(config.models))
     embedder = make_embedder(config.embedder.kind, **config.embedder.arguments())
     with click.progressbar(
         _batches(dataset, embedder), -(-len(dataset) // BATCH), "embedding"
@@ -63,18 +85,27 @@ def build(history: Path, out: Path | None, config_file: Path) -> None:
             kind=config.index.kind,
             trees=config.index.trees,
             estimator=estimator.arrays(),
+            keep=keep,
         )
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     click.echo(
-        f"{folder}: {manifest.count} queries, {len(manifest.models)} models, "
-        f"{manifest.dimension} dimensions, {manifest.embedder}, {manifest.index}"
+        f"{folder}: index {manifest.version}, {manifest.count} queries, "
+        f"{len(manifest.models)} models, {manifest.dimension} dimensions, "
+        f"{manifest.embedder}, {manifest.index}"
     )
 
 
 def _batches(dataset: Dataset, embedder: Embedder) -> Iterator[Vectors]:
     for start in range(0, len(dataset), BATCH):
         yield embedder.encode(dataset.prompts[start : start + BATCH])
+
+
+def _newest(dataset: Dataset, most: int) -> Dataset:
+    if len(dataset) <= most:
+        return dataset
+    click.echo(f"left out: the first {len(dataset) - most} queries (--most {most})", err=True)
+    return dataset.take(np.arange(len(dataset) - most, len(dataset)))
 
 
 def _of_models(dataset: Dataset, configured: list[str]) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import threading
@@ -59,11 +60,14 @@ def policy(text: str) -> str:
     return text
 
 
-def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
-    """Write a file of JSON lines."""
-    with path.open("wb") as out:
+def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> int:
+    """Write a file of JSON lines, gzip where its name ends in .gz. Returns how many."""
+    count = 0
+    with gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb") as out:
         for line in lines:
             out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+            count += 1
+    return count
 
 
 @contextmanager
@@ -112,3 +116,9 @@ def moment(context: click.Context, option: click.Parameter, value: str | None) -
         rule = "it must be now, Unix seconds, or as 2026-11-24T10:00+01:00 (UTC where none is said)"
         raise click.BadParameter(f"{value!r} is no time: {rule}") from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+since = click.option(
+    "--from", "since", callback=moment, help="First time: ISO 8601 or Unix seconds."
+)
+until = click.option("--to", "until", callback=moment, help="End, not included; or now.")

@@ -22,6 +22,7 @@ from streams.cli import audit, options
 from streams.cli.bar import progress
 from streams.config import load
 from streams.logs import Logs
+from streams.reindex import Indexes
 from streams.replay import Judged, Laboratory, Source, Verified, read, verify
 from streams.topics import Topics
 
@@ -36,10 +37,8 @@ def _multiple(text: str) -> float:
 @click.command(context_settings={"show_default": True})
 @options.config
 @click.option("--topic", help="Topic of the queries. [default: the configured one]")
-@click.option(
-    "--from", "since", callback=options.moment, help="First time: ISO 8601 or Unix seconds."
-)
-@click.option("--to", "until", callback=options.moment, help="End, not included; or now.")
+@options.since
+@options.until
 @click.option("--verify", "again", is_flag=True, help="Take the same decisions again and compare.")
 @click.option(
     "--policy",
@@ -95,7 +94,7 @@ def command(
     with progress() as bar:
         bars = _bars(bar)
         if again:
-            verified = verify(parts, source, bars)
+            verified = verify(Indexes.kept(config, parts), source, bars)
         else:
             try:
                 past = read(parts, source, bars)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from router.datasets import DatasetError, read_jsonl, write_jsonl
+from router.datasets import DatasetError, joined, read_jsonl, write_jsonl
 from router.loaders import load
 from tests.router.outcomes import outcomes
 
@@ -95,3 +95,18 @@ def test_recorded_fleet_counts_nano_dollars_as_tokens() -> None:
     tokens = np.ceil(data.costs).astype(np.int64)
     assert (fleet.cost(np.zeros((30, 1), dtype=np.int64), tokens) == tokens).all()
     assert (tokens <= fleet.max_output_tokens).all()
+
+
+def test_joined_datasets() -> None:
+    """Models of all, outcomes where they were, and of an id that comes twice the last line."""
+    one = outcomes(20)
+    other = one.take(np.arange(15, 20)).with_models(one.models[::-1][:2])
+    other.scores[:] = 0.25
+    whole = joined([one, other])
+    assert whole.ids == one.ids
+    assert whole.models == one.models
+    assert np.array_equal(whole.scores[:15], one.scores[:15])
+    assert (whole.scores[15:, 1:] == 0.25).all()
+    assert np.isnan(whole.scores[15:, 0]).all()
+    assert np.isnan(whole.costs[15:, 0]).all()
+    assert joined([one]).ids == one.ids

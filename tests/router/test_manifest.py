@@ -14,6 +14,7 @@ import pytest
 from router.history import History
 from router.index import AnnoyIndex, IndexRefused, load_index, save_index
 from router.index import manifest as manifest_module
+from router.index.manifest import older_folder
 from tests.router.test_index import some_vectors
 
 MODELS = ["small", "large"]
@@ -311,3 +312,44 @@ def test_damage_is_refused(folder: Path, kind: str) -> None:
         load_index(folder, **EXPECTED)
     assert str(folder) in str(refused.value)
     assert "build it again with `sluice index build`" in str(refused.value)
+
+
+class TestReplaced:
+    """Indexes that were replaced stay for a while, each under its version."""
+
+    def save(self, folder: Path, rows: int, keep: int) -> str:
+        history = a_history(rows)
+        return save_index(folder, history, embedder="test/1", models=MODELS, keep=keep).version
+
+    def test_versions_tell_indexes_apart(self, tmp_path: Path, folder: Path) -> None:
+        """Other contents have another version, the same have the same."""
+        here = load_index(folder, **EXPECTED).manifest.version
+        again = save_index(
+            tmp_path / "b", a_history(), embedder="test/1", models=MODELS, estimator=ESTIMATOR
+        )
+        assert again.version == here
+        assert len({here, *(self.save(tmp_path / "c", rows, 0) for rows in (5, 6))}) == 3
+
+    def test_the_newest_are_kept(self, tmp_path: Path) -> None:
+        """So many as were asked for, and they still load."""
+        folder = tmp_path / "index"
+        versions = [self.save(folder, rows, keep=2) for rows in (5, 6, 7, 8)]
+        there = [older_folder(folder, version).is_dir() for version in versions]
+        assert there == [False, True, True, False]
+        for rows, version in zip((6, 7), versions[1:3], strict=True):
+            older = load_index(older_folder(folder, version), **EXPECTED)
+            assert (older.manifest.version, len(older.history)) == (version, rows)
+
+    def test_the_same_once_more(self, tmp_path: Path) -> None:
+        """An index that comes back is kept once, as the newest of those replaced."""
+        folder = tmp_path / "index"
+        versions = [self.save(folder, rows, keep=2) for rows in (5, 6, 5, 7, 8)]
+        there = [older_folder(folder, version).is_dir() for version in versions]
+        assert there == [True, False, True, True, False]
+
+    def test_none_are_kept(self, tmp_path: Path) -> None:
+        """Where nobody asks for them, those that were kept go too."""
+        folder = tmp_path / "index"
+        for rows, keep in ((5, 1), (6, 1), (7, 0)):
+            self.save(folder, rows, keep)
+        assert [*tmp_path.glob("index.older/*")] == []

@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from router.index.manifest import read_manifest
+from router.index.manifest import load_index, read_manifest
 from streams.brokers import BrokerError, kafka
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
@@ -307,11 +308,11 @@ class TestBroker:
         assert "sluice topics create" in stderr
 
 
-def history(file: Path, models: tuple[str, ...], count: int = 40) -> Path:
+def history(file: Path, models: tuple[str, ...], letter: str = "q", count: int = 40) -> Path:
     with gzip.open(file, "wt") as lines:
         for number in range(count):
             outcome = {
-                "id": f"q{number}",
+                "id": f"{letter}{number}",
                 "task": "t",
                 "prompt": f"question {number} about {'law' if number % 2 else 'maths'}",
                 "scores": dict.fromkeys(models, number % 2),
@@ -334,6 +335,23 @@ class TestIndex:
         assert manifest.models == ["small", "org/large"]
         assert manifest.count == 40
         assert "estimator.npz" in manifest.files
+
+    def test_several_histories(self, config: Path, tmp_path: Path) -> None:
+        """They are joined, the last queries are kept where there are too many, and what each model
+        did is where it was known."""
+        both = [
+            history(tmp_path / "a.jsonl.gz", ("small",), "a"),
+            history(tmp_path / "b.jsonl.gz", ("org/large",), "b"),
+        ]
+        out = tmp_path / "index"
+        asked = [part for file in both for part in ("--history", file)]
+        code, _, stderr = run("index", "build", *asked, "--most", 70, "--out", out, "-c", config)
+        assert code == 0, stderr
+        assert "left out: the first 10 queries" in stderr
+        known = np.isfinite(
+            load_index(out, embedder=read_manifest(out).embedder, dimension=256).history.scores
+        )
+        assert known.sum(axis=0).tolist() == [30, 40]
 
     def test_a_model_without_outcomes_is_named(self, config: Path, tmp_path: Path) -> None:
         """A configured model that the history does not know stops the build."""

@@ -29,6 +29,7 @@ from streams.decide import Context, decide, estimate
 from streams.logs import Record
 from streams.partition import Partition, Unmet
 from streams.registry import Registry
+from streams.reindex import Indexes
 from streams.retake import Beside, Reader, Retaken, Retaker, Versions, beside
 from streams.rows import STATE_KEY, Log, Position, State
 from streams.topics import Topics
@@ -47,14 +48,18 @@ NEWCOMER = ModelControl(
 )
 
 
-@pytest.fixture(scope="module")
-def parts() -> Parts:
+NEW_INDEX = 15
+"""The first record that is decided with another index, before there are other prices."""
+
+
+def make_parts(size: int, index: str) -> Parts:
     """A fleet of three models with budgets that bind, and a policy that explores."""
-    data = outcomes(200)
+    data = outcomes(size)
     embeddings = vectors(data)
     history = data.history(embeddings)
     estimator = Estimator.fit(history, ExactIndex(embeddings), data.prompts)
-    core = Core(make_embedder("given", dimension=8), estimator, data.fleet(), "quantile")
+    embedder, fleet = make_embedder("given", dimension=8), outcomes(200).fleet()
+    core = Core(embedder, estimator, fleet, "quantile", index=index)
     limits = np.array([3_000_000, 3_000_000, 3_000_000])
     past = estimator.leave_one_out()
 
@@ -74,8 +79,9 @@ class Story:
     of one from the fifth, and none from the ninth.
     """
 
-    def __init__(self, parts: Parts, size: int = 60) -> None:
-        self.parts = parts
+    def __init__(self, size: int = 60) -> None:
+        self.old, self.new = make_parts(200, "old"), make_parts(140, "new")
+        self.parts = parts = self.old
         data = outcomes(size, seed=1)
         embeddings = vectors(data)
         self.records = {
@@ -105,6 +111,9 @@ class Story:
         for start in range(0, size, 5):
             if (order := orders.get(start)) is not None:
                 self.order(order)
+            if start == NEW_INDEX:
+                self.parts, self.policy = self.new, self.new.new_policy()
+                self.core = self.new.core.grown(self.registry.newcomers())
             if start == size // 2:
                 version = 1
                 self.move_prices()
@@ -190,12 +199,14 @@ class Story:
         receipts: list[Receipt] | None = None,
         first: int = 0,
         whole_since: float = math.inf,
+        kept: bool = True,
     ) -> tuple[list[Receipt], Retaken]:
-        """Take all decisions from offset `first` on again."""
-        prices = Versions(self.parts.new_policy, self.prices)
+        """Take all decisions from offset `first` on again. kept: the old index is still there."""
+        prices = Versions(self.new.new_policy, self.prices)
+        indexes = Indexes(self.new, {"old": self.old if kept else None}.__getitem__)
         events: Iterator[Beside] = beside(self.changelog)
         retaker = Retaker(
-            self.parts, TOPICS, prices, 0, events, self.results, self.orders, whole_since
+            indexes, TOPICS, prices, 0, events, self.results, self.orders, whole_since
         )
         readers = {log: Reader(iter(self.records[log])) for log in LOGS}
         logged = [(one, encode(one)) for one in receipts or self.receipts]
@@ -213,8 +224,8 @@ def record(offset: int, value: bytes, key: bytes | None = None) -> Record:
 
 
 @pytest.fixture(scope="module")
-def story(parts: Parts) -> Story:
-    story = Story(parts)
+def story() -> Story:
+    story = Story()
     reasons = {receipt.reason for receipt in story.receipts}
     assert reasons >= {"best", "explore", "no_budget", "invalid_json"}, "the story is too simple"
     shops = [receipt for receipt in story.receipts if receipt.model and receipt.source.offset % 2]
@@ -261,6 +272,25 @@ def test_only_a_part_is_taken_again(story: Story) -> None:
     assert (done.decisions, done.adopted, done.differences) == (30, 30, [])
     assert done.missing == {}
     assert taken == story.receipts
+
+
+def test_an_index_that_is_gone_is_told(story: Story) -> None:
+    """Without the index that they name decisions cannot be taken again, and that is said."""
+    assert [receipt.index for receipt in story.receipts[NEW_INDEX - 1 : NEW_INDEX + 1]] == [
+        "old",
+        "new",
+    ]
+    taken, done = story.retaken(kept=False)
+    assert done.missing == {"their index is not kept (sluice index build --keep)": NEW_INDEX}
+    assert (done.decisions, done.differences) == (len(story.receipts) - NEW_INDEX, [])
+    assert taken == story.receipts
+
+
+def test_another_index_would_decide_otherwise(story: Story) -> None:
+    """The test has a point: a receipt that names the wrong index is found."""
+    false = [structs.replace(receipt, index="new") for receipt in story.receipts]
+    _, done = story.retaken(false)
+    assert done.differences
 
 
 def test_prices_that_are_gone_are_told(story: Story) -> None:

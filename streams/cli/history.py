@@ -1,0 +1,50 @@
+"""`sluice history`: what came of a log's queries, for the next index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from streams.cli import options
+from streams.cli.bar import progress
+from streams.config import load
+from streams.logs import Logs
+from streams.operate import orders
+from streams.outcomes import history_lines
+from streams.spool import Spool
+from streams.topics import Topics
+
+
+@click.command("history")
+@click.argument("file", type=options.FILE, callback=options.writable)
+@options.config
+@options.since
+@options.until
+def command(file: Path, config_file: Path, since: float | None, until: float | None) -> None:
+    """Write the log's answered and judged queries to FILE, for `sluice index build --history`.
+
+    Each line has the outcome of the one model that the query went to, where its result carries a
+    score. FILE is JSON lines, gzip where it ends in .gz. Read up to the logs' end at the start.
+    """
+    config = load(config_file)
+    logs, topics = Logs(config.broker), Topics(config.topics.prefix)
+    asked = [*logs.spans(topics.queries, since, until), *logs.spans(topics.deferred, since)]
+    results, receipts = logs.spans(topics.results, since), logs.spans(topics.receipts, since)
+    fleet = config.fleet().grown(orders(config).newcomers())
+    with progress() as bar, Spool(topics) as spool:
+        read = [
+            bar.add_task(what, total=sum(span.size for span in spans))
+            for what, spans in (("receipts", receipts), ("results", results), ("queries", asked))
+        ]
+        spool.fill(logs.read(receipts, lambda count: bar.advance(read[0], count)))
+        lines = history_lines(
+            fleet,
+            logs.read(asked, lambda count: bar.advance(read[2], count)),
+            logs.read(results, lambda count: bar.advance(read[1], count)),
+            spool,
+        )
+        count = options.write_lines(file, lines)
+    click.echo(f"{file}: {count} queries with a judged answer")
+    if not count:
+        click.echo("no result carries a score: have your workers send one (0 to 1)", err=True)

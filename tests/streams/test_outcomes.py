@@ -1,0 +1,107 @@
+"""A history out of a log: judged answers of queries that were sent, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from router.fleet import Fleet, Model
+from schemas import Receipt, Result, Source
+from schemas.wire import encode
+from streams.logs import Record
+from streams.outcomes import history_lines
+from streams.spool import Spool
+from streams.topics import Topics
+
+FLEET = Fleet([Model("a", 0, 1_000_000), Model("b", 0, 1_000_000)])
+TOPICS = Topics("shop.")
+
+
+@pytest.fixture
+def spool() -> Iterator[Spool]:
+    with Spool(TOPICS) as spool:
+        yield spool
+
+
+def record(topic: str, offset: int, value: bytes) -> Record:
+    return Record(topic, 1, offset, 0, b"key", value, ())
+
+
+def query(offset: int, id: str, topic: str = TOPICS.queries, **more: Any) -> Record:
+    return record(topic, offset, orjson.dumps({"id": id, "prompt": f"about {id}", **more}))
+
+
+def receipt(offset: int, id: str, model: str | None = "a", topic: str = TOPICS.queries) -> Record:
+    told = Receipt(
+        id=id,
+        decision_id=f"{topic}/1/{offset}",
+        decision="routed" if model else "deferred",
+        reason="best",
+        policy="primal-dual",
+        source=Source(topic, 1, offset),
+        decided_at=1.0,
+        model=model,
+    )
+    return record(TOPICS.receipts, offset, encode(told))
+
+
+def result(offset: int, id: str, topic: str = TOPICS.queries, **more: Any) -> Record:
+    values: dict[str, Any] = {"model": "a", "status_code": 200, "score": 0.5, "cost": 2_000} | more
+    told = Result(id=id, decision_id=f"{topic}/1/{offset}", **values)
+    return record(TOPICS.results, offset, encode(told))
+
+
+def test_a_judged_answer_is_a_line(spool: Spool) -> None:
+    """With the text that the router saw, the score, and the cost in units of currency."""
+    spool.fill([receipt(0, "q0")])
+    found = list(history_lines(FLEET, [query(0, "q0")], [result(0, "q0")], spool))
+    assert found == [
+        {"id": "q0", "prompt": "about q0", "scores": {"a": 0.5}, "cost_usd": {"a": 2e-6}}
+    ]
+
+
+def test_a_deferred_query_counts_where_it_was_sent(spool: Spool) -> None:
+    """Its result names the record of `deferred`."""
+    spool.fill([receipt(0, "q0", None), receipt(5, "q0", "b", TOPICS.deferred)])
+    records = [query(0, "q0"), query(5, "q0", TOPICS.deferred)]
+    answers = [result(5, "q0", TOPICS.deferred, model="b")]
+    (line,) = history_lines(FLEET, records, answers, spool)
+    assert line["scores"] == {"b": 0.5}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"score": None},
+        {"status_code": 500},
+        {"model": "b"},
+        {"cost": 2**62},
+    ],
+    ids=str,
+)
+def test_what_does_not_count(spool: Spool, wrong: dict[str, Any]) -> None:
+    """Without a score, failed, of a model that it was not sent to, at a charge nobody takes."""
+    spool.fill([receipt(0, "q0")])
+    assert list(history_lines(FLEET, [query(0, "q0")], [result(0, "q0", **wrong)], spool)) == []
+
+
+def test_each_query_once(spool: Spool) -> None:
+    """The first result counts, as it was the one charged; so does the first query of an id."""
+    spool.fill([receipt(0, "q0"), receipt(1, "q0")])
+    answers = [result(0, "q0", score=1.0), result(0, "q0", score=0.0), result(1, "q0", score=0.25)]
+    (line,) = history_lines(FLEET, [query(0, "q0"), query(1, "q0")], answers, spool)
+    assert line["scores"] == {"a": 1.0}
+
+
+def test_strangers(spool: Spool) -> None:
+    """Results that no receipt knows, and bytes that are none, are passed over."""
+    spool.fill([receipt(0, "q0")])
+    answers = [
+        record(TOPICS.results, 0, b"no json"),
+        result(7, "q7"),
+        result(0, "q0", topic="elsewhere"),
+    ]
+    assert list(history_lines(FLEET, [query(0, "q0")], answers, spool)) == []
