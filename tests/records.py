@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
@@ -86,6 +87,10 @@ class Records:
                 if time.monotonic() > give_up:
                     raise TimeoutError(f"{topic} {partition}: no end is told ({error})") from None
                 self._take(0.2)
+                # A broker that has only just come back may deny a topic, and librdkafka believes
+                # that until it asks for all topics once more.
+                with suppress(KafkaException):
+                    self._consumer.list_topics(timeout=5.0)
 
     def _take(self, seconds: float) -> None:
         message: Any

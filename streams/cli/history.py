@@ -22,10 +22,11 @@ from streams.topics import Topics
 @options.since
 @options.until
 def command(file: Path, config_file: Path, since: float | None, until: float | None) -> None:
-    """Write the log's answered and judged queries to FILE, for `sluice index build --history`.
+    """Write the log's answered and judged queries to a file, for the next index.
 
     Each line has the outcome of the one model that the query went to, where its result carries a
-    score. FILE is JSON lines, gzip where it ends in .gz. Read up to the logs' end at the start.
+    score. FILE is JSON lines for `sluice index build --history`, gzip where it ends in .gz. Read up
+    to the logs' end at the start.
     """
     config = load(config_file)
     logs, topics = Logs(config.broker), Topics(config.topics.prefix)
