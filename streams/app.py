@@ -13,6 +13,7 @@ from streams.build import Parts
 from streams.chunks import chunked
 from streams.config import Config
 from streams.fatal import or_die
+from streams.metrics import Address
 from streams.process import Process
 from streams.topics import Topics
 
@@ -20,10 +21,13 @@ EXPIRE_SECONDS = 1.0
 REPORT_SECONDS = 0.5
 
 
-def create_app(config: Config, parts: Parts, data_dir: Path) -> faust.App:
+def create_app(
+    config: Config, parts: Parts, data_dir: Path, metrics: Address | None = None
+) -> faust.App:
     """Make the app of one router process; it opens nothing before it starts.
 
-    data_dir: where this process, and no other, keeps its tables.
+    data_dir: where this process, and no other, keeps its tables; metrics: where Prometheus may ask,
+    None for nowhere.
     """
     topics = Topics(config.topics.prefix)
     app = _faust_app(config, topics, data_dir)
@@ -35,6 +39,7 @@ def create_app(config: Config, parts: Parts, data_dir: Path) -> faust.App:
         app,
         partitions=_table(app, "partitions", topics.changelog, count),
         accounts=_table(app, "controller", topics.controller_changelog, 1),
+        metrics=metrics,
     )
     started = asyncio.Event()
     for name, topic, partitions in (

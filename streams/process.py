@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from time import time
 from typing import Any
@@ -28,6 +28,7 @@ from streams.fatal import or_die
 from streams.follow import Follower
 from streams.grants import Grants
 from streams.lanes import Lanes
+from streams.metrics import Address, Live, Metrics
 from streams.partition import Partition, control_version
 from streams.producer import Outbox
 from streams.readmit import Readmission
@@ -60,8 +61,11 @@ class Process:
         app: faust.App,
         partitions: Any,
         accounts: Any,
+        metrics: Address | None = None,
     ) -> None:
-        """`partitions` and `accounts` are the tables; nothing is opened yet."""
+        """`partitions` and `accounts` are the tables; metrics: where Prometheus may ask. Nothing is
+        opened yet.
+        """
         self._config = config
         self._parts = parts
         self._core = parts.core
@@ -81,6 +85,9 @@ class Process:
         self._calendar = Calendar(config.windows())
         self._carries = {name: config.allowance(name).carry_over for name in config.models}
         self.lanes: Mapping[str, Lanes] = {}
+        self._metrics = Metrics(parts.core.fleet.names, self._live)
+        self._metrics_at = metrics
+        self._stop_metrics: Callable[[], None] = _nothing
 
     async def open(self) -> None:
         """Connect, and read the prices that there are."""
@@ -95,10 +102,11 @@ class Process:
             self._threads,
             self._registry,
             self._calendar,
+            self._metrics,
         )
         self._router = Router(*parts, "queries", self._config.deferral.max_waiting)
         self._again = Router(*parts, "deferred", sys.maxsize)
-        self._settler = Settler(self._core.fleet, self._outbox, self._topics)
+        self._settler = Settler(self._core.fleet, self._outbox, self._topics, self._metrics)
         self._grants = Grants(self._outbox, self._topics)
         self.lanes = {
             "route": Lanes("routing", self._estimate, self._decide),
@@ -121,6 +129,8 @@ class Process:
             asyncio.create_task(or_die("looking at deferred queries", passes)),
             asyncio.create_task(or_die("following the index", indexes)),
         ]
+        if self._metrics_at is not None:
+            self._stop_metrics = self._metrics.serve(*self._metrics_at)
 
     async def give_up(self) -> None:
         """Finish what is being decided and forget everything that may change hands."""
@@ -137,6 +147,7 @@ class Process:
         for task in self._passes:
             task.cancel()
         await asyncio.gather(*self._passes, return_exceptions=True)
+        self._stop_metrics()
         await self._readmission.close()
         self._prices.close()
         self._orders.close()
@@ -276,6 +287,7 @@ class Process:
         for name, order in added:
             self._calendar.add(name, Windowing(order.window, order.time_zone, order.start))
             self._carries[name] = order.carry_over
+            self._metrics.know(name)
         self._equip_routers()
         self._settler.fleet = self._core.fleet
         for partition in self._partitions.values():
@@ -297,6 +309,16 @@ class Process:
         for router in (self._router, self._again):
             router.core, router.policy = self._core, policy
 
+    def _live(self) -> Live:
+        partitions = list(self._partitions.values())
+        return Live(
+            ledgers=[partition.ledger for partition in partitions],
+            waiting=sum(partition.waiting for partition in partitions),
+            prices=self._policy.snapshot().get("prices") or {},
+            price_version=self._price_version,
+            history=len(self._core.estimator.history),
+        )
+
     def _on_prices(self, message: Message) -> None:
         try:
             prices = decode(Prices, message.value())
@@ -309,6 +331,10 @@ class Process:
         self._price_version = prices.version
         for follower in (self._router, self._again):
             follower.price_version = prices.version
+
+
+def _nothing() -> None:
+    """Nothing was begun."""
 
 
 async def _as_it_is(_: int, records: list[Any]) -> list[Any]:

@@ -15,6 +15,7 @@ from router.windows import Calendar
 from streams.arrivals import Arrival, parse
 from streams.decide import Context, Estimated, decide, estimate
 from streams.expiry import Chunk
+from streams.metrics import Metrics
 from streams.partition import Partition
 from streams.producer import Outbox
 from streams.publish import publish
@@ -36,6 +37,7 @@ class Router:
         threads: Executor,
         registry: Registry,
         calendar: Calendar,
+        metrics: Metrics,
         log: Log,
         max_waiting: int,
         clock: Callable[[], float] = time.time,
@@ -45,6 +47,7 @@ class Router:
         """
         self._registry = registry
         self._calendar = calendar
+        self._metrics = metrics
         self._log = log
         self._max_waiting = max_waiting
         self.core = core
@@ -89,6 +92,7 @@ class Router:
                 )
             again = self._decided_before(partition, estimated.again)
         await self._publish(partition, again + [(a, rows[a.source.offset]) for a in arrivals])
+        self._metrics.decided(self._log, arrivals, rows, self._clock())
 
     def _late(self, partition: Partition, estimated: Estimated) -> bool:
         """Whether records have been decided since they were estimated: a chunk came twice."""

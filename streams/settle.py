@@ -13,6 +13,7 @@ from router.fleet import Fleet
 from router.fold import MAX_CHARGE, accounts_of, cost_of
 from schemas import Invalid, Rejected, Result, Source
 from schemas.wire import decode, encode
+from streams.metrics import Metrics
 from streams.partition import Partition
 from streams.producer import Batch, Outbox
 from streams.publish import trace_headers
@@ -25,7 +26,8 @@ logger = logging.getLogger(__name__)
 class Settler:
     """Folds results into the ledger of the partition that holds their reservations."""
 
-    def __init__(self, fleet: Fleet, outbox: Outbox, topics: Topics) -> None:
+    def __init__(self, fleet: Fleet, outbox: Outbox, topics: Topics, metrics: Metrics) -> None:
+        self._metrics = metrics
         self.fleet = fleet
         self._outbox = outbox
         self._topics = topics
@@ -40,13 +42,17 @@ class Settler:
         async with partition.lock:
             fresh = [record for record in records if record.offset > partition.settled]
             over: dict[str, None] = {}
+            counted: list[tuple[str, str]] = []
             for record in fresh:
                 try:
-                    key, row = self._charge(partition, decode(Result, record.value), over)
+                    result = decode(Result, record.value)
+                    key, row = self._charge(partition, result, over)
                 except Invalid as error:
                     self._reject(batch, record, error)
+                    counted.append(("", "rejected"))
                     continue
                 over[key] = None
+                counted.append((result.model, "ok" if result.status_code < 300 else "failed"))
                 if not await partition.has_left(key):
                     # A kill came amid its publishing. The routed query had left; with its row, its
                     # receipt would be lost.
@@ -57,6 +63,7 @@ class Settler:
             partition.settled = max(partition.settled, records[-1].offset)
             if fresh:
                 await partition.commit({}, removed=over)
+        self._metrics.settled(counted)
 
     def _charge(
         self, partition: Partition, result: Result, over: Container[str]

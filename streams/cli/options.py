@@ -100,6 +100,18 @@ class Amount(click.ParamType):
             self.fail(f"{value!r} is not an amount, such as 12.50", param, ctx)
 
 
+def address(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> tuple[str, int] | None:
+    """Host and port of HOST:PORT."""
+    if not value:
+        return None
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise click.BadParameter(f"{value!r} is no address, such as 127.0.0.1:9464")
+    return host.strip("[]"), int(port)
+
+
 def moment(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
     """Unix seconds of an ISO 8601 time, of "now", or of a number of them."""
     if value is None:

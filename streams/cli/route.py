@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from streams.cli import options
+
 
 @click.command("route")
 @click.option(
@@ -23,12 +25,21 @@ import click
     help="Name of this process on this machine; its data lies below it. [default: r<pid>]",
 )
 @click.option(
+    "--metrics",
+    callback=options.address,
+    envvar="SLUICE_METRICS",
+    metavar="HOST:PORT",
+    help="Answer Prometheus on http://HOST:PORT/metrics; else SLUICE_METRICS, else nowhere.",
+)
+@click.option(
     "--log-level",
     default="INFO",
     show_default=True,
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
 )
-def command(config: Path | None, name: str | None, log_level: str) -> None:
+def command(
+    config: Path | None, name: str | None, metrics: tuple[str, int] | None, log_level: str
+) -> None:
     """Run a router process: it takes queries, decides, and settles results.
 
     Start as many as you like, on one machine or many: each takes over a part of the partitions.
@@ -47,5 +58,5 @@ def command(config: Path | None, name: str | None, log_level: str) -> None:
     require(found)
     data_dir = found.router.data_dir / (name or f"r{os.getpid()}")
     data_dir.mkdir(parents=True, exist_ok=True)
-    app = create_app(found, build(found), data_dir)
+    app = create_app(found, build(found), data_dir, metrics)
     faust.Worker(app, loglevel=log_level.upper()).execute_from_commandline()

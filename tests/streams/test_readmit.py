@@ -25,7 +25,7 @@ from streams.route import Router as RealRouter
 from streams.rows import Position, row_key
 from streams.topics import Topics
 from tests.records import Records
-from tests.streams.recorded import CORE, FLEET, memory_store, new_ledger, query
+from tests.streams.recorded import CORE, FLEET, memory_store, new_ledger, new_metrics, query
 
 WORTHLESS = {"small": 1.0, "large": 1.0}
 """Prices at which no model is worth its cost."""
@@ -136,6 +136,7 @@ class Waiting:
             self.threads,
             Registry(),
             Calendar({name: Windowing() for name in FLEET.names}),
+            new_metrics(),
             "deferred",
             10**6,
             lambda: 1000.0,

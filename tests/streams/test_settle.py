@@ -25,6 +25,7 @@ from tests.streams.recorded import (
     decide,
     memory_store,
     new_ledger,
+    new_metrics,
     open_partition,
     receipt,
     record,
@@ -40,7 +41,7 @@ class Desk:
     def __init__(self) -> None:
         self.outbox, self.store = RecordedOutbox(), memory_store()
         self.partition = open_partition(self.outbox, self.store)
-        self.settler = Settler(FLEET, self.outbox, TOPICS)
+        self.settler = Settler(FLEET, self.outbox, TOPICS, new_metrics())
         self._results = 0
 
     async def open(self) -> Desk:

@@ -19,6 +19,7 @@ from tests.streams.recorded import (
     RecordedOutbox,
     memory_store,
     new_ledger,
+    new_metrics,
     receipt,
     record,
 )
@@ -64,7 +65,7 @@ async def test_what_a_lifted_limit_holds_still_settles() -> None:
     assert money(partition) == {"small": (100, 0), "large": (0, 0), SHOP: (100, 0)}
     answer = {"id": "q0", "decision_id": "queries/0/0", "model": "small", "status_code": 200}
     value = orjson.dumps({**answer, "cost": 40})
-    settler = Settler(FLEET, RecordedOutbox(), TOPICS)
+    settler = Settler(FLEET, RecordedOutbox(), TOPICS, new_metrics())
     await settler.settle(partition, [record(0, value, TOPICS.results)])
     again = opened(store, LIMITED)
     assert not again.ledger.accounts()[SHOP].lifted
@@ -77,7 +78,9 @@ async def test_a_deadline_releases_in_both_accounts() -> None:
     partition = opened(await with_a_row(), LIMITED)
     partition.deadlines.add(Chunk(1000.0, "queries", 0, 0))
     outbox = RecordedOutbox()
-    await Settler(FLEET, outbox, TOPICS).expire(partition, 2000.0, 60.0, lambda _: NO_WINDOWS)
+    await Settler(FLEET, outbox, TOPICS, new_metrics()).expire(
+        partition, 2000.0, 60.0, lambda _: NO_WINDOWS
+    )
     assert [rejected.code for rejected in outbox.rejected()] == ["deadline_exceeded"]
     assert set(money(partition).values()) == {(0, 0)}
 

@@ -1,0 +1,122 @@
+"""What Prometheus is told: counts by label, and the accounts as they stand."""
+
+from __future__ import annotations
+
+import urllib.request
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from router.ledger import account_key
+from schemas import Source
+from streams.arrivals import Arrival
+from streams.brokers.kafka import free_port
+from streams.metrics import Live, Metrics
+from streams.rows import Log, Row
+from tests.streams.recorded import FLEET, new_ledger, receipt, record
+
+Scraped = dict[tuple[str, ...], float]
+
+
+def scrape(metrics: Metrics) -> Scraped:
+    """Every sample by name and label values, as an HTTP client reads them."""
+    port = free_port()
+    stop = metrics.serve("127.0.0.1", port)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+    finally:
+        stop()
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def arrival(offset: int, created: float = 100.0) -> Arrival:
+    """A record that was made at a moment, Unix seconds."""
+    made: Any = record(offset, b"")
+    made.timestamp = int(created * 1000)
+    return Arrival(made, Source("queries", 0, offset))
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """Two partitions, one with something held, spent, and limited for the shop."""
+    one, other = new_ledger((2_000_000_000, 0)), new_ledger((1_000_000_000, 0))
+    one.reserve(np.array([0]), np.array([500_000_000]))
+    one.settle(0, 100_000_000, 250_000_000, 0)
+    one.limit_tenants(frozenset({account_key("small", "shop")}))
+    one.share[2] = 3_000_000_000
+    return Metrics(FLEET.names, lambda: Live([one, other], 7, {"small": 2e-9, "large": 0.0}, 4, 40))
+
+
+def test_everything_is_there_at_zero(metrics: Metrics) -> None:
+    """Each label value that can be known before it comes, so that rates begin at 0."""
+    found = scrape(metrics)
+    for name in (*FLEET.names, "added later"):
+        if name not in FLEET.names:
+            metrics.know(name)
+            found = scrape(metrics)
+        assert found["sluice_route_decisions_total", "routed", name, "best"] == 0
+        assert found["sluice_results_total", name, "failed"] == 0
+    assert found["sluice_route_decisions_total", "rejected", "", "invalid_json"] == 0
+    assert found["sluice_route_decisions_total", "deferred", "", "no_budget"] == 0
+    assert found["sluice_route_latency_seconds_count",] == 0
+
+
+def test_accounts_are_sums_over_partitions(metrics: Metrics) -> None:
+    """In units of currency, tenants beside their models; with prices and what waits."""
+    found = scrape(metrics)
+    assert {
+        what: found[f"sluice_budget_{what}", "small", ""]
+        for what in ("share", "spent", "reserved", "remaining")
+    } == {"share": 3.0, "spent": 0.25, "reserved": 0.4, "remaining": 2.35}
+    assert found["sluice_budget_remaining", "small", "shop"] == 3.0
+    assert found["sluice_dual_price", "small"] == 2.0
+    standing = ("sluice_price_version", "sluice_deferred_waiting", "sluice_partitions")
+    assert [found[name,] for name in (*standing, "sluice_index_queries")] == [4, 7, 2, 40]
+
+
+@pytest.mark.parametrize(("log", "deferred", "timed"), [("queries", 1, 3), ("deferred", 0, 0)])
+def test_decisions_are_counted(metrics: Metrics, log: Log, deferred: int, timed: int) -> None:
+    """By what became of them; a query that waits on is not counted at every look, nor is the time
+    that it has waited taken for the router's."""
+    rows = {
+        0: Row(receipt=receipt(0, log=log)),
+        1: Row(receipt=receipt(1, None, log=log)),
+        2: Row(receipt=receipt(2, "large", log=log)),
+    }
+    metrics.decided(log, [arrival(0), arrival(1, 99.98), arrival(2, 101.0)], rows, 100.0)
+    found = scrape(metrics)
+    assert found["sluice_route_decisions_total", "routed", "small", ""] == 1
+    assert found["sluice_route_decisions_total", "routed", "large", ""] == 1
+    assert found.get(("sluice_route_decisions_total", "deferred", "", ""), 0) == deferred
+    assert found["sluice_route_latency_seconds_count",] == timed
+    assert found["sluice_route_latency_seconds_bucket", "0.01"] == (2 if timed else 0)
+
+
+def test_results_are_counted(metrics: Metrics) -> None:
+    """Settled by model, and what was none."""
+    metrics.settled([("small", "ok"), ("small", "ok"), ("large", "failed"), ("", "rejected")])
+    found = scrape(metrics)
+    results = {key[1:]: value for key, value in found.items() if key[0] == "sluice_results_total"}
+    assert results == {
+        ("small", "ok"): 2,
+        ("small", "failed"): 0,
+        ("large", "ok"): 0,
+        ("large", "failed"): 1,
+        ("", "rejected"): 1,
+    }
+
+
+def test_an_address_that_is_taken(metrics: Metrics) -> None:
+    """The caller hears of it; nothing is left running."""
+    port = free_port()
+    stop = metrics.serve("127.0.0.1", port)
+    with pytest.raises(OSError, match="in use"):
+        metrics.serve("127.0.0.1", port)
+    stop()
