@@ -21,28 +21,29 @@ class _Outcome(NamedTuple):
 
     id: str
     model: str
-    score: float
+    score: float | None
     cost: int
 
 
 def history_lines(
     fleet: Fleet, records: Iterable[Record], results: Iterable[Record], spool: Spool
 ) -> Iterator[dict[str, Any]]:
-    """Yield id, prompt, score and cost of each query that was answered and judged, once each.
+    """Yield id, prompt, score and cost of each query that was answered, once each. An answer that
+    nobody judged has a null for its score; it still tells what such answers cost.
 
     records: of `queries` and `deferred`; spool: holds the receipts. A result counts where its
     receipt says that the query went to that model; the first one, as it was charged. What failed
     tells of the server, not of the model, and is left out.
     """
-    judged: dict[str, _Outcome] = {}
+    answered: dict[str, _Outcome] = {}
     for result in read_results(results):
         outcome = _outcome(fleet, result, spool)
         if outcome is not None:
-            judged.setdefault(result.decision_id, outcome)
+            answered.setdefault(result.decision_id, outcome)
     told: set[str] = set()
     for record in records:
         source = Source(record.topic, record.partition, record.offset)
-        outcome = judged.get(decision_id(source))
+        outcome = answered.get(decision_id(source))
         if outcome is None or outcome.id in told:
             continue
         try:
@@ -59,7 +60,7 @@ def history_lines(
 
 
 def _outcome(fleet: Fleet, result: Result, spool: Spool) -> _Outcome | None:
-    if result.score is None or not 200 <= result.status_code < 300:
+    if not 200 <= result.status_code < 300:
         return None
     receipt = spool.of_decision(result.decision_id)
     if receipt is None or (receipt.id, receipt.model) != (result.id, result.model):

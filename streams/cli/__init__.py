@@ -27,7 +27,7 @@ COMMANDS = {
     ),
     "history": (
         "streams.cli.history:command",
-        "Write the log's answered and judged queries to a file, for the next index.",
+        "Write the log's answered queries to a file, for the next index.",
     ),
     "index": ("streams.cli.index:group", "Build the index of historical queries."),
     "model": ("streams.cli.model:group", "List the models; add, pause, resume or remove one."),

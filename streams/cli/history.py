@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,11 +24,12 @@ from streams.topics import Topics
 @options.since
 @options.until
 def command(file: Path, config_file: Path, since: float | None, until: float | None) -> None:
-    """Write the log's answered and judged queries to a file, for the next index.
+    """Write the log's answered queries to a file, for the next index.
 
-    Each line has the outcome of the one model that the query went to, where its result carries a
-    score. FILE is JSON lines for `sluice index build --history`, gzip where it ends in .gz. Read up
-    to the logs' end at the start.
+    Each line has the outcome of the one model that the query went to. Where its result carries no
+    score, the score is null: such a line teaches costs only, unless you judge the answer and put a
+    score (0 to 1) there. FILE is JSON lines for `sluice index build --history`, gzip where it ends
+    in .gz. Read up to the logs' end at the start.
     """
     config = load(config_file)
     logs, topics = Logs(config.broker), Topics(config.topics.prefix)
@@ -39,13 +42,18 @@ def command(file: Path, config_file: Path, since: float | None, until: float | N
             for what, spans in (("receipts", receipts), ("results", results), ("queries", asked))
         ]
         spool.fill(logs.read(receipts, lambda count: bar.advance(read[0], count)))
-        lines = history_lines(
-            fleet,
-            logs.read(asked, lambda count: bar.advance(read[2], count)),
-            logs.read(results, lambda count: bar.advance(read[1], count)),
-            spool,
-        )
-        count = options.write_lines(file, lines)
-    click.echo(f"{file}: {count} queries with a judged answer")
-    if not count:
-        click.echo("no result carries a score: have your workers send one (0 to 1)", err=True)
+        judged = 0
+
+        def counted() -> Iterator[dict[str, Any]]:
+            nonlocal judged
+            for line in history_lines(
+                fleet,
+                logs.read(asked, lambda count: bar.advance(read[2], count)),
+                logs.read(results, lambda count: bar.advance(read[1], count)),
+                spool,
+            ):
+                judged += any(score is not None for score in line["scores"].values())
+                yield line
+
+        count = options.write_lines(file, counted())
+    click.echo(f"{file}: {count} answered queries, {judged} of them judged")

@@ -37,6 +37,7 @@ def test_learning_from_the_log(kafka_broker: KafkaServer, tmp_path: Path, prefix
         found = sluice(system, "history", str(learned))
         assert found.exit_code == 0, found.output
         told = read_jsonl(learned)
+        assert f"{len(told)} answered queries, {len(told)} of them judged" in found.output
         sent = {receipt.id: receipt.model for receipt in receipts(system) if receipt.model}
         assert set(told.ids) == set(sent)
         recorded = dict(zip(system.queries.ids, system.queries.prompts, strict=True))

@@ -1,4 +1,4 @@
-"""A history out of a log: judged answers of queries that were sent, and nothing else."""
+"""A history out of a log: answers to queries that were sent, and nothing else."""
 
 from __future__ import annotations
 
@@ -63,6 +63,13 @@ def test_a_judged_answer_is_a_line(spool: Spool) -> None:
     ]
 
 
+def test_an_answer_that_nobody_judged(spool: Spool) -> None:
+    """Has no score, and still tells its cost."""
+    spool.fill([receipt(0, "q0")])
+    (line,) = history_lines(FLEET, [query(0, "q0")], [result(0, "q0", score=None)], spool)
+    assert (line["scores"], line["cost_usd"]) == ({"a": None}, {"a": 2e-6})
+
+
 def test_a_deferred_query_counts_where_it_was_sent(spool: Spool) -> None:
     """Its result names the record of `deferred`."""
     spool.fill([receipt(0, "q0", None), receipt(5, "q0", "b", TOPICS.deferred)])
@@ -75,7 +82,6 @@ def test_a_deferred_query_counts_where_it_was_sent(spool: Spool) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"score": None},
         {"status_code": 500},
         {"model": "b"},
         {"cost": 2**62},
@@ -83,7 +89,7 @@ def test_a_deferred_query_counts_where_it_was_sent(spool: Spool) -> None:
     ids=str,
 )
 def test_what_does_not_count(spool: Spool, wrong: dict[str, Any]) -> None:
-    """Without a score, failed, of a model that it was not sent to, at a charge nobody takes."""
+    """What failed, is of a model that it was not sent to, or at a charge nobody takes."""
     spool.fill([receipt(0, "q0")])
     assert list(history_lines(FLEET, [query(0, "q0")], [result(0, "q0", **wrong)], spool)) == []
 
