@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -48,6 +54,7 @@ class Metrics:
     """Counts what leaves, and reads the rest when it is asked."""
 
     def __init__(self, models: Iterable[str], live: Callable[[], Live]) -> None:
+        disable_created_metrics()  # a series more for each one, which nobody asks for
         self._registry = CollectorRegistry()
         self._decisions = Counter(
             "sluice_route_decisions_total",
