@@ -1,0 +1,49 @@
+"""Sums that are exact in floating point, so that no order of addition changes a bit of them.
+
+BLAS adds up in another order for another shape, another place in a block, another number of
+threads and another processor. What is decided must not depend on any of these (invariant I6). Where
+all factors are multiples of a power of two, and no sum exceeds what the float's digits can count in
+such steps, every order gives the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from router.arrays import Floats, Vectors
+
+LONGEST = 2.0
+"""Rows are made no longer than this."""
+STEP = np.float32(2.0**-11)
+"""Of coordinates. Σ|x_i·y_i| ≤ |x|·|y| ≤ 4, which is 2²⁴ steps squared: float32 counts that far."""
+NEAR_STEP = 2.0**-22
+"""Of factors in 0..1. With weights of at most 2²⁰ steps, 2¹¹ terms sum to 2⁵³ steps at most."""
+WEIGHT_STEPS = 2.0**20
+
+
+def rounded(points: Vectors) -> Vectors:
+    """float32[n, d] on the lattice: the product of any two rows is exact in float32."""
+    norm = np.sqrt(np.einsum("nd,nd->n", points, points))[:, None]
+    shorter = points * (np.float32(LONGEST) / np.maximum(norm, np.float32(LONGEST)))
+    # Towards 0, so that no row grows beyond `LONGEST`.
+    found: Vectors = np.where(norm > LONGEST, np.trunc(shorter / STEP), np.rint(points / STEP))
+    found *= STEP
+    return found
+
+
+def rounded_weights(weights: Floats) -> Floats:
+    """float64[L, M] weights, L ≤ 2,048, rounded so that `weighted` is exact."""
+    largest = float(np.abs(weights).max(initial=0.0))
+    step = 2.0 ** np.ceil(np.log2(largest / WEIGHT_STEPS)) if largest else 1.0
+    found: Floats = np.rint(weights / step) * step
+    return found
+
+
+def weighted(near: Vectors, weights: Floats) -> Floats:
+    """float64[n, M]: near @ weights, of float32[n, L] in 0..1 and `rounded_weights`."""
+    factors = near.astype(np.float64)
+    factors *= 1.0 / NEAR_STEP
+    np.rint(factors, out=factors)
+    found: Floats = factors @ weights
+    found *= NEAR_STEP
+    return found
