@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.arrays import Floats, Ints, Vectors
-from router.features import TextFeatures
+from router.features import Seen, TextFeatures
 from router.history import History
 from router.index.base import NeighbourIndex, Neighbours
 from router.kernel_ridge import KernelRidge
@@ -19,8 +19,14 @@ CANDIDATES = (5, 8, 12, 16, 24, 32)
 """Numbers of neighbours to choose from by leave-one-out."""
 SAMPLE = 2000
 """Rows of the history on which choices are made by leave-one-out."""
-VECTOR_WEIGHT = 0.5
-"""The weight of an embedding, where a text's words weigh 1."""
+CLOSE = 5
+"""A neighbour counts as its cosine to the power 2^CLOSE: 1.0, 0.37 and 0.03 at 1, 0.97 and 0.9."""
+DOUBTS = (0.3, 1.0, 3.0, 10.0)
+"""How many neighbours at cosine 1 the ridge is worth; one is chosen by leave-one-out."""
+KERNELS = ((0.25, 1.0, 1.0), (0.0, 3.0, 0.0), (0.0, 0.0, 10.0), (1.0, 0.0, 0.0))
+"""Widths for embedding, words and shape of a text."""
+EMBEDDING_KERNELS = ((0.1,), (0.3,), (1.0,))
+"""Widths where there are no texts."""
 LEAST = 1e-6
 """No answer is sure to be worth nothing: where money is plenty, it is tried."""
 UPPER = 0.99
@@ -46,29 +52,30 @@ class Estimates:
 class Fitted:
     """What was learned of a history; every choice by leave-one-out.
 
-    k: neighbours; share: their part in the quality, the rest is the ridge's; ridge: [2M] scores
+    k: neighbours; doubt: of what they say, see `DOUBTS`; missed: float32[H, M], what the ridge
+    missed of each score of the history by leave-one-out, NaN where nobody knows; ridge: [2M] scores
     and logarithms of costs; mean_factor: float64[M], from exp of an estimated logarithm to the
-    mean; features: of texts, None where there were
-    none; usual: float32[F], the features of a query whose text is not known; rows: int64[r], an
-    even sample of the history; others: float32[r, 2M], what the ridge says of each of them without
-    its own outcome.
+    mean; features: of texts, None where there were none; usual: the features of a query whose text
+    is not known; rows: int64[r], an even sample of the history; others: float32[r, 2M], what the
+    ridge says of each of them without its own outcome.
     """
 
     k: int
-    share: float
+    doubt: float
+    missed: Vectors
     ridge: KernelRidge
     mean_factor: Floats
     features: TextFeatures | None
-    usual: Vectors
+    usual: Seen
     rows: Ints
     others: Vectors
 
 
 class Estimator:
-    """Kernel ridge on embedding and text, blended with means over the k nearest neighbours.
+    """Kernel ridge on embedding and text, put right by what it missed of the k nearest neighbours.
 
-    An outcome that nobody has seen (NaN) is left out of the means, and the ridge fills it with
-    what the others suggest. Reads only; several threads may use it at once.
+    An outcome that nobody has seen (NaN) puts nothing right, and the ridge fills it with what the
+    others suggest. Reads only; several threads may use it at once.
     """
 
     def __init__(
@@ -82,7 +89,7 @@ class Estimator:
         self._upper_factor = _upper_factor(
             history.costs[fitted.rows], fitted.others[:, models:], upper
         )
-        self._scores = _Known(history.scores)
+        self._missed = _Missed(fitted.missed)
 
     @property
     def k(self) -> int:
@@ -96,34 +103,37 @@ class Estimator:
         """Learn from a history of at least two rows, and their texts where they are kept."""
         if len(history) < 2:
             raise ValueError(f"a history of {len(history)}: estimates need at least 2 outcomes")
-        features, points = None, history.embeddings * np.float32(VECTOR_WEIGHT)
-        usual = np.zeros(0, dtype=np.float32)
+        features, kernels = None, EMBEDDING_KERNELS
+        seen = usual = Seen(*np.zeros((2, 1, 0), dtype=np.float32))
+        blocks = [history.embeddings]
         if texts is not None:
             features, seen = TextFeatures.fit(texts)
-            points, usual = np.hstack([points, seen]), seen.mean(axis=0)
+            usual = Seen(*(block.mean(axis=0, keepdims=True) for block in seen))
+            blocks, kernels = [history.embeddings, *seen], KERNELS
         log_cost = np.log(np.maximum(history.costs, 1.0))
-        ridge, others = KernelRidge.fit(points, history.scores, log_cost)
+        ridge, others = KernelRidge.fit(blocks, kernels, history.scores, log_cost)
         models = history.scores.shape[1]
         mean_factor = _mean_factor(history.costs, others[:, models:])
+        missed: Vectors = (history.scores - others[:, :models]).astype(np.float32)
         rows = sample_rows(len(history))
+        k, doubt = _neighbours_word(history, index, rows, missed)
         apart: Vectors = others[rows].astype(np.float32)
-        k, share = _neighbours_part(history, index, rows, apart[:, :models])
         return cls(
             history,
             index,
-            Fitted(k, share, ridge, mean_factor, features, usual, rows, apart),
+            Fitted(k, doubt, missed, ridge, mean_factor, features, usual, rows, apart),
         )
 
     def estimate(self, vectors: Vectors, texts: Sequence[str] | None = None) -> Estimates:
         """For float32[n, dim] unit vectors of queries, and their texts where they are known."""
-        points = vectors * np.float32(VECTOR_WEIGHT)
+        blocks = [vectors]
         if self.fitted.features is not None:
             if texts is None:
-                seen = np.broadcast_to(self.fitted.usual, (len(vectors), len(self.fitted.usual)))
+                seen = Seen(*(block.repeat(len(vectors), axis=0) for block in self.fitted.usual))
             else:
                 seen = self.fitted.features(texts)
-            points = np.hstack([points, seen])
-        return self._blend(self.fitted.ridge(points), self.index.search(vectors, self.k))
+            blocks += seen
+        return self._blend(self.fitted.ridge(blocks), self.index.search(vectors, self.k))
 
     def leave_one_out(self, rows: Ints | None = None) -> Estimates:
         """For the even sample of the history, or those of int64[n] `rows` of the history that are
@@ -140,9 +150,11 @@ class Estimator:
         """All that was learned, to be saved beside the history."""
         arrays: dict[str, NDArray[Any]] = {
             "k": np.array(self.fitted.k),
-            "share": np.array(self.fitted.share),
+            "doubt": np.array(self.fitted.doubt),
+            "missed": self.fitted.missed,
             "mean_factor": self.fitted.mean_factor,
-            "usual": self.fitted.usual,
+            "usual_words": self.fitted.usual.words,
+            "usual_shape": self.fitted.usual.shape,
             "rows": self.fitted.rows,
             "others": self.fitted.others,
         }
@@ -164,13 +176,14 @@ class Estimator:
         try:
             fitted = Fitted(
                 k=int(arrays["k"]),
-                share=float(arrays["share"]),
+                doubt=float(arrays["doubt"]),
+                missed=arrays["missed"],
                 ridge=KernelRidge.from_arrays(_under(arrays, "ridge_")),
                 mean_factor=arrays["mean_factor"],
                 features=TextFeatures.from_arrays(_under(arrays, "text_"))
                 if "text_words" in arrays
                 else None,
-                usual=arrays["usual"],
+                usual=Seen(arrays["usual_words"], arrays["usual_shape"]),
                 rows=arrays["rows"],
                 others=arrays["others"],
             )
@@ -178,7 +191,8 @@ class Estimator:
             raise ValueError(f"the estimator's file lacks {error}; build the index again") from None
         models = history.scores.shape[1]
         if (
-            fitted.others.shape != (len(fitted.rows), 2 * models)
+            fitted.missed.shape != history.scores.shape
+            or fitted.others.shape != (len(fitted.rows), 2 * models)
             or not (fitted.rows < len(history)).all()
         ):
             raise ValueError(
@@ -191,9 +205,7 @@ class Estimator:
         fitted = self.fitted
         models = len(fitted.mean_factor)
         quality = ridge[:, :models].astype(np.float64)
-        if fitted.share > 0:
-            near, known = self._scores.mean(found.rows)
-            quality += np.where(known, fitted.share * (near - quality), 0.0)
+        quality += self._missed.mean(found, fitted.doubt)
         typical = np.exp(np.minimum(ridge[:, models:].astype(np.float64), 42.0))
         cost = typical * fitted.mean_factor
         return Estimates(
@@ -205,25 +217,32 @@ class Estimator:
         )
 
 
-class _Known:
-    """Scores, float64[H, M], with NaN where nobody knows."""
+class _Missed:
+    """What the ridge missed, float32[H, M], with NaN where nobody knows."""
 
-    def __init__(self, values: Floats) -> None:
-        known = np.isfinite(values)
-        self._models = values.shape[1]
-        self._whole = bool(known.all())
-        nobody = np.zeros((1, self._models))  # what NO_ROW (-1) finds
-        value = np.concatenate([np.where(known, values, 0.0), nobody])
-        self._rows = np.hstack([value, np.concatenate([known, nobody])]).astype(np.float32)
+    def __init__(self, missed: Vectors) -> None:
+        known = np.isfinite(missed)
+        self._models = missed.shape[1]
+        nobody = np.zeros((1, 2 * self._models), dtype=np.float32)  # what NO_ROW (-1) finds
+        rows = np.hstack([np.where(known, missed, 0.0), known]).astype(np.float32)
+        self._rows = np.concatenate([rows, nobody])
 
-    def mean(self, rows: Ints) -> tuple[Floats, NDArray[np.bool_]]:
-        """float64[n, M] means over int64[n, k] rows, and where at least one outcome was known."""
-        total = np.zeros((len(rows), 2 * self._models), dtype=np.float32)
-        for place in rows.T:
-            total += self._rows[place]
-        count = total[:, self._models :]
-        mean = total[:, : self._models].astype(np.float64) / np.maximum(count, 1.0)
-        return mean, count > 0
+    def sums(self, found: Neighbours) -> Vectors:
+        """float32[n, 2M]: sums over k neighbours, the near ones counting more, and beside them
+        those of how much they count."""
+        weight = found.similarity
+        for _ in range(CLOSE):
+            weight = weight * weight
+        total = np.zeros((len(found.rows), 2 * self._models), dtype=np.float32)
+        for place, counts in zip(found.rows.T, weight.T, strict=True):
+            total += counts[:, None] * self._rows[place]
+        return total
+
+    def mean(self, found: Neighbours, doubt: float) -> Vectors:
+        """float32[n, M]: shrunk towards 0, as if `doubt` neighbours had said so."""
+        total = self.sums(found)
+        mean: Vectors = total[:, : self._models] / (total[:, self._models :] + np.float32(doubt))
+        return mean
 
 
 def sample_rows(count: int, most: int = SAMPLE) -> Ints:
@@ -249,22 +268,22 @@ def _others(history: History, index: NeighbourIndex, rows: Ints, k: int) -> Neig
     return Neighbours(found.rows[~own].reshape(shape), found.similarity[~own].reshape(shape))
 
 
-def _neighbours_part(
-    history: History, index: NeighbourIndex, rows: Ints, ridge: Vectors
+def _neighbours_word(
+    history: History, index: NeighbourIndex, rows: Ints, missed: Vectors
 ) -> tuple[int, float]:
-    """(k, share) of least squared error of share·neighbours + (1 − share)·ridge on the sample;
-    the best share for a k is that of least squares, in closed form."""
+    """(k, doubt) of least squared error on the sample; infinite doubt where neighbours only harm."""
     found = _others(history, index, rows, max(CANDIDATES))
-    truth, scores = history.scores[rows], _Known(history.scores)
-    best = (np.inf, CANDIDATES[0], 0.0)
+    truth = missed[rows].astype(np.float64)
+    known = np.isfinite(truth)
+    near = _Missed(missed)
+    best = (float((truth[known] ** 2).sum()), CANDIDATES[0], np.inf)
     for k in CANDIDATES:
-        near, known = scores.mean(found.rows[:, :k])
-        known &= np.isfinite(truth)
-        step, missed = (near - ridge)[known], (truth - ridge)[known]
-        share = float(np.clip(step @ missed / max(float(step @ step), 1e-12), 0.0, 1.0))
-        error = float(((missed - share * step) ** 2).sum())
-        if error < best[0]:
-            best = (error, k, share)
+        nearest = Neighbours(found.rows[:, :k], found.similarity[:, :k])
+        for doubt in DOUBTS:
+            left = truth - near.mean(nearest, doubt)
+            error = float((left[known] ** 2).sum())
+            if error < best[0]:
+                best = (error, k, doubt)
     return best[1], best[2]
 
 

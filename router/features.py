@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,13 @@ OUTLIER = 5.0
 """Standard deviations beyond which a measure of shape is taken to be no further away."""
 
 
+class Seen(NamedTuple):
+    """What is seen of n texts. words: float32[n, r]; shape: float32[n, F]."""
+
+    words: Vectors
+    shape: Vectors
+
+
 class TextFeatures:
     """Latent semantic analysis of a history's texts: counts of words, damped and weighted by
     rarity (tf-idf), seen along the directions in which they vary most (truncated SVD); beside it
@@ -46,8 +53,8 @@ class TextFeatures:
         self._place[buckets] = np.arange(len(buckets), dtype=np.int32)
 
     @classmethod
-    def fit(cls, texts: Sequence[str], seed: int = 0) -> tuple[Self, Vectors]:
-        """The features of a history of at least one text, and its own, float32[H, r + F]."""
+    def fit(cls, texts: Sequence[str], seed: int = 0) -> tuple[Self, Seen]:
+        """The features of a history of at least one text, and its own."""
         words, shape = look(texts)
         frequency = np.bincount(words.indices, minlength=BUCKETS)
         buckets = np.flatnonzero(frequency >= RARE)
@@ -70,8 +77,8 @@ class TextFeatures:
         features._directions = np.ascontiguousarray(directions, dtype=np.float32)
         return features, features._join(weighted, shape)
 
-    def __call__(self, texts: Sequence[str]) -> Vectors:
-        """float32[n, r + F] for n texts."""
+    def __call__(self, texts: Sequence[str]) -> Seen:
+        """What is seen of n texts."""
         words, shape = look(texts)
         return self._join(self._weigh(words), shape)
 
@@ -103,10 +110,10 @@ class TextFeatures:
         edges = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=words.shape[0]))])
         return csr_array((weight, place, edges), shape=(words.shape[0], len(self._buckets)))
 
-    def _join(self, weighted: csr_array, shape: Floats) -> Vectors:
+    def _join(self, weighted: csr_array, shape: Floats) -> Seen:
         standard = np.clip((shape - self._mean) / self._scale, -OUTLIER, OUTLIER)
-        seen: Vectors = np.hstack([weighted @ self._directions, SHAPE_WEIGHT * standard])
-        return seen.astype(np.float32)
+        words: Vectors = (weighted @ self._directions).astype(np.float32)
+        return Seen(words, (SHAPE_WEIGHT * standard).astype(np.float32))
 
 
 def _directions(rows: csr_array, rank: int, seed: int) -> Floats:

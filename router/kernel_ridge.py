@@ -1,27 +1,26 @@
-"""Kernel ridge regression in closed form, for many outcomes of the same queries at once."""
+"""A sum of kernel ridge regressions in closed form, for many outcomes of the same queries."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
-from router.arrays import Floats, Vectors
+from router.arrays import Bools, Floats, Vectors
+from router.kernel_basis import Basis, gaussian, squared
+from router.lattice import rounded, rounded_weights, weighted
 
 LANDMARKS = 1024
 """Points of the history that others are compared with (Nyström)."""
-WIDTHS = (0.3, 1.0, 3.0)
-"""Candidates for t in the kernel exp(−t·|x − y|²)."""
-PENALTIES = tuple(10.0 ** (step / 2) for step in range(6, -6, -1))
-"""Candidates for the ridge's penalty. The first of equals wins: the more cautious one."""
 FILLINGS = 8
 """Rounds in which outcomes nobody has seen are filled with what the fit says of them."""
 BLOCK = 128
-"""Points of one product."""
-JITTER = 1e-4
-"""Directions of the landmarks with less variance than this are noise in float32."""
+"""Points of one product: what caches like."""
+PRIOR = 20.0
+"""As many rows of history say that every kernel deserves the same weight."""
 
 
 class Fit(NamedTuple):
@@ -33,156 +32,166 @@ class Fit(NamedTuple):
 
 
 class KernelRidge:
-    """f(x) = Σ_l exp(−t·|x − x_l|²)·β_l + b, with β in closed form.
+    """f(x) = Σ_k Σ_l exp(−Σ_b t_kb·|x − x_l|²_b)·β_kl + b, with β in closed form.
 
-    Width t and penalties are chosen by leave-one-out, which the hat matrix gives without refits.
-    The outcomes are turned to their principal directions first, each with a penalty of its own:
-    what all models have in common (how hard a query is) is learned well from little data, what
-    tells one from another is not, and needs a stronger hand.
+    A point has several blocks of coordinates b, and each kernel k its own widths t_k for them.
+    Every kernel's ridge is fitted alone, its penalty by leave-one-out, which the hat matrix gives
+    without refits; then all are added up with the weights ≥ 0 that make the least leave-one-out
+    error (stacked regressions, Breiman 1996).
+
+    The outcomes are turned to their principal directions first, each with penalties and weights
+    of its own: what all models have in common (how hard a query is) is learned well from little
+    data, what tells one from another is not, and needs a stronger hand.
     """
 
-    def __init__(self, landmarks: Vectors, weights: Vectors, offset: Floats, width: float) -> None:
-        """landmarks: float32[L, d]; weights: float32[L, M]; offset: float64[M]."""
-        self._landmarks = landmarks
+    def __init__(
+        self, landmarks: Sequence[Vectors], widths: Floats, weights: Floats, offset: Floats
+    ) -> None:
+        """landmarks: float32[L, d_b] a block, on the lattice; widths: float64[K, B]; weights:
+        float64[K, L, M], rounded; offset: float64[M]."""
+        self._landmarks = list(landmarks)
+        self._widths = widths
         self._weights = weights
         self._offset = offset
-        self._width = width
-        self._norms = np.einsum("ld,ld->l", landmarks, landmarks)
+        self._norms = [_norms(block) for block in landmarks]
 
     @classmethod
-    def fit(cls, points: Vectors, *kinds: Floats) -> Fit:
-        """points: float32[n, d], n ≥ 2; each kind of outcome: float64[n, m], NaN where nobody
-        knows. The kinds stand side by side in what comes back, and share a width."""
-        n = len(points)
+    def fit(
+        cls, blocks: Sequence[Vectors], widths: Sequence[Sequence[float]], *kinds: Floats
+    ) -> Fit:
+        """blocks: float32[n, d_b] each, n ≥ 2, rows of length 2 at most; widths: of each kernel, for
+        each block (0: it does not look there); each kind of outcome: float64[n, m], NaN where
+        nobody knows. The kinds stand side by side in what comes back."""
+        n = len(blocks[0])
+        blocks = [rounded(block) for block in blocks]
         rows = np.unique(np.linspace(0, n - 1, min(LANDMARKS, n)).astype(np.int64))
-        landmarks = points[rows]
-        known = [np.isfinite(outcomes) for outcomes in kinds]
-        filled = [_fill(outcomes, there) for outcomes, there in zip(kinds, known, strict=True)]
-        least, best = np.inf, None
-        for width in WIDTHS:
-            basis = _Basis(points, landmarks, width)
-            solved = [basis.solve(*kind) for kind in zip(filled, known, strict=True)]
-            for i, outcomes in enumerate(kinds):
-                for _ in range(0 if known[i].all() else FILLINGS):
-                    filled[i] = np.where(known[i], outcomes, solved[i].fitted)
-                    solved[i] = basis.solve(filled[i], known[i])
-            error = sum(kind.error for kind in solved)
-            if best is None or error < least:
-                inner = np.hstack([kind.inner for kind in solved])
-                mean = np.concatenate([kind.mean for kind in solved])
-                weights = basis.weights(inner).astype(np.float32)
-                ridge = cls(landmarks, weights, mean - basis.mean @ inner, width)
-                least, best = error, Fit(ridge, np.hstack([kind.others for kind in solved]))
-        assert best is not None, "there is at least one width"
-        return best
+        landmarks = [block[rows] for block in blocks]
+        norms = [_norms(block) for block in landmarks]
+        apart = [squared(*of) for of in zip(blocks, landmarks, norms, strict=True)]
+        among = [squared(*of) for of in zip(landmarks, landmarks, norms, strict=True)]
+        targets: list[_Target] = []
+        for kernel in widths:
+            basis = Basis(gaussian(apart, kernel), gaussian(among, kernel))
+            targets = targets or [_Target(outcomes, basis) for outcomes in kinds]
+            for target in targets:
+                target.learn(basis)
+        stacked = [target.stack() for target in targets]
+        weights = [one.weights for one in stacked]
+        ridge = cls(
+            landmarks,
+            np.array(widths, dtype=np.float64),
+            np.stack([rounded_weights(np.hstack(of)) for of in zip(*weights, strict=True)]),
+            np.concatenate([one.offset for one in stacked]),
+        )
+        return Fit(ridge, np.hstack([one.others for one in stacked]))
 
-    def __call__(self, points: Vectors) -> Floats:
-        """float64[n, M] for float32[n, d] points.
+    def __call__(self, blocks: Sequence[Vectors]) -> Floats:
+        """float64[n, M] for n points, float32[n, d_b] a block.
 
-        To the last bit, a point's figures do not depend on the points beside it, so that a replay
-        in other batches decides the same: products of one shape only, as BLAS adds up in another
-        order for another.
+        To the last bit, a point's figures do not depend on the points beside it, nor on threads, so
+        that a replay in other batches decides the same: all sums are exact (router/lattice.py).
         """
-        n, dimension = points.shape
-        blocks = np.zeros((-(-n // BLOCK), BLOCK, dimension), dtype=np.float32)
-        blocks.reshape(-1, dimension)[:n] = points
-        found = np.empty((len(blocks), BLOCK, len(self._offset)))
-        for block, into in zip(blocks, found, strict=True):
-            near = _kernel(block, self._landmarks, self._norms, self._width)
-            np.add(near @ self._weights, self._offset, out=into)
-        return found.reshape(-1, len(self._offset))[:n]
+        n = len(blocks[0])
+        found = np.empty((n, len(self._offset)))
+        for start in range(0, n, BLOCK):
+            part = slice(start, start + BLOCK)
+            apart = [
+                squared(rounded(block[part]), *of)
+                for block, *of in zip(blocks, self._landmarks, self._norms, strict=True)
+            ]
+            found[part] = self._offset
+            for widths, weights in zip(self._widths, self._weights, strict=True):
+                found[part] += weighted(gaussian(apart, widths), weights)
+        return found
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that was fitted."""
-        return {
-            "landmarks": self._landmarks,
-            "weights": self._weights,
-            "offset": self._offset,
-            "width": np.array(self._width),
+        arrays: dict[str, NDArray[Any]] = {
+            f"landmarks_{i}": block for i, block in enumerate(self._landmarks)
         }
+        return arrays | {"widths": self._widths, "weights": self._weights, "offset": self._offset}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The fit that `arrays()` came from. Raises KeyError for one that is not there."""
-        return cls(arrays["landmarks"], arrays["weights"], arrays["offset"], float(arrays["width"]))
+        widths = arrays["widths"]
+        landmarks = [arrays[f"landmarks_{i}"] for i in range(widths.shape[1])]
+        return cls(landmarks, widths, arrays["weights"], arrays["offset"])
 
 
-class _Solved(NamedTuple):
-    inner: Floats  # float64[r, M] weights of the basis
-    mean: Floats  # float64[M]
-    fitted: Floats  # float64[n, M]
+class _Stacked(NamedTuple):
+    weights: Floats  # float64[K, L, M]
+    offset: Floats  # float64[M]
     others: Floats  # float64[n, M], leave-one-out
-    error: float  # part of the variance of what is known that leave-one-out does not explain
 
 
-class _Basis:
-    """Kernel features of a history, whitened so that their ridge is the kernel's, and turned to
-    their own principal directions so that every penalty costs one product."""
+class _Target:
+    """One kind of outcome, turned to its principal directions, and each kernel's fit of it."""
 
-    def __init__(self, points: Vectors, landmarks: Vectors, width: float) -> None:
-        norms = np.einsum("ld,ld->l", landmarks, landmarks)
-        among = _kernel(landmarks, landmarks, norms, width).astype(np.float64)
-        variance, turn = np.linalg.eigh(among)
-        kept = variance > JITTER * variance[-1]
-        whiten = turn[:, kept] / np.sqrt(variance[kept])
-        features = _kernel(points, landmarks, norms, width) @ whiten.astype(np.float32)
-        mean = features.mean(axis=0, dtype=np.float64)
-        features -= mean.astype(np.float32)
-        variance, turn = np.linalg.eigh((features.T @ features).astype(np.float64))
-        self._variance = np.maximum(variance, 0.0)
-        self._rows = features @ turn.astype(np.float32)
-        self._turn = whiten @ turn
-        self.mean = mean @ turn
+    def __init__(self, outcomes: Floats, basis: Basis) -> None:
+        """What nobody knows in float64[n, M] is filled by the kernel of `basis`."""
+        known = np.isfinite(outcomes)
+        filled = _fill(outcomes, known)
+        self._turn_to(filled)
+        for _ in range(0 if known.all() else FILLINGS):
+            fitted = basis.solve(self._turned).fitted @ self._turn.T + self._mean
+            self._turn_to(np.where(known, outcomes, fitted))
+        # A row that was mostly filled says little of which kernel is right.
+        self._said = known.mean(axis=1)
+        self._weights: list[Floats] = []
+        self._offsets: list[Floats] = []
+        self._others: list[Floats] = []
 
-    def solve(self, outcomes: Floats, known: NDArray[np.bool_]) -> _Solved:
-        """The best penalty for each principal direction of float64[n, M] complete outcomes."""
-        n, models = outcomes.shape
-        mean = outcomes.mean(axis=0)
-        centred = outcomes - mean
-        turn = np.linalg.eigh(centred.T @ centred)[1]
-        turned = centred @ turn
-        moment = (self._rows.T @ turned.astype(np.float32)).astype(np.float64)
-        least = np.full(models, np.inf)
-        inner = np.zeros_like(moment)
-        left_out = np.zeros_like(turned)
-        fitted = np.zeros_like(turned)
-        squares = self._rows**2
-        for penalty in PENALTIES:
-            shrunk = 1.0 / (self._variance + penalty)
-            leverage = np.minimum(squares @ shrunk + 1.0 / n, 0.999)
-            weights = moment * shrunk[:, None]
-            guess = self._rows @ weights.astype(np.float32)
-            missed = (turned - guess) / (1.0 - leverage)[:, None]
-            error = (missed**2).mean(axis=0)
-            better = error < least
-            least[better] = error[better]
-            inner[:, better] = weights[:, better]
-            fitted[:, better] = guess[:, better]
-            left_out[:, better] = (turned - missed)[:, better]
-        others = left_out @ turn.T + mean
-        wrong, spread = (others - outcomes)[known], centred[known]
-        error_part = float((wrong**2).sum()) / max(float((spread**2).sum()), 1e-12)
-        return _Solved(inner @ turn.T, mean, fitted @ turn.T + mean, others, error_part)
+    def _turn_to(self, outcomes: Floats) -> None:
+        self._mean = outcomes.mean(axis=0)
+        centred = outcomes - self._mean
+        self._turn = np.linalg.eigh(centred.T @ centred)[1]
+        self._turned = centred @ self._turn
 
-    def weights(self, inner: Floats) -> Floats:
-        """float64[L, M] weights of the kernels themselves."""
-        outer: Floats = self._turn @ inner
-        return outer
+    def learn(self, basis: Basis) -> None:
+        """Fit one kernel more."""
+        solved = basis.solve(self._turned)
+        weights, offset = basis.weights(solved.inner)
+        self._weights.append(weights)
+        self._offsets.append(offset)
+        self._others.append(solved.others)
+
+    def stack(self) -> _Stacked:
+        """The sum of all kernels learned."""
+        part = _stacking(np.stack(self._others), self._turned, self._said)
+        others = np.einsum("km,knm->nm", part, np.stack(self._others))
+        weights = np.stack(self._weights) * part[:, None, :]
+        offset = (part * np.stack(self._offsets)).sum(axis=0)
+        return _Stacked(
+            weights @ self._turn.T,
+            offset @ self._turn.T + self._mean,
+            others @ self._turn.T + self._mean,
+        )
 
 
-def _kernel(points: Vectors, landmarks: Vectors, norms: Vectors, width: float) -> Vectors:
-    """float32[n, L] of exp(−t·|x − x_l|²)."""
-    near: Vectors = points @ landmarks.T
-    near *= np.float32(2.0)
-    near -= norms
-    near -= np.einsum("nd,nd->n", points, points)[:, None]
-    np.minimum(near, 0.0, out=near)
-    near *= np.float32(width)
-    np.exp(near, out=near)
-    return near
+def _stacking(others: Floats, truth: Floats, said: Floats) -> Floats:
+    """float64[K, M] weights ≥ 0 of K leave-one-out predictions, float64[K, n, M], that make the
+    least squared error, column by column. said: float64[n], how much a row counts."""
+    kernels, _, columns = others.shape
+    part = np.zeros((kernels, columns))
+    total = max(float(said.sum()), 1e-12)
+    for column in range(columns):
+        guess = others[:, :, column]
+        products = (guess * said) @ guess.T / total
+        aims = (guess * said) @ truth[:, column] / total
+        prior = max(float(np.trace(products)) / kernels, 1e-12) * PRIOR / (PRIOR + total)
+        products[np.diag_indices(kernels)] += prior
+        root = np.linalg.cholesky(products)
+        part[:, column] = nnls(root.T, np.linalg.solve(root, aims + prior / kernels))[0]
+    return part
 
 
-def _fill(outcomes: Floats, known: NDArray[np.bool_]) -> Floats:
+def _norms(block: Vectors) -> Vectors:
+    norms: Vectors = np.einsum("ld,ld->l", block, block)
+    return norms
+
+
+def _fill(outcomes: Floats, known: Bools) -> Floats:
     """float64[n, M] without gaps: the model's mean, moved by how the row's others fare."""
     value = np.where(known, outcomes, 0.0)
     count = known.sum(axis=0)
