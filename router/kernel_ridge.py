@@ -161,7 +161,9 @@ class _Target:
         weights = np.stack(self._weights) * part[:, None, :]
         offset = (part * np.stack(self._offsets)).sum(axis=0)
         return _Stacked(
-            weights @ self._turn.T, offset @ self._turn.T + self._mean, others @ self._turn.T + self._mean
+            weights @ self._turn.T,
+            offset @ self._turn.T + self._mean,
+            others @ self._turn.T + self._mean,
         )
 
 
@@ -190,9 +192,10 @@ def _norms(block: Vectors) -> Vectors:
 def _padded(block: Vectors) -> Vectors:
     """float32[⌈n / BLOCK⌉, BLOCK, d], the last rows 0."""
     n, dimension = block.shape
-    padded = np.zeros((-(-n // BLOCK), BLOCK, dimension), dtype=np.float32)
-    padded.reshape(-1, dimension)[:n] = block
-    return padded
+    count = -(-n // BLOCK)
+    padded = np.zeros((count * BLOCK, dimension), dtype=np.float32)
+    padded[:n] = block
+    return padded.reshape(count, BLOCK, dimension)
 
 
 def _fill(outcomes: Floats, known: Bools) -> Floats:
