@@ -78,7 +78,7 @@ def speed(count: int, folder: Path) -> None:
     start = time.perf_counter()
     fitted = Estimator.fit(history, exact, past.prompts)
     print(f"fit of {count:,} x {vectors.shape[1]}: {time.perf_counter() - start:.1f} s, "
-          f"k = {fitted.k}, neighbours' share {fitted.fitted.share:.2f}")  # fmt: skip
+          f"k = {fitted.k}, doubt of neighbours {fitted.fitted.doubt:g}")  # fmt: skip
     policy, limits = warm(fitted, data.fleet(), budgets.limits(past, later))
     truth = exact.search(queries.embeddings, fitted.k).rows
     indexes: list[tuple[str, NeighbourIndex]] = [("exact (baseline)", exact)]

@@ -27,7 +27,7 @@ from scipy.cluster.vq import kmeans2
 from benchmarks.paper import TEST_FRACTION
 from benchmarks.paper_page import markdown_table
 from router import estimator as estimator_module
-from router import features, kernel_ridge
+from router import kernel_ridge
 from router.arrays import Floats, Ints, Vectors
 from router.estimator import Estimator, sample_rows
 from router.evaluation import engine, offline, sources
@@ -46,6 +46,8 @@ from router.policies.primal_dual import PrimalDual
 
 SEEDS = 3
 CLUSTERS = 64
+VECTOR_WEIGHT = np.float32(0.5)
+"""Of the embedding beside words, in the linear ridge."""
 
 
 class Figures(NamedTuple):
@@ -118,9 +120,8 @@ def linear(words: bool) -> Callable[[Known], Estimates]:
         past, asked = known.history.embeddings, known.vectors
         if words:
             texts, seen = TextFeatures.fit(known.history_texts)
-            weight = np.float32(estimator_module.VECTOR_WEIGHT)
-            past = np.hstack([past * weight, seen])
-            asked = np.hstack([asked * weight, texts(known.texts)])
+            past = np.hstack([past * VECTOR_WEIGHT, *seen])
+            asked = np.hstack([asked * VECTOR_WEIGHT, *texts(known.texts)])
         quality = Predictor(past, known.history.scores)
         cost = Predictor(past, np.log(np.maximum(known.history.costs, 1.0)))
         return Estimates(
@@ -135,19 +136,19 @@ def linear(words: bool) -> Callable[[Known], Estimates]:
 
 def sluice(
     texts: bool = True,
-    share: float | None = None,
+    neighbours: bool = True,
     cost: Callable[[Known], Estimates] | None = None,
     patched: tuple[ModuleType, str, object] | None = None,
 ) -> Callable[[Known], Estimates]:
-    """Sluice's estimator without texts, with a given share of the neighbours, with another's
-    costs, or with another constant."""
+    """Sluice's estimator without texts, without neighbours, with another's costs, or with another
+    constant."""
 
     def made(known: Known) -> Estimates:
         with constant(patched):
             index = ExactIndex(known.history.embeddings)
             whole = Estimator.fit(known.history, index, known.history_texts if texts else None)
-        if share is not None:
-            whole = Estimator(known.history, index, replace(whole.fitted, share=share))
+        if not neighbours:
+            whole = Estimator(known.history, index, replace(whole.fitted, doubt=np.inf))
         with constant(patched):
             found = whole.estimate(known.vectors, known.texts if texts else None)
         own = whole.leave_one_out()
@@ -166,11 +167,11 @@ def sluice(
 def money(known: Known) -> Estimates:
     """Kernel ridge on all, its costs in money and not in logarithms."""
     texts, seen = TextFeatures.fit(known.history_texts)
-    weight = np.float32(estimator_module.VECTOR_WEIGHT)
-    past = np.hstack([known.history.embeddings * weight, seen])
-    asked = np.hstack([known.vectors * weight, texts(known.texts)])
+    past, asked = [known.history.embeddings, *seen], [known.vectors, *texts(known.texts)]
     least = known.history.costs.min(axis=0)
-    ridge, others = KernelRidge.fit(past, known.history.scores, known.history.costs)
+    ridge, others = KernelRidge.fit(
+        past, estimator_module.KERNELS, known.history.scores, known.history.costs
+    )
     found, m = ridge(asked), known.history.scores.shape[1]
     return Estimates(
         found[:, :m],
@@ -178,6 +179,11 @@ def money(known: Known) -> Estimates:
         others[:, :m],
         np.maximum(others[:, m:], least),
     )
+
+
+def kernels(*widths: tuple[float, ...]) -> Callable[[Known], Estimates]:
+    """Sluice's estimator with other kernels."""
+    return sluice(patched=(estimator_module, "KERNELS", widths))
 
 
 @contextmanager
@@ -204,19 +210,16 @@ ESTIMATES: dict[str, Callable[[Known], Estimates]] = {
     f"means of {CLUSTERS} clusters": clusters,
     "linear ridge on the embedding": linear(words=False),
     "linear ridge on embedding, words and shape": linear(words=True),
-    "kernel ridge on the embedding, with neighbours": sluice(texts=False),
-    "kernel ridge on all, no neighbours": sluice(share=0.0),
-    "**kernel ridge on all, with neighbours (kept)**": sluice(),
+    "kernels on the embedding alone": sluice(texts=False),
+    "one kernel on all": kernels((0.25, 1.0, 1.0)),
+    "no kernel on the embedding": kernels((0.0, 3.0, 0.0), (0.0, 0.0, 10.0)),
+    "no kernel of words alone": kernels((0.25, 1.0, 1.0), (0.0, 0.0, 10.0), (1.0, 0.0, 0.0)),
+    "no kernel of shape alone": kernels((0.25, 1.0, 1.0), (0.0, 3.0, 0.0), (1.0, 0.0, 0.0)),
+    "no neighbours": sluice(neighbours=False),
+    "**four kernels, with neighbours (kept)**": sluice(),
     "the same, costs from 16 neighbours": sluice(cost=neighbours(16)),
     "the same, costs in money, not logarithms": sluice(cost=money),
-    "the same, 512 landmarks": sluice(patched=(kernel_ridge, "LANDMARKS", 512)),
     "the same, 2,048 landmarks": sluice(patched=(kernel_ridge, "LANDMARKS", 2048)),
-    "the same, 128 directions of words": sluice(patched=(features, "RANK", 128)),
-    "the same, 512 directions of words": sluice(patched=(features, "RANK", 512)),
-    "the same, embedding weighs 0.25": sluice(patched=(estimator_module, "VECTOR_WEIGHT", 0.25)),
-    "the same, embedding weighs 1": sluice(patched=(estimator_module, "VECTOR_WEIGHT", 1.0)),
-    "the same, shape weighs 0.05": sluice(patched=(features, "SHAPE_WEIGHT", 0.05)),
-    "the same, shape weighs 0.2": sluice(patched=(features, "SHAPE_WEIGHT", 0.2)),
 }
 
 
@@ -251,11 +254,7 @@ POLICIES: dict[str, Callable[[Fleet], PrimalDual]] = {
     "no next best": NoNextBest,
     "no warm start": Cold,
     "prices solved once, from the history": lambda fleet: PrimalDual(fleet, every=10**9),
-    "every 100": lambda fleet: PrimalDual(fleet, every=100),
-    "every 500": lambda fleet: PrimalDual(fleet, every=500),
     "every 1,000": lambda fleet: PrimalDual(fleet, every=1000),
-    "window 500": lambda fleet: PrimalDual(fleet, window=500),
-    "window 1,000": lambda fleet: PrimalDual(fleet, window=1000),
     "window 4,000": lambda fleet: PrimalDual(fleet, window=4000),
 }
 

@@ -15,6 +15,8 @@ from router.history import History
 from router.index.base import NeighbourIndex, Neighbours
 from router.kernel_ridge import KernelRidge
 
+Kernels = tuple[tuple[float, ...], ...]
+
 CANDIDATES = (5, 8, 12, 16, 24, 32)
 """Numbers of neighbours to choose from by leave-one-out."""
 SAMPLE = 2000
@@ -23,9 +25,9 @@ CLOSE = 5
 """A neighbour counts as its cosine to the power 2^CLOSE: 1.0, 0.37 and 0.03 at 1, 0.97 and 0.9."""
 DOUBTS = (0.3, 1.0, 3.0, 10.0)
 """How many neighbours at cosine 1 the ridge is worth; one is chosen by leave-one-out."""
-KERNELS = ((0.25, 1.0, 1.0), (0.0, 3.0, 0.0), (0.0, 0.0, 10.0), (1.0, 0.0, 0.0))
+KERNELS: Kernels = ((0.25, 1.0, 1.0), (0.0, 3.0, 0.0), (0.0, 0.0, 10.0), (1.0, 0.0, 0.0))
 """Widths for embedding, words and shape of a text."""
-EMBEDDING_KERNELS = ((0.1,), (0.3,), (1.0,))
+EMBEDDING_KERNELS: Kernels = ((0.1,), (0.3,), (1.0,))
 """Widths where there are no texts."""
 LEAST = 1e-6
 """No answer is sure to be worth nothing: where money is plenty, it is tried."""
@@ -271,7 +273,7 @@ def _others(history: History, index: NeighbourIndex, rows: Ints, k: int) -> Neig
 def _neighbours_word(
     history: History, index: NeighbourIndex, rows: Ints, missed: Vectors
 ) -> tuple[int, float]:
-    """(k, doubt) of least squared error on the sample; infinite doubt where neighbours only harm."""
+    """(k, doubt) of least squared error on the sample; doubt is infinite where neighbours harm."""
     found = _others(history, index, rows, max(CANDIDATES))
     truth = missed[rows].astype(np.float64)
     known = np.isfinite(truth)

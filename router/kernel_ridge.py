@@ -59,8 +59,8 @@ class KernelRidge:
     def fit(
         cls, blocks: Sequence[Vectors], widths: Sequence[Sequence[float]], *kinds: Floats
     ) -> Fit:
-        """blocks: float32[n, d_b] each, n ≥ 2, rows of length 2 at most; widths: of each kernel, for
-        each block (0: it does not look there); each kind of outcome: float64[n, m], NaN where
+        """blocks: float32[n, d_b] each, n ≥ 2, rows of length 2 at most; widths: of each kernel,
+        for each block (0: it does not look there); each kind of outcome: float64[n, m], NaN where
         nobody knows. The kinds stand side by side in what comes back."""
         n = len(blocks[0])
         blocks = [rounded(block) for block in blocks]
