@@ -291,13 +291,13 @@ def _neighbours_word(
 
 def _mean_factor(costs: Floats, log_cost: Floats) -> Floats:
     """float64[M]: what to multiply exp of the leave-one-out logarithms by, so that their sum is
-    that of the costs (Duan's smearing)."""
+    that of the costs (Duan's smearing); 0 for a model whose answers cost nothing."""
     factor = np.ones(costs.shape[1])
     for model in range(costs.shape[1]):
         known = np.isfinite(costs[:, model])
         if known.any():
             truth, typical = costs[known, model], np.exp(log_cost[known, model])
-            factor[model] = max(float(truth.sum()), 1.0) / float(typical.sum())
+            factor[model] = float(truth.sum()) / float(typical.sum())
     return factor
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from router.arrays import Floats, Ints
 from router.fleet import Fleet
+from router.mix import Mix
 from router.policies.base import NONE, Batch, Decisions, Policy
 from router.policies.reserve import reserve_in_order
 from router.prices import dual_prices
@@ -17,22 +18,24 @@ from router.prices import dual_prices
 class PrimalDual(Policy):
     """argmax_i d̂_ij − γ_i·ĝ_ij where that is positive; the next best where there is no room.
 
-    The prices γ come from the linear program over a window of recent estimates, with the
-    remaining budget over the expected remaining arrivals (Agrawal-Wang-Ye 2014; Li-Ye 2022),
-    solved again every `every` arrivals. The window starts filled with the history's leave-one-out
-    estimates, so that no query is spent on a warm-up.
+    The prices γ come from the linear program over a sample of queries like those to come
+    (`router.mix`), with the remaining budget over the expected remaining arrivals (Agrawal-Wang-Ye
+    2014; Li-Ye 2022), solved again every `every` arrivals. The history's leave-one-out estimates
+    make the first ones, so that no query is spent on a warm-up; without a history the sample is
+    what has arrived.
     """
 
     name = "primal-dual"
     estimator = "best"
 
     def __init__(self, fleet: Fleet, every: int = 250, window: int = 2000) -> None:
-        """every: arrivals between two solutions; window: estimates that a solution looks at."""
+        """every: arrivals between two solutions; window: queries that a solution looks at."""
         super().__init__(fleet)
         self.every = every
         self.window = window
         self.version = 0
         self.gamma: Floats = np.zeros(len(fleet))
+        self._mix: Mix | None = None
         self._quality: Floats = np.empty((0, len(fleet)))
         self._cost: Floats = np.empty((0, len(fleet)))
         self._unsolved = every
@@ -54,30 +57,41 @@ class PrimalDual(Policy):
         return Decisions(chosen, reason.tolist(), np.ones(len(chosen)), self.version, wished)
 
     def warm_start(self, quality: Floats, cost: Floats) -> None:
-        """Fill the window with an even sample of the history."""
+        """Learn the mix of the history, of an even sample of it."""
         rows = np.unique(np.linspace(0, len(quality) - 1, self.window).astype(np.int64))
-        self._see(quality[rows], cost[rows])
+        self._mix = Mix(quality[rows], cost[rows], self.window) if len(quality) else None
 
     def observe(self, quality: Floats, cost: Floats) -> None:
-        """Let arrivals push the oldest estimates out of the window."""
-        self._see(quality, cost)
+        """See what arrives."""
+        if self._mix is not None:
+            self._mix.see(quality, cost)
+        else:
+            self._quality = np.concatenate([self._quality, quality])[-self.window :]
+            self._cost = np.concatenate([self._cost, cost])[-self.window :]
         self._unsolved += len(quality)
 
     def plan(self, remaining: Ints, expected: float) -> bool:
-        """Solve the program over the window for the budget that is left."""
-        if self._unsolved < self.every or expected <= 0 or len(self._quality) == 0:
+        """Solve the program over the sample for the budget that is left."""
+        if self._unsolved < self.every or expected <= 0:
             return False
-        share = len(self._quality) / expected
-        budget = np.maximum(remaining, 0) * share
+        quality, cost = self._quality, self._cost
+        if self._mix is not None:
+            quality, cost = self._mix.coming(expected)
+        if not len(quality):
+            return False
+        budget = np.maximum(remaining, 0) * (len(quality) / expected)
         near = self.gamma if self.version else None
-        self.gamma = dual_prices(self._quality, self._cost, budget, near)
+        self.gamma = dual_prices(quality, cost, budget, near)
         self.version += 1
         self._unsolved = 0
         return True
 
     def registry(self, fleet: Fleet) -> None:
-        """Keep window and prices of the models that stay; solve again at the next `plan`."""
+        """Keep sample and prices of the models that stay; solve again at the next `plan`."""
         before = [self.fleet.index.get(name, -1) for name in fleet.names]
+        if self._mix is not None:
+            quality, cost = self._mix.history
+            self._mix.with_columns(_columns(quality, before, -np.inf), _columns(cost, before, 0.0))
         self._quality = _columns(self._quality, before, -np.inf)
         self._cost = _columns(self._cost, before, 0.0)
         # A newcomer costs what the dearest does until the next solution.
@@ -100,10 +114,6 @@ class PrimalDual(Policy):
         if not (np.isfinite(gamma) & (gamma >= 0)).all():
             raise ValueError(f"prices must be finite and at least 0: {dict(prices)}")
         self.version, self.gamma = version, gamma
-
-    def _see(self, quality: Floats, cost: Floats) -> None:
-        self._quality = np.concatenate([self._quality, quality])[-self.window :]
-        self._cost = np.concatenate([self._cost, cost])[-self.window :]
 
 
 def _columns(values: Floats, sources: list[int], missing: float) -> Floats:

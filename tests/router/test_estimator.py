@@ -119,12 +119,12 @@ def test_leave_one_out_leaves_out_the_row(estimator: Estimator) -> None:
 def test_a_batch_is_a_matter_of_speed_only(
     estimator: Estimator, queries: tuple[History, list[str]]
 ) -> None:
-    """A query gets the same estimates alone as with others, to float32 rounding."""
+    """A query gets the same estimates alone as with others, to the last bit (I6)."""
     whole = estimator.estimate(queries[0].embeddings[:20], queries[1][:20])
     for i in range(20):
         alone = estimator.estimate(queries[0].embeddings[i : i + 1], queries[1][i : i + 1])
-        assert_allclose(alone.quality[0], whole.quality[i], atol=1e-4)
-        assert_allclose(alone.cost[0], whole.cost[i], rtol=1e-3)
+        assert_array_equal(alone.quality[0], whole.quality[i])
+        assert_array_equal(alone.cost[0], whole.cost[i])
         assert_array_equal(alone.neighbours[0], whole.neighbours[i])
 
 
@@ -146,6 +146,16 @@ def test_outcomes_that_nobody_has_seen(queries: tuple[History, list[str]]) -> No
     assert np.isfinite(found.cost).all()
     assert explained(queries[0].scores[:, :2], found.quality[:, :2]) > 0.2
     assert abs(found.quality[:, 2].mean() - found.quality[:, :2].mean()) < 0.1
+
+
+def test_a_model_that_costs_nothing(queries: tuple[History, list[str]]) -> None:
+    """Its answers are expected to cost nothing, at most too, so that no budget can be too small."""
+    history, texts = world(200)
+    history.costs[:, 1] = 0.0
+    found = fitted(history, texts).estimate(queries[0].embeddings, queries[1])
+    assert not found.cost[:, 1].any()
+    assert not found.upper_cost[:, 1].any()
+    assert (found.cost[:, [0, 2]] > 0).all()
 
 
 def test_saved_and_loaded(
