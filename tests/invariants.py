@@ -23,6 +23,7 @@ from schemas import (
 )
 from schemas.wire import MAX_BYTES, decode
 from streams.config import load
+from streams.fence import rightful
 from streams.partition import STATE_BYTES
 from streams.rows import ROW_PREFIXES, STATE_KEY, Row, State
 from tests.records import Record
@@ -77,7 +78,7 @@ class Story:
             ],
             receipts=[(r, decode(Receipt, r.value)) for r in system.read(topics.receipts)],
             results=results,
-            changelog=system.read(topics.changelog),
+            changelog=list(rightful(system.read(topics.changelog))),
             inputs={
                 (r.topic, r.partition, r.offset): r.value
                 for topic in sources
@@ -86,11 +87,16 @@ class Story:
         )
 
     def states(self) -> dict[int, list[State]]:
-        """Every state record of each partition, in order."""
-        found = defaultdict(list)
+        """Every state record of each partition, in order.
+
+        One that an owner has written again, as a void record had hidden it, counts once.
+        """
+        found: dict[int, list[State]] = defaultdict(list)
         for record in self.changelog:
-            if record.key == STATE_KEY:
-                found[record.partition].append(decode(State, record.value, STATE_BYTES))
+            if record.key == STATE_KEY and record.value is not None:
+                state, before = decode(State, record.value, STATE_BYTES), found[record.partition]
+                if state not in before[-1:]:
+                    before.append(state)
         return dict(found)
 
     def last_accounts(self) -> dict[int, Accounts]:
@@ -223,7 +229,7 @@ def shares_within_limits(story: Story) -> None:
     order of their times show every state that there was.
     """
     now: dict[str, dict[int, int]] = defaultdict(dict)
-    records = [record for record in story.changelog if record.key == STATE_KEY]
+    records = [record for record in story.changelog if record.key == STATE_KEY and record.value]
     for record in sorted(records, key=lambda record: record.timestamp):
         state = decode(State, record.value, STATE_BYTES)
         for name, account in state.accounts.items():
