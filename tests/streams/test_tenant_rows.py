@@ -19,6 +19,7 @@ from tests.streams.recorded import (
     RecordedOutbox,
     memory_store,
     new_ledger,
+    open_partition,
     receipt,
     record,
 )
@@ -33,7 +34,7 @@ def opened(store: MemoryStore, limits: frozenset[str]) -> Partition:
     ledger = new_ledger()
     ledger.limit_tenants(limits)
     ledger.share[len(FLEET) :] = 300
-    return Partition(0, ledger, store, TOPICS.changelog, RecordedOutbox())
+    return open_partition(RecordedOutbox(), store, ledger=ledger)
 
 
 async def with_a_row() -> MemoryStore:
