@@ -25,6 +25,7 @@ from schemas.wire import MAX_BYTES, decode
 from streams.config import load
 from streams.fence import rightful
 from streams.partition import STATE_BYTES
+from streams.process import ACCOUNTS_KEY
 from streams.rows import ROW_PREFIXES, STATE_KEY, Row, State
 from tests.records import Record
 from tests.system import System, trace
@@ -236,6 +237,21 @@ def shares_within_limits(story: Story) -> None:
             now[name][record.partition] = account.share
             total = sum(now[name].values())
             assert total <= story.limits[name], f"{name}: shares of {total} at {record.timestamp}"
+
+
+def grants_within_limits(system: System) -> None:
+    """By every record of a rightful controller, partitions own a limit at most, with what they have
+    been granted and may have taken."""
+    limits = limits_of(system)
+    for record in rightful(system.read(system.topics.controller_changelog)):
+        if record.key != ACCOUNTS_KEY:
+            continue
+        sums: Counter[str] = Counter()
+        for row in filter(None, record.json()["partitions"]):
+            granted = row["grant"]["models"] if row["open"] else {}
+            for name in row["shares"].keys() | granted.keys():
+                sums[name] += max(row["shares"].get(name, 0), granted.get(name, 0))
+        assert all(total <= limits[name] for name, total in sums.items()), record
 
 
 def all_settled(story: Story) -> None:
