@@ -16,6 +16,7 @@ from router.fold import Charge, Fold, accounts_of
 from router.ledger import account_words
 from schemas import Invalid, Receipt, Result
 from schemas.wire import decode
+from streams.fence import rightful
 from streams.logs import Record
 from streams.partition import STATE_BYTES
 from streams.rows import ROW_PREFIXES, STATE_KEY, Log, Row, State, row_key
@@ -101,8 +102,8 @@ def audit(
     whatever a state says has left is among the receipts.
     """
     found = _Audit(partition, fleet, receipts, iter(results))
-    for record in changelog:
-        if record.key == STATE_KEY:
+    for record in rightful(changelog):
+        if record.key == STATE_KEY and record.value:
             state = decode(State, record.value, STATE_BYTES)
             if until is not None and state.queries.decided > until:
                 break

@@ -31,6 +31,8 @@ MOST = 2.0**62
 """Nano-units that a solution counts with at most: the product with a factor must fit 64 bits."""
 Save = Callable[[dict[str, Any]], Awaitable[None]]
 """Writes the accounts to the changelog; returns when it has them."""
+Confirm = Callable[[], Awaitable[None]]
+"""Returns if these accounts are the newest; raises where another controller has taken over."""
 
 
 class Controller:
@@ -42,6 +44,7 @@ class Controller:
         policy: Policy,
         allotment: Allotment,
         save: Save,
+        confirm: Confirm,
         horizon: Horizon,
         outbox: Outbox,
         topics: Topics,
@@ -57,6 +60,7 @@ class Controller:
         self._policy = policy
         self._allotment = allotment
         self._save = save
+        self._confirm = confirm
         self._horizon = horizon
         self._outbox = outbox
         self._topics = topics
@@ -144,6 +148,8 @@ class Controller:
         await batch.delivered()
 
     async def _reject(self, refused: Sequence[Rejected]) -> None:
+        if refused:
+            await self._confirm()  # to older accounts a good report may look untrue
         batch = self._outbox.batch()
         for rejected in refused:
             batch.send(self._topics.rejected, encode(rejected))

@@ -18,6 +18,7 @@ from schemas.wire import decode, encode
 from streams.brokers import BrokerError
 from streams.brokers.security import for_librdkafka
 from streams.config import Config
+from streams.fence import rightful
 from streams.logs import Logs
 from streams.partition import STATE_BYTES
 from streams.registry import Registry
@@ -105,7 +106,7 @@ def standings(config: Config) -> dict[str, Standing]:
     topics, logs = Topics(config.topics.prefix), Logs(config.broker)
     registry = orders(config)
     states: dict[int, State] = {}
-    for record in logs.read(logs.spans(topics.changelog)):
+    for record in rightful(logs.read(logs.spans(topics.changelog))):
         if record.key == STATE_KEY and record.value is not None:
             states[record.partition] = decode(State, record.value, STATE_BYTES)
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])

@@ -12,7 +12,7 @@ from router.ledger import Ledger
 from router.recent import Recent, Slot
 from schemas.wire import decode, encode
 from streams.expiry import Deadlines
-from streams.producer import Outbox
+from streams.ownership import IDLE, Ownership
 from streams.rows import (
     ROW_PREFIXES,
     SLOT_PREFIX,
@@ -65,19 +65,17 @@ class Unmet:
 class Partition:
     """The single writer of one partition's rows. Hold `lock` from reading state to `commit`."""
 
-    def __init__(
-        self, number: int, ledger: Ledger, store: PartitionStore, changelog: str, outbox: Outbox
-    ) -> None:
-        """Load what the store recovered. `ledger` comes with the shares that a partition without
-        a state begins with."""
+    def __init__(self, ledger: Ledger, ownership: Ownership) -> None:
+        """Load what the store of `ownership` has; it has been claimed. `ledger` comes with the
+        shares that a partition without a state begins with."""
+        number, store = ownership.number, ownership.store
         self.number = number
         self.ledger = ledger
         self.lock = asyncio.Lock()
         self.owned = True
         """False from the moment that it may belong to another process: nothing is written then."""
         self._store = store
-        self._changelog = changelog
-        self._outbox = outbox
+        self._ownership = ownership
         found = store.read(number, STATE_KEY)
         state = State() if found is None else decode(State, found, STATE_BYTES)
         self.positions: dict[Log, Position] = {
@@ -98,6 +96,8 @@ class Partition:
         if found is not None:
             ledger.share[:] = 0  # what it does not tell of has no share before a grant
         ledger.restore(state.accounts)
+        self.untold = state.untold
+        """Keys of rows that have expired, and whose rejection may not have left."""
         self.unmet = Unmet(len(ledger.names))
         self.recent = Recent()
         self.recent.restore(self._slots(), state.recent)
@@ -147,8 +147,8 @@ class Partition:
     async def commit(self, rows: Mapping[str, Row], removed: Iterable[str] = ()) -> None:
         """Write ahead: new rows by key, the state they add up to, and what is over.
 
-        Returns when the changelog has acknowledged all of it. Raises KafkaException where it
-        does not: then nothing of it may leave this process.
+        Returns when the changelog has acknowledged all of it. Raises Superseded or KafkaException
+        where it does not (`Ownership.write`): then nothing of it may leave this process.
         """
         over = [*self._half_removed, *self._finished, *removed]
         self._finished = []
@@ -165,6 +165,7 @@ class Partition:
             recent=self.recent.count,
             accounts=self.ledger.accounts(),
             removed=over,
+            untold=self.untold,
         )
         changes: dict[bytes, bytes | None] = {
             key.encode(): encode(row) for key, row in rows.items()
@@ -173,11 +174,21 @@ class Partition:
         self._changed_slots = {}
         changes[STATE_KEY] = encode(state)
         changes.update((key.encode(), None) for key in over)
-        batch = self._outbox.batch()
-        for key, value in changes.items():
-            batch.send(self._changelog, value, key, self.number)
-        self._store.write(self.number, changes, await batch.delivered())
+        await self._ownership.write(changes)
         self._half_removed = frozenset()
+
+    async def confirm(self) -> None:
+        """Make sure that what this process knows of the partition is all that there is by now.
+
+        Wanted before a message leaves that no commit has gone ahead of. Raises as `commit`.
+        """
+        await self._ownership.confirm()
+
+    async def stay(self) -> None:
+        """Have an idle owner notice in time what others have written (`Ownership.confirm`)."""
+        async with self.lock:
+            if self.owned:
+                await self._ownership.confirm(IDLE)
 
     async def has_left(self, key: str) -> bool:
         """Wait until the messages of a record that this process decided have left. Of one that was

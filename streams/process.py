@@ -28,7 +28,9 @@ from streams.fatal import or_die
 from streams.follow import Follower
 from streams.grants import Grants
 from streams.lanes import Lanes
+from streams.logs import Logs
 from streams.metrics import Address, Live, Metrics
+from streams.ownership import IDLE, Ownership
 from streams.partition import Partition, control_version
 from streams.producer import Outbox
 from streams.readmit import Readmission
@@ -37,6 +39,7 @@ from streams.reindex import follow_index
 from streams.reports import report
 from streams.route import Router
 from streams.settle import Settler
+from streams.store import PartitionStore
 from streams.topics import Topics
 
 logger = logging.getLogger(__name__)
@@ -77,7 +80,10 @@ class Process:
         self._table = partitions
         self._accounts = accounts
         self._partitions: dict[int, Partition] = {}
+        self._claims: dict[int, asyncio.Task[Ownership]] = {}
         self._controller: Controller | None = None
+        self._accounts_of: Ownership | None = None
+        self._logs = Logs(config.broker)
         self._price_version = 0
         self._tenants = config.tenant_limits()
         self._registry = Registry(self._tenants, config.models)
@@ -135,12 +141,18 @@ class Process:
     async def give_up(self) -> None:
         """Finish what is being decided and forget everything that may change hands."""
         await asyncio.gather(*(lanes.close() for lanes in self.lanes.values()))
+        # A claim that arrived later would supersede the next owner.
+        await asyncio.gather(*self._claims.values(), return_exceptions=True)
+        self._claims.clear()
         for each in self._partitions.values():
             async with each.lock:
                 each.owned = False
         self._partitions.clear()
         self._router.samples.clear()
         self._controller = None
+        if self._accounts_of is not None:
+            await self._accounts_of.release()
+            self._accounts_of = None
 
     async def close(self) -> None:
         """Disconnect."""
@@ -160,6 +172,8 @@ class Process:
             return
         batch = self._outbox.batch()
         for tp in sorted(self._app.consumer.assignment()):
+            if self._app.rebalancing or tp not in self._app.consumer.assignment():
+                break
             if tp.topic == self._topics.queries:
                 each = await self._partition(tp.partition)
                 async with each.lock:
@@ -173,6 +187,9 @@ class Process:
         seconds = self._config.reservation.deadline_seconds
         for each in list(self._partitions.values()):
             await self._settler.expire(each, time(), seconds, self._calendar.begins)
+            await each.stay()
+        if self._accounts_of is not None:
+            await self._accounts_of.confirm(IDLE)
 
     # Chunks, by agent
 
@@ -190,7 +207,7 @@ class Process:
 
     async def _control(self, _: int, records: list[Any]) -> None:
         if self._controller is None:
-            self._controller = self._new_controller()
+            self._controller = await self._new_controller()
         self._controller.version = max(self._controller.version, self._price_version)
         self._controller.limit(self._limits_now())
         await self._controller.follow(records)
@@ -198,34 +215,47 @@ class Process:
     # State
 
     async def _partition(self, number: int) -> Partition:
-        """Return this process's view of a partition, loaded from the table when first asked.
+        """Return this process's view of a partition, claimed and loaded when first asked.
 
         It waits for the orders that the partition's last owner knew: what it says of a model that
         is not known here would be lost, and decisions would go back to older orders.
         """
-        if number not in self._partitions:
-            await self._follow_orders(control_version(self._table.data, number))
-        if number not in self._partitions:
-            parts = self._config.topics.partitions
-            # Never more than the file says, whatever orders say: until a grant, all count on it.
-            limits, now = self._configured_limits() | self._tenants, self._limits_now()
-            ledger = Ledger(
-                list(limits),
-                np.array([split(min(at, now[name]), parts)[number] for name, at in limits.items()]),
-                np.array([self._carries[owner(name)[0]] for name in limits]),
-            )
-            for name, order in self._registry.added.items():
-                ledger.add(name, order.carry_over)
-            ledger.limit_tenants(self._registry.tenants)
-            self._partitions[number] = Partition(
-                number,
-                ledger,
-                self._table.data,
-                self._topics.changelog,
-                self._outbox,
-            )
-            self._partitions[number].control_version = self._registry.version
-        return self._partitions[number]
+        if number in self._partitions:
+            return self._partitions[number]
+        if number not in self._claims:
+            claim = self._claim(self._topics.changelog, number, self._table.data)
+            self._claims[number] = asyncio.create_task(claim)
+        claimed = self._claims[number]
+        ownership = await asyncio.shield(claimed)
+        await self._follow_orders(control_version(ownership.store, number))
+        if number in self._partitions:
+            return self._partitions[number]
+        partition = Partition(self._new_ledger(number), ownership)
+        partition.control_version = self._registry.version
+        partition.owned = self._claims.get(number) is claimed  # or it was revoked meanwhile
+        if partition.owned:
+            self._partitions[number] = partition
+        return partition
+
+    async def _claim(self, changelog: str, number: int, store: PartitionStore) -> Ownership:
+        ownership = Ownership(changelog, number, store, self._outbox, self._logs)
+        await ownership.claim()
+        return ownership
+
+    def _new_ledger(self, number: int) -> Ledger:
+        """Make a ledger with the shares that a partition without a state begins with."""
+        parts = self._config.topics.partitions
+        # Never more than the file says, whatever orders say: until a grant, all count on it.
+        limits, now = self._configured_limits() | self._tenants, self._limits_now()
+        ledger = Ledger(
+            list(limits),
+            np.array([split(min(at, now[name]), parts)[number] for name, at in limits.items()]),
+            np.array([self._carries[owner(name)[0]] for name in limits]),
+        )
+        for name, order in self._registry.added.items():
+            ledger.add(name, order.carry_over)
+        ledger.limit_tenants(self._registry.tenants)
+        return ledger
 
     async def _follow_orders(self, version: int) -> None:
         """Wait until `control` has been read to an offset. Raises RuntimeError where it ends
@@ -241,15 +271,18 @@ class Process:
                 f"were taken under orders up to {version}: has the topic been made anew?"
             ) from None
 
-    def _new_controller(self) -> Controller:
+    async def _new_controller(self) -> Controller:
+        changelog = self._topics.controller_changelog
+        own = self._accounts_of = await self._claim(changelog, 0, self._accounts.data)
         allotment = Allotment(self._config.topics.partitions, self._limits_now())
-        if (saved := self._accounts.data.read(0, ACCOUNTS_KEY)) is not None:
+        if (saved := own.store.read(0, ACCOUNTS_KEY)) is not None:
             allotment.restore(orjson.loads(saved))
         return Controller(
             self._core.known,
             self._new_policy(),
             allotment,
-            self._save_accounts,
+            lambda accounts: own.write({ACCOUNTS_KEY: orjson.dumps(accounts)}),
+            own.confirm,
             Horizon(self._config.policy.expected_queries, self._config.windows(), self._calendar),
             self._outbox,
             self._topics,
@@ -262,12 +295,6 @@ class Process:
 
     def _configured_limits(self) -> dict[str, int]:
         return dict(zip(self._core.known.names, self._limits.tolist(), strict=True))
-
-    async def _save_accounts(self, accounts: dict[str, Any]) -> None:
-        rows = {ACCOUNTS_KEY: orjson.dumps(accounts)}
-        batch = self._outbox.batch()
-        batch.send(self._topics.controller_changelog, rows[ACCOUNTS_KEY], ACCOUNTS_KEY, 0)
-        self._accounts.data.write(0, rows, await batch.delivered())
 
     def _on_control(self, message: Message) -> None:
         why_not = self._registry.read(message.key(), message.value(), message.offset() or 0)

@@ -80,8 +80,8 @@ class Batch:
     async def delivered(self) -> int:
         """Wait until the broker has acknowledged every record.
 
-        Returns the offset of the last one (-1 for an empty batch). Raises KafkaException if any
-        record was refused or could not be delivered in time.
+        Returns the offset of the last one; -1 for an empty batch, and where the broker does not
+        tell. Raises KafkaException if any record was refused or could not be delivered in time.
         """
         self._all_done = self._loop.create_future()
         if self._done == self._sent:
@@ -89,7 +89,8 @@ class Batch:
         await self._all_done
         if self._error is not None:
             raise KafkaException(self._error)
-        return -1 if self._last is None else int(self._last.offset() or 0)
+        offset = None if self._last is None else self._last.offset()
+        return -1 if offset is None else int(offset)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         # Runs in the polling thread. It counts before it looks for the future; `delivered` makes

@@ -29,6 +29,7 @@ from streams.arrivals import parse
 from streams.audit import Difference, unlike
 from streams.build import Parts
 from streams.decide import Context, decide, estimate
+from streams.fence import rightful
 from streams.logs import Record
 from streams.partition import STATE_BYTES, Partition
 from streams.registry import Registry
@@ -109,8 +110,8 @@ def beside(changelog: Iterable[Record]) -> Iterator[Beside]:
     after: dict[Log, int] = {"queries": -1, "deferred": -1}
     settings: dict[str, tuple[int, int, bool]] = {}
     released: list[str] = []
-    for record in changelog:
-        if record.key == STATE_KEY:
+    for record in rightful(changelog):
+        if record.key == STATE_KEY and record.value:
             state = decode(State, record.value, STATE_BYTES)
             now = {
                 name: (one.share, one.window, one.lifted) for name, one in state.accounts.items()

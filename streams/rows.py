@@ -90,7 +90,8 @@ class State(Message, frozen=True, kw_only=True):
     the policy; sequence: rises with each commit; granted: sequence of the last grant applied;
     control: version of the orders that were known (`Receipt.control_version`);
     recent: ids that `router.recent` has counted; removed: keys of rows that this record ends
-    (their removal follows it in the changelog, and is repeated where a kill came between).
+    (their removal follows it in the changelog, and is repeated where a kill came between);
+    untold: keys of rows that have expired, and whose rejection may not have left.
     """
 
     queries: Position = field(default_factory=Position)
@@ -104,6 +105,7 @@ class State(Message, frozen=True, kw_only=True):
     recent: int = 0
     accounts: Accounts = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
 
 
 def row_key(log: Log, offset: int) -> str:

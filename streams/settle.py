@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Container
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
@@ -15,12 +15,21 @@ from schemas import Invalid, Rejected, Result, Source
 from schemas.wire import decode, encode
 from streams.metrics import Metrics
 from streams.partition import Partition
-from streams.producer import Batch, Outbox
+from streams.producer import Headers, Outbox
 from streams.publish import trace_headers
 from streams.rows import Log, Row, row_key
 from streams.topics import Topics
 
 logger = logging.getLogger(__name__)
+
+
+class Leaving(NamedTuple):
+    """A message that is about to be published."""
+
+    topic: str
+    value: bytes
+    key: bytes | None
+    headers: Headers = ()
 
 
 class Settler:
@@ -38,17 +47,17 @@ class Settler:
 
         A record that was settled before a crash is known by its offset and passed over.
         """
-        batch = self._outbox.batch()
         async with partition.lock:
             fresh = [record for record in records if record.offset > partition.settled]
             over: dict[str, None] = {}
             counted: list[tuple[str, str]] = []
+            leaving: list[Leaving] = []
             for record in fresh:
                 try:
                     result = decode(Result, record.value)
                     key, row = self._charge(partition, result, over)
                 except Invalid as error:
-                    self._reject(batch, record, error)
+                    leaving.append(self._rejection(record, error))
                     counted.append(("", "rejected"))
                     continue
                 over[key] = None
@@ -57,9 +66,17 @@ class Settler:
                     # A kill came amid its publishing. The routed query had left; with its row, its
                     # receipt would be lost.
                     told, trace = row.receipt, trace_headers(record.headers)
-                    batch.send(self._topics.receipts, encode(told), told.id.encode(), headers=trace)
-            # All this leaves first: it changes no state, and a kill here repeats it.
-            await batch.delivered()
+                    leaving.append(
+                        Leaving(self._topics.receipts, encode(told), told.id.encode(), trace)
+                    )
+            if leaving:
+                # All this leaves first: it changes no state, and a kill here repeats it. But a
+                # result of a decision that only the next owner knows of is not to be rejected.
+                await partition.confirm()
+                batch = self._outbox.batch()
+                for one in leaving:
+                    batch.send(one.topic, one.value, one.key, headers=one.headers)
+                await batch.delivered()
             partition.settled = max(partition.settled, records[-1].offset)
             if fresh:
                 await partition.commit({}, removed=over)
@@ -93,7 +110,9 @@ class Settler:
 
         begins: int64[M], the budget windows that a moment falls into; a ledger goes on to them.
 
-        The rejection leaves first: a kill before the release repeats it.
+        The release is written first: a process that was paused must not reject what the next
+        owner has settled meanwhile. Rejections that a kill keeps from leaving leave with the next
+        call, of whoever owns the partition then.
         """
         async with partition.lock:
             if not partition.owned:
@@ -107,11 +126,23 @@ class Settler:
             forgotten = [
                 key for key in partition.deadlines.forgotten(now) if partition.row(key) is not None
             ]
-            batch = self._outbox.batch()
             for row in expired.values():
-                receipt = row.receipt
                 for account in _accounts(partition, row):
-                    partition.ledger.release(account, receipt.reserved, row.window)
+                    partition.ledger.release(account, row.receipt.reserved, row.window)
+            rolled = partition.ledger.roll(begins(now))
+            if expired or forgotten or rolled:
+                partition.untold = [*partition.untold, *expired]
+                await partition.commit(expired, removed=forgotten)
+            await self._tell(partition, seconds)
+
+    async def _tell(self, partition: Partition, seconds: float) -> None:
+        """Reject what has expired, but for what a late result has ended meanwhile."""
+        if not partition.untold:
+            return
+        batch = self._outbox.batch()
+        for key in partition.untold:
+            if (row := partition.row(key)) is not None:
+                receipt = row.receipt
                 rejected = Rejected(
                     id=receipt.id,
                     code="deadline_exceeded",
@@ -120,10 +151,8 @@ class Settler:
                     source=receipt.source,
                 )
                 batch.send(self._topics.rejected, encode(rejected), receipt.id.encode())
-            await batch.delivered()
-            rolled = partition.ledger.roll(begins(now))
-            if expired or forgotten or rolled:
-                await partition.commit(expired, removed=forgotten)
+        await batch.delivered()
+        partition.untold = []
 
     def _row_key(self, decision_id: str) -> str:
         """Find the row that a decision id names. Raises Invalid where no router has given it."""
@@ -147,10 +176,10 @@ class Settler:
             )
         return cost
 
-    def _reject(self, batch: Batch, record: Any, error: Invalid) -> None:
+    def _rejection(self, record: Any, error: Invalid) -> Leaving:
         source = Source(record.topic, record.partition, record.offset)
         rejected = Rejected.of(error, record.value, source)
-        batch.send(self._topics.rejected, encode(rejected), record.key)
+        return Leaving(self._topics.rejected, encode(rejected), record.key)
 
 
 def _accounts(partition: Partition, row: Row) -> list[int]:

@@ -4,6 +4,7 @@ Faust calls `apply_changelog_batch` while it recovers a partition from its chang
 agents call `read`, `scan` and `write`. A write carries the changelog offset up to which it is
 known to be acknowledged, so that a restart recovers only what the store lacks. Faust's own stores
 find a row's partition from the event being processed, which a chunk of many rows has not.
+What a process wrote that was not the partition's owner is passed over (`streams.fence`).
 Registered as `sluice-memory://` and `sluice-rocksdb://` (entry point group faust.stores).
 """
 
@@ -18,11 +19,17 @@ from typing import Any
 import rocksdict
 from faust.stores import base
 from faust.types import TP, EventT
+from msgspec import json
+
+from streams.fence import Fence, Logged
 
 Rows = Mapping[bytes, bytes | None]
 """Row key to value; None removes the row."""
 
 _OFFSET_KEY = b"\0changelog-offset"
+_FENCE_KEY = b"\0fence"
+_OWN_KEYS = frozenset((_OFFSET_KEY, _FENCE_KEY))
+_fence = json.Decoder(Fence).decode
 
 
 class PartitionStore(base.Store[bytes, bytes]):
@@ -37,27 +44,52 @@ class PartitionStore(base.Store[bytes, bytes]):
         """Yield the rows of a partition whose keys begin with `prefix`, in any order."""
 
     @abstractmethod
-    def write(self, partition: int, rows: Rows, offset: int) -> None:
-        """Put and remove rows; `offset` is the last changelog record they came from."""
+    def write(self, partition: int, rows: Rows, offset: int, fence: Fence | None = None) -> None:
+        """Put and remove rows; `offset` is the last changelog record they came from, `fence` how
+        things stand there, where it has changed."""
 
-    def apply_changelog_batch(
-        self, batch: Iterable[EventT[Any]], to_key: Any, to_value: Any
-    ) -> None:
-        """Take rows from the changelog (called by Faust during recovery).
+    @abstractmethod
+    def reached(self, partition: int) -> int | None:
+        """Return the changelog offset that the rows have reached, None before the first."""
+
+    @abstractmethod
+    def fence(self, partition: int) -> Fence:
+        """Return a copy of how things stand at that offset."""
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """Return `reached`, as Faust asks for it."""
+        return self.reached(tp.partition)
+
+    def set_persisted_offset(self, tp: TP, offset: int) -> None:
+        """Set the changelog offset that the rows have reached."""
+        self.write(tp.partition, {}, offset)
+
+    def take(self, partition: int, records: Iterable[Logged]) -> None:
+        """Take over a run of a partition's changelog: what its owners wrote.
 
         Records that the store is past are left out: Faust can deliver some late, when this
         process has already written newer rows of its own.
         """
-        rows: dict[int, dict[bytes, bytes | None]] = defaultdict(dict)
-        offsets: dict[int, int] = {}
+        reached, fence = self.reached(partition), self.fence(partition)
+        rows: dict[bytes, bytes | None] = {}
+        before = reached
+        for record in records:
+            if reached is None or record.offset > reached:
+                reached = record.offset
+                if fence.counts(record.key, record.headers):
+                    rows[record.key or b""] = record.value
+        if reached is not None and reached != before:
+            self.write(partition, rows, reached, fence)
+
+    def apply_changelog_batch(
+        self, batch: Iterable[EventT[Any]], to_key: Any, to_value: Any
+    ) -> None:
+        """Take records of the changelog (called by Faust during recovery)."""
+        runs: defaultdict[int, list[Any]] = defaultdict(list)
         for event in batch:
-            message = event.message
-            reached = offsets.get(message.partition, self.persisted_offset(message.tp))
-            if reached is None or message.offset > reached:
-                rows[message.partition][message.key or b""] = message.value
-                offsets[message.partition] = message.offset
-        for partition, some in rows.items():
-            self.write(partition, some, offsets[partition])
+            runs[event.message.partition].append(event.message)
+        for partition, records in runs.items():
+            self.take(partition, records)
 
     def reset_state(self) -> None:
         """Nothing lies outside the data directory that Faust removes by itself."""
@@ -75,6 +107,7 @@ class MemoryStore(PartitionStore):
     def __post_init__(self) -> None:
         self._rows: dict[int, dict[bytes, bytes]] = defaultdict(dict)
         self._offsets: dict[int, int] = {}
+        self._fences: dict[int, Fence] = {}
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         """Return a row, or None."""
@@ -86,7 +119,7 @@ class MemoryStore(PartitionStore):
             if key.startswith(prefix):
                 yield key, value
 
-    def write(self, partition: int, rows: Rows, offset: int) -> None:
+    def write(self, partition: int, rows: Rows, offset: int, fence: Fence | None = None) -> None:
         """Put and remove rows."""
         own = self._rows[partition]
         for key, value in rows.items():
@@ -95,14 +128,17 @@ class MemoryStore(PartitionStore):
             else:
                 own[key] = value
         self._offsets[partition] = offset
+        if fence is not None:
+            self._fences[partition] = fence
 
-    def persisted_offset(self, tp: TP) -> int | None:
+    def reached(self, partition: int) -> int | None:
         """Return the changelog offset that the rows have reached."""
-        return self._offsets.get(tp.partition)
+        return self._offsets.get(partition)
 
-    def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        """Set the changelog offset that the rows have reached."""
-        self._offsets[tp.partition] = offset
+    def fence(self, partition: int) -> Fence:
+        """Return a copy of how things stand there."""
+        known = self._fences.get(partition, Fence())
+        return Fence(known.owner, set(known.hidden))
 
 
 class RocksStore(PartitionStore):
@@ -122,10 +158,10 @@ class RocksStore(PartitionStore):
         for key, value in rows:
             if not key.startswith(prefix):
                 return
-            if key != _OFFSET_KEY:
+            if key not in _OWN_KEYS:
                 yield key, value
 
-    def write(self, partition: int, rows: Rows, offset: int) -> None:
+    def write(self, partition: int, rows: Rows, offset: int, fence: Fence | None = None) -> None:
         """Put and remove rows and move the offset, all or nothing."""
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, value in rows.items():
@@ -134,16 +170,19 @@ class RocksStore(PartitionStore):
             else:
                 batch.put(key, value)
         batch.put(_OFFSET_KEY, str(offset).encode())
+        if fence is not None:
+            batch.put(_FENCE_KEY, json.encode(fence))
         self._database(partition).write(batch)
 
-    def persisted_offset(self, tp: TP) -> int | None:
+    def reached(self, partition: int) -> int | None:
         """Return the changelog offset that the rows on disk have reached."""
-        value = self._database(tp.partition).get(_OFFSET_KEY)
+        value = self._database(partition).get(_OFFSET_KEY)
         return None if value is None else int(value)
 
-    def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        """Set the changelog offset that the rows on disk have reached."""
-        self.write(tp.partition, {}, offset)
+    def fence(self, partition: int) -> Fence:
+        """Return how things stand there."""
+        value = self._database(partition).get(_FENCE_KEY)
+        return Fence() if value is None else _fence(value)
 
     async def on_rebalance(
         self,

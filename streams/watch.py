@@ -13,6 +13,7 @@ from router.ledger import owner
 from schemas import Invalid, Receipt, Result
 from schemas.wire import decode
 from streams.brokers.security import Secured, for_librdkafka
+from streams.fence import Fence
 from streams.partition import STATE_BYTES
 from streams.rows import STATE_KEY, State
 from streams.topics import Topics
@@ -55,6 +56,7 @@ class Watch:
         self.models: defaultdict[str, set[str]] = defaultdict(set)
         """By query id, every model that it was routed to."""
         self._partitions = partitions
+        self._fences: defaultdict[int, Fence] = defaultdict(Fence)
         self._deferred = topics.deferred
         self._decided: dict[tuple[str, int], int] = {}
         self._take = {
@@ -179,7 +181,8 @@ class Watch:
         self.results.setdefault(result.decision_id, result)
 
     def _state(self, message: Any) -> None:
-        if message.key() != STATE_KEY or message.value() is None:
+        counts = self._fences[message.partition()].counts(message.key(), message.headers())
+        if not counts or message.key() != STATE_KEY or message.value() is None:
             return
         state = decode(State, message.value(), STATE_BYTES)
         before = self.states.get(message.partition())

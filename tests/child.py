@@ -48,6 +48,21 @@ class Child:
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join([f"--- {self.log}", *lines[-TAIL:]])
 
+    def pause(self) -> None:
+        """Stop it (SIGSTOP) until `resume`; it may find that others have its work by then, and end
+        by itself."""
+        self.stopping = True
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def last_words(self) -> str:
+        """The last line of its log that says why it ended, or "" where none does."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return next((line for line in reversed(lines) if line.startswith("sluice: stopped")), "")
+
     def kill(self) -> None:
         """Send SIGKILL, and do not wait."""
         self.stopping = True

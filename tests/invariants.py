@@ -23,7 +23,9 @@ from schemas import (
 )
 from schemas.wire import MAX_BYTES, decode
 from streams.config import load
+from streams.fence import rightful
 from streams.partition import STATE_BYTES
+from streams.process import ACCOUNTS_KEY
 from streams.rows import ROW_PREFIXES, STATE_KEY, Row, State
 from tests.records import Record
 from tests.system import System, trace
@@ -77,7 +79,7 @@ class Story:
             ],
             receipts=[(r, decode(Receipt, r.value)) for r in system.read(topics.receipts)],
             results=results,
-            changelog=system.read(topics.changelog),
+            changelog=list(rightful(system.read(topics.changelog))),
             inputs={
                 (r.topic, r.partition, r.offset): r.value
                 for topic in sources
@@ -86,11 +88,16 @@ class Story:
         )
 
     def states(self) -> dict[int, list[State]]:
-        """Every state record of each partition, in order."""
-        found = defaultdict(list)
+        """Every state record of each partition, in order.
+
+        One that an owner has written again, as a void record had hidden it, counts once.
+        """
+        found: dict[int, list[State]] = defaultdict(list)
         for record in self.changelog:
-            if record.key == STATE_KEY:
-                found[record.partition].append(decode(State, record.value, STATE_BYTES))
+            if record.key == STATE_KEY and record.value is not None:
+                state, before = decode(State, record.value, STATE_BYTES), found[record.partition]
+                if state not in before[-1:]:
+                    before.append(state)
         return dict(found)
 
     def last_accounts(self) -> dict[int, Accounts]:
@@ -223,13 +230,28 @@ def shares_within_limits(story: Story) -> None:
     order of their times show every state that there was.
     """
     now: dict[str, dict[int, int]] = defaultdict(dict)
-    records = [record for record in story.changelog if record.key == STATE_KEY]
+    records = [record for record in story.changelog if record.key == STATE_KEY and record.value]
     for record in sorted(records, key=lambda record: record.timestamp):
         state = decode(State, record.value, STATE_BYTES)
         for name, account in state.accounts.items():
             now[name][record.partition] = account.share
             total = sum(now[name].values())
             assert total <= story.limits[name], f"{name}: shares of {total} at {record.timestamp}"
+
+
+def grants_within_limits(system: System) -> None:
+    """By every record of a rightful controller, partitions own a limit at most, with what they have
+    been granted and may have taken."""
+    limits = limits_of(system)
+    for record in rightful(system.read(system.topics.controller_changelog)):
+        if record.key != ACCOUNTS_KEY:
+            continue
+        sums: Counter[str] = Counter()
+        for row in filter(None, record.json()["partitions"]):
+            granted = row["grant"]["models"] if row["open"] else {}
+            for name in row["shares"].keys() | granted.keys():
+                sums[name] += max(row["shares"].get(name, 0), granted.get(name, 0))
+        assert all(total <= limits[name] for name, total in sums.items()), record
 
 
 def all_settled(story: Story) -> None:

@@ -26,6 +26,7 @@ from schemas.wire import decode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
 from streams.cli import main as sluice
+from streams.fence import rightful
 from streams.partition import STATE_BYTES
 from streams.rows import STATE_KEY, State
 from streams.topics import Topics, create
@@ -308,7 +309,8 @@ class System:
 
     def states(self) -> dict[int, State]:
         """The last state record of each partition that has one."""
-        last = {r.partition: r for r in self.read(self.topics.changelog) if r.key == STATE_KEY}
+        rows = rightful(self.read(self.topics.changelog))
+        last = {r.partition: r for r in rows if r.key == STATE_KEY and r.value is not None}
         return {n: decode(State, record.value, STATE_BYTES) for n, record in last.items()}
 
     def _drained(self) -> bool:

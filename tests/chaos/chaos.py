@@ -1,4 +1,4 @@
-"""Seeded kills of anything that runs, under load, and what the system did meanwhile."""
+"""Seeded kills and pauses of what runs, under load, and what the system did meanwhile."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import re
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 from streams.brokers.kafka import KafkaServer
+from streams.fatal import EXIT_CODE
 from tests.system import System
 
 ROUTERS = ("r0", "r1", "r2")
@@ -33,6 +35,9 @@ class Chaos:
     takeovers: list[float] = field(default_factory=list)
     restarts: int = 0
     joined: int = 0
+    pauses: Counter[str] = field(default_factory=Counter)
+    superseded: int = 0
+    """Processes that ended by themselves, as others had their partitions."""
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)
@@ -65,6 +70,26 @@ class Chaos:
         else:
             self._progress(20)
         self._revive(but=name if how == "later" else None)
+
+    def pause_one(self) -> None:
+        """A router, or the one that holds the controller, stands still until others have all of
+        its partitions, and goes on; in between another may be killed."""
+        self._revive()
+        self.system.wait_members(len(ROUTERS))
+        kind = self._random.choice(("router", "controller"))
+        name = self._controller() if kind == "controller" else self._random.choice(ROUTERS)
+        paused_at = time.time()
+        self.system.children[name].pause()
+        self.pauses[kind] += 1
+        takeover(self.system, paused_at)
+        if self._random.random() < 0.3:
+            other = self._random.choice([each for each in ROUTERS if each != name])
+            killed_at = time.time()
+            self.system.kill(other)
+            self.kills["router"] += 1
+            takeover(self.system, killed_at)
+            self._bring_back(other)
+        self.superseded += go_on(self.system, name, ROUTERS)
 
     def restart_broker(self) -> None:
         """The only broker crashes, or stops in order, and comes back with its data.
@@ -100,19 +125,15 @@ class Chaos:
         killed = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kills.items()))
         return (
             f"{self.kills.total()} kills -9 ({killed}), {self.restarts} broker restarts, "
+            f"{self.pauses.total()} pauses ({self.pauses['controller']} of the controller; "
+            f"{self.superseded} processes were superseded and ended), "
             f"{self.joined} joins and leaves, seed {self.seed}; "
             f"{len(self.system.sent):,} queries; all partitions were decided on again "
             f"{mean:.1f} s after a kill (mean), {worst:.1f} s at worst"
         )
 
     def _controller(self) -> str:
-        """The router that was last assigned the controller's partition, by its log."""
-        for name in ROUTERS:
-            child = self.system.children[name]
-            found = _OWNED.findall(child.log.read_text(errors="replace"))
-            if found and child.process.poll() is None and found[-1] == self.system.prefix[:-1]:
-                return name
-        return self._random.choice(ROUTERS)
+        return controller(self.system, ROUTERS) or self._random.choice(ROUTERS)
 
     def _revive(self, but: str | None = None) -> None:
         for name in (*ROUTERS, *WORKERS):
@@ -130,6 +151,44 @@ class Chaos:
         self.system.wait(
             f"{count} more decisions", lambda: len(self.system.decided()) >= before + count, 90
         )
+
+
+def controller(system: System, names: Sequence[str]) -> str | None:
+    """The router that was last assigned the controller's partition, by its log."""
+    for name in names:
+        child = system.children[name]
+        found = _OWNED.findall(child.log.read_text(errors="replace"))
+        if found and child.process.poll() is None and found[-1] == system.prefix[:-1]:
+            return name
+    return None
+
+
+def go_on(system: System, name: str, routers: Sequence[str]) -> int:
+    """Let a paused router go on, until it is a member again or has ended by itself, and is started
+    again then. Returns how many routers ended by themselves; each says why.
+
+    One that was paused amid taking over may go on with it, and supersede the rightful owner.
+    """
+    children = [system.children[each] for each in routers]
+    for child in children:
+        child.stopping = True
+    system.children[name].resume()
+    ended: set[str] = set()
+
+    def together() -> bool:
+        for child in children:
+            if (code := child.process.poll()) is not None and child.name not in ended:
+                assert (code, "Superseded" in child.last_words()) == (EXIT_CODE, True), child.tail()
+                ended.add(child.name)
+        return bool(ended) or len(system.members()) == len(routers)
+
+    system.wait("a paused router to end or to take part again", together, 90)
+    for each in ended:
+        system.start_router(each)
+    system.wait_members(len(routers))
+    for child in children:
+        child.stopping = False
+    return len(ended)
 
 
 def takeover(system: System, killed_at: float, timeout: float = 90.0) -> float:

@@ -20,11 +20,14 @@ from schemas import Rejected
 from schemas.fields import Source
 from schemas.receipt import Decision, Receipt
 from schemas.wire import decode
+from streams.config import Broker
+from streams.logs import Logs
 from streams.metrics import Live, Metrics
+from streams.ownership import Ownership
 from streams.partition import STATE_BYTES, Partition
 from streams.producer import Batch, Headers, Outbox
 from streams.rows import STATE_KEY, Log, Row, State, row_key
-from streams.store import MemoryStore, PartitionStore
+from streams.store import MemoryStore, PartitionStore, Rows
 from streams.topics import Topics
 
 TOPICS = Topics()
@@ -68,6 +71,16 @@ class RecordedBatch(Batch):
                 raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))
             self._outbox.sent.append(sent)
         return len(self._outbox.sent) - 1 if self._records else -1
+
+
+class Unfenced(Ownership):
+    """Writes as an owner does whom nobody follows, at whatever offsets."""
+
+    def __init__(self, store: PartitionStore, outbox: Outbox, number: int, changelog: str) -> None:
+        super().__init__(changelog, number, store, outbox, Logs(Broker()))
+
+    async def _append(self, rows: Rows) -> None:
+        self.store.write(self.number, rows, await self._send(rows))
 
 
 class RecordedOutbox(Outbox):
@@ -115,9 +128,16 @@ def new_ledger(shares: tuple[int, ...] = SHARES) -> Ledger:
     return Ledger(FLEET.names, np.array(shares))
 
 
-def open_partition(outbox: Outbox, store: PartitionStore, number: int = 0) -> Partition:
-    """Load a partition from its store, as a process does that has just been given it."""
-    return Partition(number, new_ledger(), store, TOPICS.changelog, outbox)
+def open_partition(
+    outbox: Outbox,
+    store: PartitionStore,
+    number: int = 0,
+    ledger: Ledger | None = None,
+    changelog: str = TOPICS.changelog,
+) -> Partition:
+    """Load a partition from its store, as a process does that has just claimed it."""
+    ownership = Unfenced(store, outbox, number, changelog)
+    return Partition(new_ledger() if ledger is None else ledger, ownership)
 
 
 def receipt(

@@ -19,6 +19,7 @@ from schemas import Prices, ShareGrant
 from schemas.fields import INT64
 from schemas.wire import decode
 from streams.controller import Controller
+from streams.ownership import Superseded
 from tests.streams.recorded import FLEET, TOPICS, RecordedOutbox, record
 
 LIMITS = {"small": 1_000, "large": 500}
@@ -47,6 +48,7 @@ class Desk:
 
     def __init__(self, saved: dict[str, Any] | None = None, every: float = 0.0) -> None:
         self.outbox, self.policy, self.now = RecordedOutbox(), Policy(), 1000.0
+        self.superseded = False
         allotment = Allotment(2, LIMITS)
         if saved is not None:
             allotment.restore(saved)
@@ -56,6 +58,7 @@ class Desk:
             self.policy,
             allotment,
             self._save,
+            self._confirm,
             horizon,
             self.outbox,
             TOPICS,
@@ -67,6 +70,10 @@ class Desk:
         batch = self.outbox.batch()
         batch.send(TOPICS.controller_changelog, orjson.dumps(accounts))
         await batch.delivered()
+
+    async def _confirm(self) -> None:
+        if self.superseded:
+            raise Superseded("by a test")
 
     async def follow(self, *values: bytes) -> None:
         """Hand over one chunk of reports; what left before is forgotten."""
@@ -224,6 +231,16 @@ async def test_an_untrue_report_is_rejected_and_the_rest_goes_on(
     assert (rejected.source.topic, rejected.source.offset) == (TOPICS.share_reports, 1)
     assert len(desk.policy.seen) == 2
     assert len(desk.prices()) == 1
+
+
+async def test_a_superseded_controller_rejects_nothing() -> None:
+    """What looks untrue to it may follow from grants of the next one."""
+    desk = Desk()
+    await desk.follow(*BOTH)
+    desk.superseded = True
+    with pytest.raises(Superseded):
+        await desk.follow(report(0, 3, granted=2, share=GRANTED))
+    assert desk.outbox.sent == []
 
 
 async def test_prices_are_solved_for_what_is_left() -> None:

@@ -22,10 +22,10 @@ from streams.rows import Row
 from tests.streams.recorded import (
     CORE,
     FLEET,
-    TOPICS,
     RecordedOutbox,
     memory_store,
     new_core,
+    open_partition,
     query,
     record,
 )
@@ -50,7 +50,7 @@ class Given:
 
 def partition(*shares: int) -> Partition:
     ledger = Ledger(FLEET.names, np.array(shares or PLENTY))
-    return Partition(0, ledger, memory_store(), TOPICS.changelog, RecordedOutbox())
+    return open_partition(RecordedOutbox(), memory_store(), ledger=ledger)
 
 
 def decided(

@@ -38,7 +38,7 @@ def recovered(changelog: Sequence[Sent]) -> MemoryStore:
     events: list[Any] = [
         SimpleNamespace(
             message=SimpleNamespace(
-                partition=0, tp=tp, offset=offset, key=sent.key, value=sent.value
+                partition=0, tp=tp, offset=offset, key=sent.key, value=sent.value, headers=()
             )
         )
         for offset, sent in enumerate(changelog)

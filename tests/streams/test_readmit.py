@@ -25,7 +25,15 @@ from streams.route import Router as RealRouter
 from streams.rows import Position, row_key
 from streams.topics import Topics
 from tests.records import Records
-from tests.streams.recorded import CORE, FLEET, memory_store, new_ledger, new_metrics, query
+from tests.streams.recorded import (
+    CORE,
+    FLEET,
+    memory_store,
+    new_ledger,
+    new_metrics,
+    open_partition,
+    query,
+)
 
 WORTHLESS = {"small": 1.0, "large": 1.0}
 """Prices at which no model is worth its cost."""
@@ -148,8 +156,8 @@ class Waiting:
     def load(self) -> Partition:
         """Load the partition from its store, as the next owner does."""
         changelog = self.topics.changelog
-        self.partition = Partition(
-            1, new_ledger((10**6, 10**6)), self.store, changelog, self.outbox
+        self.partition = open_partition(
+            self.outbox, self.store, 1, new_ledger((10**6, 10**6)), changelog
         )
         self.owned[1] = self.partition
         return self.partition

@@ -214,7 +214,8 @@ async def test_what_is_no_result_is_rejected(
 async def test_a_rejection_leaves_before_the_state_moves(desk: Desk) -> None:
     """A kill between the two repeats the rejection; the other way round it would be lost."""
     await desk.settle(b"no json", result(0))
-    assert desk.outbox.topics() == [TOPICS.rejected, TOPICS.changelog]
+    # The first record proves that the partition has not changed hands.
+    assert desk.outbox.topics() == [TOPICS.changelog, TOPICS.rejected, TOPICS.changelog]
     desk.outbox.refuses = TOPICS.rejected
     before = desk.partition.settled
     with pytest.raises(KafkaException):
@@ -223,7 +224,7 @@ async def test_a_rejection_leaves_before_the_state_moves(desk: Desk) -> None:
 
 
 async def test_a_deadline_releases_and_rejects(desk: Desk) -> None:
-    """Not before its time; each is rejected once, and that leaves before the release."""
+    """Not before its time; each is rejected once, when the release is written."""
     await desk.settle(result(0))
     desk.outbox.sent.clear()
     await desk.expire(DECIDED + 59.9)
@@ -234,7 +235,7 @@ async def test_a_deadline_releases_and_rejects(desk: Desk) -> None:
         ("q1", "deadline_exceeded"),
         ("q2", "deadline_exceeded"),
     ]
-    assert desk.outbox.topics() == [TOPICS.rejected, TOPICS.changelog]
+    assert desk.outbox.topics() == [TOPICS.changelog, TOPICS.rejected]
     desk.outbox.sent.clear()
     await desk.expire(DECIDED + 120.0)
     assert desk.outbox.sent == []
@@ -265,18 +266,42 @@ async def test_after_a_day_not_even_a_late_result_is_expected(desk: Desk) -> Non
     assert desk.rejected()[-1].code == "not_in_flight"
 
 
-async def test_a_release_that_was_cut_off_is_made_again(desk: Desk) -> None:
-    """Where the rejection left and the changelog refused, the next process does both."""
+async def test_nobody_is_told_of_a_release_that_is_not_written(desk: Desk) -> None:
+    """A process that has been superseded knows nothing of results that came since."""
     desk.outbox.refuses = TOPICS.changelog
     with pytest.raises(KafkaException):
         await desk.expire(DECIDED + 60.0)
-    assert len(desk.rejected()) == 3
+    assert desk.rejected() == []
     desk.outbox.refuses = None
     desk.partition = open_partition(desk.outbox, desk.store)
     assert desk.money()[0] == [200, 100]
     await desk.expire(DECIDED + 61.0)
     assert desk.money()[0] == [0, 0]
-    assert len(desk.rejected()) == 6
+    assert len(desk.rejected()) == 3
+
+
+async def test_rejections_that_were_cut_off_leave_later(desk: Desk) -> None:
+    """The next owner sends them once the release is known; not those that a late result ended."""
+    desk.outbox.refuses = TOPICS.rejected
+    with pytest.raises(KafkaException):
+        await desk.expire(DECIDED + 60.0)
+    desk.outbox.refuses = None
+    desk.partition = open_partition(desk.outbox, desk.store)
+    await desk.settle(result(0))
+    await desk.expire(DECIDED + 61.0)
+    assert [one.id for one in desk.rejected()] == ["q1", "q2"]
+    await desk.partition.commit({})
+    desk.partition = open_partition(desk.outbox, desk.store)
+    await desk.expire(DECIDED + 62.0)
+    assert len(desk.rejected()) == 2
+
+
+async def test_a_superseded_owner_rejects_no_result(desk: Desk) -> None:
+    """Its answer to a decision that only the next owner knows of would be a lie."""
+    desk.outbox.refuses = TOPICS.changelog
+    with pytest.raises(KafkaException):
+        await desk.settle(result(7))
+    assert desk.rejected() == []
 
 
 async def test_a_partition_that_has_gone_releases_nothing(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from faust.types import TP
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streams.fence import OWNER, Fence, claim_key
 from streams.store import PartitionStore, RocksStore
 
 LOG = "changelog"
@@ -35,9 +36,16 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await made.on_stop()
 
 
-def event(offset: int, key: bytes, value: bytes | None, partition: int = 0) -> Any:
+def event(
+    offset: int, key: bytes, value: bytes | None, partition: int = 0, owner: bytes = b""
+) -> Any:
     message = SimpleNamespace(
-        partition=partition, tp=TP(LOG, partition), offset=offset, key=key, value=value
+        partition=partition,
+        tp=TP(LOG, partition),
+        offset=offset,
+        key=key,
+        value=value,
+        headers=[(OWNER, owner)] if owner else [],
     )
     return SimpleNamespace(message=message)
 
@@ -85,6 +93,28 @@ def test_one_partition_s_lateness_is_not_another_s(store: PartitionStore) -> Non
     assert (store.read(0, b"a"), store.read(1, b"a")) == (b"new", b"first")
     offsets = [store.persisted_offset(TP(LOG, n)) for n in range(2)]
     assert offsets == [10, 3]
+
+
+def test_what_is_not_the_owner_s_is_passed_over(store: PartitionStore) -> None:
+    """Rows from before the first claim count, then those of the last one's owner; the offset goes
+    on over void records, and their keys are remembered until the owner has written them again."""
+    recover(
+        store,
+        event(0, b"a", b"before claims"),
+        event(1, claim_key(b"x"), b""),
+        event(2, b"b", b"of x", owner=b"x"),
+        event(3, claim_key(b"y"), b""),
+        event(4, b"b", None, owner=b"x"),
+        event(5, b"c", b"of x", owner=b"x"),
+        event(6, b"c", b"of y", owner=b"y"),
+        event(7, b"a", b"of nobody"),
+    )
+    assert dict(store.scan(0, b"")) == {b"a": b"before claims", b"b": b"of x", b"c": b"of y"}
+    assert store.persisted_offset(TP(LOG, 0)) == 7
+    assert store.fence(0) == Fence(b"y", {b"a", b"b"})
+    recover(store, event(6, claim_key(b"x"), b""), event(8, b"b", b"of y", owner=b"y"))
+    assert store.fence(0) == Fence(b"y", {b"a"})
+    assert store.fence(1) == Fence()
 
 
 changes = st.lists(
@@ -135,11 +165,12 @@ async def test_rocksdb_goes_on_where_it_was_closed(rocks: Callable[[], RocksStor
     """After a restart rows and offsets are there, so only what is missing is recovered."""
     before = rocks()
     before.write(0, {b"a": b"1"}, 4)
-    before.write(2, {b"b": b"2"}, 6)
+    before.write(2, {b"b": b"2"}, 6, Fence(b"x", {b"c"}))
     await before.on_stop()
     after = rocks()
     assert [dict(after.scan(n, b"")) for n in range(3)] == [{b"a": b"1"}, {}, {b"b": b"2"}]
     assert [after.persisted_offset(TP(LOG, n)) for n in range(3)] == [4, None, 6]
+    assert [after.fence(n) for n in range(3)] == [Fence(), Fence(), Fence(b"x", {b"c"})]
     await after.on_stop()
 
 

@@ -20,6 +20,7 @@ from tests.streams.recorded import (
     memory_store,
     new_ledger,
     new_metrics,
+    open_partition,
     receipt,
     record,
 )
@@ -34,7 +35,7 @@ def opened(store: MemoryStore, limits: frozenset[str]) -> Partition:
     ledger = new_ledger()
     ledger.limit_tenants(limits)
     ledger.share[len(FLEET) :] = 300
-    return Partition(0, ledger, store, TOPICS.changelog, RecordedOutbox())
+    return open_partition(RecordedOutbox(), store, ledger=ledger)
 
 
 async def with_a_row() -> MemoryStore:
