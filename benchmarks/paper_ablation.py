@@ -248,8 +248,17 @@ class Cold(PrimalDual):
         """Look away."""
 
 
+class Newest(PrimalDual):
+    """Prices for the newest 2,000 estimates, the history's at first, whatever has come already."""
+
+    def warm_start(self, quality: Floats, cost: Floats) -> None:
+        """Begin with the history, of which every arrival takes away the oldest row."""
+        self.observe(quality[sample_rows(len(quality))], cost[sample_rows(len(quality))])
+
+
 POLICIES: dict[str, Callable[[Fleet], PrimalDual]] = {
     "**primal-dual (every 250, window 2,000)**": PrimalDual,
+    "prices for the newest 2,000, not for the mix to come": Newest,
     "no deferring": NoDefer,
     "no next best": NoNextBest,
     "no warm start": Cold,
@@ -310,8 +319,15 @@ def measure(ground: Ground, seed: int) -> Iterator[tuple[str, str, Figures]]:
     best = ground.estimates("best")
     later = learned_half_way(known, put, best)
     yield "estimates", "the same, fitted again half-way", figures(PrimalDual(put.fleet), later)
+    by_task = np.argsort(np.array(ground.queries.tasks), kind="stable")
+    sorted_put = put.reordered(by_task)
+    reference = ground.assigned(HUNDRED, setting)[by_task]
+    sorted_hundred = engine.settle(sorted_put, reference).performance
     for name, build in POLICIES.items():
         yield "policy", name, figures(build(put.fleet), best)
+        run = engine.run(build(put.fleet), sorted_put)
+        relative = 100 * run.performance / sorted_hundred
+        yield "policy, queries by task", name, Figures(relative, float("nan"))
     chosen = offline.assign_on_estimates(put, "best")
     relative = 100 * engine.settle(put, chosen).performance / hundred
     yield "policy", "offline program on the same estimates", Figures(relative, float("nan"))
@@ -340,6 +356,7 @@ def main(seeds: int, data: Path | None) -> None:
                 bar.advance(task)
     for kind, field in (
         ("policy", "relative"),
+        ("policy, queries by task", "relative"),
         ("estimates", "relative"),
         ("estimates", "explained"),
     ):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -181,8 +181,17 @@ def typical() -> Books:
     return books
 
 
+LATE = [  # of the shop's limit, 54 are charged after they were released and held once more
+    ("decide", "queries", [("a", 54)], "shop"),
+    ("expire", 1),
+    ("decide", "queries", [("a", 1), ("a", 196)], "shop"),
+    ("settle", [(row_key("queries", 0), 54)]),
+]
+
+
 @settings(deadline=None)
 @given(steps)
+@example(LATE)
 def test_right_books_show_no_difference(moves: Sequence[tuple[Any, ...]]) -> None:
     """Whatever comes in whatever order, honest books are equal at every state, compacted or not."""
     books = kept(moves)
