@@ -1,8 +1,7 @@
 """`python -m benchmarks.paper_ablation`: what each idea in estimates and prices is worth.
 
 Each row takes one thing away or puts another in its place; the rest is Sluice as it ships.
-Protocol and datasets are those of `benchmarks.paper` (wordllama, three splits). The tables of
-docs/decisions/0005-prices.md and 0006-estimates.md come from here.
+Protocol and datasets are those of `benchmarks.paper` (wordllama). Writes docs/ablations.md.
 """
 
 from __future__ import annotations
@@ -333,11 +332,28 @@ def measure(ground: Ground, seed: int) -> Iterator[tuple[str, str, Figures]]:
     yield "policy", "offline program on the same estimates", Figures(relative, float("nan"))
 
 
+TABLES = (
+    ("policy", "relative", "Prices: RP in per cent"),
+    ("policy, queries by task", "relative", "Prices, each task's queries in one block: RP"),
+    ("estimates", "relative", "Estimates: RP in per cent"),
+    ("estimates", "explained", "Estimates: explained variance of the arrivals' scores, per cent"),
+)
+INTRODUCTION = """# Ablations
+
+Written by `python -m benchmarks.paper_ablation`, from {seeds} splits. Each row takes one thing away
+from Sluice or puts another in its place. The protocol is that of [results](results.md). Differences of
+one point (two on routerbench3) are noise.
+"""
+
+
 @click.command()
 @click.option("--seeds", default=SEEDS, show_default=True, help="Splits of each dataset.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of datasets.")
-def main(seeds: int, data: Path | None) -> None:
-    """Print the tables of ablations."""
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("docs/ablations.md"), show_default=True
+)
+def main(seeds: int, data: Path | None, out: Path) -> None:
+    """Write the tables of ablations."""
     folder = data or Path(os.environ.get("SLUICE_DATA") or "../shared/data")
     paths = sorted(folder.glob("*.jsonl*"))
     if not paths:
@@ -354,21 +370,23 @@ def main(seeds: int, data: Path | None) -> None:
                     row = found.setdefault((kind, name), {})
                     row.setdefault(path.name.split(".")[0], []).append(figure)
                 bar.advance(task)
-    for kind, field in (
-        ("policy", "relative"),
-        ("policy, queries by task", "relative"),
-        ("estimates", "relative"),
-        ("estimates", "explained"),
-    ):
-        rows = [
-            [name, *(f"{fmean(getattr(one, field) for one in of):.1f}" for of in row.values())]
-            for (one_kind, name), row in found.items()
-            if one_kind == kind
-        ]
-        head = [kind, *(path.name.split(".")[0] for path in paths)]
-        click.echo(
-            f"\n{kind}, {field}, per cent, mean of {seeds} splits\n\n{markdown_table(head, rows)}"
-        )
+    names = [path.name.split(".")[0] for path in paths]
+    tables = "".join(
+        f"\n## {title}\n\n{markdown_table([kind, *names], _rows(found, kind, field))}\n"
+        for kind, field, title in TABLES
+    )
+    out.write_text(f"{INTRODUCTION.format(seeds=seeds)}{tables}")
+    click.echo(f"{out} written from {seeds} splits of {len(paths)} datasets")
+
+
+def _rows(
+    found: dict[tuple[str, str], dict[str, list[Figures]]], kind: str, field: str
+) -> list[list[str]]:
+    return [
+        [name, *(f"{fmean(getattr(one, field) for one in of):.1f}" for of in row.values())]
+        for (one_kind, name), row in found.items()
+        if one_kind == kind
+    ]
 
 
 if __name__ == "__main__":
