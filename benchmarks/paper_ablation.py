@@ -340,9 +340,9 @@ TABLES = (
 )
 INTRODUCTION = """# Ablations
 
-Written by `python -m benchmarks.paper_ablation`, from {seeds} splits. Each row takes one thing away
-from Sluice or puts another in its place. The protocol is that of [results](results.md). Differences of
-one point (two on routerbench3) are noise.
+Written by `python -m benchmarks.paper_ablation`, from {seeds} splits. Each row takes one thing
+away from Sluice or puts another in its place. The protocol is that of [results](results.md).
+Differences of one point (two on routerbench3) are noise.
 """
 
 
