@@ -56,6 +56,7 @@ class Child:
 
     def resume(self) -> None:
         """Let it go on (SIGCONT)."""
+        self.stopping = False
         self.process.send_signal(signal.SIGCONT)
 
     def last_words(self) -> str:

@@ -26,6 +26,7 @@ from schemas.wire import decode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
 from streams.cli import main as sluice
+from streams.fatal import EXIT_CODE
 from streams.fence import rightful
 from streams.partition import STATE_BYTES
 from streams.rows import STATE_KEY, State
@@ -73,6 +74,8 @@ class System:
         self._answers: list[Answers] = []
         self._threads: list[threading.Thread] = []
         self._enough = threading.Event()
+        self.superseded = 0
+        """How many routers have ended because another process had taken over from them."""
         self._decided: set[str] = set()
         self._receipts = 0
 
@@ -284,9 +287,7 @@ class System:
         """
         began = time.monotonic()
         while not condition():
-            for child in self.children.values():
-                if not child.stopping and (code := child.process.poll()) is not None:
-                    raise AssertionError(f"{child.name} ended with {code}, awaiting {what}")
+            self.look_after(what)
             for answers in self._answers:
                 if answers.error is not None:
                     raise AssertionError(f"answers ended, awaiting {what}") from answers.error
@@ -294,6 +295,17 @@ class System:
                 raise AssertionError(f"after {timeout:.0f} s still waiting for: {what}")
             time.sleep(0.05)
         return time.monotonic() - began
+
+    def look_after(self, what: str) -> None:
+        """Do as a supervisor does: start a router again that has ended because another one has
+        superseded it. Raises AssertionError where a process has ended otherwise, unasked."""
+        for child in list(self.children.values()):
+            if child.stopping or (code := child.process.poll()) is None:
+                continue
+            if code != EXIT_CODE or "Superseded" not in child.last_words():
+                raise AssertionError(f"{child.name} ended with {code}, awaiting {what}")
+            self.superseded += 1
+            self.start_router(child.name)
 
     def wait_decided(self, timeout: float = 60.0) -> float:
         """Wait until every query sent so far has a receipt."""

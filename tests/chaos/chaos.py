@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from random import Random
 
 from streams.brokers.kafka import KafkaServer
-from streams.fatal import EXIT_CODE
 from tests.system import System
 
 ROUTERS = ("r0", "r1", "r2")
@@ -36,7 +35,6 @@ class Chaos:
     restarts: int = 0
     joined: int = 0
     pauses: Counter[str] = field(default_factory=Counter)
-    superseded: int = 0
     """Processes that ended by themselves, as others had their partitions."""
 
     def __post_init__(self) -> None:
@@ -89,7 +87,7 @@ class Chaos:
             self.kills["router"] += 1
             takeover(self.system, killed_at)
             self._bring_back(other)
-        self.superseded += go_on(self.system, name, ROUTERS)
+        go_on(self.system, name, len(ROUTERS))
 
     def restart_broker(self) -> None:
         """The only broker crashes, or stops in order, and comes back with its data.
@@ -126,7 +124,7 @@ class Chaos:
         return (
             f"{self.kills.total()} kills -9 ({killed}), {self.restarts} broker restarts, "
             f"{self.pauses.total()} pauses ({self.pauses['controller']} of the controller; "
-            f"{self.superseded} processes were superseded and ended), "
+            f"{self.system.superseded} processes were superseded and ended), "
             f"{self.joined} joins and leaves, seed {self.seed}; "
             f"{len(self.system.sent):,} queries; all partitions were decided on again "
             f"{mean:.1f} s after a kill (mean), {worst:.1f} s at worst"
@@ -136,6 +134,7 @@ class Chaos:
         return controller(self.system, ROUTERS) or self._random.choice(ROUTERS)
 
     def _revive(self, but: str | None = None) -> None:
+        self.system.look_after("the next blow")
         for name in (*ROUTERS, *WORKERS):
             if name != but and self.system.children[name].process.poll() is not None:
                 self._bring_back(name)
@@ -163,32 +162,14 @@ def controller(system: System, names: Sequence[str]) -> str | None:
     return None
 
 
-def go_on(system: System, name: str, routers: Sequence[str]) -> int:
-    """Let a paused router go on, until it is a member again or has ended by itself, and is started
-    again then. Returns how many routers ended by themselves; each says why.
+def go_on(system: System, name: str, routers: int) -> None:
+    """Let a paused router go on, until all take part again: it has rejoined, or it has ended by
+    itself and been started again.
 
     One that was paused amid taking over may go on with it, and supersede the rightful owner.
     """
-    children = [system.children[each] for each in routers]
-    for child in children:
-        child.stopping = True
     system.children[name].resume()
-    ended: set[str] = set()
-
-    def together() -> bool:
-        for child in children:
-            if (code := child.process.poll()) is not None and child.name not in ended:
-                assert (code, "Superseded" in child.last_words()) == (EXIT_CODE, True), child.tail()
-                ended.add(child.name)
-        return bool(ended) or len(system.members()) == len(routers)
-
-    system.wait("a paused router to end or to take part again", together, 90)
-    for each in ended:
-        system.start_router(each)
-    system.wait_members(len(routers))
-    for child in children:
-        child.stopping = False
-    return len(ended)
+    system.wait_members(routers, 90)
 
 
 def takeover(system: System, killed_at: float, timeout: float = 90.0) -> float:
