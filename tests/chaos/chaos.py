@@ -35,7 +35,6 @@ class Chaos:
     restarts: int = 0
     joined: int = 0
     pauses: Counter[str] = field(default_factory=Counter)
-    """Processes that ended by themselves, as others had their partitions."""
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)
