@@ -18,7 +18,8 @@ import orjson
 
 from benchmarks.machine import machine
 from streams.brokers.kafka import KafkaServer
-from tests.system import System, trace
+from tests.records import trace
+from tests.system import System
 
 PARTITIONS, HEAVY = 6, 0.9
 

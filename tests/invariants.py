@@ -27,8 +27,8 @@ from streams.fence import rightful
 from streams.partition import STATE_BYTES
 from streams.process import ACCOUNTS_KEY
 from streams.rows import ROW_PREFIXES, STATE_KEY, Row, State
-from tests.records import Record
-from tests.system import System, trace
+from tests.records import Record, trace
+from tests.system import System
 
 Place = tuple[str, int, int]
 """Topic, partition and offset."""

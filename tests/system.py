@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
@@ -33,7 +32,7 @@ from streams.rows import STATE_KEY, State
 from streams.topics import Topics, create
 from tests.answers import Answers
 from tests.child import Child
-from tests.records import Record, Records
+from tests.records import Record, Records, trace
 
 MODELS = ("mistral-7b", "mixtral-8x7b", "gpt-4-1106")
 
@@ -386,12 +385,6 @@ class System:
             )
             for name, keys in sections.items()
         )
-
-
-def trace(id: str) -> list[tuple[str, bytes]]:
-    """The W3C trace header of a query, made from its id."""
-    digest = sha256(id.encode()).hexdigest()
-    return [("traceparent", f"00-{digest[:32]}-{digest[32:48]}-01".encode())]
 
 
 def _limits(history: Dataset, queries: Dataset, plenty: float) -> list[int]:

@@ -17,7 +17,8 @@ from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
 from streams.cli import main
 from tests import invariants
-from tests.system import MODELS, System, trace
+from tests.records import trace
+from tests.system import MODELS, System
 
 LIMIT = 1_500_000
 """Nano-units that the shop may spend of each model: some answers' worth."""
