@@ -25,8 +25,9 @@ def rounded(points: Vectors) -> Vectors:
     """float32[n, d] on the lattice: the product of any two rows is exact in float32."""
     norm = np.sqrt(np.einsum("nd,nd->n", points, points))[:, None]
     shorter = points * (np.float32(LONGEST) / np.maximum(norm, np.float32(LONGEST)))
-    # Towards 0, so that no row grows beyond `LONGEST`.
-    found: Vectors = np.where(norm > LONGEST, np.trunc(shorter / STEP), np.rint(points / STEP))
+    # Half a step a coordinate could make a row grow beyond `LONGEST`: towards 0 those that might.
+    near = norm > LONGEST - 0.5 * float(STEP) * np.sqrt(points.shape[1])
+    found: Vectors = np.where(near, np.trunc(shorter / STEP), np.rint(points / STEP))
     found *= STEP
     return found
 
