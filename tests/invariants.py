@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import get_args
+from typing import Protocol, get_args
 
 from router.fold import accounts_of
 from router.ledger import Accounts, account_key
@@ -38,6 +38,14 @@ Sums = dict[int, Counter[str]]
 """Nano-units by partition and account."""
 
 
+class Reads(Protocol):
+    """What `moment` wants of a system."""
+
+    def read(self, topic: str) -> list[Record]:
+        """All records of a topic, to its end now."""
+        ...
+
+
 @dataclass
 class Story:
     """Everything that a system has left in its topics, decoded. Build with `of`."""
@@ -55,11 +63,16 @@ class Story:
 
     @classmethod
     def of(cls, system: System) -> Story:
-        """Read all topics of a system to their ends."""
+        """Read all topics of a system, as they were at one moment (`moment`)."""
         topics = system.topics
-        sources = (topics.queries, topics.results, topics.share_reports)
+        routed = [topics.routed(model) for model in system.models]
+        outputs = [*routed, topics.deferred, topics.rejected, topics.receipts]
+        sources = (topics.queries, topics.results)
+        found = moment(system, [topics.changelog, *sources, *outputs])
+        inputs = [record for topic in sources for record in found[topic]]
+        inputs += system.read(topics.share_reports)
         results = []
-        for record in system.read(topics.results):
+        for record in found[topics.results]:
             try:
                 results.append((record, decode(Result, record.value)))
             except Invalid:
@@ -67,24 +80,20 @@ class Story:
         return cls(
             sent=system.sent,
             limits=limits_of(system),
-            queries=system.read(topics.queries),
+            queries=found[topics.queries],
             routed=[
                 (record, decode(Routed, record.value, 2 * MAX_BYTES))
-                for model in system.models
-                for record in system.read(topics.routed(model))
+                for topic in routed
+                for record in found[topic]
             ],
-            deferred=system.read(topics.deferred),
+            deferred=found[topics.deferred],
             rejected=[
-                (r, decode(Rejected, r.value, 4 * MAX_BYTES)) for r in system.read(topics.rejected)
+                (r, decode(Rejected, r.value, 4 * MAX_BYTES)) for r in found[topics.rejected]
             ],
-            receipts=[(r, decode(Receipt, r.value)) for r in system.read(topics.receipts)],
+            receipts=[(r, decode(Receipt, r.value)) for r in found[topics.receipts]],
             results=results,
-            changelog=list(rightful(system.read(topics.changelog))),
-            inputs={
-                (r.topic, r.partition, r.offset): r.value
-                for topic in sources
-                for r in system.read(topic)
-            },
+            changelog=list(rightful(found[topics.changelog])),
+            inputs={(r.topic, r.partition, r.offset): r.value for r in inputs},
         )
 
     def states(self) -> dict[int, list[State]]:
@@ -131,11 +140,27 @@ class Story:
         return {row.receipt.decision_id: row for row in found}
 
 
+def moment(system: Reads, topics: Iterable[str]) -> dict[str, list[Record]]:
+    """All records of some topics at one moment, by topic: none came between two readings of all.
+
+    A pass over what waits may route one more at any time. Raises AssertionError where the topics
+    do not rest for so long as two readings take, within `PATIENCE` seconds.
+    """
+    names, until = list(topics), time.monotonic() + PATIENCE
+    before = {name: list(system.read(name)) for name in names}
+    while True:
+        after = {name: list(system.read(name)) for name in names}
+        if all(len(after[name]) == len(before[name]) for name in names):
+            return before
+        assert time.monotonic() < until, "the topics go on and on: there is no moment to look at"
+        before = after
+
+
 def hold(system: System, drained: bool = True) -> Story:
     """Check I1 to I5 and I7 on a system that has decided all it was sent. Returns what was read.
 
-    drained: all results are in and folded as well. A pass over what waits may route one more
-    meanwhile: then what is read is not of one moment, and is read again.
+    drained: all results are in and folded as well; a pass over what waits that has just routed one
+    more is awaited.
     """
     story, until = Story.of(system), time.monotonic() + PATIENCE
     while drained and not story.settled() and time.monotonic() < until:
@@ -326,7 +351,9 @@ def equals_fold(story: Story) -> None:
     for number, accounts in story.last_accounts().items():
         for name, account in accounts.items():
             told = (reserved[number][name], spent[number][name])
-            assert (account.reserved, account.spent) == told, f"partition {number}, {name}"
+            assert (account.reserved, account.spent) == told, (
+                f"partition {number}, {name}: reserved and spent are {account}, told are {told}"
+            )
 
 
 def fold(story: Story) -> tuple[Sums, Sums]:
