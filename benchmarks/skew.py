@@ -68,10 +68,10 @@ def _run(system: System, rate: float) -> float:
         if (early := began + count / rate - time.monotonic()) > 0:
             time.sleep(early)
     system.flush()
-    system.wait_settled(180)
+    system.wait_settled()
     waiting = {record.partition: record.offset for record in system.read(system.topics.deferred)}
-    system.wait("a last look at what waits", lambda: _looked_at(system, waiting), 60)
-    system.wait_settled(60)
+    system.wait("a last look at what waits", lambda: _looked_at(system, waiting))
+    system.wait_settled()
     score = sum(record.json()["score"] or 0.0 for record in system.read(system.topics.results))
     spent = sum(
         account.spent for state in system.states().values() for account in state.accounts.values()

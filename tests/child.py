@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.patience import PATIENCE
+
 SLUICE = str(Path(sys.executable).with_name("sluice"))
 TAIL = 40
 """Lines of a process's log that a failure shows."""
@@ -70,13 +72,13 @@ class Child:
         with suppress(ProcessLookupError):
             self.process.kill()
 
-    def end(self, how: signal.Signals = signal.SIGTERM, timeout: float = 30.0) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait. Returns the exit code; -9 where it had to be killed."""
         self.stopping = True
         with suppress(ProcessLookupError):
             self.process.send_signal(how)
         try:
-            return self.process.wait(timeout)
+            return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()

@@ -27,13 +27,12 @@ from streams.fence import rightful
 from streams.partition import STATE_BYTES
 from streams.process import ACCOUNTS_KEY
 from streams.rows import ROW_PREFIXES, STATE_KEY, Row, State
+from tests.patience import PATIENCE
 from tests.records import Record, trace
 from tests.system import System
 
 Place = tuple[str, int, int]
 """Topic, partition and offset."""
-PATIENCE = 30.0
-"""Seconds in which a moment must come at which nothing is reserved."""
 Sums = dict[int, Counter[str]]
 """Nano-units by partition and account."""
 

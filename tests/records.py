@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from tests.patience import PATIENCE
+
 Place = tuple[str, int]
 """Topic and partition."""
 
@@ -35,10 +37,9 @@ class Record(NamedTuple):
 class Records:
     """All records of some topics since their beginning; `of` reads on to the end there is now."""
 
-    def __init__(self, servers: str, topics: Mapping[str, int], patience: float = 60.0) -> None:
-        """topics: partitions by name; patience: seconds that a broker may be away."""
+    def __init__(self, servers: str, topics: Mapping[str, int]) -> None:
+        """topics: partitions by name."""
         self._topics = dict(topics)
-        self._patience = patience
         self._found: dict[str, list[Record]] = defaultdict(list)
         self._reached: dict[Place, int] = defaultdict(int)
         self._consumer = Consumer(
@@ -64,9 +65,9 @@ class Records:
     def of(self, topic: str) -> list[Record]:
         """Every record of a topic up to its end at the moment of the call.
 
-        Raises TimeoutError where the broker does not give them in `patience` seconds.
+        Raises TimeoutError where the broker does not give them in `PATIENCE` seconds.
         """
-        give_up = time.monotonic() + self._patience
+        give_up = time.monotonic() + PATIENCE
         ends = {(topic, n): self._end(topic, n, give_up) for n in range(self._topics[topic])}
         while any(self._reached[place] < end for place, end in ends.items()):
             if time.monotonic() > give_up:

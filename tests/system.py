@@ -32,6 +32,7 @@ from streams.rows import STATE_KEY, State
 from streams.topics import Topics, create
 from tests.answers import Answers
 from tests.child import Child
+from tests.patience import PATIENCE
 from tests.records import Record, Records, trace
 
 MODELS = ("mistral-7b", "mixtral-8x7b", "gpt-4-1106")
@@ -137,9 +138,9 @@ class System:
         """End a process as a crash does (SIGKILL)."""
         self.children[name].end(signal.SIGKILL)
 
-    def stop(self, name: str, timeout: float = 30.0) -> int:
+    def stop(self, name: str) -> int:
         """End a process in order (SIGTERM). Returns its exit code."""
-        return self.children[name].end(signal.SIGTERM, timeout)
+        return self.children[name].end(signal.SIGTERM)
 
     def answer(self, twice: float = 0.0, *models: str) -> Answers:
         """Answer routed queries from a thread of this process: of these models, or of all that
@@ -189,7 +190,7 @@ class System:
             for member in group.members
         ]
 
-    def wait_members(self, count: int, timeout: float = 60.0) -> None:
+    def wait_members(self, count: int) -> None:
         """Wait until so many routers share the partitions, each with one at least."""
         everything = set(range(self.partitions))
 
@@ -198,7 +199,7 @@ class System:
             together = set().union(*owned)
             return len(owned) == count and all(owned) and together == everything
 
-        self.wait(f"{count} routers that share the partitions", shared, timeout)
+        self.wait(f"{count} routers that share the partitions", shared)
 
     def lag(self) -> dict[tuple[str, int], int]:
         """Records behind what the routers have committed, by topic and partition of input."""
@@ -278,7 +279,7 @@ class System:
 
     # Waiting
 
-    def wait(self, what: str, condition: Callable[[], bool], timeout: float = 60.0) -> float:
+    def wait(self, what: str, condition: Callable[[], bool], timeout: float = PATIENCE) -> float:
         """Wait until `condition` holds. Returns the seconds it took.
 
         Raises AssertionError, with the ends of all logs, after `timeout` seconds or where a
@@ -306,17 +307,15 @@ class System:
             self.superseded += 1
             self.start_router(child.name)
 
-    def wait_decided(self, timeout: float = 60.0) -> float:
+    def wait_decided(self) -> float:
         """Wait until every query sent so far has a receipt."""
-        self.wait("the producer", self.produced, timeout)
-        return self.wait(
-            "a receipt for each query", lambda: self.decided() >= set(self.sent), timeout
-        )
+        self.wait("the producer", self.produced)
+        return self.wait("a receipt for each query", lambda: self.decided() >= set(self.sent))
 
-    def wait_settled(self, timeout: float = 60.0) -> None:
+    def wait_settled(self) -> None:
         """Wait until every query is decided, and no partition has anything reserved."""
-        self.wait_decided(timeout)
-        self.wait("all reservations to end", self._drained, timeout)
+        self.wait_decided()
+        self.wait("all reservations to end", self._drained)
 
     def states(self) -> dict[int, State]:
         """The last state record of each partition that has one."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from streams.brokers.kafka import KafkaServer
+from tests.patience import PATIENCE
 from tests.system import System
 
 ROUTERS = ("r0", "r1", "r2")
@@ -106,14 +107,14 @@ class Chaos:
         self.system.start_router(GUEST)
         self.system.wait_members(len(ROUTERS) + 1)
         self._progress(20)
-        assert self.system.stop(GUEST, 60) == 0, "a router that is asked to end says 0"
+        assert self.system.stop(GUEST) == 0, "a router that is asked to end says 0"
         self.joined += 1
 
     def settle(self) -> None:
         """Bring everybody back, let the load end, and wait until nothing is reserved."""
         self._revive()
         self.system.enough()
-        self.system.wait_settled(240)
+        self.system.wait_settled()
 
     def report(self) -> str:
         """What was done to it, in words."""
@@ -147,7 +148,7 @@ class Chaos:
     def _progress(self, count: int) -> None:
         before = len(self.system.decided())
         self.system.wait(
-            f"{count} more decisions", lambda: len(self.system.decided()) >= before + count, 90
+            f"{count} more decisions", lambda: len(self.system.decided()) >= before + count
         )
 
 
@@ -168,10 +169,10 @@ def go_on(system: System, name: str, routers: int) -> None:
     One that was paused amid taking over may go on with it, and supersede the rightful owner.
     """
     system.children[name].resume()
-    system.wait_members(routers, 90)
+    system.wait_members(routers)
 
 
-def takeover(system: System, killed_at: float, timeout: float = 90.0) -> float:
+def takeover(system: System, killed_at: float, timeout: float = PATIENCE) -> float:
     """Wait until every partition has been decided on after `killed_at` (Unix seconds).
 
     Returns the longest time that a partition had to wait, by the receipts' own clock.
@@ -197,4 +198,4 @@ def stop_all(system: System) -> None:
     """End every process in order; each says 0."""
     for name, child in system.children.items():
         if child.process.poll() is None:
-            assert child.end(signal.SIGTERM, 60) == 0, name
+            assert child.end(signal.SIGTERM) == 0, name

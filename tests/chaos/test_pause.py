@@ -49,7 +49,7 @@ def test_a_paused_router_is_fenced_off(
                 system.wait("another controller", lambda: _claims(system) > claims)  # noqa: B023  # at once
             go_on(system, name, len(ROUTERS))
         system.enough()
-        system.wait_settled(120)
+        system.wait_settled()
         invariants.hold(system)
         invariants.grants_within_limits(system)
         for name in ROUTERS:

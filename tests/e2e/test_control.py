@@ -127,7 +127,7 @@ def test_orders(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) -> None:
         for model in system.models[:-1]:  # or a look at what waits may send one more at the end
             operator.order("model", "pause", model)
         system.enough()
-        system.wait_settled(120)
+        system.wait_settled()
         assert not sent(system, NEWCOMER, removed), "a removed model was used"
         assert not sent(system, dear, stopped)
         invariants.hold(system)

@@ -19,9 +19,9 @@ from confluent_kafka.admin import AdminClient
 from router.datasets import write_jsonl
 from router.workload import synthesize
 from streams.brokers.kafka import KafkaServer
+from tests.patience import PATIENCE
 
 QUERIES = 140
-PATIENCE = 180.0
 
 
 def command(*arguments: object) -> Sequence[str]:
@@ -137,13 +137,13 @@ def begin(folder: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
 
 def all_ended(processes: list[psutil.Process]) -> bool:
     """Whether they are gone; they may take a moment to be."""
-    gone, _ = psutil.wait_procs(processes, timeout=10.0)
+    gone, _ = psutil.wait_procs(processes, timeout=PATIENCE)
     return len(gone) == len(processes)
 
 
 def topics(broker: KafkaServer) -> set[str]:
     """Names of all topics, once those that are being deleted are gone."""
-    admin, give_up = AdminClient({"bootstrap.servers": broker.servers}), time.monotonic() + 10
+    admin, give_up = AdminClient({"bootstrap.servers": broker.servers}), time.monotonic() + PATIENCE
     while True:
         found = set(admin.list_topics(timeout=10.0).topics)
         if not any(name.startswith("demo-") for name in found) or time.monotonic() > give_up:

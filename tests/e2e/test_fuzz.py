@@ -46,18 +46,18 @@ def test_fuzz(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) -> None:
         before = _money(system)
         for seed, (topic, messages) in enumerate(good.items()):
             _send(system, topic, messages, seed)
-        system.wait("all damage to be read", lambda: _all_committed(system), 120)
+        system.wait("all damage to be read", lambda: _all_committed(system))
         assert _money(system) == before, "damaged results or reports moved money"
 
         _send_orders(system)
         version = _restore(system)
         system.produce_meanwhile(300, 400, rate=20)
         system.wait("the orders to be followed", lambda: _oldest_orders(system) >= version)
-        system.wait_settled(120)
+        system.wait_settled()
 
         _send(system, topics.queries, _queries(system), 9)
         system.produce(400, 500)
-        system.wait_settled(120)
+        system.wait_settled()
         story = invariants.hold(system)
         assert router.process.poll() is None, router.tail()
         assert len(story.rejected) > COUNT, "the damage was too small to be noticed"

@@ -16,8 +16,7 @@ from confluent_kafka.admin import AdminClient
 from streams.brokers import Broker, BrokerError, jars, kafka
 from streams.brokers.embedded import EmbeddedBroker, Request
 from streams.brokers.kafka import KafkaServer
-
-PATIENCE = 30.0
+from tests.patience import PATIENCE
 
 
 def consumer(servers: str, group: str, *topics: str) -> Consumer:

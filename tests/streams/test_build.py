@@ -20,6 +20,7 @@ from streams.build import Parts, build
 from streams.cli import main
 from streams.config import load
 from streams.reindex import Indexes, follow_index
+from tests.patience import PATIENCE
 
 MODELS = ("mistral-7b", "gpt-4-1106")
 
@@ -81,7 +82,7 @@ class TestFollowIndex:
         """Once each, with what it learned; one that is the same is none."""
         for queries in (150, 150, 180):
             build_index(config_file, queries)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             parts = await taken.get()
             while len(parts.core.estimator.history) != 180:
                 parts = await taken.get()
@@ -96,7 +97,7 @@ class TestFollowIndex:
     ) -> None:
         """It is said once, and the next good one is taken."""
         (config_file.parent / "index" / "manifest.json").write_text("{}")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not caplog.records:
                 await asyncio.sleep(0.01)
             (config_file.parent / "index" / "manifest.json").unlink()

@@ -25,6 +25,7 @@ from streams.brokers import BrokerError, kafka
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
 from streams.cli import COMMANDS, EXPLAINED, explained, main
+from tests.patience import PATIENCE
 
 SLUICE = [sys.executable, "-c", "from streams.cli import main; main()"]
 ROOT = Path(__file__).parents[2]
@@ -258,7 +259,7 @@ class TestBroker:
             assert name == "SLUICE_BROKER"
             assert run("topics", "check", "-c", config, broker=servers)[0] == 0
             process.send_signal(end)
-            assert process.wait(30) == 0
+            assert process.wait(PATIENCE) == 0
 
     @pytest.mark.kafka
     def test_kafka_detached_and_stopped(self, kafka_broker: KafkaServer, tmp_path: Path) -> None:
@@ -282,13 +283,13 @@ class TestBroker:
         with started(*command) as (process, line):
             assert line.startswith("SLUICE_BROKER=127.0.0.1:")
             process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 0
+            assert process.wait(PATIENCE) == 0
         assert kafka.running(tmp_path) is None
         with started(*command) as (process, line):
             pid = kafka.running(tmp_path)
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            _, stderr = process.communicate(timeout=60)
+            _, stderr = process.communicate(timeout=PATIENCE)
             assert process.returncode == 1
             assert "Error: Kafka ended with exit code -9" in stderr
 

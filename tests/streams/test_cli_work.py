@@ -22,9 +22,9 @@ from streams import intake
 from streams.brokers import Broker
 from streams.cli import main
 from streams.topics import Topics
+from tests.patience import PATIENCE
 from tests.records import Records
 
-PATIENCE = 60.0
 CONFIG = """
 [topics]
 prefix = "{prefix}"

@@ -8,10 +8,11 @@ from confluent_kafka import Message, Producer
 
 from streams.brokers import Broker
 from streams.follow import Follower
+from tests.patience import PATIENCE
 
 
 async def until(seen: list[bytes], last: bytes) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not seen or seen[-1] != last:
             await asyncio.sleep(0.01)
 
@@ -38,7 +39,7 @@ async def test_what_is_there_comes_before_what_is_new(broker: Broker, prefix: st
 
         followers.append(Follower(broker.servers, topic, handle, newest=newest))
     for follower in followers:
-        await asyncio.wait_for(follower.caught_up(), 30)
+        await asyncio.wait_for(follower.caught_up(), PATIENCE)
     assert seen[3] == [b"7", b"8", b"9"]
     assert seen[None] == seen[100] == [b"%d" % number for number in range(10)]
     send(b"new")

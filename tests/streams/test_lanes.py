@@ -13,6 +13,7 @@ from faust.types import TP
 from streams import fatal, lanes
 from streams.chunks import Chunk
 from streams.lanes import Lanes
+from tests.patience import PATIENCE
 
 
 class Died(Exception):
@@ -34,7 +35,7 @@ def chain(count: int, partition: int = 0) -> list[Any]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0)
 
@@ -142,7 +143,7 @@ async def test_close_lets_a_waiting_agent_go(work: Work) -> None:
     assert not waiting.done()
     work.let.set()
     await work.lanes.close()
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, PATIENCE)
 
 
 async def _put_all(to: Lanes, events: list[Any]) -> None:

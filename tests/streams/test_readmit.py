@@ -24,6 +24,7 @@ from streams.registry import Registry
 from streams.route import Router as RealRouter
 from streams.rows import Position, row_key
 from streams.topics import Topics
+from tests.patience import PATIENCE
 from tests.records import Records
 from tests.streams.recorded import (
     CORE,
@@ -170,7 +171,7 @@ class Waiting:
     async def look(self, prices: dict[str, float]) -> None:
         """One pass with these prices."""
         self.policy.restore({"version": 1, "prices": prices})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await self.passes._pass(self.partition)
 
     def routed(self) -> list[Routed]:
@@ -291,7 +292,7 @@ async def test_passes_go_on_by_themselves(waiting: Waiting) -> None:
     waiting.policy.restore({"version": 1, "prices": FREE})
     running = asyncio.create_task(waiting.passes.run(0.01))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             for number, id in enumerate(IDS[:3]):
                 waiting.put(query(id))
                 while waiting.partition.positions["deferred"].published < number:

@@ -18,7 +18,8 @@ from streams.backends.base import DEADLINE_EXCEEDED, BackendBroken, failed
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker, Request
 from streams.intake import WorkerError
-from tests.streams.worker_place import PATIENCE, TRACE, Model, Place, routed
+from tests.patience import PATIENCE
+from tests.streams.worker_place import TRACE, Model, Place, routed
 
 
 @pytest.fixture

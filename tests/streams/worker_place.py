@@ -15,9 +15,9 @@ from streams.backends.base import Backend, BackendBroken
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
 from streams.worker import PRODUCER, Worker
+from tests.patience import PATIENCE
 from tests.records import Record, Records
 
-PATIENCE = 60.0
 TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
 
