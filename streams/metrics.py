@@ -54,8 +54,6 @@ class Metrics:
     """Counts what leaves, and reads the rest when it is asked."""
 
     def __init__(self, models: Iterable[str], live: Callable[[], Live]) -> None:
-        # It makes a series more for each one, which nobody asks for. (It has no types.)
-        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._decisions = Counter(
             "sluice_route_decisions_total",
@@ -112,16 +110,26 @@ class Metrics:
             self._results.labels(*labels).inc(count)
 
     def serve(self, host: str, port: int) -> Callable[[], None]:
-        """Answer GET /metrics from a thread. Returns what ends it. Raises OSError where the
-        address cannot be had."""
-        server, thread = start_http_server(port, host, self._registry)
+        """As the function `serve`."""
+        return serve(self._registry, host, port)
 
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
 
-        return stop
+def serve(registry: CollectorRegistry, host: str, port: int) -> Callable[[], None]:
+    """Answer GET /metrics from a thread. Returns what ends it. Raises OSError, which names the
+    address, where it cannot be had."""
+    # They are a series more for each one, which nobody asks for. (The function has no types.)
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return stop
 
 
 class _Standing(Collector):

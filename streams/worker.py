@@ -88,10 +88,12 @@ class Worker:
         group: str,
         concurrency: int = 16,
         backlog: int = 500,
+        answered: Callable[[Result], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """producer: configured by `PRODUCER`, shared by the workers of a process; settings:
-        librdkafka's (security); concurrency: calls at a time; backlog: records waiting for one.
+        librdkafka's (security); concurrency: calls at a time; backlog: records waiting for one;
+        answered: hears of each result that the broker has acknowledged.
         """
         self.model = model
         self._backend = backend
@@ -100,6 +102,7 @@ class Worker:
         self._rejected = rejected_topic
         self._concurrency = concurrency
         self._backlog = backlog
+        self._hears = answered
         self._clock = clock
         self._intake = Intake(servers, settings, routed_topic, group, self._give_back, self._lose)
         self._waiting: asyncio.Queue[_Job] = asyncio.Queue()
@@ -216,9 +219,10 @@ class Worker:
         if len(data) > LARGEST_RESULT:
             reason = f"the answer makes a message of {len(data)} bytes, {LARGEST_RESULT} may go"
             too_large = Failure(code="RESPONSE_TOO_LARGE", message=reason)
-            data = encode(msgspec.structs.replace(result, response=None, error=too_large))
+            result = msgspec.structs.replace(result, response=None, error=too_large)
+            data = encode(result)
         key, partition = job.routed.id.encode(), job.routed.source.partition
-        then = partial(self._acknowledged, job)
+        then = partial(self._acknowledged, job, result)
         self._send(self._results, data, key, partition, job.headers, then)
 
     def _reject(self, message: Message, invalid: Invalid, place: _Place) -> None:
@@ -253,7 +257,9 @@ class Worker:
             except BufferError:  # the producer's queue is full: wait for acknowledgements
                 self._producer.poll(0.05)
 
-    def _acknowledged(self, job: _Job) -> None:
+    def _acknowledged(self, job: _Job, result: Result) -> None:
+        if self._hears is not None:
+            self._hears(result)
         if self._is_ours(job):
             del self._jobs[job.routed.decision_id]
             self._answered[job.routed.decision_id] = None

@@ -112,6 +112,15 @@ def address(
     return host.strip("[]"), int(port)
 
 
+metrics = click.option(
+    "--metrics",
+    callback=address,
+    envvar="SLUICE_METRICS",
+    metavar="HOST:PORT",
+    help="Answer Prometheus on http://HOST:PORT/metrics; else SLUICE_METRICS, else nowhere.",
+)
+
+
 def moment(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
     """Unix seconds of an ISO 8601 time, of "now", or of a number of them."""
     if value is None:

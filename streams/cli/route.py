@@ -24,13 +24,7 @@ from streams.cli import options
     default=None,
     help="Name of this process on this machine; its data lies below it. [default: r<pid>]",
 )
-@click.option(
-    "--metrics",
-    callback=options.address,
-    envvar="SLUICE_METRICS",
-    metavar="HOST:PORT",
-    help="Answer Prometheus on http://HOST:PORT/metrics; else SLUICE_METRICS, else nowhere.",
-)
+@options.metrics
 @click.option(
     "--log-level",
     default="INFO",

@@ -16,7 +16,9 @@ from streams.backends.base import Backend
 from streams.brokers.security import for_librdkafka
 from streams.cli import options
 from streams.config import Config, ModelSettings, load
+from streams.metrics import Address
 from streams.topics import Topics
+from streams.work_metrics import WorkMetrics
 from streams.worker import PRODUCER, Worker
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ logger = logging.getLogger(__name__)
     type=click.IntRange(1, 10_000),
     help="Calls at a time, for each model. [default: concurrency in the configuration]",
 )
+@options.metrics
 @click.option(
     "--log-level",
     default="INFO",
@@ -62,6 +65,7 @@ def command(
     latency_sigma: float,
     seed: int,
     concurrency: int | None,
+    metrics: tuple[str, int] | None,
     log_level: str,
 ) -> None:
     """Run a worker that answers one model's queries.
@@ -85,17 +89,23 @@ def command(
         backends = _servers(config, calls)
     else:
         backends = _recorded(dataset, models, latency_median, latency_sigma, seed)
-    asyncio.run(_serve(config, backends, calls))
+    asyncio.run(_serve(config, backends, calls, metrics))
 
 
-async def _serve(config: Config, backends: Mapping[str, Backend], calls: Mapping[str, int]) -> None:
-    """Run a worker for each model until a signal comes or one of them fails; raise its error."""
+async def _serve(
+    config: Config, backends: Mapping[str, Backend], calls: Mapping[str, int], at: Address | None
+) -> None:
+    """Run a worker for each model until a signal comes or one of them fails; raise its error.
+
+    at: where Prometheus may ask.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     topics = Topics(config.topics.prefix)
     producer = Producer({**for_librdkafka(config.broker), **PRODUCER})
+    metrics = WorkMetrics()
 
     async def serve(model: str) -> None:
         routed = topics.routed(model)
@@ -110,14 +120,19 @@ async def _serve(config: Config, backends: Mapping[str, Backend], calls: Mapping
             rejected_topic=topics.rejected,
             group=routed,
             concurrency=calls[model],
+            answered=metrics.answered,
         )
+        metrics.know(model, lambda: worker.unanswered)
         try:
             await worker.run(stop)
         finally:
             stop.set()
 
     logger.info("answering for %s, at %s", ", ".join(backends), config.broker.servers)
+    stop_metrics = metrics.serve(*at) if at is not None else None
     ends = await asyncio.gather(*map(serve, backends), return_exceptions=True)
+    if stop_metrics is not None:
+        stop_metrics()
     for error in ends:
         if error is not None:
             raise error
