@@ -22,7 +22,7 @@ from streams.brokers import BrokerError, jars
 from streams.brokers.admin import make
 
 HOST = "127.0.0.1"
-START_TIMEOUT = 60.0
+START_TIMEOUT = 120.0
 STOP_TIMEOUT = 30.0
 QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 DATED = "-Dorg.slf4j.simpleLogger.showDateTime=true"
@@ -262,8 +262,8 @@ def _ready(client: Consumer) -> bool:
     while the coordinator still loads (librdkafka 2.16.0).
     """
     try:
-        client.list_topics(timeout=1)
-        client.committed([TopicPartition("any", 0)], timeout=2)
+        client.list_topics(timeout=5)
+        client.committed([TopicPartition("any", 0)], timeout=5)
     except KafkaException:
         return False
     return True
