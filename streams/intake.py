@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 logger = logging.getLogger(__name__)
 
 PATIENCE = 30.0
-"""Seconds without any broker after which the worker ends."""
+"""Seconds that the start of a worker waits for a broker."""
 
 SETTINGS: Mapping[str, Any] = {
     "enable.auto.commit": False,

@@ -25,7 +25,7 @@ from streams.registry import Registry
 from streams.rows import STATE_KEY, State
 from streams.topics import Topics, create
 
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True)

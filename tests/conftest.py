@@ -6,12 +6,28 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from streams.brokers import Broker, jars
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
 
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("sluice", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sluice")
+
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run all tests with kills, and one those of a whole system.
+
+    Each has several routers and a Kafka: two of a kind at a time would only wait for each other.
+    """
+    for item in items:
+        for kind in ("chaos", "e2e"):
+            if kind in item.path.parts:
+                item.add_marker(pytest.mark.xdist_group(kind))
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ def fair_round(allotment: Allotment, routers: Sequence[Router]) -> int:
     rest=st.integers(0, 10**6),
     wanting=st.sets(st.integers(0, 7), min_size=1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_all_money_can_be_used_where_it_is_wanted(
     partitions: int, limit: int, queries: int, rest: int, wanting: set[int]
 ) -> None:
@@ -131,7 +131,7 @@ claims = st.lists(
 
 
 @given(limit=st.integers(0, 5000), claims=claims, turn=st.integers(0, 10))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_given_was_free(limit: int, claims: list[Claim], turn: int) -> None:
     """Growth fits into what no partition may own, and nobody with a grant under way gets one."""
     shares = divide(limit, claims, turn)

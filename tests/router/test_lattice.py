@@ -19,7 +19,7 @@ def some_points(n: int, dimension: int, length: float, seed: int) -> Vectors:
 
 @given(st.integers(1, 40), st.integers(1, 600), st.floats(0.01, 5.0), st.integers(0, 2**32 - 1))
 @example(1, 600, 1.9999, 0)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_products_are_exact(n: int, dimension: int, length: float, seed: int) -> None:
     """In float32 as in integers, whatever the shape, the place and the order of the terms."""
     points = rounded(some_points(n, dimension, length, seed))
@@ -32,7 +32,6 @@ def test_products_are_exact(n: int, dimension: int, length: float, seed: int) ->
     assert (np.einsum("nd,nd->n", points, points) == expected.diagonal()).all()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 600), st.floats(0.01, 1.99), st.integers(0, 2**32 - 1))
 def test_points_hardly_move(dimension: int, length: float, seed: int) -> None:
     """By half a step a coordinate, a whole one near the limit; only rows that are too long are made
@@ -44,7 +43,6 @@ def test_points_hardly_move(dimension: int, length: float, seed: int) -> None:
     assert (np.linalg.norm(long.astype(np.float64), axis=1) <= LONGEST).all()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2048), st.integers(1, 30), st.floats(1e-9, 1e9), st.integers(0, 2**32 - 1))
 def test_weighted_sums_are_exact(terms: int, columns: int, size: float, seed: int) -> None:
     """Every order of the terms gives the same bits, near what plain arithmetic gives."""

@@ -35,7 +35,7 @@ def brute_force(quality: np.ndarray, cost: np.ndarray, limits: np.ndarray) -> fl
 
 
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 5), models=st.integers(1, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_assignment_is_near_the_best_whole_one(seed: int, n: int, models: int) -> None:
     """The relaxed program differs from the whole one in at most one query a model."""
     random = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from router.arrays import Floats, Ints
@@ -85,7 +85,6 @@ def test_without_exploration_only_agreement_counts() -> None:
     assert not logged.explored
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_the_logs_own_decisions_are_worth_what_they_earned(seed: int) -> None:
     """Where a policy does what the log did with certainty, every estimate is the log's mean."""

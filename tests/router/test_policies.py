@@ -84,7 +84,7 @@ def same(one: Decisions, other: Decisions) -> None:
 
 @every_policy
 @given(problem=problems)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_reservations_fit_and_go_where_allowed(name: str, problem: tuple[int, int, int]) -> None:
     """For any batch and budgets: no overdraft, no forbidden model, known reasons, propensities."""
     seed, n, models = problem

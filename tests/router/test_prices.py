@@ -39,7 +39,7 @@ def primal_value(quality: Floats, cost: Floats, budget: Floats) -> float:
     return -float(solved.fun)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(programs())
 def test_no_negative_prices(program: Program) -> None:
     """Prices are finite and at least 0, one a model."""
@@ -49,7 +49,7 @@ def test_no_negative_prices(program: Program) -> None:
     assert (gamma >= 0).all()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(programs())
 def test_strong_duality(program: Program) -> None:
     """At the prices, the dual's value is the program's own: they are exact."""
@@ -64,7 +64,7 @@ def test_strong_duality(program: Program) -> None:
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(programs())
 def test_complementary_slackness(program: Program) -> None:
     """A model of positive price is used to the full (but for a query that is split), and one that
@@ -89,7 +89,7 @@ def _tied(score: Floats, near: float) -> Bools:
     return tied
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(programs(), st.floats(0.1, 10.0))
 def test_the_start_changes_nothing(program: Program, far: float) -> None:
     """Whatever prices the search starts from, it ends at the same optimum."""

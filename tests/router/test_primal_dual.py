@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -42,7 +42,6 @@ def one_by_one(score: Floats, bound: Ints, free: Ints) -> Ints:
     return np.array(chosen, dtype=np.int64)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 60), st.integers(1, 5), st.floats(0.0, 2.0))
 def test_reserve_is_the_loop(seed: int, n: int, models: int, plenty: float) -> None:
     """On arrays as in a loop over the queries, however scarce the money is."""

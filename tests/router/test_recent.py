@@ -62,14 +62,13 @@ class RecentMachine(RuleBasedStateMachine):
         assert self.recent.count == len(self.added)
 
 
-RecentMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+RecentMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 TestRecent = RecentMachine.TestCase
 
 
 @given(
     chunks=st.lists(st.lists(st.text(max_size=5), max_size=20), max_size=10),
 )
-@settings(deadline=None)
 def test_a_restored_memory_is_the_same(chunks: list[list[str]]) -> None:
     """Rows hold all there is: the next rows are the same, byte for byte."""
     recent, again = Recent(1), Recent(1)

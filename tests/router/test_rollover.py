@@ -122,14 +122,11 @@ class RolloverMachine(RuleBasedStateMachine):
             assert account.reserved + past == sum(held.amount for held in mine)
 
 
-RolloverMachine.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=50, deadline=None
-)
+RolloverMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
 TestRollover = RolloverMachine.TestCase
 
 
 @given(st.lists(st.integers(0, 1000), max_size=10))
-@settings(deadline=None)
 def test_what_was_saved_is_there_for_one_window(amounts: list[int]) -> None:
     """Carried money never exceeds one share, however long nothing is spent."""
     ledger = Ledger(("good",), np.array([1000]), np.array([True]))

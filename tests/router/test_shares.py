@@ -183,12 +183,12 @@ class SharesMachine(RuleBasedStateMachine):
             assert (router.ledger.drawn() <= router.ledger.share).all()
 
 
-SharesMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+SharesMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=60)
 TestShares = SharesMachine.TestCase
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_long_life(seed: int) -> None:
     """The same holds after hundreds of steps, where every kind of trouble has met every other."""
     draw = random.Random(seed)

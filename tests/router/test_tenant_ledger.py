@@ -172,7 +172,7 @@ class TenantMachine(RuleBasedStateMachine):
             assert {a.window for a in own} <= {accounts[model].window}
 
 
-TenantMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TenantMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
 TestTenants = TenantMachine.TestCase
 
 

@@ -78,7 +78,6 @@ def one_by_one(
 
 
 @pytest.mark.parametrize("name", [*sorted(POLICIES.keys() - CUT_MATTERS), "explore"])
-@settings(deadline=None)
 @given(problem=problems)
 def test_decisions_are_those_of_the_simple_loop(name: str, problem: tuple[int, int, int]) -> None:
     """Model, reason and propensity of each query, for every policy that decides in turn."""
@@ -96,7 +95,7 @@ def test_decisions_are_those_of_the_simple_loop(name: str, problem: tuple[int, i
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(problem=problems)
 def test_both_accounts_hold_what_was_decided(name: str, problem: tuple[int, int, int]) -> None:
     """Whatever the policy, a ledger can reserve all of a batch's decisions in both accounts."""

@@ -29,7 +29,7 @@ starts = st.none() | st.floats(86_400, 4e9)
 
 
 @given(moment=moments, kind=kinds, zone=zones, start=starts)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_every_moment_lies_in_exactly_one_window(
     moment: float, kind: Kind, zone: str, start: float | None
 ) -> None:
@@ -44,7 +44,7 @@ def test_every_moment_lies_in_exactly_one_window(
 
 
 @given(zone=zones, start=st.floats(86_400, 4e9), kind=kinds)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_the_first_window_begins_at_the_start(zone: str, start: float, kind: Kind) -> None:
     """To the second; a day whose wall clock shows that time twice begins at the first of them."""
     begin = window_of(start, kind, zone, start).begin
@@ -60,7 +60,6 @@ def test_no_window_is_one_window(moment: float) -> None:
 
 
 @given(moments=st.lists(moments, min_size=1, max_size=20))
-@settings(deadline=None)
 def test_a_calendar_knows_each_accounts_window(moments: list[float]) -> None:
     """In any order of moments; what it remembers from one to the next is never told too long."""
     budgets = {

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -21,7 +21,6 @@ def words_of(text: str) -> list[bytes]:
     return [word.lower() for word in re.findall(rb"[0-9A-Za-z_\x80-\xff]+", cleaned)]
 
 
-@settings(deadline=None)
 @given(texts)
 def test_counts_words_and_pairs(some: list[str]) -> None:
     """Each text counts as many as it has words and pairs of neighbours; none runs into another."""
@@ -31,7 +30,6 @@ def test_counts_words_and_pairs(some: list[str]) -> None:
     assert_array_equal(np.asarray(counts.sum(axis=1)).ravel(), expected)
 
 
-@settings(deadline=None)
 @given(texts, st.text(max_size=50))
 def test_a_text_looks_the_same_in_any_company(some: list[str], text: str) -> None:
     """What is seen of a text does not depend on the others of the call."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -189,7 +189,6 @@ LATE = [  # of the shop's limit, 54 are charged after they were released and hel
 ]
 
 
-@settings(deadline=None)
 @given(steps)
 @example(LATE)
 def test_right_books_show_no_difference(moves: Sequence[tuple[Any, ...]]) -> None:
@@ -205,7 +204,6 @@ def test_right_books_show_no_difference(moves: Sequence[tuple[Any, ...]]) -> Non
     assert books.audit(books.compacted()).differences == []
 
 
-@settings(deadline=None)
 @given(steps, st.data())
 def test_a_falsified_sum_is_found(moves: Sequence[tuple[Any, ...]], data: st.DataObject) -> None:
     """One nano-unit more in any account of any state record is a difference."""

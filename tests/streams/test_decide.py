@@ -259,7 +259,7 @@ values = st.one_of(
     shares=st.tuples(st.integers(0, 3000), st.integers(0, 3000)),
     prices=st.sampled_from([None, DEAR]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_chunk_is_decided_within_the_shares_however_it_is_cut(
     chunk: list[bytes], cut: int, shares: tuple[int, int], prices: dict[str, float] | None
 ) -> None:

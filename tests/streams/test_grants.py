@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from confluent_kafka import KafkaException
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import ShareGrant
@@ -120,7 +120,6 @@ async def test_an_unwritten_grant_is_taken_again_after_a_kill(
 
 
 @given(st.lists(st.lists(st.integers(1, 9), max_size=4), max_size=6))
-@settings(deadline=None)
 async def test_in_any_order_the_newest_grant_holds(chunks: list[list[int]]) -> None:
     """Sequences only rise: of all that came, the highest is in force, and is what is written."""
     outbox, store = RecordedOutbox(), memory_store()

@@ -301,7 +301,7 @@ class Story:
 
 
 @given(steps=steps)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 async def test_every_reader_ends_with_the_rightful_rows(steps: list[tuple[Any, ...]]) -> None:
     """Whoever reads the log, whole or in parts, before or after compaction, and the owner itself:
     all have what the owners wrote in their times, and nothing of what came too late."""

@@ -177,7 +177,7 @@ actions = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), max_size=12)
 
 
 @given(actions=actions, seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 async def test_every_prefix_of_the_changelog_is_a_ledger_that_holds(
     actions: list[tuple[int, int]], seed: int
 ) -> None:

@@ -333,7 +333,7 @@ results = st.lists(
 
 
 @given(results=results, cuts=st.lists(st.integers(0, 10), max_size=3))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 async def test_results_add_up_however_they_are_cut_and_repeated(
     results: list[bytes], cuts: list[int]
 ) -> None:

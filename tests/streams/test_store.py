@@ -123,9 +123,7 @@ changes = st.lists(
 
 
 @given(log=changes, cuts=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=5))
-@settings(
-    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_recovery_gives_the_fold_of_the_changelog(
     store: PartitionStore,
     fresh: Iterator[int],
