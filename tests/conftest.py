@@ -19,6 +19,7 @@ settings.load_profile("sluice")
 _numbers = itertools.count(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process run all tests with kills, and one those of a whole system.
 
