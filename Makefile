@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 # Whole-system tests wait more than they compute, so three run at a time, each with brokers of its
 # own; handed out one by one, as some take a second and some a minute.
-PARALLEL ?= -n 3 --dist loadgroup
+PARALLEL ?= -n 3
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-quick lint format kafka kafka-stop bench paper chaos docs clean
