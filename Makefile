@@ -50,7 +50,7 @@ test-quick: $(STAMP) ## Run the tests that need no real Kafka and no data
 	$(BIN)/pytest -q $(PARALLEL) -m "not kafka and not data"
 
 chaos: $(STAMP) ## Kill a hundred processes under load, pause twenty (KILLS=, SEED=), and report: 20 minutes
-	SLUICE_KILLS=$(or $(KILLS),100) SLUICE_SEED=$(or $(SEED),1) $(BIN)/pytest -q -s tests/chaos/test_chaos.py
+	SLUICE_RATE=60 SLUICE_KILLS=$(or $(KILLS),100) SLUICE_SEED=$(or $(SEED),1) $(BIN)/pytest -q -s tests/chaos/test_chaos.py
 
 lint: $(STAMP) ## Check style, types, and that the published schemas are those of the code
 	$(BIN)/ruff check $(SOURCES)

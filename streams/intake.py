@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -16,8 +17,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 30.0
-"""Seconds that the start of a worker waits for a broker."""
+PATIENCE = 120.0
+"""Seconds without any broker after which the worker ends, as routers do."""
+ASK_EVERY = 10.0
+"""Seconds after which a broker that does not answer is asked again, and the log says so."""
 
 SETTINGS: Mapping[str, Any] = {
     "enable.auto.commit": False,
@@ -123,14 +126,18 @@ class Intake:
         return found
 
     def _partitions(self) -> dict[str, int]:
-        try:
-            topics = self._consumer.list_topics(timeout=PATIENCE).topics
-        except KafkaException as error:
-            raise WorkerError(
-                f"no broker at {self._servers} answers for {PATIENCE:.0f} seconds "
-                f"({error.args[0].str()})"
-            ) from error
-        return {name: len(topic.partitions) for name, topic in topics.items()}
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                topics = self._consumer.list_topics(timeout=min(ASK_EVERY, PATIENCE)).topics
+                return {name: len(topic.partitions) for name, topic in topics.items()}
+            except KafkaException as error:
+                why = error.args[0].str()
+                if time.monotonic() >= give_up:
+                    raise WorkerError(
+                        f"no broker at {self._servers} answers for {PATIENCE:.0f} seconds ({why})"
+                    ) from error
+                logger.warning("no broker at %s answers as yet (%s)", self._servers, why)
 
     def _fetch(self, most: int, timeout: float) -> list[Message]:
         self._first = self._consumer.poll(timeout)

@@ -30,7 +30,7 @@ from schemas.result import Failure, Result
 from schemas.route import Routed
 from schemas.wire import MAX_BYTES, Invalid, decode, encode
 from streams.backends.base import DEADLINE_EXCEEDED, Backend, failed
-from streams.intake import Intake, Offsets, WorkerError
+from streams.intake import PATIENCE, Intake, Offsets, WorkerError
 from streams.offsets import Unfinished
 from streams.topics import LARGEST_MESSAGE
 
@@ -49,7 +49,7 @@ PRODUCER: Mapping[str, Any] = {
     "enable.idempotence": True,
     "compression.type": "lz4",
     "linger.ms": 5,
-    "delivery.timeout.ms": 120_000,  # as long as routers wait for a broker that is away
+    "delivery.timeout.ms": int(PATIENCE * 1000),
     "message.max.bytes": LARGEST_MESSAGE,
     "log_level": 2,  # what matters is reported with each delivery
 }

@@ -16,7 +16,7 @@ from typing import Self
 
 import numpy as np
 import orjson
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from router.datasets import Dataset, write_jsonl
@@ -178,9 +178,13 @@ class System:
         }
 
     def members(self) -> list[set[int]]:
-        """Partitions of `queries` by member of the routers' group (a real Kafka tells them)."""
+        """Partitions of `queries` by member of the routers' group (a real Kafka tells them); of
+        none while the broker does not answer."""
         admin = AdminClient({"bootstrap.servers": self.broker.servers, "log_level": 0})
-        group = admin.describe_consumer_groups([self.group])[self.group].result(10.0)
+        try:
+            group = admin.describe_consumer_groups([self.group])[self.group].result(10.0)
+        except (TimeoutError, KafkaException):
+            return []
         return [
             {
                 p.partition

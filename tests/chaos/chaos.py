@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import time
@@ -16,6 +17,8 @@ from tests.system import System
 
 ROUTERS = ("r0", "r1", "r2")
 WORKERS = ("w0", "w1")
+RATE = float(os.environ.get("SLUICE_RATE", "30"))
+"""Queries a second; `make chaos` sends 60."""
 GUEST = "r3"
 """A router that joins, and leaves in order."""
 LATENCY = 0.1

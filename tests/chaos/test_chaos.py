@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from streams.brokers.kafka import KafkaServer
 from streams.cli import main
 from tests import invariants
-from tests.chaos.chaos import Chaos, stop_all
+from tests.chaos.chaos import RATE, Chaos, stop_all
 from tests.system import System
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "5"))
@@ -20,14 +20,13 @@ KILLS = int(os.environ.get("SLUICE_KILLS", "5"))
 PAUSES = max(1, KILLS // 5)
 RESTARTS = max(1, round(3 * KILLS / 100))
 SEED = int(os.environ.get("SLUICE_SEED", "1"))
-RATE = 60.0
 
 
 @pytest.mark.kafka
 def test_whatever_is_killed_or_paused(can_run_kafka: None, tmp_path: Path, prefix: str) -> None:
     """3 routers, 6 partitions, 2 workers: each query ends once, no id goes to two models, no share
     is overspent at any record of the changelog, nothing stays reserved, and the audit is equal."""
-    size = round(RATE * (20 * (KILLS + RESTARTS + 4) + 60 * PAUSES))
+    size = round(RATE * (40 * (KILLS + RESTARTS + 4) + 120 * PAUSES))
     with (
         KafkaServer(tmp_path / "kafka") as broker,
         System(broker, tmp_path, prefix, size=size, partitions=6, store="rocksdb") as system,

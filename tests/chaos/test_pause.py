@@ -14,11 +14,10 @@ from streams.brokers.kafka import KafkaServer
 from streams.cli import main
 from streams.fence import is_claim
 from tests import invariants
-from tests.chaos.chaos import controller, go_on, takeover
+from tests.chaos.chaos import RATE, controller, go_on, takeover
 from tests.system import System
 
 PAUSES = int(os.environ.get("SLUICE_PAUSES", "2"))
-RATE = 120.0
 ROUTERS = ("r0", "r1")
 
 
@@ -30,7 +29,7 @@ def test_a_paused_router_is_fenced_off(
     """Stopped under load until the other one has its partitions (and the controller), it goes on:
     it ends by itself and says why, or takes part again; I1 to I5 and I7 hold, and the audit is
     equal."""
-    size = round(RATE * 60 * (PAUSES + 1))
+    size = round(RATE * 120 * (PAUSES + 1))
     with System(kafka_broker, tmp_path, prefix, size=size, store="rocksdb") as system:
         random = Random(2)
         system.answer(twice=0.02)

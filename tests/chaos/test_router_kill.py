@@ -11,12 +11,11 @@ import pytest
 
 from streams.brokers.kafka import KafkaServer
 from tests import invariants
-from tests.chaos.chaos import takeover
+from tests.chaos.chaos import RATE, takeover
 from tests.system import System
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "3"))
 """`make chaos` and the report in docs/reliability.md take ten."""
-RATE = 60.0
 
 
 @pytest.mark.kafka
@@ -25,7 +24,7 @@ def test_a_killed_router_is_replaced(
 ) -> None:
     """Another process takes over after each kill; I1 to I5 and I7 hold at the end, whether the dead
     one comes back at once or later. How long it took is printed: a loaded machine is no fault."""
-    size = round(RATE * 60 * (KILLS + 1))
+    size = round(RATE * 120 * (KILLS + 1))
     with System(kafka_broker, tmp_path, prefix, size=size, store="rocksdb") as system:
         random = Random(1)
         system.answer(twice=0.02)

@@ -9,11 +9,11 @@ import pytest
 
 from streams.brokers.kafka import KafkaServer
 from tests import invariants
+from tests.chaos.chaos import RATE
 from tests.system import System
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "2"))
 """`make chaos` and the report in docs/reliability.md take ten."""
-RATE = 100.0
 LATENCY = 0.3
 """Seconds of a call: several are in flight at every kill."""
 
@@ -29,7 +29,7 @@ def test_a_killed_worker_loses_no_query(
     first result of a decision is charged.
     """
     names = ("w0", "w1")
-    size = round(RATE * 30 * (KILLS + 1))
+    size = round(RATE * 90 * (KILLS + 1))
     in_hand = 0
     with System(kafka_broker, tmp_path, prefix, size=size) as system:
         system.start_router("r0")
