@@ -90,7 +90,7 @@ def test_orders(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) -> None:
         system.wait_members(2)
         operator = Operator(system)
         cheap, _, dear = system.models
-        system.produce_meanwhile(rate=60)
+        system.produce_meanwhile(rate=30)
         system.wait("both models to be used", lambda: all(_spent(system, m) for m in (cheap, dear)))
 
         paused = operator.order("model", "pause", cheap)
