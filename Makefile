@@ -10,8 +10,8 @@ SOURCES := schemas router streams tests benchmarks
 # Numeric libraries start a thread a core each; processes of ours are many, cores are few.
 export OPENBLAS_NUM_THREADS ?= 1
 
-# Whole-system tests wait more than they compute, so three run at a time, each with brokers of its
-# own; handed out one by one, as some take a second and some a minute.
+# Tests wait more than they compute, so three run at a time, each process with brokers of its own
+# (tests/conftest.py says which with which).
 PARALLEL ?= -n 3
 
 .DEFAULT_GOAL := help

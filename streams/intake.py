@@ -22,6 +22,9 @@ PATIENCE = 120.0
 ASK_EVERY = 10.0
 """Seconds after which a broker that does not answer is asked again, and the log says so."""
 
+AWAY = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT})
+"""Codes that say that no broker answers; any other is an answer."""
+
 SETTINGS: Mapping[str, Any] = {
     "enable.auto.commit": False,
     "auto.offset.reset": "earliest",
@@ -74,13 +77,18 @@ class Intake:
         self._failure: str | None = None
         self._brokers_down = False
         self._last_error = ""
+        self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, f"intake {topic}")
         own = {"bootstrap.servers": servers, "group.id": group, "error_cb": self._on_error}
         self._consumer = Consumer({**own, **SETTINGS, **settings})
 
-    async def open(self) -> dict[str, int]:
-        """Join the group. Returns every topic's number of partitions. Raises WorkerError."""
+    async def open(self, stop: asyncio.Event) -> dict[str, int]:
+        """Join the group. Returns every topic's number of partitions. Raises WorkerError.
+
+        stop: once it is set, a broker that is away is not waited for any longer.
+        """
+        self._stop = stop
         return await self._in_thread(self._open)
 
     async def fetch(self, most: int, timeout: float) -> list[Message]:
@@ -126,16 +134,17 @@ class Intake:
         return found
 
     def _partitions(self) -> dict[str, int]:
-        give_up = time.monotonic() + PATIENCE
+        began = time.monotonic()
         while True:
             try:
                 topics = self._consumer.list_topics(timeout=min(ASK_EVERY, PATIENCE)).topics
                 return {name: len(topic.partitions) for name, topic in topics.items()}
             except KafkaException as error:
-                why = error.args[0].str()
-                if time.monotonic() >= give_up:
+                why, waited = error.args[0].str(), time.monotonic() - began
+                away = error.args[0].code() in AWAY
+                if not away or waited >= PATIENCE or self._stop.is_set():
                     raise WorkerError(
-                        f"no broker at {self._servers} answers for {PATIENCE:.0f} seconds ({why})"
+                        f"no broker at {self._servers} answers for {waited:.0f} seconds ({why})"
                     ) from error
                 logger.warning("no broker at %s answers as yet (%s)", self._servers, why)
 

@@ -144,7 +144,7 @@ class Worker:
             await self._backend.close()
 
     async def _take_all(self, stop: asyncio.Event) -> None:
-        self._partitions = await self._intake.open()
+        self._partitions = await self._intake.open(stop)
         for topic in (self._results, self._rejected):
             if topic not in self._partitions:
                 raise WorkerError(f"there is no topic {topic}; make it with: sluice topics create")

@@ -122,11 +122,12 @@ def _is(error: Exception, module: str, name: str) -> bool:
 def _kafka(error: Any) -> str:
     from confluent_kafka import KafkaError
 
+    from streams.intake import AWAY
+
     cause = error.args[0]
     if not isinstance(cause, KafkaError):
         return f"Kafka: {error}"
-    unreachable = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
-    if cause.code() in unreachable:
+    if cause.code() in AWAY:
         return (
             f"no broker answers ({cause.str()}): start one (make kafka, or sluice broker), or "
             "name another by SLUICE_BROKER or broker.servers in the configuration"

@@ -248,6 +248,19 @@ async def test_no_broker(
     place.records.close()
 
 
+async def test_a_stop_ends_the_wait_for_a_broker(
+    embedded_broker: EmbeddedBroker, prefix: str, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while no broker is there is not held up until patience ends."""
+    monkeypatch.setattr(intake, "PATIENCE", 100 * PATIENCE)
+    monkeypatch.setattr(intake, "ASK_EVERY", 0.1)
+    place = Place(embedded_broker, prefix)
+    task = place.start(model, servers="127.0.0.1:9")
+    with pytest.raises(WorkerError, match=r"no broker at 127\.0\.0\.1:9 answers"):
+        await place.stop(task)
+    place.records.close()
+
+
 async def test_a_result_that_is_refused_is_not_committed(
     embedded_broker: EmbeddedBroker, prefix: str, model: Model
 ) -> None:
