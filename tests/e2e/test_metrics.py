@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import urllib.request
 from pathlib import Path
-
-from prometheus_client.parser import text_string_to_metric_families
 
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import free_port
+from tests.scrape import samples
 from tests.system import System
 
 
 def scraped(at: str) -> dict[str, float]:
     """Sums of all samples by name and, where they have one, kind of decision or status."""
-    with urllib.request.urlopen(f"http://{at}/metrics", timeout=10) as answer:
-        families = text_string_to_metric_families(answer.read().decode())
     totals: dict[str, float] = {}
-    for sample in (sample for family in families for sample in family.samples):
+    for sample in samples(at):
         label = sample.labels.get("decision") or sample.labels.get("status", "")
         name = f"{sample.name} {label}".strip()
         totals[name] = totals.get(name, 0.0) + sample.value

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import urllib.request
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from router.ledger import account_key
 from schemas import Result, Source
@@ -18,6 +16,7 @@ from streams.brokers.kafka import free_port
 from streams.metrics import Live, Metrics
 from streams.rows import Log, Row
 from streams.work_metrics import WorkMetrics
+from tests.scrape import samples
 from tests.streams.recorded import FLEET, new_ledger, receipt, record
 
 Scraped = dict[tuple[str, ...], float]
@@ -28,15 +27,10 @@ def scrape(metrics: Metrics | WorkMetrics) -> Scraped:
     port = free_port()
     stop = metrics.serve("127.0.0.1", port)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
+        found = samples(f"127.0.0.1:{port}")
     finally:
         stop()
-    return {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
+    return {(sample.name, *sample.labels.values()): sample.value for sample in found}
 
 
 def arrival(offset: int, created: float = 100.0) -> Arrival:
