@@ -20,19 +20,19 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import machine
-from router.datasets import Dataset, read_jsonl
-from router.embedders import make_embedder
-from router.estimator import Estimator
+from router.estimation.embedders import make_embedder
+from router.estimation.estimator import Estimator
+from router.estimation.history import History
+from router.estimation.index import AnnoyIndex, ExactIndex, NeighbourIndex
 from router.evaluation import budgets, engine, offline
+from router.evaluation.datasets import Dataset, read_jsonl
 from router.evaluation.estimates import KINDS, Estimates, Known
 from router.evaluation.problem import problem
-from router.fleet import Fleet
-from router.history import History
-from router.index import AnnoyIndex, ExactIndex, NeighbourIndex
+from router.evaluation.workload import synthesize
+from router.models.catalog import ModelCatalog
 from router.policies.base import Batch
 from router.policies.primal_dual import PrimalDual
-from router.prices import dual_prices
-from router.workload import synthesize
+from router.pricing.prices import dual_prices
 
 BATCH = 512
 ROUNDS = 5
@@ -79,7 +79,7 @@ def speed(count: int, folder: Path) -> None:
     fitted = Estimator.fit(history, exact, past.prompts)
     print(f"fit of {count:,} x {vectors.shape[1]}: {time.perf_counter() - start:.1f} s, "
           f"k = {fitted.k}, doubt of neighbours {fitted.fitted.doubt:g}")  # fmt: skip
-    policy, limits = warm(fitted, data.fleet(), budgets.limits(past, later))
+    policy, limits = warm(fitted, data.catalog(), budgets.limits(past, later))
     truth = exact.search(queries.embeddings, fitted.k).rows
     indexes: list[tuple[str, NeighbourIndex]] = [("exact (baseline)", exact)]
     indexes += [
@@ -112,9 +112,11 @@ def lp(models: int) -> None:
     print(f"linear program of 2,000 x {models}: {first:.3f} s, from the last prices {again:.3f} s")
 
 
-def warm(estimator: Estimator, fleet: Fleet, limits: np.ndarray) -> tuple[PrimalDual, np.ndarray]:
+def warm(
+    estimator: Estimator, catalog: ModelCatalog, limits: np.ndarray
+) -> tuple[PrimalDual, np.ndarray]:
     """A policy with prices, and limits that the rounds do not use up at once."""
-    policy, past = PrimalDual(fleet), estimator.leave_one_out()
+    policy, past = PrimalDual(catalog), estimator.leave_one_out()
     policy.warm_start(past.quality, past.cost)
     policy.plan(limits, 5120.0)
     return policy, limits
@@ -139,7 +141,7 @@ def quality(data: Dataset, vectors: np.ndarray, seed: int, folder: Path) -> list
         estimator = Estimator(history, index, fitted.fitted)
         found, own = estimator.estimate(asked, later.prompts), estimator.leave_one_out()
         best = {"best": Estimates(found.quality, found.cost, own.quality, own.cost)}
-        run = engine.run(PrimalDual(put.fleet), problem(later, limits, best.__getitem__))
+        run = engine.run(PrimalDual(put.catalog), problem(later, limits, best.__getitem__))
         relative.append(100 * run.performance / hundred)
     return relative
 

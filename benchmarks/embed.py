@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.texts import make_texts
-from router.embedders.wordllama import WordLlamaEmbedder, load_package
+from router.estimation.embedders.wordllama import WordLlamaEmbedder, load_package
 
 CHUNK = 500
 LENGTHS = (50, 200, 1000)

@@ -19,9 +19,9 @@ import numpy as np
 
 from benchmarks.texts import make_texts
 from router.arrays import Vectors
-from router.datasets import read_jsonl
-from router.embedders import make_embedder
-from router.index import AnnoyIndex, ExactIndex, NeighbourIndex
+from router.estimation.embedders import make_embedder
+from router.estimation.index import AnnoyIndex, ExactIndex, NeighbourIndex
+from router.evaluation.datasets import read_jsonl
 
 CHUNK = 500
 SEARCH_K = (200, 400, 800, 1600)

@@ -24,13 +24,13 @@ import numpy as np
 from rich.progress import Progress
 
 from benchmarks import paper_page
-from router.datasets import Dataset
-from router.embedders.base import EmbeddingError
+from router.estimation.embedders.base import EmbeddingError
 from router.evaluation import experiment, offline, sources
 from router.evaluation.budgets import SPLITS
+from router.evaluation.datasets import Dataset
 from router.evaluation.experiment import CONTROLS, Ground, Row, Setting
+from router.evaluation.loaders import load
 from router.evaluation.problem import Change, Problem
-from router.loaders import load
 from router.policies import POLICIES
 
 EVERYONE = (paper_page.OURS, "port", *(p for p in POLICIES if p not in {paper_page.OURS, "port"}))
@@ -141,9 +141,9 @@ def _change(ground: Ground, job: Job) -> Points:
     setting = Setting(seed=job.seed)
     put = ground.problem(setting)
     chosen = offline.assign_on_estimates(put)
-    used = np.bincount(chosen[chosen >= 0], minlength=len(put.fleet))
+    used = np.bincount(chosen[chosen >= 0], minlength=len(put.catalog))
     leaves, joins = (int(model) for model in np.argsort(-used, kind="stable")[:2])
-    everyone = set(range(len(put.fleet)))
+    everyone = set(range(len(put.catalog)))
     put = replace(
         put,
         changes=(
@@ -152,7 +152,7 @@ def _change(ground: Ground, job: Job) -> Points:
         ),
     )
     assigned = {name: assign(put) for name, assign in experiment.REFERENCES.items()}
-    note = f"{put.fleet.names[leaves]} left, {put.fleet.names[joins]} joined"
+    note = f"{put.catalog.names[leaves]} left, {put.catalog.names[joins]} joined"
     for row, _ in experiment.judge(put, setting, FEW, assigned):
         _check_budgets(put, row)
         yield "half-way", row, note

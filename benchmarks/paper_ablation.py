@@ -25,21 +25,21 @@ from scipy.cluster.vq import kmeans2
 
 from benchmarks.paper import TEST_FRACTION
 from benchmarks.paper_page import markdown_table
-from router import estimator as estimator_module
-from router import kernel_ridge
 from router.arrays import Floats, Ints, Vectors
-from router.estimator import Estimator, sample_rows
+from router.estimation import estimator as estimator_module
+from router.estimation import kernel_ridge
+from router.estimation.estimator import Estimator, sample_rows
+from router.estimation.features import TextFeatures
+from router.estimation.history import History
+from router.estimation.index.exact import ExactIndex
+from router.estimation.kernel_ridge import KernelRidge
 from router.evaluation import engine, offline, sources
 from router.evaluation.estimates import KINDS, Estimates, Known
 from router.evaluation.experiment import HUNDRED, Ground, Setting
+from router.evaluation.loaders import load
 from router.evaluation.predictor import Predictor
 from router.evaluation.problem import Problem
-from router.features import TextFeatures
-from router.fleet import Fleet
-from router.history import History
-from router.index.exact import ExactIndex
-from router.kernel_ridge import KernelRidge
-from router.loaders import load
+from router.models.catalog import ModelCatalog
 from router.policies.base import Batch, Decisions
 from router.policies.primal_dual import PrimalDual
 
@@ -255,15 +255,15 @@ class Newest(PrimalDual):
         self.observe(quality[sample_rows(len(quality))], cost[sample_rows(len(quality))])
 
 
-POLICIES: dict[str, Callable[[Fleet], PrimalDual]] = {
+POLICIES: dict[str, Callable[[ModelCatalog], PrimalDual]] = {
     "**primal-dual (every 250, window 2,000)**": PrimalDual,
     "prices for the newest 2,000, not for the mix to come": Newest,
     "no deferring": NoDefer,
     "no next best": NoNextBest,
     "no warm start": Cold,
-    "prices solved once, from the history": lambda fleet: PrimalDual(fleet, every=10**9),
-    "every 1,000": lambda fleet: PrimalDual(fleet, every=1000),
-    "window 4,000": lambda fleet: PrimalDual(fleet, window=4000),
+    "prices solved once, from the history": lambda catalog: PrimalDual(catalog, every=10**9),
+    "every 1,000": lambda catalog: PrimalDual(catalog, every=1000),
+    "window 4,000": lambda catalog: PrimalDual(catalog, window=4000),
 }
 
 
@@ -277,8 +277,8 @@ def explained(put: Problem, estimates: Estimates, history: Floats) -> float:
 def learned_half_way(known: Known, put: Problem, first: Estimates) -> Estimates:
     """The estimates after half of the arrivals from the history and the results until then:
     of each query the routed model's alone."""
-    run = engine.run(PrimalDual(put.fleet), replace(put, estimates=lambda _: first))
-    half, models = len(put) // 2, len(put.fleet)
+    run = engine.run(PrimalDual(put.catalog), replace(put, estimates=lambda _: first))
+    half, models = len(put) // 2, len(put.catalog)
     seen = np.flatnonzero(run.served[:half])
     sent = seen.tolist()
     scores, costs = (np.full((len(seen), models), np.nan) for _ in range(2))
@@ -314,17 +314,17 @@ def measure(ground: Ground, seed: int) -> Iterator[tuple[str, str, Figures]]:
         )
 
     for name, make in ESTIMATES.items():
-        yield "estimates", name, figures(PrimalDual(put.fleet), make(known))
+        yield "estimates", name, figures(PrimalDual(put.catalog), make(known))
     best = ground.estimates("best")
     later = learned_half_way(known, put, best)
-    yield "estimates", "the same, fitted again half-way", figures(PrimalDual(put.fleet), later)
+    yield "estimates", "the same, fitted again half-way", figures(PrimalDual(put.catalog), later)
     by_task = np.argsort(np.array(ground.queries.tasks), kind="stable")
     sorted_put = put.reordered(by_task)
     reference = ground.assigned(HUNDRED, setting)[by_task]
     sorted_hundred = engine.settle(sorted_put, reference).performance
     for name, build in POLICIES.items():
-        yield "policy", name, figures(build(put.fleet), best)
-        run = engine.run(build(put.fleet), sorted_put)
+        yield "policy", name, figures(build(put.catalog), best)
+        run = engine.run(build(put.catalog), sorted_put)
         relative = 100 * run.performance / sorted_hundred
         yield "policy, queries by task", name, Figures(relative, float("nan"))
     chosen = offline.assign_on_estimates(put, "best")

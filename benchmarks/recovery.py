@@ -18,13 +18,13 @@ import psutil
 from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.machine import machine
-from router.ledger import Account
+from router.budget.ledger import Account
 from schemas import Receipt, Source
 from schemas.wire import encode
 from streams.brokers.kafka import KafkaServer
-from streams.rows import STATE_KEY, Position, Row, State, row_key
-from tests.chaos.chaos import takeover
-from tests.system import System
+from streams.state.rows import STATE_KEY, Position, Row, State, row_key
+from tests.support.chaos import takeover
+from tests.support.system import System
 
 PARTITIONS = 4
 RESERVED = 1000

@@ -18,8 +18,8 @@ import orjson
 
 from benchmarks.machine import machine
 from streams.brokers.kafka import KafkaServer
-from tests.records import trace
-from tests.system import System
+from tests.support.records import trace
+from tests.support.system import System
 
 PARTITIONS, HEAVY = 6, 0.9
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from router.embedders.wordllama import load_package
+from router.estimation.embedders.wordllama import load_package
 
 TOPICS, WORDS_OF_A_TOPIC, COMMON = 40, 150, 400
 

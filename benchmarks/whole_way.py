@@ -29,20 +29,20 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
 from benchmarks.machine import machine
-from router.embedders import make_embedder
-from router.estimator import Estimator
-from router.index.manifest import load_index, save_index
-from router.workload import synthesize
+from router.estimation.embedders import make_embedder
+from router.estimation.estimator import Estimator
+from router.estimation.index.manifest import load_index, save_index
+from router.evaluation.workload import synthesize
 from streams.brokers.kafka import KafkaServer
-from streams.topics import Topics, create
+from streams.kafka.topics import Topics, create
 
 CHARACTERS = 200
 PARTITIONS = 4
 FIXED, MOVING = Topics("fixed."), Topics("moving.")
 """The topics of the two runs of the router; the bare loop reads those of the first."""
 SILENT = """
-import streams.app
-streams.app.REPORT_SECONDS = 1e9
+import streams.runtime.app
+streams.runtime.app.REPORT_SECONDS = 1e9
 from streams.cli import main
 main()
 """
@@ -87,18 +87,18 @@ def _prepare(folder: Path, history: int, queries: int) -> tuple[tuple[str, ...],
     embedder = make_embedder()
     texts = [_fit(prompt) for prompt in past.prompts]
     outcomes = past.history(embedder.encode(texts))
-    fleet = past.fleet()
-    save_index(folder / "index", outcomes, embedder=embedder.name, models=fleet.names)
+    catalog = past.catalog()
+    save_index(folder / "index", outcomes, embedder=embedder.name, models=catalog.names)
     saved = load_index(folder / "index", embedder=embedder.name, dimension=embedder.dimension)
     estimator = Estimator.fit(saved.history, saved.index, texts)
     save_index(
         folder / "index",
         outcomes,
         embedder=embedder.name,
-        models=fleet.names,
+        models=catalog.names,
         estimator=estimator.arrays(),
     )
-    each = past.costs.mean(axis=0).min() * queries / len(fleet)
+    each = past.costs.mean(axis=0).min() * queries / len(catalog)
     lines = [
         f"[topics]\npartitions = {PARTITIONS}\nmodel_partitions = 1",
         f"[policy]\nexpected_queries = {queries}",
@@ -106,14 +106,14 @@ def _prepare(folder: Path, history: int, queries: int) -> tuple[tuple[str, ...],
         f'[index]\npath = "{folder}/index"',
         f'[router]\ndata_dir = "{folder}/data"',
     ]
-    for model in fleet.models:
+    for model in catalog.models:
         lines.append(
             f'[models."{model.name}"]\ninput_price = "0"\noutput_price = "0.001"\n'
             f"max_output_tokens = {model.max_output_tokens}\ncontext = {model.context}\n"
             f'budget = {{ limit = "{each / 1e9:.9f}" }}'
         )
     (folder / "sluice.toml").write_text("\n".join(lines))
-    return fleet.names, [_fit(prompt) for prompt in data.prompts[history:]]
+    return catalog.names, [_fit(prompt) for prompt in data.prompts[history:]]
 
 
 def _fit(prompt: str) -> str:

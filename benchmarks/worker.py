@@ -29,11 +29,11 @@ from benchmarks.texts import make_texts
 from schemas import Result, Routed
 from schemas.fields import Source
 from schemas.wire import encode
-from streams.backends.recorded import Recorded
 from streams.brokers import Broker, jars
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
-from streams.worker import PRODUCER, Worker
+from streams.worker.backends.recorded import Recorded
+from streams.worker.worker import PRODUCER, Worker
 
 PARTITIONS = 3
 COUNTS = {"routed.m": PARTITIONS, "results": PARTITIONS, "rejected": 1}

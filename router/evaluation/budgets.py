@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from router.arrays import Floats, Ints
-from router.datasets import Dataset
+from router.evaluation.datasets import Dataset
 
 SPLITS = ("weighted", "cost", "perf", "uniform", "random", "extreme")
 EXTREME_PART = 0.8

@@ -14,7 +14,7 @@ import numpy as np
 
 from router.arrays import Bools, Floats, Ints
 from router.evaluation.problem import Change, Problem
-from router.fleet import Fleet
+from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Policy
 
 BATCH = 256
@@ -58,24 +58,24 @@ class Run:
 def run(policy: Policy, problem: Problem, batch: int = BATCH) -> Run:
     """Put `policy` (fresh, for the problem's fleet) to the problem."""
     estimates = problem.estimates(policy.estimator)
-    n, everyone = len(problem), np.arange(len(problem.fleet))
+    n, everyone = len(problem), np.arange(len(problem.catalog))
     bound = np.maximum(np.ceil(estimates.cost), 0).astype(np.int64)
-    spent = np.zeros(len(problem.fleet), dtype=np.int64)
+    spent = np.zeros(len(problem.catalog), dtype=np.int64)
     result = _empty(n, len(everyone))
     spent_trace: list[Ints] = []
     # Before a model joins, a policy has not heard of it; it sees only the columns of its fleet.
     columns = _members(problem.changes, 0, everyone)
     if len(columns) < len(everyone):
-        policy.registry(Fleet(problem.fleet.models[i] for i in columns))
+        policy.registry(ModelCatalog(problem.catalog.models[i] for i in columns))
     policy.warm_start(estimates.warm_quality[:, columns], estimates.warm_cost[:, columns])
     policy.plan(problem.limits[columns], float(n))
-    price_trace = [_prices(policy, problem.fleet)]
+    price_trace = [_prices(policy, problem.catalog)]
 
     for rows in _cuts(n, batch, problem.changes):
         members = _members(problem.changes, int(rows[0]), everyone)
         if not np.array_equal(members, columns):
             columns = members
-            policy.registry(Fleet(problem.fleet.models[i] for i in columns))
+            policy.registry(ModelCatalog(problem.catalog.models[i] for i in columns))
             policy.plan((problem.limits - spent)[columns], float(n - rows[0]))
         part = np.ix_(rows, columns)
         decisions = policy.route(
@@ -96,7 +96,7 @@ def run(policy: Policy, problem: Problem, batch: int = BATCH) -> Run:
         policy.observe(estimates.quality[part], estimates.cost[part])
         policy.plan((problem.limits - spent)[columns], float(n - rows[-1] - 1))
         spent_trace.append(spent.copy())
-        price_trace.append(_prices(policy, problem.fleet))
+        price_trace.append(_prices(policy, problem.catalog))
 
     result.spent = np.array(spent_trace, dtype=np.int64).reshape(-1, len(everyone))
     result.prices = np.array(price_trace, dtype=np.float64)
@@ -160,8 +160,8 @@ def _cuts(n: int, batch: int, changes: tuple[Change, ...]) -> list[Ints]:
     ]
 
 
-def _prices(policy: Policy, fleet: Fleet) -> Floats:
+def _prices(policy: Policy, catalog: ModelCatalog) -> Floats:
     """float64[M] of the policy's present prices by model, NaN where it has none."""
     prices = policy.snapshot().get("prices")
     known = prices if isinstance(prices, dict) else {}
-    return np.array([known.get(name, np.nan) for name in fleet.names], dtype=np.float64)
+    return np.array([known.get(name, np.nan) for name in catalog.names], dtype=np.float64)

@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from router.arrays import Floats, Ints, Vectors
-from router.estimator import Estimator, sample_rows
+from router.estimation.estimator import Estimator, sample_rows
+from router.estimation.history import History
+from router.estimation.index.annoy import AnnoyIndex
+from router.estimation.index.base import NO_ROW, NeighbourIndex
+from router.estimation.index.exact import ExactIndex
 from router.evaluation.predictor import Predictor
-from router.history import History
-from router.index.annoy import AnnoyIndex
-from router.index.base import NO_ROW, NeighbourIndex
-from router.index.exact import ExactIndex
 
 TREES, SEARCH_K = 50, 5_000
 """Annoy's settings for the paper's policies: recall above 0.95, near the paper's HNSW."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from router.arrays import Ints, Vectors
-from router.datasets import Dataset
 from router.evaluation import budgets, engine, offline
+from router.evaluation.datasets import Dataset
 from router.evaluation.engine import Run
 from router.evaluation.estimates import KINDS, PAPER_K, Estimates, Known
 from router.evaluation.problem import Problem, problem
-from router.fleet import Fleet
+from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
 from router.policies.base import Policy
 
@@ -158,14 +158,14 @@ class Ground:
         return self._parts[count, seed]
 
 
-def make(name: str, fleet: Fleet, seed: int, **parameters: Any) -> Policy:
+def make(name: str, catalog: ModelCatalog, seed: int, **parameters: Any) -> Policy:
     """A fresh policy; `seed` goes to those that draw. ValueError for an unknown name."""
     if name not in POLICIES:
         raise ValueError(f"no policy {name!r}; there are: {', '.join(sorted(POLICIES))}")
     kind = POLICIES[name]
     if "seed" in inspect.signature(kind).parameters:
         parameters["seed"] = seed
-    return kind(fleet, **parameters)
+    return kind(catalog, **parameters)
 
 
 def compare(
@@ -190,7 +190,7 @@ def judge(
         run = hundred if name == HUNDRED else engine.settle(put, chosen)
         yield _row(name, setting, put, run, hundred.performance), run
     for name in policies:
-        run = engine.run(make(name, put.fleet, setting.seed), put)
+        run = engine.run(make(name, put.catalog, setting.seed), put)
         yield _row(name, setting, put, run, hundred.performance), run
 
 
@@ -205,6 +205,6 @@ def _row(name: str, setting: Setting, put: Problem, run: Run, hundred: float) ->
         deferred=run.deferred,
         lost=run.lost,
         relative=100.0 * run.performance / hundred if hundred else 0.0,
-        spent=dict(zip(put.fleet.names, run.spent[-1].tolist(), strict=True)),
-        limits=dict(zip(put.fleet.names, put.limits.tolist(), strict=True)),
+        spent=dict(zip(put.catalog.names, run.spent[-1].tolist(), strict=True)),
+        limits=dict(zip(put.catalog.names, put.limits.tolist(), strict=True)),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from router.arrays import Floats, Ints, Vectors
-from router.history import History
-from router.index.exact import ExactIndex
+from router.estimation.history import History
+from router.estimation.index.exact import ExactIndex
 
 NEIGHBOURS = 16
 

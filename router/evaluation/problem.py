@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from router.arrays import Bools, Floats, Ints
-from router.datasets import Dataset
+from router.evaluation.datasets import Dataset
 from router.evaluation.estimates import Estimates
-from router.fleet import Fleet
+from router.models.catalog import ModelCatalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Problem:
     nobody could say what came of it); estimates: by kind, for these arrivals.
     """
 
-    fleet: Fleet
+    catalog: ModelCatalog
     ids: Sequence[str]
     tasks: Sequence[str]
     limits: Ints
@@ -47,7 +47,7 @@ class Problem:
         """bool[n, M]: where each arrival can be sent at all, changes of the fleet included."""
         available = self.known.copy()
         for change in self.changes:
-            away = np.setdiff1d(np.arange(len(self.fleet)), np.array(change.models, dtype=int))
+            away = np.setdiff1d(np.arange(len(self.catalog)), np.array(change.models, dtype=int))
             available[change.after :] = self.known[change.after :]
             available[change.after :, away] = False
         return available
@@ -69,7 +69,7 @@ def problem(queries: Dataset, limits: Ints, estimates: Callable[[str], Estimates
     """The arrivals of a dataset, in its order. Costs are rounded up to whole nano-units."""
     known = np.isfinite(queries.scores) & np.isfinite(queries.costs)
     return Problem(
-        fleet=queries.fleet(),
+        catalog=queries.catalog(),
         ids=queries.ids,
         tasks=queries.tasks,
         limits=limits,

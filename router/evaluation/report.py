@@ -60,7 +60,7 @@ def page(
             parts.append(
                 _figure(
                     f"Prices of {row.policy} over time, in score per dollar.",
-                    plots.prices(run, problem.fleet.names),
+                    plots.prices(run, problem.catalog.names),
                 )
             )
     parts.append(

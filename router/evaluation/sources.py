@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from router.arrays import Vectors
-from router.datasets import Dataset, DatasetError
-from router.embedders import Embedder, make_embedder
-from router.embedders.cache import CachedEmbedder
+from router.estimation.embedders import Embedder, make_embedder
+from router.estimation.embedders.cache import CachedEmbedder
+from router.evaluation.cache_folder import cache_folder
+from router.evaluation.datasets import Dataset, DatasetError
 from router.evaluation.estimates import PAPER_K
 from router.evaluation.experiment import Ground
-from router.folders import cache_folder
 
 BLOCK = 512
 """Texts embedded between two steps of the progress bar."""

@@ -117,7 +117,7 @@ def decisions(run: Run, problem: Problem, kind: str) -> Iterator[dict[str, Any]]
     """Each decision of a run as plain values, in order of arrival. kind: of the estimates that the
     policy saw.
     """
-    estimates, names = problem.estimates(kind), problem.fleet.names
+    estimates, names = problem.estimates(kind), problem.catalog.names
     for row, query in enumerate(problem.ids):
         model = int(run.model[row])
         yield {

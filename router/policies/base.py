@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from router.arrays import Bools, Floats, Ints
-from router.fleet import Fleet
+from router.models.catalog import ModelCatalog
 
 NONE = -1
 """The model number of a query that goes to no model."""
@@ -80,8 +80,8 @@ class Policy(ABC):
     """Which estimates the batch must carry: "paper" (k = 5 means over Annoy), "exact" (the same
     over exact neighbours), "predictor" (trained), "best" (Sluice's own estimator)."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
+    def __init__(self, catalog: ModelCatalog) -> None:
+        self.catalog = catalog
 
     @abstractmethod
     def route(self, batch: Batch, free: Ints) -> Decisions:
@@ -109,9 +109,9 @@ class Policy(ABC):
         """
         return False
 
-    def registry(self, fleet: Fleet) -> None:
+    def registry(self, catalog: ModelCatalog) -> None:
         """Follow a change of fleet: models by name keep what was learned of them."""
-        self.fleet = fleet
+        self.catalog = catalog
 
     def snapshot(self) -> dict[str, Any]:
         """All learned state as JSON-ready values, keyed by model name where it is per model."""

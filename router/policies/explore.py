@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from router.arrays import Bools, Floats, Ints
-from router.draws import uniform
-from router.fleet import Fleet
+from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
+from router.policies.draws import uniform
 
 
 class Explore(Policy):
@@ -27,22 +27,22 @@ class Explore(Policy):
     """
 
     def __init__(
-        self, policy: Policy, share: float, seed: int = 0, fleet: Fleet | None = None
+        self, policy: Policy, share: float, seed: int = 0, catalog: ModelCatalog | None = None
     ) -> None:
         """share: from 0 to 1. Raises ValueError for another. fleet: the policy's own models, and
         after them newcomers, which it does not know.
         """
         if not 0 <= share <= 1:
             raise ValueError(f"a share of exploration is from 0 to 1, not {share}")
-        super().__init__(fleet or policy.fleet)
+        super().__init__(catalog or policy.catalog)
         self.name = policy.name  # type: ignore[misc]  # of the class elsewhere, here of what it wraps
         self.estimator = policy.estimator  # type: ignore[misc]  # likewise
         self.policy = policy
         self.share = share
         self.seed = seed
-        self._known = len(policy.fleet)
-        self._first = self._known if fleet is not None else 0
-        self._purpose = "newcomer" if fleet is not None else "explore"
+        self._known = len(policy.catalog)
+        self._first = self._known if catalog is not None else 0
+        self._purpose = "newcomer" if catalog is not None else "explore"
 
     def route(self, batch: Batch, free: Ints) -> Decisions:
         """Let the policy decide up to each query that explores, that one included; then redraw it.
@@ -94,7 +94,7 @@ class Explore(Policy):
 
     def _own(self, batch: Batch, free: Ints) -> Decisions:
         """What the policy decides on the models that it knows."""
-        if self._known == len(self.fleet):
+        if self._known == len(self.catalog):
             return self.policy.route(batch, free)
         return self.policy.route(_first_models(batch, self._known), free[: self._known])
 
@@ -110,11 +110,11 @@ class Explore(Policy):
         """As the policy does."""
         return self.policy.plan(remaining, expected)
 
-    def registry(self, fleet: Fleet) -> None:
+    def registry(self, catalog: ModelCatalog) -> None:
         """As the policy does. There are no newcomers then."""
-        self.policy.registry(fleet)
-        self.fleet = fleet
-        self._known, self._first, self._purpose = len(fleet), 0, "explore"
+        self.policy.registry(catalog)
+        self.catalog = catalog
+        self._known, self._first, self._purpose = len(catalog), 0, "explore"
 
     def snapshot(self) -> dict[str, Any]:
         """The policy's own."""

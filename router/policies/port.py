@@ -9,9 +9,9 @@ import numpy as np
 from scipy.optimize import minimize
 
 from router.arrays import Floats, Ints
-from router.draws import uniform
-from router.fleet import Fleet
+from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
+from router.policies.draws import uniform
 from router.policies.one_choice import best_allowed, reserve
 
 UNIT = 1e9
@@ -32,17 +32,17 @@ class Port(Policy):
     name = "port"
 
     def __init__(
-        self, fleet: Fleet, seed: int = 0, alpha: float = 1e-4, epsilon: float = 0.025
+        self, catalog: ModelCatalog, seed: int = 0, alpha: float = 1e-4, epsilon: float = 0.025
     ) -> None:
-        super().__init__(fleet)
+        super().__init__(catalog)
         self.seed = seed
         self.alpha = alpha
         self.epsilon = epsilon
         self._seen = 0
         self._warm_up = 0
-        self._limits: Floats = np.zeros(len(fleet))
-        self._quality: Floats = np.empty((0, len(fleet)))
-        self._cost: Floats = np.empty((0, len(fleet)))
+        self._limits: Floats = np.zeros(len(catalog))
+        self._quality: Floats = np.empty((0, len(catalog)))
+        self._cost: Floats = np.empty((0, len(catalog)))
         self._gamma: Floats | None = None
 
     def route(self, batch: Batch, free: Ints) -> Decisions:
@@ -51,8 +51,8 @@ class Port(Policy):
         drawn = min(max(self._warm_up - self._seen, 0), n) if self._gamma is None else 0
         chosen = np.full(n, NONE, dtype=np.int64)
         if drawn:
-            draw = np.floor(uniform(batch.ids[:drawn], self.seed, "port") * (len(self.fleet) + 1))
-            chosen[:drawn] = np.where(draw < len(self.fleet), draw, NONE)
+            draw = np.floor(uniform(batch.ids[:drawn], self.seed, "port") * (len(self.catalog) + 1))
+            chosen[:drawn] = np.where(draw < len(self.catalog), draw, NONE)
         if drawn < n:
             gamma = self._gamma
             if gamma is None:
@@ -63,7 +63,7 @@ class Port(Policy):
         refused = rows[~batch.allowed[rows, chosen[rows]]]
         chosen[refused] = NONE
         propensity = np.ones(n)
-        propensity[:drawn] = 1.0 / (len(self.fleet) + 1)
+        propensity[:drawn] = 1.0 / (len(self.catalog) + 1)
         decisions = reserve(chosen, batch, free, propensity)
         reason = list(decisions.reason)
         dropped = set(range(drawn)) - set(refused.tolist())
@@ -92,16 +92,16 @@ class Port(Policy):
             return True
         if self._seen >= self._warm_up:
             self._gamma = self._solve(
-                np.empty((0, len(self.fleet))), np.empty((0, len(self.fleet)))
+                np.empty((0, len(self.catalog))), np.empty((0, len(self.catalog)))
             )
         return True
 
-    def registry(self, fleet: Fleet) -> None:
+    def registry(self, catalog: ModelCatalog) -> None:
         """Prices of the models that stay are kept; a newcomer's is the box's middle start 1/M.
 
         The authors' code knows no change of fleet; their prices are never solved again.
         """
-        known = [self.fleet.index.get(name, -1) for name in fleet.names]
+        known = [self.catalog.index.get(name, -1) for name in catalog.names]
 
         def columns(values: Floats, missing: float) -> Floats:
             padded = np.concatenate([values, np.full((len(values), 1), missing)], axis=1)
@@ -110,12 +110,12 @@ class Port(Policy):
         self._quality, self._cost = columns(self._quality, 0.0), columns(self._cost, 0.0)
         self._limits = columns(self._limits[None], 0.0)[0]
         if self._gamma is not None:
-            self._gamma = columns(self._gamma[None], 1.0 / len(fleet))[0]
-        self.fleet = fleet
+            self._gamma = columns(self._gamma[None], 1.0 / len(catalog))[0]
+        self.catalog = catalog
 
     def snapshot(self) -> dict[str, Any]:
         """Prices (quality times α per unit of money) and the warm-up so far."""
-        names = self.fleet.names
+        names = self.catalog.names
         return {
             "prices": None
             if self._gamma is None
@@ -129,7 +129,7 @@ class Port(Policy):
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Take over a snapshot."""
-        names = self.fleet.names
+        names = self.catalog.names
         try:
             prices = snapshot["prices"]
             gamma = None if prices is None else np.array([prices[name] for name in names])
@@ -149,7 +149,7 @@ class Port(Policy):
         quality = self.alpha * np.concatenate([self._quality, more_quality])
         cost = np.concatenate([self._cost, more_cost]) / UNIT
         limits = self._limits / UNIT
-        models = len(self.fleet)
+        models = len(self.catalog)
         if len(quality) == 0:
             return np.full(models, 1.0 / models)
 

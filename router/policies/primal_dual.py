@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 from router.arrays import Floats, Ints
-from router.fleet import Fleet
-from router.mix import Mix
+from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
 from router.policies.reserve import reserve_in_order
-from router.prices import dual_prices
+from router.pricing.demand import DemandForecast
+from router.pricing.prices import dual_prices
 
 
 class PrimalDual(Policy):
     """argmax_i d̂_ij − γ_i·ĝ_ij where that is positive; the next best where there is no room.
 
     The prices γ come from the linear program over a sample of queries like those to come
-    (`router.mix`), with the remaining budget over the expected remaining arrivals (Agrawal-Wang-Ye
+    (`demand.py`), with the remaining budget over the expected remaining arrivals (Agrawal-Wang-Ye
     2014; Li-Ye 2022), solved again every `every` arrivals. The history's leave-one-out estimates
     make the first ones, so that no query is spent on a warm-up; without a history the sample is
     what has arrived.
@@ -28,16 +28,16 @@ class PrimalDual(Policy):
     name = "primal-dual"
     estimator = "best"
 
-    def __init__(self, fleet: Fleet, every: int = 250, window: int = 2000) -> None:
+    def __init__(self, catalog: ModelCatalog, every: int = 250, window: int = 2000) -> None:
         """every: arrivals between two solutions; window: queries that a solution looks at."""
-        super().__init__(fleet)
+        super().__init__(catalog)
         self.every = every
         self.window = window
         self.version = 0
-        self.gamma: Floats = np.zeros(len(fleet))
-        self._mix: Mix | None = None
-        self._quality: Floats = np.empty((0, len(fleet)))
-        self._cost: Floats = np.empty((0, len(fleet)))
+        self.gamma: Floats = np.zeros(len(catalog))
+        self._mix: DemandForecast | None = None
+        self._quality: Floats = np.empty((0, len(catalog)))
+        self._cost: Floats = np.empty((0, len(catalog)))
         self._unsolved = every
 
     def route(self, batch: Batch, free: Ints) -> Decisions:
@@ -59,7 +59,7 @@ class PrimalDual(Policy):
     def warm_start(self, quality: Floats, cost: Floats) -> None:
         """Learn the mix of the history, of an even sample of it."""
         rows = np.unique(np.linspace(0, len(quality) - 1, self.window).astype(np.int64))
-        self._mix = Mix(quality[rows], cost[rows], self.window) if len(quality) else None
+        self._mix = DemandForecast(quality[rows], cost[rows], self.window) if len(quality) else None
 
     def observe(self, quality: Floats, cost: Floats) -> None:
         """See what arrives."""
@@ -86,9 +86,9 @@ class PrimalDual(Policy):
         self._unsolved = 0
         return True
 
-    def registry(self, fleet: Fleet) -> None:
+    def registry(self, catalog: ModelCatalog) -> None:
         """Keep sample and prices of the models that stay; solve again at the next `plan`."""
-        before = [self.fleet.index.get(name, -1) for name in fleet.names]
+        before = [self.catalog.index.get(name, -1) for name in catalog.names]
         if self._mix is not None:
             quality, cost = self._mix.history
             self._mix.with_columns(_columns(quality, before, -np.inf), _columns(cost, before, 0.0))
@@ -96,12 +96,12 @@ class PrimalDual(Policy):
         self._cost = _columns(self._cost, before, 0.0)
         # A newcomer costs what the dearest does until the next solution.
         self.gamma = _columns(self.gamma[None], before, self.gamma.max(initial=0.0))[0]
-        self.fleet = fleet
+        self.catalog = catalog
         self._unsolved = self.every
 
     def snapshot(self) -> dict[str, Any]:
         """The prices by model, and their version."""
-        prices = dict(zip(self.fleet.names, self.gamma.tolist(), strict=True))
+        prices = dict(zip(self.catalog.names, self.gamma.tolist(), strict=True))
         return {"version": self.version, "prices": prices}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
@@ -110,7 +110,7 @@ class PrimalDual(Policy):
         if not isinstance(version, int) or not isinstance(prices, Mapping):
             raise ValueError("a primal-dual snapshot holds a version and prices by model")
         dearest = max(prices.values(), default=0.0)
-        gamma = np.array([prices.get(name, dearest) for name in self.fleet.names], np.float64)
+        gamma = np.array([prices.get(name, dearest) for name in self.catalog.names], np.float64)
         if not (np.isfinite(gamma) & (gamma >= 0)).all():
             raise ValueError(f"prices must be finite and at least 0: {dict(prices)}")
         self.version, self.gamma = version, gamma

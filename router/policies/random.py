@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from router.arrays import Ints
-from router.draws import uniform
-from router.fleet import Fleet
+from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
+from router.policies.draws import uniform
 from router.policies.one_choice import reserve
 
 
@@ -17,8 +17,8 @@ class Random(Policy):
 
     name = "random"
 
-    def __init__(self, fleet: Fleet, seed: int = 0) -> None:
-        super().__init__(fleet)
+    def __init__(self, catalog: ModelCatalog, seed: int = 0) -> None:
+        super().__init__(catalog)
         self.seed = seed
 
     def route(self, batch: Batch, free: Ints) -> Decisions:

@@ -13,9 +13,9 @@ import numpy as np
 from scipy.optimize import linprog
 
 from router.arrays import Floats, Ints
-from router.draws import uniform
-from router.fleet import Fleet
+from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
+from router.policies.draws import uniform
 from router.policies.one_choice import reserve
 
 
@@ -28,10 +28,10 @@ class StaticMix(Policy):
 
     name = "static-mix"
 
-    def __init__(self, fleet: Fleet, seed: int = 0) -> None:
-        super().__init__(fleet)
+    def __init__(self, catalog: ModelCatalog, seed: int = 0) -> None:
+        super().__init__(catalog)
         self.seed = seed
-        self.share = np.full(len(fleet), 1.0 / max(len(fleet), 1))
+        self.share = np.full(len(catalog), 1.0 / max(len(catalog), 1))
         self.quality: Floats | None = None
         self.cost: Floats | None = None
         self.solved = False
@@ -40,7 +40,7 @@ class StaticMix(Policy):
         """Draw a model, or none, by the shares."""
         edges = np.cumsum(self.share)
         chosen = np.searchsorted(edges, uniform(batch.ids, self.seed, "static-mix"), side="right")
-        drawn = chosen < len(self.fleet)
+        drawn = chosen < len(self.catalog)
         row = np.flatnonzero(drawn)
         may = np.zeros(len(chosen), dtype=np.bool_)
         may[row] = batch.allowed[row, chosen[row]]
@@ -60,63 +60,63 @@ class StaticMix(Policy):
 
     def plan(self, remaining: Ints, expected: float) -> bool:
         """Solve for the shares once: the mix stays what it is to the end."""
-        if self.solved or self.quality is None or self.cost is None or not len(self.fleet):
+        if self.solved or self.quality is None or self.cost is None or not len(self.catalog):
             return False
         affordable = np.maximum(remaining, 0) / np.maximum(self.cost * max(expected, 1.0), 1e-9)
         result = linprog(
             -self.quality,
-            A_ub=np.ones((1, len(self.fleet))),
+            A_ub=np.ones((1, len(self.catalog))),
             b_ub=[1.0],
-            bounds=np.column_stack([np.zeros(len(self.fleet)), np.minimum(affordable, 1.0)]),
+            bounds=np.column_stack([np.zeros(len(self.catalog)), np.minimum(affordable, 1.0)]),
             method="highs",
         )
         self.share = np.clip(result.x, 0.0, 1.0)
         self.solved = True
         return True
 
-    def registry(self, fleet: Fleet) -> None:
+    def registry(self, catalog: ModelCatalog) -> None:
         """Models that stay keep mean and share; the mix is solved anew at the next plan."""
-        old = self.fleet
-        rows = [(i, old.index[name]) for i, name in enumerate(fleet.names) if name in old.index]
+        old = self.catalog
+        rows = [(i, old.index[name]) for i, name in enumerate(catalog.names) if name in old.index]
         new, kept = np.array(rows, dtype=np.int64).reshape(-1, 2).T
-        share = np.full(len(fleet), 1.0 / max(len(fleet), 1))
+        share = np.full(len(catalog), 1.0 / max(len(catalog), 1))
         if self.quality is not None and self.cost is not None:
-            quality = np.full(len(fleet), self.quality.mean() if len(old) else 0.5)
-            cost = np.full(len(fleet), self.cost.max(initial=1.0))
+            quality = np.full(len(catalog), self.quality.mean() if len(old) else 0.5)
+            cost = np.full(len(catalog), self.cost.max(initial=1.0))
             quality[new], cost[new] = self.quality[kept], self.cost[kept]
             self.quality, self.cost = quality, cost
             share[:] = 0.0
             share[new] = self.share[kept]
         self.share, self.solved = share, False
-        super().registry(fleet)
+        super().registry(catalog)
 
     def snapshot(self) -> dict[str, Any]:
         """Shares and means by model, and whether the mix is solved."""
         return {
-            "share": _by_model(self.fleet, self.share),
-            "quality": None if self.quality is None else _by_model(self.fleet, self.quality),
-            "cost": None if self.cost is None else _by_model(self.fleet, self.cost),
+            "share": _by_model(self.catalog, self.share),
+            "quality": None if self.quality is None else _by_model(self.catalog, self.quality),
+            "cost": None if self.cost is None else _by_model(self.catalog, self.cost),
             "solved": self.solved,
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Models that the snapshot does not name keep what they have."""
         try:
-            self.share = _of_model(self.fleet, snapshot["share"], self.share)
+            self.share = _of_model(self.catalog, snapshot["share"], self.share)
             for field in ("quality", "cost"):
                 given = snapshot[field]
-                means = None if given is None else _of_model(self.fleet, given, None)
+                means = None if given is None else _of_model(self.catalog, given, None)
                 setattr(self, field, means)
             self.solved = bool(snapshot["solved"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is no snapshot of static-mix: {error!r}") from error
 
 
-def _by_model(fleet: Fleet, values: Floats) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(fleet.names, values, strict=True)}
+def _by_model(catalog: ModelCatalog, values: Floats) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(catalog.names, values, strict=True)}
 
 
-def _of_model(fleet: Fleet, given: Mapping[str, float], default: Floats | None) -> Floats:
-    fallback = default if default is not None else np.zeros(len(fleet))
-    pairs = zip(fleet.names, fallback, strict=True)
+def _of_model(catalog: ModelCatalog, given: Mapping[str, float], default: Floats | None) -> Floats:
+    fallback = default if default is not None else np.zeros(len(catalog))
+    pairs = zip(catalog.names, fallback, strict=True)
     return np.array([float(given.get(name, other)) for name, other in pairs])

@@ -6,10 +6,6 @@ from collections.abc import Mapping
 from typing import Protocol, Self
 
 
-class BrokerError(RuntimeError):
-    """A broker that cannot be started or stopped, or cannot do what it is asked."""
-
-
 class Broker(Protocol):
     """A broker that this process started: a context manager that is reachable inside it."""
 

@@ -22,12 +22,10 @@ from typing import Self
 
 import confluent_kafka
 
-from streams.brokers import BrokerError
+from streams.kafka.errors import BrokerError
 
 logger = logging.getLogger(__name__)
 
-CLUSTER_ID = "mockCluster"
-"""What the cluster id of an embedded broker begins with."""
 EVERY_BROKER = -1
 PRODUCER = 0  # RD_KAFKA_PRODUCER: the mock cluster hangs on a client handle, of any kind
 

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from streams.brokers import BrokerError
+from streams.kafka.errors import BrokerError
 
 VERSION = "4.1.0"
 POM = Path(__file__).with_name("pom.xml")

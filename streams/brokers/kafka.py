@@ -18,8 +18,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from streams.brokers import BrokerError, jars
-from streams.brokers.admin import make
+from streams.brokers import jars
+from streams.kafka.admin import make
+from streams.kafka.errors import BrokerError
 
 HOST = "127.0.0.1"
 START_TIMEOUT = 120.0

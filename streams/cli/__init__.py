@@ -44,16 +44,16 @@ COMMANDS = {
 """Name: where the command is, and its line in `sluice --help`."""
 
 EXPLAINED = (
-    ("router.datasets", "DatasetError"),
-    ("router.embedders.base", "EmbeddingError"),
-    ("router.index.manifest", "IndexRefused"),
+    ("router.evaluation.datasets", "DatasetError"),
+    ("router.estimation.embedders.base", "EmbeddingError"),
+    ("router.estimation.index.manifest", "IndexRefused"),
     ("schemas.invalid", "Invalid"),
-    ("streams.brokers", "BrokerError"),
-    ("streams.children", "ChildDied"),
-    ("streams.demo", "DemoError"),
-    ("streams.settings", "ConfigError"),
-    ("streams.backends.base", "BackendBroken"),
-    ("streams.intake", "WorkerError"),
+    ("streams.kafka.errors", "BrokerError"),
+    ("streams.demo.children", "ChildDied"),
+    ("streams.demo.demo", "DemoError"),
+    ("streams.config.loader", "ConfigError"),
+    ("streams.worker.backends.base", "BackendBroken"),
+    ("streams.worker.consumer", "WorkerError"),
 )
 """Module and class of errors whose own words tell a person what to do."""
 
@@ -122,7 +122,7 @@ def _is(error: Exception, module: str, name: str) -> bool:
 def _kafka(error: Any) -> str:
     from confluent_kafka import KafkaError
 
-    from streams.intake import AWAY
+    from streams.worker.consumer import AWAY
 
     cause = error.args[0]
     if not isinstance(cause, KafkaError):

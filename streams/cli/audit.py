@@ -11,16 +11,16 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from router.ledger import account_words, owner
-from streams.audit import Audited, Difference
-from streams.books import Books
+from router.budget.ledger import account_words, owner
 from streams.cli import options
 from streams.cli.bar import progress
-from streams.config import load
-from streams.logs import Logs
-from streams.registry import Registry
-from streams.spool import Spool
-from streams.topics import Topics
+from streams.config.settings import load
+from streams.control.registry import Registry
+from streams.kafka.logs import Logs
+from streams.kafka.topics import Topics
+from streams.verify.audit import Audited, Difference
+from streams.verify.ledger_snapshot import LedgerSnapshot
+from streams.verify.receipt_store import ReceiptStore
 
 SHOWN = 50
 """Differences printed; all of them go to --json."""
@@ -60,19 +60,23 @@ def command(config_file: Path, until: dict[int, int] | None, json_out: Path | No
     config = load(config_file)
     topics, logs = Topics(config.topics.prefix), Logs(config.broker)
     orders = Registry.of(logs.read(logs.spans(topics.control)), models=config.models)
-    fleet = config.fleet().grown(orders.newcomers())
-    with progress() as bar, Spool(topics) as spool:
-        books = Books.open(logs, topics)
+    catalog = config.catalog().grown(orders.newcomers())
+    with progress() as bar, ReceiptStore(topics) as receipt_store:
+        books = LedgerSnapshot.open(logs, topics)
         size = sum(span.size for span in books.receipts)
         task = bar.add_task("reading receipts", total=size)
-        spool.fill(logs.read(books.receipts, lambda offsets: bar.advance(task, offsets)))
+        receipt_store.fill(logs.read(books.receipts, lambda offsets: bar.advance(task, offsets)))
         audit = bar.add_task("comparing states", total=books.size)
         audited = list(
             books.check(
-                logs, fleet, spool, until, progress=lambda offsets: bar.advance(audit, offsets)
+                logs,
+                catalog,
+                receipt_store,
+                until,
+                progress=lambda offsets: bar.advance(audit, offsets),
             )
         )
-        differences = [Difference(p, "", at, what) for p, at, what in spool.refused]
+        differences = [Difference(p, "", at, what) for p, at, what in receipt_store.refused]
     differences += [difference for one in audited for difference in one.differences]
     show(audited, differences)
     if json_out is not None:

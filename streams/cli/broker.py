@@ -10,7 +10,7 @@ from streams.brokers import jars, kafka
 from streams.brokers.embedded import EmbeddedBroker
 from streams.cli.options import FILE, FOLDER, ending
 from streams.cli.topics import planned
-from streams.config import load
+from streams.config.settings import load
 
 FOLDER_OPTION = click.option(
     "--data", type=FOLDER, default=Path(".kafka"), help="Folder of Kafka's data and log."

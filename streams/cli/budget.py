@@ -9,11 +9,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from router.ledger import account_key, account_words, owner
+from router.budget.ledger import account_key, account_words, owner
 from schemas.control import BudgetControl
 from streams.cli import options
 from streams.cli.model import check_known
-from streams.config import NANO, Config, load, to_nano
+from streams.config.settings import NANO, Config, load, to_nano
 
 TENANT = click.option("--tenant", help="Whose limit for the model; without it, that of all.")
 
@@ -51,7 +51,7 @@ def set_limit(model: str, limit: Decimal, tenant: str | None, config_file: Path)
 @options.config
 def top_up(model: str, amount: Decimal, tenant: str | None, config_file: Path) -> None:
     """Add to a model's limit, or to a tenant's for it."""
-    from streams.operate import standings
+    from streams.control.commands import standings
 
     config, account = load(config_file), account_key(model, tenant)
     check_known(config, model)
@@ -63,7 +63,7 @@ def top_up(model: str, amount: Decimal, tenant: str | None, config_file: Path) -
 
 def table(config: Config, tenants: bool = True) -> None:
     """Print the standing of every model, and of tenants too, in units of currency."""
-    from streams.operate import standings
+    from streams.control.commands import standings
 
     shown = Table("model", "status")
     for column in ("limit", "spent", "reserved", "left"):
@@ -79,7 +79,7 @@ def table(config: Config, tenants: bool = True) -> None:
 
 
 def _order(config: Config, account: str, limit: int) -> None:
-    from streams.operate import order
+    from streams.control.commands import order
 
     model, tenant = owner(account)
     check_known(config, model)

@@ -8,7 +8,7 @@ import click
 
 from streams.cli.options import FILE
 from streams.cli.topics import planned
-from streams.config import load
+from streams.config.settings import load
 
 
 @click.group()

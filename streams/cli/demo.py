@@ -18,9 +18,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from streams.cli.options import FILE, FOLDER, writable
-from streams.demo import Asked, Ran, run
-from streams.demo_figures import Account, Figures, Policy, as_json, figures
-from streams.watch import Watch
+from streams.demo.demo import Asked, Ran, run
+from streams.demo.figures import Account, Figures, Policy, as_json, figures
+from streams.demo.progress import Watch
 
 NANO = 1e9
 EVERY = 5.0

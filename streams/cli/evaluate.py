@@ -16,14 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from router.arrays import Vectors
-from router.datasets import Dataset
 from router.evaluation import experiment, sources, summary
 from router.evaluation.budgets import SPLITS
+from router.evaluation.datasets import Dataset
 from router.evaluation.engine import Run
 from router.evaluation.experiment import Ground, Row, Setting
+from router.evaluation.loaders import load
 from router.evaluation.problem import Problem
 from router.evaluation.summary import HEADS, Line, as_json, summarise
-from router.loaders import load
 from router.policies import POLICIES
 from streams.cli import options
 

@@ -9,9 +9,9 @@ import click
 from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient
 
-from streams.brokers.security import for_librdkafka
 from streams.cli import options
-from streams.config import load
+from streams.config.settings import load
+from streams.kafka.security import for_librdkafka
 
 TIMEOUT = 10.0
 

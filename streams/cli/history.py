@@ -10,12 +10,12 @@ import click
 
 from streams.cli import options
 from streams.cli.bar import progress
-from streams.config import load
-from streams.logs import Logs
-from streams.operate import orders
-from streams.outcomes import history_lines
-from streams.spool import Spool
-from streams.topics import Topics
+from streams.config.settings import load
+from streams.control.commands import orders
+from streams.kafka.logs import Logs
+from streams.kafka.topics import Topics
+from streams.verify.outcomes import history_lines
+from streams.verify.receipt_store import ReceiptStore
 
 
 @click.command("history")
@@ -35,22 +35,22 @@ def command(file: Path, config_file: Path, since: float | None, until: float | N
     logs, topics = Logs(config.broker), Topics(config.topics.prefix)
     asked = [*logs.spans(topics.queries, since, until), *logs.spans(topics.deferred, since)]
     results, receipts = logs.spans(topics.results, since), logs.spans(topics.receipts, since)
-    fleet = config.fleet().grown(orders(config).newcomers())
-    with progress() as bar, Spool(topics) as spool:
+    catalog = config.catalog().grown(orders(config).newcomers())
+    with progress() as bar, ReceiptStore(topics) as receipt_store:
         read = [
             bar.add_task(what, total=sum(span.size for span in spans))
             for what, spans in (("receipts", receipts), ("results", results), ("queries", asked))
         ]
-        spool.fill(logs.read(receipts, lambda count: bar.advance(read[0], count)))
+        receipt_store.fill(logs.read(receipts, lambda count: bar.advance(read[0], count)))
         judged = 0
 
         def counted() -> Iterator[dict[str, Any]]:
             nonlocal judged
             for line in history_lines(
-                fleet,
+                catalog,
                 logs.read(asked, lambda count: bar.advance(read[2], count)),
                 logs.read(results, lambda count: bar.advance(read[1], count)),
-                spool,
+                receipt_store,
             ):
                 judged += any(score is not None for score in line["scores"].values())
                 yield line

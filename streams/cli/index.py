@@ -9,13 +9,13 @@ import click
 import numpy as np
 
 from router.arrays import Vectors
-from router.datasets import Dataset, joined, read_jsonl
-from router.embedders import Embedder, make_embedder
-from router.estimator import Estimator
-from router.index.exact import ExactIndex
-from router.index.manifest import save_index
+from router.estimation.embedders import Embedder, make_embedder
+from router.estimation.estimator import Estimator
+from router.estimation.index.exact import ExactIndex
+from router.estimation.index.manifest import save_index
+from router.evaluation.datasets import Dataset, joined, read_jsonl
 from streams.cli import options
-from streams.config import load
+from streams.config.settings import load
 
 BATCH = 512
 """Texts that are embedded at a time, between two moves of the progress bar."""

@@ -11,7 +11,7 @@ import click
 from schemas import Window
 from schemas.control import ModelControl
 from streams.cli import options
-from streams.config import Config, load, to_nano
+from streams.config.settings import Config, load, to_nano
 
 NAME = click.argument("name")
 
@@ -57,7 +57,7 @@ def add(
     It has no history, so it is only tried, with a part of its limit ([newcomers]); to be more, it
     must be in sluice.toml and in the index that sluice index build makes.
     """
-    from streams import operate
+    from streams.control import commands as operate
 
     config = load(config_file)
     try:
@@ -104,7 +104,7 @@ def check_known(config: Config, name: str) -> None:
     """Raise ClickException for a model that neither the configuration has nor an order added."""
     if name in config.models:
         return
-    from streams.operate import orders
+    from streams.control.commands import orders
 
     known = [*config.models, *orders(config).added]
     if name not in known:
@@ -112,7 +112,7 @@ def check_known(config: Config, name: str) -> None:
 
 
 def _order(config: Config, name: str, action: str) -> None:
-    from streams.operate import order
+    from streams.control.commands import order
 
     check_known(config, name)
     order(config, ModelControl(name=name, action=action))  # type: ignore[arg-type]  # see callers

@@ -9,13 +9,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from router.datasets import lines
+from router.evaluation.datasets import lines
 from schemas.invalid import Invalid
-from streams.brokers.security import for_librdkafka
 from streams.cli import options
-from streams.config import load
-from streams.produce import Sender, checked, paced
-from streams.topics import Topics
+from streams.client.produce import Sender, checked, paced
+from streams.config.settings import load
+from streams.kafka.security import for_librdkafka
+from streams.kafka.topics import Topics
 
 SHOWN = 10
 """Bad lines that --skip-bad names; the others are counted."""

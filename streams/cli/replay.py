@@ -16,15 +16,15 @@ from router.evaluation.offpolicy import Estimate, Value
 from router.evaluation.summary import decisions as decisions_of
 from router.policies import POLICIES
 from router.policies.base import NONE
-from streams.books import Advance
-from streams.build import build
 from streams.cli import audit, options
 from streams.cli.bar import progress
-from streams.config import load
-from streams.logs import Logs
-from streams.reindex import Indexes
-from streams.replay import Judged, Laboratory, Source, Verified, read, verify
-from streams.topics import Topics
+from streams.config.settings import load
+from streams.kafka.logs import Logs
+from streams.kafka.topics import Topics
+from streams.routing.build import build
+from streams.routing.reindex import Indexes
+from streams.verify.ledger_snapshot import Advance
+from streams.verify.replay import Judged, Laboratory, Source, Verified, read, verify
 
 
 def _multiple(text: str) -> float:
@@ -280,7 +280,7 @@ def _write(path: Path | None, values: dict[str, object]) -> None:
 
 def _lines(laboratory: Laboratory, judged: Judged) -> Iterator[dict[str, Any]]:
     """Each decision as `sluice evaluate` writes it, with the log's own."""
-    past, names = laboratory.past, judged.problem.fleet.names
+    past, names = laboratory.past, judged.problem.catalog.names
     kind = POLICIES[judged.policy].estimator
     for row, line in enumerate(decisions_of(judged.run, judged.problem, kind)):
         logged = int(past.model[row])

@@ -42,10 +42,10 @@ def command(
     """
     import faust
 
-    from streams.app import create_app
-    from streams.build import build
     from streams.cli.topics import require
-    from streams.config import load
+    from streams.config.settings import load
+    from streams.routing.build import build
+    from streams.runtime.app import create_app
 
     logging.basicConfig(level=log_level.upper())
     found = load(config)

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 from confluent_kafka.admin import AdminClient
 
-from streams.brokers.security import for_librdkafka
 from streams.cli import options
-from streams.config import Config, load
-from streams.topics import Topic, Topics, create, differences
+from streams.config.settings import Config, load
+from streams.kafka.security import for_librdkafka
+from streams.kafka.topics import Topic, Topics, create, differences
 
 
 @click.group()

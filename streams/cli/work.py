@@ -12,14 +12,14 @@ from pathlib import Path
 import click
 from confluent_kafka import Producer
 
-from streams.backends.base import Backend
-from streams.brokers.security import for_librdkafka
 from streams.cli import options
-from streams.config import Config, ModelSettings, load
-from streams.metrics import Address
-from streams.topics import Topics
-from streams.work_metrics import WorkMetrics
-from streams.worker import PRODUCER, Worker
+from streams.config.settings import Config, ModelSettings, load
+from streams.kafka.security import for_librdkafka
+from streams.kafka.topics import Topics
+from streams.metrics.router import Address
+from streams.metrics.worker import WorkMetrics
+from streams.worker.backends.base import Backend
+from streams.worker.worker import PRODUCER, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ async def _serve(
 
 def _servers(config: Config, calls: Mapping[str, int]) -> Mapping[str, Backend]:
     """Backends that call each model's server. Raises ClickException where one is not described."""
-    from streams.backends.openai import OpenAI
+    from streams.worker.backends.openai import OpenAI
 
     def backend(model: str, settings: ModelSettings) -> Backend:
         if settings.base_url is None:
@@ -169,7 +169,7 @@ def _key(model: str, settings: ModelSettings) -> str | None:
 def _recorded(
     file: Path, models: Sequence[str], median: float | None, sigma: float, seed: int
 ) -> Mapping[str, Backend]:
-    from streams.backends.recorded import Latency, Recorded
+    from streams.worker.backends.recorded import Latency, Recorded
 
     latency = None if median is None else Latency(median, sigma, seed)
     try:

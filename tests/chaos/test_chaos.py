@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from streams.brokers.kafka import KafkaServer
 from streams.cli import main
-from tests import invariants
-from tests.chaos.chaos import RATE, Chaos, stop_all
-from tests.system import System
+from tests.support import invariants
+from tests.support.chaos import RATE, Chaos, stop_all
+from tests.support.system import System
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "5"))
 """`make chaos` takes a hundred; its report is in docs/reliability.md."""

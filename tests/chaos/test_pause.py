@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from streams.brokers.kafka import KafkaServer
 from streams.cli import main
-from streams.fence import is_claim
-from tests import invariants
-from tests.chaos.chaos import RATE, controller, go_on, takeover
-from tests.system import System
+from streams.state.fence import is_claim
+from tests.support import invariants
+from tests.support.chaos import RATE, controller, go_on, takeover
+from tests.support.system import System
 
 PAUSES = int(os.environ.get("SLUICE_PAUSES", "2"))
 ROUTERS = ("r0", "r1")

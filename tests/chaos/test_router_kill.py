@@ -10,9 +10,9 @@ from random import Random
 import pytest
 
 from streams.brokers.kafka import KafkaServer
-from tests import invariants
-from tests.chaos.chaos import RATE, takeover
-from tests.system import System
+from tests.support import invariants
+from tests.support.chaos import RATE, takeover
+from tests.support.system import System
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "3"))
 """`make chaos` and the report in docs/reliability.md take ten."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from streams.brokers.kafka import KafkaServer
-from tests import invariants
-from tests.chaos.chaos import RATE
-from tests.system import System
+from tests.support import invariants
+from tests.support.chaos import RATE
+from tests.support.system import System
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "2"))
 """`make chaos` and the report in docs/reliability.md take ten."""

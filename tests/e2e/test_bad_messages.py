@@ -10,9 +10,9 @@ import pytest
 from schemas import Routed
 from schemas.wire import MAX_BYTES, decode
 from streams.brokers.kafka import KafkaServer
-from tests import invariants
-from tests.e2e.bad import QUERIES, RESULTS, TOO_LARGE, Bad, BadResult
-from tests.system import System
+from tests.support import invariants
+from tests.support.bad import QUERIES, RESULTS, TOO_LARGE, Bad, BadResult
+from tests.support.system import System
 
 GOOD, BAD = 5_000, 1_000
 Kinds = dict[tuple[str, int], Bad | BadResult]

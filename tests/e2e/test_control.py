@@ -11,9 +11,9 @@ from router.policies.base import REASONS
 from schemas import Receipt
 from schemas.wire import decode
 from streams.brokers.kafka import KafkaServer
-from tests import invariants
 from tests.e2e.test_replay import figures, sluice
-from tests.system import System
+from tests.support import invariants
+from tests.support.system import System
 
 NEWCOMER = "llama-2-70b"
 LIMIT = 2_000_000_000

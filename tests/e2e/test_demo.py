@@ -16,10 +16,10 @@ import psutil
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from router.datasets import write_jsonl
-from router.workload import synthesize
+from router.evaluation.datasets import write_jsonl
+from router.evaluation.workload import synthesize
 from streams.brokers.kafka import KafkaServer
-from tests.patience import PATIENCE
+from tests.support.patience import PATIENCE
 
 QUERIES = 140
 

@@ -12,11 +12,11 @@ from schemas import BudgetControl, Control, ModelControl, Receipt
 from schemas.control import control_key
 from schemas.wire import decode, encode
 from streams.brokers.kafka import KafkaServer
-from streams.registry import Registry
-from tests import invariants
-from tests.e2e.fuzz import damaged
+from streams.control.registry import Registry
 from tests.e2e.test_replay import sluice
-from tests.system import System
+from tests.support import invariants
+from tests.support.fuzz import damaged
+from tests.support.system import System
 
 NEWCOMER = "llama-2-70b"
 TERMS = ("--input-price", "0", "--output-price", "0.001", "--limit", "1", "--context", "1000000000")

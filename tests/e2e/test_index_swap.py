@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from router.datasets import read_jsonl
-from router.index.manifest import read_manifest
+from router.estimation.index.manifest import read_manifest
+from router.evaluation.datasets import read_jsonl
 from schemas import Receipt
 from schemas.wire import decode
 from streams.brokers.kafka import KafkaServer
 from tests.e2e.test_replay import figures, sluice
-from tests.system import System
+from tests.support.system import System
 
 
 def receipts(system: System) -> list[Receipt]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import free_port
-from tests.scrape import samples
-from tests.system import System
+from tests.support.scrape import samples
+from tests.support.system import System
 
 
 def scraped(at: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ from schemas.wire import decode, encode
 from streams.brokers import Broker
 from streams.brokers.kafka import KafkaServer
 from streams.cli import main
-from tests.system import System
+from tests.support.system import System
 
 
 def sluice(system: System, *arguments: str) -> Result:

@@ -10,15 +10,15 @@ from pathlib import Path
 import orjson
 from click.testing import CliRunner, Result
 
-from router.ledger import account_key, owner
+from router.budget.ledger import account_key, owner
 from schemas import Receipt
 from schemas.wire import decode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
 from streams.cli import main
-from tests import invariants
-from tests.records import trace
-from tests.system import MODELS, System
+from tests.support import invariants
+from tests.support.records import trace
+from tests.support.system import MODELS, System
 
 LIMIT = 1_500_000
 """Nano-units that the shop may spend of each model: some answers' worth."""

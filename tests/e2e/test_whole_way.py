@@ -10,8 +10,8 @@ import pytest
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
-from tests import invariants
-from tests.system import System
+from tests.support import invariants
+from tests.support.system import System
 
 
 def test_whole_way(broker: Broker, tmp_path: Path, prefix: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from streams.partition import Partition
-from streams.store import MemoryStore
-from tests.streams.recorded import RecordedOutbox, memory_store, open_partition
+from streams.state.partition import Partition
+from streams.state.store import MemoryStore
+from tests.support.recorded import RecordedOutbox, memory_store, open_partition
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Money: ledgers, shares of limits, windows. Integers in nano-units only."""

@@ -1,0 +1,313 @@
+"""What each model's answer to a query will probably be worth, and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.arrays import Floats, Ints, Vectors
+from router.estimation.features import Seen, TextFeatures
+from router.estimation.history import History
+from router.estimation.index.base import NeighbourIndex, Neighbours
+from router.estimation.kernel_ridge import KernelRidge
+
+Kernels = tuple[tuple[float, ...], ...]
+
+CANDIDATES = (5, 8, 12, 16, 24, 32)
+"""Numbers of neighbours to choose from by leave-one-out."""
+SAMPLE = 2000
+"""Rows of the history on which choices are made by leave-one-out."""
+CLOSE = 5
+"""A neighbour counts as its cosine to the power 2^CLOSE: 1.0, 0.37 and 0.03 at 1, 0.97 and 0.9."""
+DOUBTS = (0.3, 1.0, 3.0, 10.0)
+"""How many neighbours at cosine 1 the ridge is worth; one is chosen by leave-one-out."""
+KERNELS: Kernels = ((0.25, 1.0, 1.0), (0.0, 3.0, 0.0), (0.0, 0.0, 10.0), (1.0, 0.0, 0.0))
+"""Widths for embedding, words and shape of a text."""
+EMBEDDING_KERNELS: Kernels = ((0.1,), (0.3,), (1.0,))
+"""Widths where there are no texts."""
+LEAST = 1e-6
+"""No answer is sure to be worth nothing: where money is plenty, it is tried."""
+UPPER = 0.99
+"""The part of the history's answers that cost at most their `upper_cost`, where nobody says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """quality: float64[n, M] expected score; cost: float64[n, M] expected cost, nano-units;
+    upper_cost: float64[n, M] nano-units, what a part `upper` of the answers does not exceed;
+    neighbours: int64[n, k] rows of the history, NO_ROW where there were fewer; similarity:
+    float32[n, k] their cosines.
+    """
+
+    quality: Floats
+    cost: Floats
+    upper_cost: Floats
+    neighbours: Ints
+    similarity: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What was learned of a history; every choice by leave-one-out.
+
+    k: neighbours; doubt: of what they say, see `DOUBTS`; missed: float32[H, M], what the ridge
+    missed of each score of the history by leave-one-out, NaN where nobody knows; ridge: [2M] scores
+    and logarithms of costs; mean_factor: float64[M], from exp of an estimated logarithm to the
+    mean; features: of texts, None where there were none; usual: the features of a query whose text
+    is not known; rows: int64[r], an even sample of the history; others: float32[r, 2M], what the
+    ridge says of each of them without its own outcome.
+    """
+
+    k: int
+    doubt: float
+    missed: Vectors
+    ridge: KernelRidge
+    mean_factor: Floats
+    features: TextFeatures | None
+    usual: Seen
+    rows: Ints
+    others: Vectors
+
+
+class Estimator:
+    """Kernel ridge on embedding and text, put right by what it missed of the k nearest neighbours.
+
+    An outcome that nobody has seen (NaN) puts nothing right, and the ridge fills it with what the
+    others suggest. Reads only; several threads may use it at once.
+    """
+
+    def __init__(
+        self, history: History, index: NeighbourIndex, fitted: Fitted, upper: float = UPPER
+    ) -> None:
+        """`index` finds rows of `history`, numbered alike; upper: of 0 to 1, see `Estimates`."""
+        self.history = history
+        self.index = index
+        self.fitted = fitted
+        models = history.scores.shape[1]
+        self._upper_factor = _upper_factor(
+            history.costs[fitted.rows], fitted.others[:, models:], upper
+        )
+        self._missed = _Missed(fitted.missed)
+
+    @property
+    def k(self) -> int:
+        """How many neighbours are looked at."""
+        return self.fitted.k
+
+    @classmethod
+    def fit(
+        cls, history: History, index: NeighbourIndex, texts: Sequence[str] | None = None
+    ) -> Self:
+        """Learn from a history of at least two rows, and their texts where they are kept."""
+        if len(history) < 2:
+            raise ValueError(f"a history of {len(history)}: estimates need at least 2 outcomes")
+        features, kernels = None, EMBEDDING_KERNELS
+        seen = usual = Seen(*np.zeros((2, 1, 0), dtype=np.float32))
+        blocks = [history.embeddings]
+        if texts is not None:
+            features, seen = TextFeatures.fit(texts)
+            usual = Seen(*(block.mean(axis=0, keepdims=True) for block in seen))
+            blocks, kernels = [history.embeddings, *seen], KERNELS
+        log_cost = np.log(np.maximum(history.costs, 1.0))
+        ridge, others = KernelRidge.fit(blocks, kernels, history.scores, log_cost)
+        models = history.scores.shape[1]
+        mean_factor = _mean_factor(history.costs, others[:, models:])
+        missed: Vectors = (history.scores - others[:, :models]).astype(np.float32)
+        rows = sample_rows(len(history))
+        k, doubt = _neighbours_word(history, index, rows, missed)
+        apart: Vectors = others[rows].astype(np.float32)
+        return cls(
+            history,
+            index,
+            Fitted(k, doubt, missed, ridge, mean_factor, features, usual, rows, apart),
+        )
+
+    def estimate(self, vectors: Vectors, texts: Sequence[str] | None = None) -> Estimates:
+        """For float32[n, dim] unit vectors of queries, and their texts where they are known."""
+        blocks = [vectors]
+        if self.fitted.features is not None:
+            if texts is None:
+                seen = Seen(*(block.repeat(len(vectors), axis=0) for block in self.fitted.usual))
+            else:
+                seen = self.fitted.features(texts)
+            blocks += seen
+        return self._blend(self.fitted.ridge(blocks), self.index.search(vectors, self.k))
+
+    def leave_one_out(self, rows: Ints | None = None) -> Estimates:
+        """For the even sample of the history, or those of int64[n] `rows` of the history that are
+        in it: each without its own outcome."""
+        places = np.arange(len(self.fitted.rows))
+        if rows is not None:
+            places = np.flatnonzero(np.isin(self.fitted.rows, rows))
+        rows = self.fitted.rows[places]
+        return self._blend(
+            self.fitted.others[places], _others(self.history, self.index, rows, self.k)
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that was learned, to be saved beside the history."""
+        arrays: dict[str, NDArray[Any]] = {
+            "k": np.array(self.fitted.k),
+            "doubt": np.array(self.fitted.doubt),
+            "missed": self.fitted.missed,
+            "mean_factor": self.fitted.mean_factor,
+            "usual_words": self.fitted.usual.words,
+            "usual_shape": self.fitted.usual.shape,
+            "rows": self.fitted.rows,
+            "others": self.fitted.others,
+        }
+        arrays |= {f"ridge_{name}": value for name, value in self.fitted.ridge.arrays().items()}
+        if self.fitted.features is not None:
+            features = self.fitted.features.arrays()
+            arrays |= {f"text_{name}": value for name, value in features.items()}
+        return arrays
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, NDArray[Any]],
+        history: History,
+        index: NeighbourIndex,
+        upper: float = UPPER,
+    ) -> Self:
+        """The estimator that `arrays()` came from. Raises ValueError where they do not fit."""
+        try:
+            fitted = Fitted(
+                k=int(arrays["k"]),
+                doubt=float(arrays["doubt"]),
+                missed=arrays["missed"],
+                ridge=KernelRidge.from_arrays(_under(arrays, "ridge_")),
+                mean_factor=arrays["mean_factor"],
+                features=TextFeatures.from_arrays(_under(arrays, "text_"))
+                if "text_words" in arrays
+                else None,
+                usual=Seen(arrays["usual_words"], arrays["usual_shape"]),
+                rows=arrays["rows"],
+                others=arrays["others"],
+            )
+        except KeyError as error:
+            raise ValueError(f"the estimator's file lacks {error}; build the index again") from None
+        models = history.scores.shape[1]
+        if (
+            fitted.missed.shape != history.scores.shape
+            or fitted.others.shape != (len(fitted.rows), 2 * models)
+            or not (fitted.rows < len(history)).all()
+        ):
+            raise ValueError(
+                f"the estimator's file is not of a history of {len(history)} rows and {models} "
+                "models; build the index again"
+            )
+        return cls(history, index, fitted, upper)
+
+    def _blend(self, ridge: Floats | Vectors, found: Neighbours) -> Estimates:
+        fitted = self.fitted
+        models = len(fitted.mean_factor)
+        quality = ridge[:, :models].astype(np.float64)
+        quality += self._missed.mean(found, fitted.doubt)
+        typical = np.exp(np.minimum(ridge[:, models:].astype(np.float64), 42.0))
+        cost = typical * fitted.mean_factor
+        return Estimates(
+            quality=np.clip(quality, LEAST, 1.0),
+            cost=cost,
+            upper_cost=np.maximum(typical * self._upper_factor, cost),
+            neighbours=found.rows,
+            similarity=found.similarity,
+        )
+
+
+class _Missed:
+    """What the ridge missed, float32[H, M], with NaN where nobody knows."""
+
+    def __init__(self, missed: Vectors) -> None:
+        known = np.isfinite(missed)
+        self._models = missed.shape[1]
+        nobody = np.zeros((1, 2 * self._models), dtype=np.float32)  # what NO_ROW (-1) finds
+        rows = np.hstack([np.where(known, missed, 0.0), known]).astype(np.float32)
+        self._rows = np.concatenate([rows, nobody])
+
+    def sums(self, found: Neighbours) -> Vectors:
+        """float32[n, 2M]: sums over k neighbours, the near ones counting more, and beside them
+        those of how much they count."""
+        weight = found.similarity
+        for _ in range(CLOSE):
+            weight = weight * weight
+        total = np.zeros((len(found.rows), 2 * self._models), dtype=np.float32)
+        for place, counts in zip(found.rows.T, weight.T, strict=True):
+            total += counts[:, None] * self._rows[place]
+        return total
+
+    def mean(self, found: Neighbours, doubt: float) -> Vectors:
+        """float32[n, M]: shrunk towards 0, as if `doubt` neighbours had said so."""
+        total = self.sums(found)
+        mean: Vectors = total[:, : self._models] / (total[:, self._models :] + np.float32(doubt))
+        return mean
+
+
+def sample_rows(count: int, most: int = SAMPLE) -> Ints:
+    """int64[min(count, most)] rows spread evenly over a history."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
+def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def _others(history: History, index: NeighbourIndex, rows: Ints, k: int) -> Neighbours:
+    """The k nearest of each of int64[n] rows of the history, itself left out."""
+    found = index.search(history.embeddings[rows], k + 1)
+    own = found.rows == rows[:, None]
+    # A row hidden behind more than k duplicates gives up its last neighbour instead.
+    own[~own.any(axis=1), -1] = True
+    shape = (len(rows), k)
+    return Neighbours(found.rows[~own].reshape(shape), found.similarity[~own].reshape(shape))
+
+
+def _neighbours_word(
+    history: History, index: NeighbourIndex, rows: Ints, missed: Vectors
+) -> tuple[int, float]:
+    """(k, doubt) of least squared error on the sample; doubt is infinite where neighbours harm."""
+    found = _others(history, index, rows, max(CANDIDATES))
+    truth = missed[rows].astype(np.float64)
+    known = np.isfinite(truth)
+    near = _Missed(missed)
+    best = (float((truth[known] ** 2).sum()), CANDIDATES[0], np.inf)
+    for k in CANDIDATES:
+        nearest = Neighbours(found.rows[:, :k], found.similarity[:, :k])
+        for doubt in DOUBTS:
+            left = truth - near.mean(nearest, doubt)
+            error = float((left[known] ** 2).sum())
+            if error < best[0]:
+                best = (error, k, doubt)
+    return best[1], best[2]
+
+
+def _mean_factor(costs: Floats, log_cost: Floats) -> Floats:
+    """float64[M]: what to multiply exp of the leave-one-out logarithms by, so that their sum is
+    that of the costs (Duan's smearing); 0 for a model whose answers cost nothing."""
+    factor = np.ones(costs.shape[1])
+    for model in range(costs.shape[1]):
+        known = np.isfinite(costs[:, model])
+        if known.any():
+            truth, typical = costs[known, model], np.exp(log_cost[known, model])
+            factor[model] = float(truth.sum()) / float(typical.sum())
+    return factor
+
+
+def _upper_factor(costs: Floats, log_cost: Floats | Vectors, upper: float) -> Floats:
+    """float64[M]: what to multiply them by, so that a part `upper` of the costs is not above
+    (split conformal quantile)."""
+    factor = np.ones(costs.shape[1])
+    for model in range(costs.shape[1]):
+        known = np.isfinite(costs[:, model])
+        if known.any():
+            typical = np.exp(log_cost[known, model].astype(np.float64))
+            factor[model] = np.quantile(costs[known, model] / typical, upper, method="higher")
+    return factor

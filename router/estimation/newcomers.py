@@ -1,0 +1,48 @@
+"""What is said of models that no history tells of yet: a prior, in columns after the others'."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from router.arrays import Floats, Ints
+from router.estimation.estimator import Estimates
+from router.models.catalog import MILLION, ModelCatalog
+
+
+def with_newcomers(
+    estimates: Estimates, known: ModelCatalog, catalog: ModelCatalog, prompt_tokens: Ints
+) -> Estimates:
+    """Estimates float64[n, K] of the known models, grown to float64[n, M] of the fleet, which
+    begins with them.
+
+    quality: the mean over the known models. cost: a newcomer's prices times the output tokens that
+    the known models' costs imply, their mean; the longest answer where no price implies any. The
+    longest answer is the upper cost in any case: an answer cut short would tell nothing of a model.
+    prompt_tokens: int64[n, 1].
+    """
+    newcomers = ModelCatalog(catalog.models[len(known) :])
+    shape = (len(estimates.quality), len(newcomers))
+    tokens = np.clip(
+        _implied_tokens(estimates.cost, known, prompt_tokens), 1, newcomers.max_output_tokens
+    )
+    cost = (prompt_tokens * newcomers.input_price + tokens * newcomers.output_price) / MILLION
+    longest = newcomers.cost(prompt_tokens, np.broadcast_to(newcomers.max_output_tokens, shape))
+    quality = np.broadcast_to(estimates.quality.mean(axis=1, keepdims=True), shape)
+    return Estimates(
+        quality=np.hstack([estimates.quality, quality]),
+        cost=np.hstack([estimates.cost, cost]),
+        upper_cost=np.hstack([estimates.upper_cost, longest]),
+        neighbours=estimates.neighbours,
+        similarity=estimates.similarity,
+    )
+
+
+def _implied_tokens(cost: Floats, known: ModelCatalog, prompt_tokens: Ints) -> Floats:
+    """float64[n, 1]: the output tokens that costs pay for, the mean over models with a price for
+    them; infinite where there is none."""
+    priced = known.output_price > 0
+    if not priced.any():
+        return np.full((len(cost), 1), np.inf)
+    spent = cost[:, priced] * MILLION - prompt_tokens * known.input_price[priced]
+    tokens: Floats = (spent / known.output_price[priced]).mean(axis=1, keepdims=True)
+    return tokens

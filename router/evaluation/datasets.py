@@ -1,0 +1,261 @@
+"""Recorded outcomes of several models on the same queries, and how they are cut into history
+and arrivals."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import orjson
+
+from router.arrays import Floats, Ints, Vectors
+from router.estimation.history import History
+from router.models.catalog import Model, ModelCatalog
+
+NANO = 1e9
+"""Nano-units in one dollar."""
+LONGEST_LINE = 16 * 2**20
+"""Bytes; a longer line is refused, so that no file can fill the memory with one query."""
+ONE_NANO_A_TOKEN = 1_000_000
+"""The price per million tokens that makes an output token cost one nano-unit."""
+
+
+class DatasetError(ValueError):
+    """A file that is no dataset. The message says where, what was wrong and what is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """n queries with every model's outcome.
+
+    ids, tasks, prompts: n strings each; models: M names; scores: float64[n, M] in 0..1;
+    costs: float64[n, M] nano-dollars. A NaN is an outcome nobody has recorded.
+    """
+
+    ids: Sequence[str]
+    tasks: Sequence[str]
+    prompts: Sequence[str]
+    models: tuple[str, ...]
+    scores: Floats
+    costs: Floats
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Ints) -> Dataset:
+        """The queries at int64[m] `rows`, in that order."""
+        return replace(
+            self,
+            ids=[self.ids[row] for row in rows],
+            tasks=[self.tasks[row] for row in rows],
+            prompts=[self.prompts[row] for row in rows],
+            scores=self.scores[rows],
+            costs=self.costs[rows],
+        )
+
+    def with_models(self, names: Iterable[str]) -> Dataset:
+        """The same queries with these models only, in this order. KeyError for a strange name."""
+        chosen = tuple(names)
+        column = {name: i for i, name in enumerate(self.models)}
+        columns = [column[name] for name in chosen]
+        return replace(
+            self, models=chosen, scores=self.scores[:, columns], costs=self.costs[:, columns]
+        )
+
+    def split(self, test_fraction: float = 0.35, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """(history, queries in order of arrival), drawn at random: the paper's protocol.
+
+        Raises ValueError where either part would be empty.
+        """
+        order = np.random.default_rng(seed).permutation(len(self))
+        arrivals = round(len(self) * test_fraction)
+        if not 0 < arrivals < len(self):
+            raise ValueError(
+                f"a test fraction of {test_fraction} leaves {len(self) - arrivals} of {len(self)} "
+                f"queries for the history and {arrivals} to route: both must be at least 1"
+            )
+        return self.take(order[arrivals:]), self.take(order[:arrivals])
+
+    def catalog(self) -> ModelCatalog:
+        """The models, priced so that one output token is one nano-dollar.
+
+        A recorded cost is then a number of tokens, and the dearest one recorded of a model is
+        the most it can answer with.
+        """
+        known = np.where(np.isfinite(self.costs), self.costs, 0.0)
+        dearest = known.max(axis=0, initial=0.0)
+        return ModelCatalog(
+            Model(name, 0, ONE_NANO_A_TOKEN, max(1, math.ceil(dearest[i])), context=1_000_000_000)
+            for i, name in enumerate(self.models)
+        )
+
+    def history(self, embeddings: Vectors) -> History:
+        """These outcomes as the ground for estimates. embeddings: float32[n, dim], unit norm."""
+        if len(embeddings) != len(self):
+            raise ValueError(f"{len(embeddings)} embeddings for {len(self)} queries")
+        return History(self.ids, embeddings, self.scores, self.costs)
+
+
+def read_jsonl(path: str | Path) -> Dataset:
+    """Read `{"id", "task", "prompt", "scores": {model: 0..1}, "cost_usd": {model: dollars}}`
+    a line, plain or gzip. Raises DatasetError, which names file, line and field.
+    """
+    path = Path(path)
+    records: list[Mapping[str, Any]] = []
+    ids: set[str] = set()
+    for number, line in lines(path):
+        record = _record(line, f"{path}, line {number}")
+        if record["id"] in ids:
+            raise DatasetError(f"{path}, line {number}: id {record['id']!r} appears a second time")
+        ids.add(record["id"])
+        records.append(record)
+    if not records:
+        raise DatasetError(f"{path}: no queries in it")
+    models = tuple(dict.fromkeys(name for record in records for name in record["scores"]))
+    return Dataset(
+        ids=[record["id"] for record in records],
+        tasks=[record.get("task", "") for record in records],
+        prompts=[record["prompt"] for record in records],
+        models=models,
+        scores=_table(records, "scores", models),
+        costs=_table(records, "cost_usd", models) * NANO,
+    )
+
+
+def joined(parts: Sequence[Dataset]) -> Dataset:
+    """All queries of at least one dataset, with the models of all; of an id that comes twice the
+    last counts."""
+    last = {id: (i, row) for i, part in enumerate(parts) for row, id in enumerate(part.ids)}
+    kept = [part.take(_rows(last, i)) for i, part in enumerate(parts)]
+    models = tuple(dict.fromkeys(name for part in parts for name in part.models))
+    column = {name: place for place, name in enumerate(models)}
+
+    def table(outcomes: Callable[[Dataset], Floats]) -> Floats:
+        whole = np.full((len(last), len(models)), np.nan)
+        begin = 0
+        for part in kept:
+            places = [column[name] for name in part.models]
+            whole[begin : begin + len(part), places] = outcomes(part)
+            begin += len(part)
+        return whole
+
+    return Dataset(
+        ids=[id for part in kept for id in part.ids],
+        tasks=[task for part in kept for task in part.tasks],
+        prompts=[prompt for part in kept for prompt in part.prompts],
+        models=models,
+        scores=table(lambda part: part.scores),
+        costs=table(lambda part: part.costs),
+    )
+
+
+def _rows(last: Mapping[str, tuple[int, int]], part: int) -> Ints:
+    return np.array(sorted(row for i, row in last.values() if i == part), dtype=np.int64)
+
+
+def write_jsonl(dataset: Dataset, path: str | Path) -> None:
+    """Write what `read_jsonl` reads; gzip where the name ends in .gz (same data, same bytes)."""
+    records = []
+    for row in range(len(dataset)):
+        known = [i for i in range(len(dataset.models)) if np.isfinite(dataset.scores[row, i])]
+        record = {
+            "id": dataset.ids[row],
+            "task": dataset.tasks[row],
+            "prompt": dataset.prompts[row],
+            "scores": {dataset.models[i]: float(dataset.scores[row, i]) for i in known},
+            "cost_usd": {dataset.models[i]: float(dataset.costs[row, i]) / NANO for i in known},
+        }
+        records.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+    data = b"".join(records)
+    path = Path(path)
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+
+
+def lines(
+    path: Path, progress: Callable[[int], None] = lambda position: None
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that are not blank, with their numbers from 1; plain or gzip.
+
+    `progress` hears how many bytes of the file have been read. Raises DatasetError for a file
+    that cannot be read, and for a line longer than `LONGEST_LINE`.
+    """
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            file = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if zipped else raw
+            number = 0
+            while line := file.readline(LONGEST_LINE + 1):
+                number += 1
+                progress(raw.tell())
+                if len(line) > LONGEST_LINE:
+                    raise DatasetError(
+                        f"{path}, line {number}: longer than {LONGEST_LINE} bytes; "
+                        "is this a file of JSON lines?"
+                    )
+                if line.strip():
+                    yield number, line
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DatasetError(f"{path}: broken gzip file ({error}); fetch it again") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _record(line: bytes, where: str) -> Mapping[str, Any]:
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise DatasetError(f"{where}: not JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise DatasetError(f"{where}: a query is a JSON object, this is {_kind(record)}")
+    for field in ("id", "prompt"):
+        if not isinstance(record.get(field), str) or not record[field]:
+            raise DatasetError(
+                f"{where}: {field!r} must be a string with something in it, "
+                f"this is {_kind(record.get(field))}"
+            )
+    if not isinstance(record.get("task", ""), str):
+        raise DatasetError(f"{where}: 'task' must be a string, this is {_kind(record['task'])}")
+    for field, limit in (("scores", 1.0), ("cost_usd", 1e6)):
+        _check_table(record.get(field), field, limit, where)
+    if record["scores"].keys() != record["cost_usd"].keys():
+        odd = sorted(record["scores"].keys() ^ record["cost_usd"].keys())
+        raise DatasetError(
+            f"{where}: 'scores' and 'cost_usd' must name the same models; "
+            f"only in one of them: {', '.join(odd)}"
+        )
+    return record
+
+
+def _check_table(table: object, field: str, limit: float, where: str) -> None:
+    if not isinstance(table, dict) or not table:
+        raise DatasetError(
+            f"{where}: {field!r} must be an object of model: number, this is {_kind(table)}"
+        )
+    for model, value in table.items():
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise DatasetError(f"{where}: {field}.{model} must be a number, is {_kind(value)}")
+        if not 0 <= value <= limit:
+            raise DatasetError(f"{where}: {field}.{model} is {value}, must be 0 to {limit:g}")
+
+
+def _table(records: Sequence[Mapping[str, Any]], field: str, models: tuple[str, ...]) -> Floats:
+    """float64[n, M]; a null or a missing model is NaN."""
+    rows = [[record[field].get(model) for model in models] for record in records]
+    return np.array(rows, dtype=np.float64)
+
+
+def _kind(value: object) -> str:
+    """What a JSON value is, in plain words."""
+    if value is None:
+        return "missing or null"
+    names = {bool: "true or false", str: "a string", dict: "an object", list: "a list"}
+    return names.get(type(value), "a number") + (" that is empty" if value in ("", {}, []) else "")

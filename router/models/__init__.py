@@ -1,0 +1,1 @@
+"""The models that queries can be sent to."""

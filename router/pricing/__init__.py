@@ -1,0 +1,1 @@
+"""Dual prices of the budgets, and the demand that they are solved for."""

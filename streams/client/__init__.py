@@ -1,0 +1,1 @@
+"""What sends queries and reads answers."""

@@ -1,0 +1,152 @@
+"""Send queries from a file to the topic `queries`, at a rate, and count what is acknowledged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from schemas.invalid import Invalid
+from schemas.query import Query
+from schemas.wire import decode, encode
+from streams.kafka.admin import ANSWER
+from streams.kafka.errors import BrokerError
+from streams.kafka.topics import LARGEST_MESSAGE
+
+IN_FLIGHT = 10_000
+"""Queries handed over and not yet acknowledged, at most: what bounds the memory."""
+PATIENCE = 60.0
+"""Seconds in which the broker acknowledges a query."""
+
+_SETTINGS = {
+    "enable.idempotence": True,
+    "compression.type": "lz4",
+    "linger.ms": 5,
+    "queue.buffering.max.messages": IN_FLIGHT,
+    "delivery.timeout.ms": int(PATIENCE * 1000),
+    "message.max.bytes": LARGEST_MESSAGE,
+    "log_level": 0,
+}
+
+
+class ProduceError(BrokerError):
+    """Queries that the broker does not take."""
+
+
+class Line(NamedTuple):
+    """One line of a file, checked. key: the query's id; value: as it is sent."""
+
+    number: int
+    key: bytes
+    value: bytes
+
+
+def check(number: int, line: bytes) -> Line:
+    """Read a line as a query.
+
+    Of a dataset's row, known by its outcomes, only id and prompt are sent. Raises Invalid.
+    """
+    query = decode(_Row, line)
+    if query.scores is not None or query.cost_usd is not None:
+        value = encode(Query(id=query.id, prompt=query.text()))
+    else:
+        value = line.strip()
+    return Line(number, query.id.encode(), value)
+
+
+class Sender:
+    """Hands queries to a topic; `flush` waits for the broker at the end."""
+
+    def __init__(self, broker: Mapping[str, Any], topic: str) -> None:
+        """broker: how librdkafka reaches it; see `streams.kafka.security`.
+
+        Raises ProduceError where there is no such topic, KafkaException where no broker answers.
+        """
+        self.topic = topic
+        self.sent = 0
+        self.acknowledged = 0
+        self._refused: KafkaError | None = None
+        self._producer = Producer({**broker, **_SETTINGS})
+        # All topics are asked for: a broker may make one that is asked for by its name.
+        if topic not in self._producer.list_topics(timeout=ANSWER).topics:
+            raise ProduceError(f"there is no topic {topic}; make it with: sluice topics create")
+
+    def send(self, line: Line) -> None:
+        """Hand over a query. Waits where too many are under way.
+
+        Raises ProduceError where the broker has refused an earlier one.
+        """
+        while True:
+            try:
+                self._producer.produce(
+                    self.topic, line.value, line.key, on_delivery=self._delivered
+                )
+                break
+            except BufferError:
+                self._producer.poll(0.1)
+            self._check()
+        self.sent += 1
+        self._producer.poll(0)
+        self._check()
+
+    def wait(self, seconds: float) -> None:
+        """Take in acknowledgements for so long."""
+        self._producer.poll(max(seconds, 0.0))
+        self._check()
+
+    def flush(self) -> None:
+        """Wait until all is acknowledged. Raises ProduceError where it is not."""
+        self._producer.flush(PATIENCE)
+        self._check()
+        if self.acknowledged < self.sent:
+            missing = self.sent - self.acknowledged
+            raise ProduceError(f"topic {self.topic}: {missing} queries are not acknowledged")
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is None:
+            self.acknowledged += 1
+        else:
+            self._refused = error
+
+    def _check(self) -> None:
+        if self._refused is not None:
+            raise ProduceError(
+                f"topic {self.topic} does not take queries: {self._refused.str()} "
+                f"({self.acknowledged} of {self.sent} are acknowledged)"
+            )
+
+
+def paced(
+    lines: Iterable[Line],
+    rate: float | None,
+    sender: Sender,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Line]:
+    """Send lines, no more than `rate` a second where one is given; yield each when handed over."""
+    began = clock()
+    for count, line in enumerate(lines):
+        if rate is not None:
+            while (early := began + count / rate - clock()) > 0:
+                sender.wait(min(early, 0.2))
+        sender.send(line)
+        yield line
+
+
+class _Row(Query, frozen=True, kw_only=True):
+    """A query, or a dataset's row: a prompt with outcomes."""
+
+    scores: Any = None
+    cost_usd: Any = None
+
+
+def checked(
+    lines: Iterable[tuple[int, bytes]], bad: Callable[[int, Invalid], None]
+) -> Iterator[Line]:
+    """Check lines one by one. `bad` hears of each that is no query, and may raise."""
+    for number, line in lines:
+        try:
+            yield check(number, line)
+        except Invalid as error:
+            bad(number, error)

@@ -1,0 +1,1 @@
+"""The configuration: its settings, and the loader that reads and checks them."""

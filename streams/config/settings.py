@@ -1,0 +1,339 @@
+"""sluice.toml: what a deployment says about its models, money, topics and ways of deciding.
+
+Every key with its meaning stands in docs/configuration.md, an example in examples/sluice.toml.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+import numpy as np
+from msgspec import Meta, field
+
+from router.arrays import Floats, Ints
+from router.budget.ledger import account_key
+from router.budget.windows import Windowing
+from router.estimation.embedders import KINDS
+from router.models.catalog import Model, ModelCatalog
+from router.policies import POLICIES
+from schemas.control import check_prices
+from schemas.fields import INT64, Name, Tokens, UnixTime, Window
+from schemas.invalid import Invalid, missing, wrong
+from streams.config.loader import ConfigError, read
+
+__all__ = ["Config", "ConfigError", "load"]
+
+NANO = 10**9
+SHORT = {"broker.servers": "SLUICE_BROKER"}
+
+Positive = Annotated[int, Meta(ge=1, le=10**9)]
+Seconds = Annotated[float, Meta(gt=0, le=1e9)]
+Part = Annotated[float, Meta(ge=0, le=1)]
+Moment = UnixTime | Annotated[datetime, Meta(tz=True)]
+TopicPrefix = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z0-9._-]*(?![\s\S])")]
+GroupId = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z0-9._-]+(?![\s\S])")]
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class Broker(_Section, frozen=True, kw_only=True):
+    """Where Kafka is. security: librdkafka's own keys (security.protocol, sasl.*, ssl.*)."""
+
+    servers: Annotated[str, Meta(min_length=1)] = "127.0.0.1:9092"
+    security: dict[str, str | int | float | bool] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Without values: they may be secrets."""
+        return f"Broker(servers={self.servers!r}, security={sorted(self.security)})"
+
+
+class TopicSettings(_Section, frozen=True, kw_only=True):
+    """Names and sizes of topics. replicas: -1 leaves it to the cluster."""
+
+    prefix: TopicPrefix = ""
+    partitions: Annotated[int, Meta(ge=1, le=10_000)] = 3
+    model_partitions: Annotated[int, Meta(ge=1, le=10_000)] = 3
+    replicas: Annotated[int, Meta(ge=-1, le=100)] = -1
+
+
+class _Allowance(_Section, frozen=True, kw_only=True):
+    window: Window = "none"
+    start: Moment | None = None
+    time_zone: str = "UTC"
+    carry_over: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise wrong("time_zone", self.time_zone, "it must be an IANA name") from None
+
+    def starts_at(self) -> float | None:
+        """When the first window begins, Unix seconds; None where it was not said."""
+        return self.start.timestamp() if isinstance(self.start, datetime) else self.start
+
+
+class ModelBudget(_Allowance, frozen=True, kw_only=True):
+    """What one model may spend in a window. limit: units of currency."""
+
+    limit: Decimal
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        to_nano("limit", self.limit)
+
+
+class TotalBudget(_Allowance, frozen=True, kw_only=True):
+    """What all models may spend, shared by a rule. weighted: ∝ √(mean score / mean cost)."""
+
+    total: Decimal
+    split: Literal["weighted"] = "weighted"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        to_nano("total", self.total)
+
+
+class ModelSettings(_Section, frozen=True, kw_only=True):
+    """One model. Prices: units of currency per million tokens; name: as its server calls it."""
+
+    input_price: Decimal
+    output_price: Decimal
+    max_output_tokens: Tokens = 4096
+    context: Tokens = 128_000
+    budget: ModelBudget | None = None
+    name: Name | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
+    timeout: Seconds = 120.0
+    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 16
+
+    def __post_init__(self) -> None:
+        check_prices(
+            to_nano("input_price", self.input_price),
+            to_nano("output_price", self.output_price),
+            self.max_output_tokens,
+            self.context,
+        )
+
+
+class TenantSettings(_Section, frozen=True, kw_only=True):
+    """One tenant. limits: what it may spend of models in their budgets' windows, by model; units
+    of currency.
+    """
+
+    limits: dict[Name, Decimal] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for model, limit in self.limits.items():
+            to_nano(f"limits.{model}", limit)
+
+
+class EmbedderSettings(_Section, frozen=True, kw_only=True):
+    """How texts become vectors. What a kind does not need is left out."""
+
+    kind: str = "wordllama"
+    model: str | None = None
+    url: str | None = None
+    dimension: Positive | None = None
+    api_key_env: str | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("kind", self.kind, KINDS)
+        needs = {
+            "sentence-transformers": ["model"],
+            "http": ["url", "model", "dimension"],
+            "given": ["dimension"],
+        }
+        for name in needs.get(self.kind, ()):
+            if getattr(self, name) is None:
+                raise missing(name, f"embedder {self.kind} needs it")
+
+    def arguments(self) -> dict[str, Any]:
+        """What `make_embedder` takes beside the kind: the keys that are set."""
+        names = ("model", "url", "dimension", "api_key_env")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+class IndexSettings(_Section, frozen=True, kw_only=True):
+    """The folder that `sluice index build` wrote, and how it is searched."""
+
+    path: Path = Path("index")
+    kind: Literal["annoy", "exact"] = "annoy"
+    trees: Annotated[int, Meta(ge=1, le=1000)] = 20
+    search_k: Positive = 800
+
+
+class PolicySettings(_Section, frozen=True, kw_only=True):
+    """How queries are decided. expected_queries: arrivals in one budget window."""
+
+    expected_queries: Positive
+    name: str = "primal-dual"
+    resolve_every: Positive = 250
+    resolve_seconds: Seconds = 1.0
+    window: Annotated[int, Meta(ge=10, le=100_000)] = 2000
+    explore: Part = 0.0
+    seed: Annotated[int, Meta(ge=0, le=INT64)] = 0
+
+    def __post_init__(self) -> None:
+        _one_of("name", self.name, POLICIES)
+
+
+class NewcomerSettings(_Section, frozen=True, kw_only=True):
+    """How models are tried that were added at run time. budget: the part of a newcomer's limit that
+    it may use before an index knows it; probability: with which a query goes to a newcomer.
+    """
+
+    budget: Part = 0.05
+    probability: Part = 0.02
+
+
+class ReservationSettings(_Section, frozen=True, kw_only=True):
+    """What is held for an answer, and for how long where no result comes."""
+
+    mode: Literal["max", "quantile"] = "max"
+    quantile: Annotated[float, Meta(gt=0, le=1)] = 0.99
+    deadline_seconds: Seconds = 600.0
+
+
+class DeferralSettings(_Section, frozen=True, kw_only=True):
+    """How deferred queries wait. retry_seconds: between two looks at them; max_waiting: so many
+    wait on one partition at most.
+    """
+
+    retry_seconds: Seconds = 10.0
+    max_waiting: Annotated[int, Meta(ge=0, le=10**9)] = 100_000
+
+
+class RouterSettings(_Section, frozen=True, kw_only=True):
+    """The router's processes. id: of the consumer group and the tables; chunk: queries at most."""
+
+    id: GroupId = "sluice"
+    chunk: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    store: Literal["memory", "rocksdb"] = "rocksdb"
+    data_dir: Path = Path(".sluice")
+    session_timeout: Seconds = 6.0
+
+
+class Config(_Section, frozen=True, kw_only=True):
+    """A whole sluice.toml."""
+
+    models: Annotated[dict[Name, ModelSettings], Meta(min_length=1, max_length=256)]
+    policy: PolicySettings
+    budget: TotalBudget | None = None
+    tenants: dict[Name, TenantSettings] = field(default_factory=dict)
+    broker: Broker = field(default_factory=Broker)
+    topics: TopicSettings = field(default_factory=TopicSettings)
+    embedder: EmbedderSettings = field(default_factory=EmbedderSettings)
+    index: IndexSettings = field(default_factory=IndexSettings)
+    newcomers: NewcomerSettings = field(default_factory=NewcomerSettings)
+    reservation: ReservationSettings = field(default_factory=ReservationSettings)
+    deferral: DeferralSettings = field(default_factory=DeferralSettings)
+    router: RouterSettings = field(default_factory=RouterSettings)
+
+    def __post_init__(self) -> None:
+        for name, model in self.models.items():
+            key = f"models.{name}.budget"
+            if self.budget is None and model.budget is None:
+                raise missing(key, "each model needs one, or [budget] a total for all")
+            if self.budget is not None and model.budget is not None:
+                raise wrong(key, {}, "it must be left out where [budget] gives a total for all")
+        for tenant, settings in self.tenants.items():
+            for limited in settings.limits:
+                if limited not in self.models:
+                    key = f"tenants.{tenant}.limits.{limited}"
+                    known = ", ".join(self.models)
+                    rule = f"{key}: {limited!r} is no model; there are: {known}"
+                    raise Invalid("invalid_field", rule, key)
+
+    def catalog(self) -> ModelCatalog:
+        """The models in the order of the file, priced in nano-units."""
+        return ModelCatalog(
+            Model(
+                name,
+                to_nano("input_price", model.input_price),
+                to_nano("output_price", model.output_price),
+                model.max_output_tokens,
+                model.context,
+            )
+            for name, model in self.models.items()
+        )
+
+    def allowance(self, model: str) -> ModelBudget | TotalBudget:
+        """Whose window and start a model's budget follows. Raises KeyError for an unknown model."""
+        own = self.models[model].budget
+        budget = own if own is not None else self.budget
+        assert budget is not None  # __post_init__ saw to it
+        return budget
+
+    def windows(self) -> dict[str, Windowing]:
+        """How each model's budget windows follow one another."""
+        found = {name: self.allowance(name) for name in self.models}
+        return {
+            name: Windowing(one.window, one.time_zone, one.starts_at())
+            for name, one in found.items()
+        }
+
+    def tenant_limits(self) -> dict[str, int]:
+        """Nano-units by account (`account_key`), of tenants that have limits."""
+        return {
+            account_key(model, tenant): to_nano("limit", limit)
+            for tenant, settings in self.tenants.items()
+            for model, limit in settings.limits.items()
+        }
+
+    def limits(self, score: Floats | None = None, cost: Floats | None = None) -> Ints:
+        """int64[M] nano-units, each model's limit, in the order of the file.
+
+        score: float64[M] mean scores of the history; cost: float64[M] mean costs in nano-units;
+        a shared total is split by them, and spent to the last nano-unit. Raises ValueError where
+        they are needed and not given, or not finite.
+        """
+        if self.budget is None:
+            own = [m.budget.limit for m in self.models.values() if m.budget is not None]
+            return np.array([to_nano("limit", limit) for limit in own], dtype=np.int64)
+        if score is None or cost is None or not np.isfinite([score, cost]).all():
+            raise ValueError("[budget] splits its total by a history with outcomes of each model")
+        # A model that never scores, or costs nothing, still gets a share that is a number.
+        weight = np.sqrt(np.maximum(score, 1e-6) / np.maximum(cost, 1e-3))
+        total = to_nano("total", self.budget.total)
+        parts = (np.cumsum(weight)[:-1] / weight.sum()).tolist()
+        ends = [0, *(min(round(Decimal(part) * total), total) for part in parts), total]
+        return np.array([end - start for start, end in pairwise(ends)], dtype=np.int64)
+
+
+def load(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Config:
+    """Read a configuration: the file named, else by SLUICE_CONFIG, else ./sluice.toml.
+
+    Raises ConfigError, which names the file, the key, what was found and the rule.
+    """
+    environment = os.environ if environment is None else environment
+    file = Path(path or environment.get("SLUICE_CONFIG") or "sluice.toml")
+    return read(Config, file, environment, SHORT)
+
+
+def to_nano(key: str, amount: Decimal) -> int:
+    """Units of currency as whole nano-units. Raises Invalid for what is not such an amount."""
+    if not amount.is_finite() or amount < 0:
+        raise wrong(key, amount, "it must be an amount of 0 or more")
+    if amount > INT64 // NANO:
+        raise wrong(key, amount, f"it must be at most {INT64 // NANO}")
+    if (nano := amount * NANO) != int(nano):
+        raise wrong(key, amount, "it must be a whole number of nano-units (9 decimals at most)")
+    return int(nano)
+
+
+def _one_of(key: str, word: str, known: Mapping[str, object]) -> None:
+    if word not in known:
+        rule = f"it must be one of: {', '.join(known)}"
+        raise Invalid("invalid_field", f"{key}: found {word!r}, {rule}", key)

@@ -1,0 +1,1 @@
+"""The controller: shares of the budgets, prices, and commands given at run time."""

@@ -1,0 +1,156 @@
+"""Agent `control`: moves shares of the budgets to where they are needed, and learns prices.
+
+One partition, so one process at a time. Away, it costs nothing but fresh prices and shares:
+routers go on with those they hold. Its accounts are in a changelog of their own; the window of
+estimates that prices are learned from fills again from the next reports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from router.arrays import Floats, Ints
+from router.budget.horizon import Horizon
+from router.budget.shares import ShareAllocator
+from router.models.catalog import ModelCatalog
+from router.policies.base import Policy
+from schemas import Invalid, Prices, Rejected, ShareReport, Source
+from schemas.wire import decode, encode
+from streams.kafka.producer import Outbox
+from streams.kafka.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+MOST = 2.0**62
+"""Nano-units that a solution counts with at most: the product with a factor must fit 64 bits."""
+Save = Callable[[dict[str, Any]], Awaitable[None]]
+"""Writes the accounts to the changelog; returns when it has them."""
+Confirm = Callable[[], Awaitable[None]]
+"""Returns if these accounts are the newest; raises where another controller has taken over."""
+
+
+class Controller:
+    """Plans shares and prices for money that has not been spent and queries that have not come."""
+
+    def __init__(
+        self,
+        catalog: ModelCatalog,
+        policy: Policy,
+        allotment: ShareAllocator,
+        save: Save,
+        confirm: Confirm,
+        horizon: Horizon,
+        outbox: Outbox,
+        topics: Topics,
+        every: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Begin. `policy` is this controller's own instance, warmed from history.
+
+        horizon: how many queries the money of now is for; every: seconds between two solutions of
+        the prices at least.
+        """
+        self._fleet = catalog
+        self._policy = policy
+        self._allotment = allotment
+        self._save = save
+        self._confirm = confirm
+        self._horizon = horizon
+        self._outbox = outbox
+        self._topics = topics
+        self._every = every
+        self._clock = clock
+        self._solved_at = 0.0
+        self._granted_at = clock()
+        self._seen: dict[int, ShareReport] = {}
+        self.version = 0
+
+    async def follow(self, records: Sequence[Any]) -> None:
+        """Take in a chunk of reports; grant shares, and solve prices if it is time."""
+        await self._reject([refused for record in records if (refused := self._take(record))])
+        await self._grant()
+        now = self._clock()
+        if self._seen and now - self._solved_at >= self._every:
+            self._solved_at = now
+            await self._solve()
+
+    def limit(self, limits: dict[str, int]) -> None:
+        """Take over limits, nano-units by model: shares follow with the next grants."""
+        self._allotment.limits = limits
+
+    def _take(self, record: Any) -> Rejected | None:
+        try:
+            report = decode(ShareReport, record.value)
+            self._allotment.observe(report, self._horizon.latest(self._clock()))
+            before = self._seen.get(report.partition)
+            if before is None or before.sequence < report.sequence:
+                self._seen[report.partition] = report
+                quality, cost = self._sample(report)
+                if len(quality):
+                    self._policy.observe(quality, cost)
+        except Invalid as error:
+            source = Source(record.topic, record.partition, record.offset)
+            return Rejected.of(error, record.value, source)
+        return None
+
+    async def _grant(self) -> None:
+        """Write the accounts ahead of the grants that follow from them."""
+        now = self._clock()
+        grants = self._allotment.plan(now - self._granted_at)
+        self._granted_at = now
+        if not grants:
+            return
+        await self._save(self._allotment.snapshot())
+        batch = self._outbox.batch()
+        for grant in grants:
+            key = str(grant.partition).encode()
+            batch.send(self._topics.share_grants, encode(grant), key, grant.partition)
+        await batch.delivered()
+
+    async def _solve(self) -> None:
+        left = self._allotment.remaining()
+        remaining = np.array([left.get(name, 0) for name in self._fleet.names], dtype=np.int64)
+        arrived = sum(report.arrivals for report in self._seen.values())
+        expected, factor = self._horizon.expected(self._clock(), arrived)
+        remaining = np.minimum(remaining * factor, MOST).astype(np.int64)
+        if await asyncio.to_thread(self._policy.plan, remaining, expected):
+            self.version += 1
+            await self._publish(remaining, expected)
+
+    def _sample(self, report: ShareReport) -> tuple[Floats, Floats]:
+        """Put a report's sample into the fleet's order; models it lacks are worth nothing."""
+        shape = (len(report.quality), len(self._fleet))
+        quality, cost = np.zeros(shape), np.ones(shape)
+        for column, name in enumerate(report.columns):
+            model = self._fleet.index.get(name)
+            if model is not None:
+                quality[:, model] = [row[column] for row in report.quality]
+                cost[:, model] = [row[column] for row in report.cost]
+        return quality, cost
+
+    async def _publish(self, remaining: Ints, expected: float) -> None:
+        prices = Prices(
+            policy=self._policy.name,
+            version=self.version,
+            state=self._policy.snapshot(),
+            solved_at=self._clock(),
+            expected=expected,
+            remaining=dict(zip(self._fleet.names, remaining.tolist(), strict=True)),
+        )
+        batch = self._outbox.batch()
+        batch.send(self._topics.prices, encode(prices), prices.policy.encode(), 0)
+        await batch.delivered()
+
+    async def _reject(self, refused: Sequence[Rejected]) -> None:
+        if refused:
+            await self._confirm()  # to older accounts a good report may look untrue
+        batch = self._outbox.batch()
+        for rejected in refused:
+            batch.send(self._topics.rejected, encode(rejected))
+        await batch.delivered()

@@ -1,0 +1,195 @@
+"""What becomes of queries, read from the topics while a system runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from router.budget.ledger import owner
+from schemas import Invalid, Receipt, Result
+from schemas.wire import decode
+from streams.kafka.security import Secured, for_librdkafka
+from streams.kafka.topics import Topics
+from streams.state.fence import Fence
+from streams.state.partition import STATE_BYTES
+from streams.state.rows import STATE_KEY, State
+
+BLOCK = 1000
+"""Records taken at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Queries by what has become of them, and nano-units spent."""
+
+    decided: int
+    routed: int
+    deferred: int
+    rejected: int
+    answered: int
+    spent: int
+
+
+class Watch:
+    """Follows queries, receipts, results, reports and ledgers, from the topics' beginnings."""
+
+    def __init__(self, broker: Secured, topics: Topics, partitions: int) -> None:
+        """partitions: of `queries` and what shares its partition numbers."""
+        self.arrived: dict[str, float] = {}
+        """By query id, the Unix second at which its record was made."""
+        self.first: dict[str, Receipt] = {}
+        """By query id, its first decision."""
+        self.last: dict[str, Receipt] = {}
+        """By query id, its last decision."""
+        self.results: dict[str, Result] = {}
+        """By decision id, the result that was charged."""
+        self.states: dict[int, State] = {}
+        """By partition, its newest state."""
+        self.settled_at = 0.0
+        """Unix second of the last settlement."""
+        self.reported: dict[int, float] = {}
+        """By partition, the Unix second of its newest report to the controller."""
+        self.models: defaultdict[str, set[str]] = defaultdict(set)
+        """By query id, every model that it was routed to."""
+        self._partitions = partitions
+        self._fences: defaultdict[int, Fence] = defaultdict(Fence)
+        self._deferred = topics.deferred
+        self._decided: dict[tuple[str, int], int] = {}
+        self._take = {
+            topics.queries: self._query,
+            topics.receipts: self._receipt,
+            topics.results: self._result,
+            topics.changelog: self._state,
+            topics.share_reports: self._report,
+        }
+        self._consumer = Consumer(
+            {
+                **for_librdkafka(broker),
+                "group.id": "sluice-watch",  # librdkafka wants one; nothing is committed
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 100,
+                "log_level": 0,
+            }
+        )
+        self._consumer.assign(
+            [
+                TopicPartition(topic, number, OFFSET_BEGINNING)
+                for topic in self._take
+                for number in range(1 if topic == topics.share_reports else partitions)
+            ]
+        )
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._consumer.close()
+
+    def look(self, seconds: float = 0.0) -> None:
+        """Take in what has come, for so long at most. Raises KafkaException for a broker's error
+        that does not pass by itself."""
+        message: Any
+        for message in self._consumer.consume(BLOCK, seconds):
+            if (error := message.error()) is None:
+                self._take[message.topic()](message)
+            elif error.fatal() or error.code() == KafkaError._ALL_BROKERS_DOWN:
+                raise KafkaException(error)
+
+    def counts(self) -> Counts:
+        """How things stand."""
+        words = [receipt.decision for receipt in self.last.values()]
+        return Counts(
+            decided=len(self.last),
+            routed=words.count("routed"),
+            deferred=words.count("deferred"),
+            rejected=words.count("rejected"),
+            answered=len(self.results),
+            spent=sum(self._sum("spent").values()),
+        )
+
+    def spent(self) -> Mapping[str, int]:
+        """Nano-units by model."""
+        return self._sum("spent")
+
+    def reserved(self) -> Mapping[str, int]:
+        """Nano-units by model."""
+        return self._sum("reserved")
+
+    def over(self, ids: Iterable[str]) -> bool:
+        """Whether nothing more will come of these queries: each is decided, each that was routed
+        is settled, nothing is reserved, and each that waits was looked at once more after that.
+        """
+        if not all(id in self.last for id in ids) or not self._covered():
+            return False
+        if any(self.reserved().values()):
+            return False
+        calm = max([self.settled_at, *(receipt.decided_at for receipt in self.first.values())])
+        for receipt in self.last.values():
+            if receipt.decision == "routed" and receipt.decision_id not in self.results:
+                return False
+            if receipt.decision == "deferred" and receipt.decided_at <= calm:
+                return False
+        return True
+
+    def _covered(self) -> bool:
+        """Whether the states that were read tell of every decision that was."""
+        for (topic, number), offset in self._decided.items():
+            state = self.states.get(number)
+            if state is None:
+                return False
+            position = state.deferred if topic == self._deferred else state.queries
+            if position.decided < offset:
+                return False
+        return True
+
+    def _sum(self, column: str) -> Mapping[str, int]:
+        sums: defaultdict[str, int] = defaultdict(int)
+        for state in self.states.values():
+            for name, account in state.accounts.items():
+                if owner(name)[1] is None:  # what tenants use is in their models' accounts too
+                    sums[name] += getattr(account, column)
+        return sums
+
+    # One record each
+
+    def _query(self, message: Any) -> None:
+        self.arrived.setdefault((message.key() or b"").decode(), message.timestamp()[1] / 1000)
+
+    def _receipt(self, message: Any) -> None:
+        receipt = decode(Receipt, message.value())
+        place = (receipt.source.topic, receipt.source.partition)
+        self._decided[place] = max(self._decided.get(place, -1), receipt.source.offset)
+        if receipt.decision == "duplicate":
+            return
+        first = self.first.get(receipt.id)
+        if first is None or receipt.decided_at < first.decided_at:
+            self.first[receipt.id] = receipt
+        last = self.last.get(receipt.id)
+        if last is None or receipt.decided_at >= last.decided_at:
+            self.last[receipt.id] = receipt
+        if receipt.model is not None:
+            self.models[receipt.id].add(receipt.model)
+
+    def _result(self, message: Any) -> None:
+        try:
+            result = decode(Result, message.value())
+        except Invalid:
+            return  # the rejected topic tells of it
+        self.results.setdefault(result.decision_id, result)
+
+    def _state(self, message: Any) -> None:
+        counts = self._fences[message.partition()].counts(message.key(), message.headers())
+        if not counts or message.key() != STATE_KEY or message.value() is None:
+            return
+        state = decode(State, message.value(), STATE_BYTES)
+        before = self.states.get(message.partition())
+        if before is None or state.settled > before.settled:
+            self.settled_at = max(self.settled_at, message.timestamp()[1] / 1000)
+        self.states[message.partition()] = state
+
+    def _report(self, message: Any) -> None:
+        number = int(message.key() or b"0")
+        self.reported[number] = message.timestamp()[1] / 1000

@@ -1,0 +1,1 @@
+"""Records in chunks: all that touches the private side of Faust."""

@@ -1,0 +1,197 @@
+"""Feed Faust by chunks: up to N records of one partition arrive as one message.
+
+Faust spends its time per message (a few thousand a second); a chunk costs as much as a message
+did. Three documented extension points make it: a `ConsumerScheduler` that names the topics, a
+transport whose consumer cuts what it fetched and makes one message of a chunk, and that consumer's
+own acknowledgements. A chunk's message carries the list as its value and the offset of the last
+record; acknowledging it acknowledges all of them.
+
+Why acknowledgements of our own: Faust's count one offset per message, so the records inside a
+chunk look like gaps to it, and a commit would advance one chunk per interval
+(`docs/decisions/0001-chunks.md`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterator
+from itertools import chain
+from typing import Any, ClassVar
+
+from faust.transport.drivers import aiokafka as driver
+from faust.transport.utils import DefaultSchedulingStrategy
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage, Message, ack_lock
+
+from streams.ingest.fetch import ConsumerThread
+
+TURN = 0.2
+"""Seconds that a fetch waits for records; so long at most a seek waits for its turn."""
+
+Record = Any
+"""An aiokafka ConsumerRecord: topic, partition, offset, timestamp, headers, key, value."""
+
+
+class Chunk(list[Record]):
+    """Records of one partition in a row.
+
+    after: offset of the record fetched before the first one, None where the fetch begins (after
+    a seek). So whoever gets chunks can tell when one between two others was lost on the way.
+    """
+
+    after: int | None = None
+
+    @property
+    def last(self) -> int:
+        """Offset of the last record."""
+        return int(self[-1].offset)
+
+
+class ChunkScheduler(DefaultSchedulingStrategy):
+    """Tells the consumer which topics it cuts into chunks; they are yielded, partitions in turn,
+    as Faust yields records."""
+
+    topics: ClassVar[frozenset[str]] = frozenset()
+    size: ClassVar[int] = 500
+
+
+def chunked(topics: Collection[str], size: int) -> type[ChunkScheduler]:
+    """Make the scheduler class that Faust's `ConsumerScheduler` setting takes.
+
+    Raises ValueError for a size below 1.
+    """
+    if size < 1:
+        raise ValueError(f"a chunk holds at least 1 record, not {size}")
+    return type("Chunks", (ChunkScheduler,), {"topics": frozenset(topics), "size": size})
+
+
+class Consumer(driver.Consumer):
+    """Faust's aiokafka consumer, which also speaks in chunks.
+
+    For each chunked partition it keeps the chunks it handed out, oldest first; what may be
+    committed ends before the first of them that is not acknowledged. So a chunk that was handed
+    out and lost on the way holds the commit back, and is delivered again after a restart.
+
+    Fetching and seeking take turns: Faust seeks while it fetches, and a chunk that was fetched
+    before a seek must never look like one that was fetched after it.
+    """
+
+    scheduler: ChunkScheduler
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._handed_out: dict[TP, deque[Message]] = {}
+        self._fetched: dict[TP, int] = {}
+        self._turn = asyncio.Lock()
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _is_chunked(self, topic: str) -> bool:
+        return topic in self.scheduler.topics
+
+    async def _wait_next_records(
+        self, timeout: float
+    ) -> tuple[dict[TP, list[Any]] | None, set[TP] | None]:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as in Faust
+        if not self._get_active_partitions():
+            await self.sleep(TURN)
+            return None, None
+        async with self._turn:
+            if not self.flow_active:  # Faust would wait, and keep whoever wants to seek waiting
+                return None, None
+            records, active = await super()._wait_next_records(min(timeout, TURN))
+            cut = {
+                tp: list(self._cut(tp, some)) if self._is_chunked(tp.topic) else some
+                for tp, some in (records or {}).items()
+            }
+            return cut, active
+
+    def _cut(self, tp: TP, records: list[Record]) -> Iterator[Chunk]:
+        size = self.scheduler.size
+        for start in range(0, len(records), size):
+            chunk = Chunk(records[start : start + size])
+            chunk.after = self._fetched.get(tp)
+            self._fetched[tp] = chunk.last
+            yield chunk
+
+    def _to_message(self, tp: TP, record: Record | Chunk) -> ConsumerMessage:
+        if not isinstance(record, Chunk):
+            return super()._to_message(tp, record)
+        message = super()._to_message(tp, record[-1])
+        message.key, message.headers = None, None
+        message.value = record  # type: ignore[assignment]  # Faust says bytes; its agents take any
+        self._handed_out.setdefault(tp, deque()).append(message)
+        return message
+
+    def ack(self, message: Message) -> bool:
+        """Mark a message, or all records of a chunk, as done."""
+        if not self._is_chunked(message.topic):
+            return bool(super().ack(message))
+        with ack_lock:
+            if message.acked:
+                return False
+            message.acked = True
+            self._unacked_messages.discard(message)
+            self._n_acked += 1
+        return True
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        ready = [tp for tp, chunks in self._handed_out.items() if chunks and chunks[0].acked]
+        return chain(
+            super()._filter_tps_with_pending_acks(topics),
+            (tp for tp in ready if topics is None or tp in topics or tp.topic in topics),
+        )
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if not self._is_chunked(tp.topic):
+            offset: int | None = super()._new_offset(tp)
+            return offset
+        chunks, done = self._handed_out.get(tp, deque()), None
+        while chunks and chunks[0].acked:
+            done = chunks.popleft()
+        return None if done is None else done.offset + 1
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        if not self._is_chunked(tp.topic):
+            await super()._add_gap(tp, offset_from, offset_to)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Let the app finish and commit what it has begun, then forget what was handed out."""
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self._handed_out.pop(tp, None)
+
+    async def perform_seek(self) -> None:
+        """Go back to the committed offsets: every chunk that is not committed comes again."""
+        async with self._turn:
+            await super().perform_seek()
+            await self._seek_to_the_earliest()
+            self._handed_out.clear()
+            self._fetched.clear()
+
+    async def _seek_to_the_earliest(self) -> None:
+        """Where nothing is committed aiokafka stays where it is: behind what was lost."""
+        tps = {tp for tp in self.assignment() if self._is_chunked(tp.topic)}
+        new = [tp for tp in tps if not self._read_offset.get(tp)]
+        if new:
+            for tp, offset in (await self.earliest_offsets(*new)).items():
+                await self._seek(tp, offset)
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        """Go to an offset; chunks handed out before do not count any more."""
+        if not self._is_chunked(partition.topic):
+            await super().seek(partition, offset)
+            return
+        async with self._turn:
+            await super().seek(partition, offset)
+            self._handed_out.pop(partition, None)
+            self._fetched.pop(partition, None)
+
+
+class Transport(driver.Transport):
+    """The transport behind `sluice://host:port` broker addresses (entry point faust.transports)."""
+
+    Consumer = Consumer

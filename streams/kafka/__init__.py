@@ -1,0 +1,1 @@
+"""Kafka clients: topics, logs, producers, followers, security, administration."""

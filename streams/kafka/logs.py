@@ -1,0 +1,212 @@
+"""Read topics as finished logs: from a first offset to where the log ended when it was looked at.
+
+Nothing joins a group and nothing is committed, so reading disturbs no router. A reader holds a
+few megabytes a partition, however long the log is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streams.kafka.admin import is_embedded
+from streams.kafka.errors import BrokerError
+from streams.kafka.security import Secured, for_librdkafka
+
+ANSWER = 10.0
+"""Seconds in which a broker answers where a log begins and ends."""
+SILENCE = 60.0
+"""Seconds without a record or an end, after which reading gives up."""
+WAIT = 0.05
+"""Seconds in which a block of records may fill up."""
+MOVING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+"""What a broker answers for a partition that is being made, or led by another from now on."""
+BLOCK = 500
+"""Records fetched from librdkafka's queue at once."""
+
+
+class LogError(BrokerError):
+    """A log that is not there, or cannot be read to its end."""
+
+
+class Record(NamedTuple):
+    """A record as it lies in the log. timestamp: milliseconds since 1970, as Kafka has it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Span(NamedTuple):
+    """The records of one partition with start <= offset < end."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Offsets in it; at least as many as records."""
+        return max(self.end - self.start, 0)
+
+
+def _ends(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """Where a partition begins and ends; one whose leader is only just moving is asked again."""
+    give_up = time.monotonic() + ANSWER
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(place, timeout=ANSWER)
+            return low, high
+        except KafkaException as error:
+            if error.args[0].code() not in MOVING or time.monotonic() > give_up:
+                raise
+            time.sleep(WAIT)
+
+
+class Logs:
+    """The logs of one broker."""
+
+    def __init__(self, broker: Secured) -> None:
+        """Nothing is opened yet."""
+        self._reach = for_librdkafka(broker)
+        self._settings: dict[str, Any] = {
+            **self._reach,
+            "group.id": "sluice-logs",  # librdkafka wants one; it is never joined
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "queued.max.messages.kbytes": 4096,
+            "fetch.wait.max.ms": 100,
+            "log_level": 0,
+        }
+
+    def spans(
+        self, topic: str, since: float | None = None, until: float | None = None
+    ) -> list[Span]:
+        """What each partition of a topic holds now, in order of partitions.
+
+        since, until: Unix seconds; a span begins at the first record that is not older than
+        `since`, and ends before the first that is not older than `until`. Raises LogError where
+        the topic is not there, KafkaException where no broker answers.
+        """
+        with self._consumer() as consumer:
+            found = consumer.list_topics(topic, timeout=ANSWER).topics[topic]
+            if found.error is not None or not found.partitions:
+                raise LogError(f"topic {topic!r} is not there: make it with `sluice topics create`")
+            places = [TopicPartition(topic, number) for number in sorted(found.partitions)]
+            marks = [_ends(consumer, place) for place in places]
+            spans = [
+                Span(topic, place.partition, low, high)
+                for place, (low, high) in zip(places, marks, strict=True)
+            ]
+            if since is not None:
+                starts = zip(spans, self._at(consumer, spans, since), strict=True)
+                spans = [span._replace(start=start) for span, start in starts]
+            if until is not None:
+                ends = zip(spans, self._at(consumer, spans, until), strict=True)
+                spans = [span._replace(end=end) for span, end in ends]
+        return spans
+
+    def read(
+        self, spans: Iterable[Span], progress: Callable[[int], None] = lambda offsets: None
+    ) -> Iterator[Record]:
+        """Yield the records of spans: those of one partition in order, partitions mixed.
+
+        `progress` hears by how many offsets reading came forward; in the end they sum to the
+        spans' sizes. Raises LogError where a part of a span has been deleted meanwhile or
+        nothing comes for long, KafkaException for the broker's other errors.
+        """
+        left = {(span.topic, span.partition): span for span in spans if span.size}
+        if not left:
+            return
+        with self._consumer() as consumer:
+            consumer.assign([TopicPartition(s.topic, s.partition, s.start) for s in left.values()])
+            heard = time.monotonic()
+            while left:
+                messages = consumer.consume(BLOCK, WAIT)
+                if messages:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > SILENCE:
+                    silent = ", ".join(f"{topic} {number}" for topic, number in left)
+                    raise LogError(f"nothing came for {SILENCE:.0f} s of: {silent}")
+                for message in messages:
+                    place = (str(message.topic()), int(message.partition() or 0))
+                    span = left.get(place)
+                    if span is None:
+                        continue  # beyond the end that we go to
+                    error = message.error()
+                    if error is not None:
+                        _raise_unless_end(error, span)
+                        reached = span.end
+                    else:
+                        record = to_record(message)
+                        reached = min(record.offset + 1, span.end)
+                        if record.offset < span.end:
+                            yield record
+                    progress(reached - span.start)
+                    left[place] = span._replace(start=reached)
+                    if reached >= span.end:
+                        del left[place]
+                        consumer.incremental_unassign([TopicPartition(*place)])
+
+    def _at(self, consumer: Consumer, spans: Collection[Span], moment: float) -> list[int]:
+        """The offset of each span's first record that is not older than `moment`."""
+        milliseconds = int(moment * 1000)
+        if is_embedded(AdminClient({**self._reach, "log_level": 0})):
+            return [self._search(span, milliseconds) for span in spans]  # it knows no times
+        asked = [TopicPartition(s.topic, s.partition, milliseconds) for s in spans]
+        found = consumer.offsets_for_times(asked, timeout=ANSWER)
+        for place in found:
+            if place.error is not None:
+                raise KafkaException(place.error)
+        return [
+            span.end if place.offset < 0 else min(max(place.offset, span.start), span.end)
+            for span, place in zip(spans, found, strict=True)
+        ]
+
+    def _search(self, span: Span, milliseconds: int) -> int:
+        young = (r.offset for r in self.read([span]) if r.timestamp >= milliseconds)
+        return next(young, span.end)
+
+    @contextmanager
+    def _consumer(self) -> Iterator[Consumer]:
+        consumer = Consumer(self._settings)
+        try:
+            yield consumer
+        finally:
+            consumer.close()
+
+
+def to_record(message: Any) -> Record:
+    """Take over a record of librdkafka's."""
+    return Record(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        message.headers() or (),
+    )
+
+
+def _raise_unless_end(error: KafkaError, span: Span) -> None:
+    """The end of a partition is where compaction or a transaction's mark took the last record."""
+    if error.code() == KafkaError._PARTITION_EOF:
+        return
+    if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        raise LogError(
+            f"{span.topic}, partition {span.partition}: what began at offset {span.start} has been "
+            "deleted while it was read (retention); run this again"
+        )
+    raise KafkaException(error)

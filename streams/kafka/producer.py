@@ -1,0 +1,107 @@
+"""Everything Sluice publishes leaves through here: idempotent, compressed, awaited by batches."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streams.kafka.topics import LARGEST_MESSAGE
+
+Headers = Sequence[tuple[str, bytes]]
+
+_SETTINGS = {
+    "enable.idempotence": True,
+    "compression.type": "lz4",
+    "linger.ms": 2,
+    "queue.buffering.max.messages": 1_000_000,
+    "delivery.timeout.ms": 120_000,
+    "message.max.bytes": LARGEST_MESSAGE,
+}
+
+
+class Outbox:
+    """A confluent-kafka producer whose deliveries an event loop can wait for.
+
+    Idempotence keeps the records of one partition in the order of `send`, also over batches.
+    """
+
+    def __init__(self, servers: str, settings: Mapping[str, Any] | None = None) -> None:
+        """`settings` are librdkafka's (security, compression…) and override the defaults."""
+        self._producer = Producer({"bootstrap.servers": servers, **_SETTINGS, **(settings or {})})
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="outbox", daemon=True)
+        self._thread.start()
+
+    def batch(self) -> Batch:
+        """Begin a set of records that are waited for together."""
+        return Batch(self._producer)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Wait for what is under way, at most `timeout` seconds, and stop."""
+        self._producer.flush(timeout)
+        self._stopped.set()
+        self._thread.join()
+
+    def _poll(self) -> None:
+        while not self._stopped.is_set():
+            self._producer.poll(0.2)
+
+
+class Batch:
+    """Records sent together. `send` from one thread only; then `await delivered()` once."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+        self._loop = asyncio.get_running_loop()
+        self._sent = 0
+        self._done = 0
+        self._error: KafkaError | None = None
+        self._last: Message | None = None
+        self._all_done: asyncio.Future[None] | None = None
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        partition: int = -1,
+        headers: Headers = (),
+    ) -> None:
+        """Hand a record to the producer. Raises BufferError when its queue is full."""
+        self._producer.produce(
+            topic, value, key, partition, on_delivery=self._delivered, headers=list(headers)
+        )
+        self._sent += 1
+
+    async def delivered(self) -> int:
+        """Wait until the broker has acknowledged every record.
+
+        Returns the offset of the last one; -1 for an empty batch, and where the broker does not
+        tell. Raises KafkaException if any record was refused or could not be delivered in time.
+        """
+        self._all_done = self._loop.create_future()
+        if self._done == self._sent:
+            self._wake()
+        await self._all_done
+        if self._error is not None:
+            raise KafkaException(self._error)
+        offset = None if self._last is None else self._last.offset()
+        return -1 if offset is None else int(offset)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        # Runs in the polling thread. It counts before it looks for the future; `delivered` makes
+        # the future before it looks at the count: one of the two always sees the other.
+        if error is not None:
+            self._error = error
+        self._last = message
+        self._done += 1
+        if self._all_done is not None and self._done == self._sent:
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        if self._all_done is not None and not self._all_done.done():
+            self._all_done.set_result(None)

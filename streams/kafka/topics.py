@@ -1,0 +1,217 @@
+"""The topics on the broker: their names, partitions, cleanup and retention, as data.
+
+What each topic carries is said in `schemas.topics`; the names here follow from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.cimpl import NewTopic
+
+from schemas.topics import TOPICS
+from streams.kafka.admin import ANSWER, TIMEOUT, is_embedded, make
+from streams.kafka.errors import BrokerError
+
+DAY = 86_400
+RETENTION: Mapping[str, int] = {
+    # Receipts and results rebuild the ledger: kept for longer than the longest budget window.
+    "receipts": 35 * DAY,
+    "results": 35 * DAY,
+    "rejected": 30 * DAY,
+    "share-reports": DAY,
+}
+"""Seconds that a topic with cleanup "delete" keeps its messages, where not a week."""
+WEEK = 7 * DAY
+COMPACTION_LAG: Mapping[str, int] = {
+    # A replay takes decisions again with the prices and orders of their time: as long as there are
+    # queries.
+    "prices": WEEK,
+    "control": WEEK,
+    # Rows that a late write of a former owner hides are written again in this time: see
+    # `streams.state.ownership`. Every restart reads this much more.
+    "changelog": 600,
+}
+"""Seconds that a compacted topic keeps every message, newer ones of its key notwithstanding."""
+ONE_PARTITION = frozenset({"share-reports", "control", "prices"})
+LONGEST_NAME = 249
+LARGEST_MESSAGE = 8 << 20
+"""Bytes. What is made of a query of 1 MiB is longer than that: a rejection holds it in base64, a
+routed message its numbers written out. No query may make a message that the broker refuses."""
+
+
+class TopicsError(BrokerError):
+    """Topics that are missing, are not as they must be, or cannot be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as it must be. retention: seconds, None for ever; compaction_lag: seconds for
+    which compaction spares a message, by the broker's clock.
+    """
+
+    name: str
+    partitions: int
+    cleanup: str = "delete"
+    retention: int | None = WEEK
+    compaction_lag: int = 0
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What Kafka is told of it."""
+        retention = -1 if self.retention is None else self.retention * 1000
+        settings = {
+            "cleanup.policy": self.cleanup,
+            "retention.ms": str(retention),
+            "max.message.bytes": str(LARGEST_MESSAGE),
+        }
+        if self.compaction_lag:
+            settings["min.compaction.lag.ms"] = str(self.compaction_lag * 1000)
+            # What a paused process sends on its return is new then, whatever its record says.
+            settings["message.timestamp.type"] = "LogAppendTime"
+        return settings
+
+
+class Topics:
+    """The names of the topics, all with one prefix (for example "shop." or "")."""
+
+    def __init__(self, prefix: str = "") -> None:
+        """Raise ValueError for a prefix with characters that Kafka forbids."""
+        if _FORBIDDEN.search(prefix):
+            raise ValueError(
+                f"topic prefix {prefix!r}: only letters, digits, dots, dashes and underscores"
+            )
+        self.prefix = prefix
+        self.queries = f"{prefix}queries"
+        self.results = f"{prefix}results"
+        self.receipts = f"{prefix}receipts"
+        self.deferred = f"{prefix}deferred"
+        self.rejected = f"{prefix}rejected"
+        self.share_reports = f"{prefix}share-reports"
+        self.share_grants = f"{prefix}share-grants"
+        self.control = f"{prefix}control"
+        self.prices = f"{prefix}prices"
+        self.changelog = f"{prefix}partitions-changelog"
+        self.controller_changelog = f"{prefix}controller-changelog"
+
+    def routed(self, model: str) -> str:
+        """The topic of one model: each character that Kafka forbids becomes a dash.
+
+        "openai/gpt-4o:free" is read from "routed.openai-gpt-4o-free". `planned` refuses models
+        whose topics Kafka could not tell apart.
+        """
+        return f"{self.prefix}routed.{_FORBIDDEN.sub('-', model)}"
+
+    def planned(
+        self, models: Sequence[str], partitions: int = 3, model_partitions: int = 3
+    ) -> tuple[Topic, ...]:
+        """All topics as they must be.
+
+        partitions: of queries and of every topic that shares their partition numbers;
+        model_partitions: of each model's topic, the most workers that can share its load.
+        Raises ValueError where two models' topics collide, or a name is too long for Kafka.
+        """
+        self._refuse_collisions(models)
+        topics = []
+        for known in TOPICS:
+            cleanup = ",".join(known.cleanup)
+            kept = RETENTION.get(known.name, WEEK) if "delete" in known.cleanup else None
+            if known.name == "routed":
+                for model in models:
+                    topics.append(Topic(self.routed(model), model_partitions, cleanup, kept))
+            else:
+                count = 1 if known.name in ONE_PARTITION else partitions
+                lag = COMPACTION_LAG.get(known.name, 0)
+                topics.append(Topic(f"{self.prefix}{known.address}", count, cleanup, kept, lag))
+        lag = COMPACTION_LAG["changelog"]
+        topics.append(Topic(self.changelog, partitions, "compact", None, lag))
+        topics.append(Topic(self.controller_changelog, 1, "compact", None, lag))
+        for topic in topics:
+            if len(topic.name) > LONGEST_NAME:
+                raise ValueError(
+                    f"topic name {topic.name!r} has {len(topic.name)} characters; "
+                    f"Kafka takes {LONGEST_NAME}: shorten the prefix or the model's name"
+                )
+        return tuple(topics)
+
+    def _refuse_collisions(self, models: Iterable[str]) -> None:
+        taken: dict[str, str] = {}
+        for model in models:
+            # Kafka takes a dot and an underscore for the same (its metric names have no dots).
+            same = self.routed(model).replace(".", "_")
+            if (other := taken.setdefault(same, model)) != model:
+                raise ValueError(
+                    f"models {other!r} and {model!r} would share the topic "
+                    f"{self.routed(model)!r}: rename one"
+                )
+
+
+def create(admin: AdminClient, topics: Sequence[Topic], replicas: int = -1) -> list[str]:
+    """Make the topics that are missing, and return their names when all have leaders.
+
+    replicas: copies of each partition; -1 leaves it to the cluster. Raises TopicsError where a
+    topic is there but not as it must be (nothing is made then), BrokerError where one
+    cannot be made, KafkaException where no broker answers.
+    """
+    known = _partitions(admin)
+    if wrong := differences(admin, [topic for topic in topics if topic.name in known]):
+        raise TopicsError("\n".join(wrong))
+    missing = {topic.name: topic for topic in topics if topic.name not in known}
+    if not missing:
+        return []
+    orders = [
+        NewTopic(topic.name, topic.partitions, replication_factor=replicas, config=topic.settings)
+        for topic in missing.values()
+    ]
+    # Where somebody else was faster, `differences` sees whether they agree with us.
+    make(admin, orders, or_find=True)
+    if wrong := differences(admin, list(missing.values())):
+        raise TopicsError("\n".join(wrong))
+    return list(missing)
+
+
+def differences(admin: AdminClient, topics: Sequence[Topic]) -> list[str]:
+    """Say, a sentence each, where topics are missing or not as they must be.
+
+    A broker that does not tell its topics' settings (the embedded one) is asked for partitions
+    only. Raises KafkaException where no broker answers.
+    """
+    known = _partitions(admin)
+    present = [topic for topic in topics if topic.name in known]
+    policies = _cleanup_policies(admin, [topic.name for topic in present])
+    found = [f"topic {topic.name!r} is missing" for topic in topics if topic.name not in known]
+    for topic in present:
+        if (count := known[topic.name]) != topic.partitions:
+            found.append(
+                f"topic {topic.name!r} has {count} partitions where the configuration says "
+                f"{topic.partitions}: change the configuration, or use another topic prefix"
+            )
+        policy = policies.get(topic.name, topic.cleanup)
+        if set(policy.split(",")) != set(topic.cleanup.split(",")):
+            found.append(
+                f"topic {topic.name!r} has cleanup.policy={policy} where it must be "
+                f"{topic.cleanup}: alter the topic with Kafka's own tools"
+            )
+    return found
+
+
+def _partitions(admin: AdminClient) -> dict[str, int]:
+    topics = admin.list_topics(timeout=ANSWER).topics
+    return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def _cleanup_policies(admin: AdminClient, names: Sequence[str]) -> dict[str, str]:
+    if not names or is_embedded(admin):
+        return {}
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+    return {
+        resource.name: answer.result(TIMEOUT)["cleanup.policy"].value
+        for resource, answer in admin.describe_configs(asked).items()
+    }
+
+
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9._-]")

@@ -1,0 +1,180 @@
+"""What a router process tells Prometheus. Sums over processes are sums over their partitions."""
+
+from __future__ import annotations
+
+from collections import Counter as Counting
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from router.budget.ledger import Ledger, owner
+from schemas import Code
+from streams.routing.arrivals import Arrival
+from streams.state.rows import Log, Row
+
+Address = tuple[str, int]
+"""Host and port."""
+UNIT = 1e9
+"""Nano-units in one unit of a budget's currency."""
+LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of the histogram's buckets, seconds."""
+REASONS: Mapping[str, Sequence[str]] = {
+    "routed": ("best", "next_best", "warmup", "explore"),
+    "deferred": ("not_worth", "no_budget"),
+    "rejected": get_args(Code),
+    "duplicate": ("seen_before",),
+}
+"""Of each kind of decision, the reasons that are there at 0 before one of them comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """How a process stands when it is asked. ledgers: of the partitions that it owns; waiting:
+    deferred queries of these; prices: quality per nano-unit by model, where the policy has any.
+    """
+
+    ledgers: Sequence[Ledger]
+    waiting: int
+    prices: Mapping[str, float]
+    price_version: int
+    history: int
+
+
+class Metrics:
+    """Counts what leaves, and reads the rest when it is asked."""
+
+    def __init__(self, models: Iterable[str], live: Callable[[], Live]) -> None:
+        self._registry = CollectorRegistry()
+        self._decisions = Counter(
+            "sluice_route_decisions_total",
+            "Decisions that have left; of a query that waits, the first and the last.",
+            ("decision", "model", "reason"),
+            registry=self._registry,
+        )
+        self._latency = Histogram(
+            "sluice_route_latency_seconds",
+            "From the making of a query's record until its decision has left.",
+            buckets=LATENCY,
+            registry=self._registry,
+        )
+        self._results = Counter(
+            "sluice_results_total",
+            "Results that were settled (ok, failed) or were none (rejected).",
+            ("model", "status"),
+            registry=self._registry,
+        )
+        self._registry.register(_Standing(live))
+        for model in models:
+            self.know(model)
+        for decision, reasons in REASONS.items():
+            for reason in reasons:
+                if decision != "routed":
+                    self._decisions.labels(decision, "", reason)
+        self._results.labels("", "rejected")
+
+    def know(self, model: str) -> None:
+        """Show a model's counts, 0 as yet."""
+        for reason in REASONS["routed"]:
+            self._decisions.labels("routed", model, reason)
+        for status in ("ok", "failed"):
+            self._results.labels(model, status)
+
+    def decided(
+        self, log: Log, arrivals: Iterable[Arrival], rows: Mapping[int, Row], now: float
+    ) -> None:
+        """Count a chunk that has left. rows: by offset; now: Unix seconds."""
+        counted: Counting[tuple[str, str, str]] = Counting()
+        for arrival in arrivals:
+            receipt = rows[arrival.source.offset].receipt
+            if log == "queries":
+                self._latency.observe(max(now - arrival.record.timestamp / 1000, 0.0))
+            elif receipt.decision == "deferred":
+                continue  # it waits on
+            counted[receipt.decision, receipt.model or "", receipt.reason] += 1
+        for labels, count in counted.items():
+            self._decisions.labels(*labels).inc(count)
+
+    def settled(self, results: Iterable[tuple[str, str]]) -> None:
+        """Count a chunk of results: (model or "", status)."""
+        for labels, count in Counting(results).items():
+            self._results.labels(*labels).inc(count)
+
+    def serve(self, host: str, port: int) -> Callable[[], None]:
+        """As the function `serve`."""
+        return serve(self._registry, host, port)
+
+
+def serve(registry: CollectorRegistry, host: str, port: int) -> Callable[[], None]:
+    """Answer GET /metrics from a thread. Returns what ends it. Raises OSError, which names the
+    address, where it cannot be had."""
+    # They are a series more for each one, which nobody asks for. (The function has no types.)
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return stop
+
+
+class _Standing(Collector):
+    def __init__(self, live: Callable[[], Live]) -> None:
+        self._live = live
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the accounts of this process's partitions, the prices, and what waits."""
+        live = self._live()
+        sums: dict[str, list[int]] = {}
+        for ledger in live.ledgers:
+            free = ledger.free().tolist()
+            accounts = zip(
+                list(ledger.names), ledger.share.tolist(), ledger.spent.tolist(),
+                ledger.reserved.tolist(), free, strict=False,
+            )  # fmt: skip
+            for name, *amounts in accounts:
+                before = sums.get(name, [0, 0, 0, 0])
+                sums[name] = [a + b for a, b in zip(before, amounts, strict=True)]
+        for place, (what, words) in enumerate(
+            (
+                ("share", "Granted to the partitions of this process, in units of currency."),
+                ("spent", "Charged in the present window, in units of currency."),
+                ("reserved", "Held for answers that are awaited, in units of currency."),
+                ("remaining", "What may still be reserved, in units of currency."),
+            )
+        ):
+            gauge = GaugeMetricFamily(f"sluice_budget_{what}", words, labels=("model", "tenant"))
+            for name, amounts in sums.items():
+                model, tenant = owner(name)
+                gauge.add_metric((model, tenant or ""), amounts[place] / UNIT)
+            yield gauge
+        price = GaugeMetricFamily(
+            "sluice_dual_price",
+            "What a unit of the model's budget is worth in answer quality.",
+            labels=("model",),
+        )
+        for model, value in live.prices.items():
+            price.add_metric((model,), value * UNIT)
+        yield price
+        for name, words, value in (
+            ("sluice_price_version", "Of the prices in use; 0 are made from history.",
+             live.price_version),
+            ("sluice_deferred_waiting", "Queries that wait on these partitions.", live.waiting),
+            ("sluice_partitions", "Partitions that this process owns.", len(live.ledgers)),
+            ("sluice_index_queries", "Queries of the past in the index.", live.history),
+        ):  # fmt: skip
+            yield GaugeMetricFamily(name, words, value)

@@ -1,0 +1,84 @@
+"""What a worker process tells Prometheus of the models that it answers for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from schemas.result import Result
+from streams.metrics.router import UNIT, serve
+
+DURATION = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
+"""Upper bounds of the histogram's buckets, seconds."""
+
+
+class WorkMetrics:
+    """Counts results whose record the broker has acknowledged."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self._results = Counter(
+            "sluice_work_results_total",
+            "Results that have left (ok, failed).",
+            ("model", "status"),
+            registry=registry,
+        )
+        self._attempts = Counter(
+            "sluice_work_attempts_total",
+            "Calls that were made for them, so more where calls were repeated.",
+            ("model",),
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "sluice_work_duration_seconds",
+            "From the first call for an answer to its end.",
+            ("model",),
+            buckets=DURATION,
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "sluice_work_tokens_total",
+            "Tokens that models say they have used (prompt, completion).",
+            ("model", "kind"),
+            registry=registry,
+        )
+        self._cost = Counter(
+            "sluice_work_cost_total",
+            "What backends say it cost, in units of currency; of the others the router knows.",
+            ("model",),
+            registry=registry,
+        )
+        self._unanswered = Gauge(
+            "sluice_work_unanswered",
+            "Routed queries that this process has taken and not answered yet.",
+            ("model",),
+            registry=registry,
+        )
+
+    def know(self, model: str, unanswered: Callable[[], int]) -> None:
+        """Show a model's counts, 0 as yet. unanswered: asked at every scrape."""
+        for status in ("ok", "failed"):
+            self._results.labels(model, status)
+        for kind in ("prompt", "completion"):
+            self._tokens.labels(model, kind)
+        for metric in (self._attempts, self._duration, self._cost):
+            metric.labels(model)
+        self._unanswered.labels(model).set_function(unanswered)
+
+    def answered(self, result: Result) -> None:
+        """Count one result."""
+        model = result.model
+        self._results.labels(model, "ok" if result.status_code < 300 else "failed").inc()
+        self._attempts.labels(model).inc(result.attempts)
+        if result.duration is not None:
+            self._duration.labels(model).observe(result.duration)
+        if result.usage is not None:
+            self._tokens.labels(model, "prompt").inc(result.usage.prompt_tokens)
+            self._tokens.labels(model, "completion").inc(result.usage.completion_tokens)
+        if result.cost is not None:
+            self._cost.labels(model).inc(result.cost / UNIT)
+
+    def serve(self, host: str, port: int) -> Callable[[], None]:
+        """As `streams.metrics.router.serve`."""
+        return serve(self._registry, host, port)

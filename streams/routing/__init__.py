@@ -1,0 +1,1 @@
+"""The lifecycle of a query inside a router, from record to decision to settlement."""

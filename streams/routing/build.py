@@ -1,0 +1,89 @@
+"""The parts of a router process, made from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from router.arrays import Ints
+from router.estimation.embedders import Embedder, make_embedder
+from router.estimation.estimator import Estimator, sample_rows
+from router.estimation.index.manifest import load_index
+from router.estimation.scorer import QueryScorer
+from router.models.catalog import ModelCatalog
+from router.policies import POLICIES
+from router.policies.base import Policy
+from router.policies.explore import Explore
+from streams.config.settings import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """core: estimates and bounds; limits: int64[M] nano-units; new_policy: makes a policy that
+    has been warmed from history and has its first prices; trial: the chance with which a query
+    goes to a newcomer; seed: of that draw.
+    """
+
+    core: QueryScorer
+    limits: Ints
+    new_policy: Callable[[], Policy]
+    trial: float = 0.0
+    seed: int = 0
+
+    def with_trials(self, policy: Policy, catalog: ModelCatalog) -> Policy:
+        """A policy for its own models and the newcomers that `fleet` has after them."""
+        if len(catalog) == len(self.core.known):
+            return policy
+        return Explore(policy, self.trial, self.seed, catalog)
+
+
+def build(config: Config, embedder: Embedder | None = None, folder: Path | None = None) -> Parts:
+    """Load embedder and index, and warm the policy.
+
+    embedder: one that is loaded already; folder: of the index, where it is not the configured one.
+    Raises IndexRefused, EmbeddingError or ValueError where they do not fit the configuration.
+    """
+    catalog = config.catalog()
+    embedder = embedder or make_embedder(config.embedder.kind, **config.embedder.arguments())
+    saved = load_index(
+        folder or config.index.path,
+        embedder=embedder.name,
+        dimension=embedder.dimension,
+        models=catalog.names,
+        search_k=config.index.search_k,
+    )
+    quantile = config.reservation.quantile
+    estimator = Estimator.from_arrays(saved.estimator, saved.history, saved.index, quantile)
+    limits = config.limits(
+        np.nanmean(saved.history.scores, axis=0), np.nanmean(saved.history.costs, axis=0)
+    )
+    past = estimator.leave_one_out(sample_rows(len(saved.history)))
+
+    def new_policy() -> Policy:
+        policy = configured(config, catalog)
+        policy.warm_start(past.quality, past.cost)
+        policy.plan(limits, float(config.policy.expected_queries))
+        return policy
+
+    version = saved.manifest.version
+    core = QueryScorer(embedder, estimator, catalog, config.reservation.mode, index=version)
+    return Parts(core, limits, new_policy, config.newcomers.probability, config.policy.seed)
+
+
+def configured(config: Config, catalog: ModelCatalog) -> Policy:
+    """The configured policy for a fleet, cold, with its share of exploration."""
+    policy: Policy = POLICIES[config.policy.name](catalog, **_settings(config))
+    if config.policy.explore:
+        return Explore(policy, config.policy.explore, config.policy.seed)
+    return policy
+
+
+def _settings(config: Config) -> dict[str, int]:
+    """What the configured policy takes of the [policy] section."""
+    policy = config.policy
+    if policy.name == "primal-dual":
+        return {"every": policy.resolve_every, "window": policy.window}
+    return {}

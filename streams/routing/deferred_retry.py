@@ -1,0 +1,98 @@
+"""Deferred queries are looked at again: pass by pass, oldest first.
+
+A pass takes what was in a partition of `deferred` when it began. Each query is decided anew, with
+the prices and the money of now; one that is still worth no price goes to the topic's end, so the
+order of those that wait never changes. How far the passes have come is in the partition's state
+record, so this reads with a consumer of its own, without a group: a Faust agent that waits would
+hold up all the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from streams.kafka.logs import to_record
+from streams.routing.route import Router
+from streams.state.partition import Partition
+
+logger = logging.getLogger(__name__)
+
+REST = 10.0
+"""Passes may take one part in so many of the time."""
+CHUNK = 500
+TIMEOUT = 30.0
+
+
+class DeferredRetry:
+    """Passes over the deferred queries of the partitions that this process owns."""
+
+    def __init__(
+        self,
+        servers: str,
+        security: Mapping[str, Any],
+        topic: str,
+        router: Router,
+        partitions: Mapping[int, Partition],
+    ) -> None:
+        """`router` decides the log `deferred`; `partitions` are those owned, at any moment."""
+        self._topic = topic
+        self._router = router
+        self._partitions = partitions
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": servers,
+                "group.id": "sluice-readmission",  # librdkafka wants one; nothing is committed
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 100,
+                **security,
+            }
+        )
+
+    async def run(self, every: float) -> None:
+        """Pass over every partition each `every` seconds, or less often where passes take long."""
+        while True:
+            began = time.monotonic()
+            for partition in list(self._partitions.values()):
+                await self._pass(partition)
+            await asyncio.sleep(max(every, REST * (time.monotonic() - began)))
+
+    async def close(self) -> None:
+        """Close the consumer; `run` has been cancelled."""
+        await asyncio.to_thread(self._consumer.close)
+
+    async def _pass(self, partition: Partition) -> None:
+        position = partition.positions["deferred"]
+        tp = TopicPartition(self._topic, partition.number)
+        try:
+            low, end = await asyncio.to_thread(
+                self._consumer.get_watermark_offsets, tp, timeout=TIMEOUT
+            )
+        except KafkaException as error:  # nothing has begun: the next pass asks again
+            logger.warning("%s: a pass over it is put off: %s", self._topic, error.args[0].str())
+            return
+        partition.waiting = end - max(position.decided + 1, low)
+        # What was decided but may not have left comes too: its rows say what to publish.
+        tp.offset = max(position.published + 1, low)
+        if tp.offset >= end:
+            return
+        self._consumer.assign([tp])
+        idle_since, reached = time.monotonic(), tp.offset
+        while reached < end and partition.owned:
+            # More than there is would be waited for.
+            most = min(end - reached, CHUNK)
+            messages = await asyncio.to_thread(self._consumer.consume, most, 1.0)
+            records = [to_record(message) for message in messages if message.error() is None]
+            if not records and time.monotonic() - idle_since > TIMEOUT:
+                return  # retention took the rest meanwhile
+            if records:
+                idle_since, reached = time.monotonic(), records[-1].offset + 1
+                estimated = await self._router.prepare(partition, records)
+                await self._router.finish(partition, estimated)
+                partition.mark_published("deferred", reached - 1, [])  # where rows were over, too

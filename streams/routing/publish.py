@@ -1,0 +1,72 @@
+"""What leaves for a decided record: a routed, deferred or rejected message, and its receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from schemas import Query, Receipt, Rejected, Routed
+from schemas.wire import encode
+from streams.kafka.producer import Batch
+from streams.kafka.topics import Topics
+from streams.routing.arrivals import DECISION_ID, Arrival
+from streams.state.rows import Row
+
+Headers = list[tuple[str, bytes]]
+
+
+def publish(batch: Batch, topics: Topics, arrival: Arrival, row: Row) -> None:
+    """Add a decision's messages to a batch. The same record and row give the same messages."""
+    receipt, query = row.receipt, arrival.query
+    key = receipt.id.encode()
+    headers = [*_their_headers(arrival.record.headers), *_decision_headers(receipt)]
+    if receipt.decision == "routed" and query is not None:
+        topic = topics.routed(receipt.model or "")
+        batch.send(topic, encode(_routed(query, receipt)), key, headers=headers)
+    elif receipt.decision == "deferred":
+        partition = receipt.source.partition  # where its money and its results are
+        batch.send(topics.deferred, arrival.record.value, key, partition, headers)
+    elif row.refusal is not None:
+        rejected = Rejected.of(row.refusal.error(), arrival.record.value, receipt.source)
+        batch.send(topics.rejected, encode(rejected), arrival.record.key, headers=headers)
+    trace = trace_headers(arrival.record.headers)
+    batch.send(topics.receipts, encode(receipt), key, headers=trace)
+
+
+def _routed(query: Query, receipt: Receipt) -> Routed:
+    return Routed(
+        id=query.id,
+        decision_id=receipt.decision_id,
+        model=receipt.model or "",
+        max_tokens=receipt.max_tokens or 1,
+        reserved=receipt.reserved,
+        policy=receipt.policy,
+        price_version=receipt.price_version,
+        source=receipt.source,
+        payload=query.payload,
+        prompt=query.prompt,
+        deadline=query.deadline,
+        tenant=query.tenant,
+        metadata=query.metadata,
+        custom_id=query.custom_id,
+    )
+
+
+def _decision_headers(receipt: Receipt) -> Headers:
+    return [
+        ("sluice-decision", receipt.decision.encode()),
+        (DECISION_ID, receipt.decision_id.encode()),
+        ("sluice-model", (receipt.model or "").encode()),
+        ("sluice-policy", receipt.policy.encode()),
+        ("sluice-price-version", str(receipt.price_version).encode()),
+        ("sluice-source-partition", str(receipt.source.partition).encode()),
+    ]
+
+
+def _their_headers(headers: Iterable[tuple[str, bytes]] | None) -> Headers:
+    """Without ours: a query that waits would gather them with every look at it."""
+    return [(name, value) for name, value in headers or () if not name.startswith("sluice-")]
+
+
+def trace_headers(headers: Iterable[tuple[str, bytes]] | None) -> Headers:
+    """Those of the W3C trace, which go on every message that a query leads to."""
+    return [(name, value) for name, value in headers or () if name in ("traceparent", "tracestate")]

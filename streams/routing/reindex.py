@@ -1,0 +1,70 @@
+"""A new index while the router runs: looked for, loaded beside the hot path, and taken over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Self
+
+from router.estimation.index.manifest import older_folder, read_manifest
+from streams.config.settings import Config
+from streams.routing.build import Parts, build
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+
+
+class Indexes:
+    """The parts of a router on any version of its index that is still there."""
+
+    def __init__(self, now: Parts, older: Callable[[str], Parts | None]) -> None:
+        """now: on the version in place; older: loads another, None for one that is not kept."""
+        self.now = now
+        self._older = older
+        self._known: dict[str | None, Parts | None] = {now.core.index: now}
+
+    @classmethod
+    def kept(cls, config: Config, now: Parts) -> Self:
+        """Those that `sluice index build` has kept beside the configured folder."""
+
+        def older(version: str) -> Parts | None:
+            folder = older_folder(config.index.path, version)
+            return build(config, now.core.embedder, folder) if folder.is_dir() else None
+
+        return cls(now, older)
+
+    def at(self, version: str | None) -> Parts | None:
+        """The parts on a version, None where it is not kept. Receipts written before they named
+        one are taken to mean the version in place.
+        """
+        if version is None:
+            return self.now
+        if version not in self._known:
+            self._known[version] = self._older(version)
+        return self._known[version]
+
+
+async def follow_index(config: Config, parts: Parts, take: Callable[[Parts], None]) -> None:
+    """Look at the configured folder for ever, and hand over the parts on each new index in it.
+
+    One that does not fit is refused with a line in the log; routing goes on with what there is.
+    """
+    loop, seen, told = asyncio.get_running_loop(), parts.core.index, ""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        try:
+            version = read_manifest(config.index.path).version
+            if version == seen:
+                continue
+            seen = version
+            taken = await loop.run_in_executor(None, build, config, parts.core.embedder)
+        except (ValueError, OSError) as error:  # IndexRefused, or it is being replaced right now
+            if str(error) != told:
+                logger.error("routing goes on with the index there was: %s", error)
+            told = str(error)
+            continue
+        seen = taken.core.index
+        take(taken)
+        logger.info("index %s: %d queries of the past", seen, len(taken.core.estimator.history))

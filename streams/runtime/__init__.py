@@ -1,0 +1,1 @@
+"""One router process: the Faust app and its parts."""

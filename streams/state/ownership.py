@@ -1,0 +1,155 @@
+"""A process's ownership of one partition of a changelog: claimed, written under, and lost.
+
+An owner is the only one whose records follow on one another in the log. So it knows, from the
+offset of each acknowledgement, whether anybody else has written since: then it reads what, and
+goes on where that was void, or learns that it has been superseded. What was acknowledged at the
+offset that was due had no claim before it, so a later owner has read it before it decided
+anything: whatever follows from it may leave, even if this process is paused in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import time
+
+from streams.kafka.logs import Logs, Record
+from streams.kafka.producer import Outbox
+from streams.state.fence import OWNER, Fence, claim_key, is_claim
+from streams.state.store import PartitionStore, Rows
+
+logger = logging.getLogger(__name__)
+
+IDLE = 60.0
+"""Seconds after which an owner that has written nothing writes a row that says nothing: what a
+former owner has hidden from compaction must be written again within the changelog's lag."""
+_PULSE = b"owner"
+
+
+class Superseded(Exception):
+    """Another process owns the partition: nothing of what was written last may leave."""
+
+
+class Ownership:
+    """One partition of one changelog, whose single writer this process is."""
+
+    def __init__(
+        self, changelog: str, number: int, store: PartitionStore, outbox: Outbox, logs: Logs
+    ) -> None:
+        """Nothing is written before `claim`. `store` is what has been recovered of the log."""
+        self.number = number
+        self.store = store
+        self.token = secrets.token_hex(8).encode()
+        self._changelog = changelog
+        self._outbox = outbox
+        self._logs = logs
+        self._headers = [(OWNER, self.token)]
+        self._reached = -1
+        self._hidden: set[bytes] = set()
+        self._written_at = 0.0
+        self._released = False
+        self._lock = asyncio.Lock()
+
+    async def claim(self) -> None:
+        """Become the owner, and bring the store to the place of the claim.
+
+        Raises Superseded where somebody has claimed it after this, RuntimeError where the log ends
+        before what the store has, LogError and KafkaException where it cannot be read or written.
+        """
+        reached = self.store.reached(self.number)
+        self._reached = -1 if reached is None else reached
+        key, who = claim_key(self.token), f"{socket.gethostname()}, process {os.getpid()}".encode()
+        async with self._lock:
+            last = await self._send({key: who})
+            if last == self._reached + 1:
+                ours = Record(self._changelog, self.number, last, 0, key, who, self._headers)
+                self._take([ours], last)
+            else:
+                await self._read_on(last)
+            await self._uncover()
+
+    async def write(self, rows: Rows) -> None:
+        """Write rows to the changelog and, once it has acknowledged them, to the store.
+
+        Raises Superseded where this process is the owner no longer, KafkaException where the
+        changelog does not take them: nothing that follows from them may leave then.
+        """
+        async with self._lock:
+            await self._write(rows)
+
+    async def confirm(self, idle: float = 0.0) -> None:
+        """Make sure that this process is the owner now. Raises as `write`.
+
+        idle: seconds for which an earlier write is proof enough. Does nothing after `release`.
+        """
+        async with self._lock:
+            if not self._released and time.monotonic() - self._written_at >= idle:
+                await self._write({_PULSE: b"{}"})
+
+    async def release(self) -> None:
+        """Wait for what is being written; `confirm` writes no more."""
+        self._released = True
+        async with self._lock:
+            pass
+
+    async def _write(self, rows: Rows) -> None:
+        await self._append(rows)
+        await self._uncover()
+
+    async def _append(self, rows: Rows) -> None:
+        last = await self._send(rows)
+        if last == self._reached + len(rows):
+            self.store.write(self.number, rows, last, Fence(self.token) if self._hidden else None)
+            self._reached, self._hidden = last, set()
+        else:
+            await self._read_on(last)
+
+    async def _send(self, rows: Rows) -> int:
+        batch = self._outbox.batch()
+        for key, value in rows.items():
+            batch.send(self._changelog, value, key, self.number, self._headers)
+        last = await batch.delivered()
+        self._written_at = time.monotonic()
+        return last
+
+    async def _read_on(self, last: int) -> None:
+        """Take over what lies in the log beyond what the store has, our own records among it."""
+        if 0 <= last <= self._reached:
+            raise RuntimeError(
+                f"{self._changelog}, partition {self.number}: a record came to offset {last}, but "
+                f"the log had reached {self._reached} before: has the topic been made anew?"
+            )
+        records, end = await asyncio.to_thread(self._unread)
+        self._take(records, end - 1)
+
+    def _unread(self) -> tuple[list[Record], int]:
+        span = self._logs.spans(self._changelog)[self.number]
+        span = span._replace(start=max(span.start, self._reached + 1))
+        return list(self._logs.read([span])), span.end
+
+    def _take(self, records: list[Record], reached: int) -> None:
+        self.store.take(self.number, records)
+        fence = self.store.fence(self.number)
+        self._reached, self._hidden = reached, fence.hidden
+        if fence.owner != self.token:
+            other = [record for record in records if is_claim(record.key)][-1]
+            raise Superseded(
+                f"{self._changelog}, partition {self.number}: {(other.value or b'').decode()} has "
+                f"taken it over (offset {other.offset}) while this process was paused or cut off; "
+                "nothing that follows from what it was writing has left"
+            )
+
+    async def _uncover(self) -> None:
+        """Write the keys again that void records would have compaction take from the log."""
+        while self._hidden:
+            logger.warning(
+                "%s, partition %d: %d rows that a former owner wrote too late are void",
+                self._changelog,
+                self.number,
+                len(self._hidden),
+            )
+            rows = {key: self.store.read(self.number, key) for key in self._hidden}
+            await self._append(rows)

@@ -1,0 +1,219 @@
+"""Table storage that knows partitions: rows are bytes, and every row belongs to one partition.
+
+Faust calls `apply_changelog_batch` while it recovers a partition from its changelog; Sluice's
+agents call `read`, `scan` and `write`. A write carries the changelog offset up to which it is
+known to be acknowledged, so that a restart recovers only what the store lacks. Faust's own stores
+find a row's partition from the event being processed, which a chunk of many rows has not.
+What a process wrote that was not the partition's owner is passed over (`streams.state.fence`).
+Registered as `sluice-memory://` and `sluice-rocksdb://` (entry point group faust.stores).
+"""
+
+from __future__ import annotations
+
+import gc
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import rocksdict
+from faust.stores import base
+from faust.types import TP, EventT
+from msgspec import json
+
+from streams.state.fence import Fence, Logged
+
+Rows = Mapping[bytes, bytes | None]
+"""Row key to value; None removes the row."""
+
+_OFFSET_KEY = b"\0changelog-offset"
+_FENCE_KEY = b"\0fence"
+_OWN_KEYS = frozenset((_OFFSET_KEY, _FENCE_KEY))
+_fence = json.Decoder(Fence).decode
+
+
+class PartitionStore(base.Store[bytes, bytes]):
+    """Rows of bytes, partition by partition, each with the changelog offset it has reached."""
+
+    @abstractmethod
+    def read(self, partition: int, key: bytes) -> bytes | None:
+        """Return a row, or None."""
+
+    @abstractmethod
+    def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows of a partition whose keys begin with `prefix`, in any order."""
+
+    @abstractmethod
+    def write(self, partition: int, rows: Rows, offset: int, fence: Fence | None = None) -> None:
+        """Put and remove rows; `offset` is the last changelog record they came from, `fence` how
+        things stand there, where it has changed."""
+
+    @abstractmethod
+    def reached(self, partition: int) -> int | None:
+        """Return the changelog offset that the rows have reached, None before the first."""
+
+    @abstractmethod
+    def fence(self, partition: int) -> Fence:
+        """Return a copy of how things stand at that offset."""
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """Return `reached`, as Faust asks for it."""
+        return self.reached(tp.partition)
+
+    def set_persisted_offset(self, tp: TP, offset: int) -> None:
+        """Set the changelog offset that the rows have reached."""
+        self.write(tp.partition, {}, offset)
+
+    def take(self, partition: int, records: Iterable[Logged]) -> None:
+        """Take over a run of a partition's changelog: what its owners wrote.
+
+        Records that the store is past are left out: Faust can deliver some late, when this
+        process has already written newer rows of its own.
+        """
+        reached, fence = self.reached(partition), self.fence(partition)
+        rows: dict[bytes, bytes | None] = {}
+        before = reached
+        for record in records:
+            if reached is None or record.offset > reached:
+                reached = record.offset
+                if fence.counts(record.key, record.headers):
+                    rows[record.key or b""] = record.value
+        if reached is not None and reached != before:
+            self.write(partition, rows, reached, fence)
+
+    def apply_changelog_batch(
+        self, batch: Iterable[EventT[Any]], to_key: Any, to_value: Any
+    ) -> None:
+        """Take records of the changelog (called by Faust during recovery)."""
+        runs: defaultdict[int, list[Any]] = defaultdict(list)
+        for event in batch:
+            runs[event.message.partition].append(event.message)
+        for partition, records in runs.items():
+            self.take(partition, records)
+
+    def reset_state(self) -> None:
+        """Nothing lies outside the data directory that Faust removes by itself."""
+
+    async def backup_partition(self, *_: Any, **__: Any) -> None:
+        """Nothing to do: the changelog is the backup."""
+
+    def restore_backup(self, *_: Any, **__: Any) -> None:
+        """Nothing to do: Faust recovers from the changelog."""
+
+
+class MemoryStore(PartitionStore):
+    """Rows in dictionaries: as fast as it gets, and gone with the process."""
+
+    def __post_init__(self) -> None:
+        self._rows: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self._offsets: dict[int, int] = {}
+        self._fences: dict[int, Fence] = {}
+
+    def read(self, partition: int, key: bytes) -> bytes | None:
+        """Return a row, or None."""
+        return self._rows[partition].get(key)
+
+    def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows of a partition whose keys begin with `prefix`."""
+        for key, value in list(self._rows[partition].items()):
+            if key.startswith(prefix):
+                yield key, value
+
+    def write(self, partition: int, rows: Rows, offset: int, fence: Fence | None = None) -> None:
+        """Put and remove rows."""
+        own = self._rows[partition]
+        for key, value in rows.items():
+            if value is None:
+                own.pop(key, None)
+            else:
+                own[key] = value
+        self._offsets[partition] = offset
+        if fence is not None:
+            self._fences[partition] = fence
+
+    def reached(self, partition: int) -> int | None:
+        """Return the changelog offset that the rows have reached."""
+        return self._offsets.get(partition)
+
+    def fence(self, partition: int) -> Fence:
+        """Return a copy of how things stand there."""
+        known = self._fences.get(partition, Fence())
+        return Fence(known.owner, set(known.hidden))
+
+
+class RocksStore(PartitionStore):
+    """Rows in one RocksDB a partition, below the app's data directory."""
+
+    def __post_init__(self) -> None:
+        self._databases: dict[int, rocksdict.Rdict] = {}
+
+    def read(self, partition: int, key: bytes) -> bytes | None:
+        """Return a row, or None."""
+        value: bytes | None = self._database(partition).get(key)
+        return value
+
+    def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows of a partition whose keys begin with `prefix`, in their order."""
+        rows: Any = self._database(partition).items(from_key=prefix)
+        for key, value in rows:
+            if not key.startswith(prefix):
+                return
+            if key not in _OWN_KEYS:
+                yield key, value
+
+    def write(self, partition: int, rows: Rows, offset: int, fence: Fence | None = None) -> None:
+        """Put and remove rows and move the offset, all or nothing."""
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in rows.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(_OFFSET_KEY, str(offset).encode())
+        if fence is not None:
+            batch.put(_FENCE_KEY, json.encode(fence))
+        self._database(partition).write(batch)
+
+    def reached(self, partition: int) -> int | None:
+        """Return the changelog offset that the rows on disk have reached."""
+        value = self._database(partition).get(_OFFSET_KEY)
+        return None if value is None else int(value)
+
+    def fence(self, partition: int) -> Fence:
+        """Return how things stand there."""
+        value = self._database(partition).get(_FENCE_KEY)
+        return Fence() if value is None else _fence(value)
+
+    async def on_rebalance(
+        self,
+        assigned: set[TP],
+        revoked: set[TP],
+        newly_assigned: set[TP],
+        generation_id: int = 0,
+    ) -> None:
+        """Close the databases of revoked partitions, for another process on this machine."""
+        for tp in revoked:
+            if tp.topic in self.table.changelog_topic.topics:
+                self._close(tp.partition)
+        gc.collect()
+
+    async def on_stop(self) -> None:
+        """Close all databases."""
+        for partition in list(self._databases):
+            self._close(partition)
+
+    def _database(self, partition: int) -> rocksdict.Rdict:
+        if partition not in self._databases:
+            folder = self.app.conf.tabledir / f"{self.table_name}-{partition}.db"
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            options = rocksdict.Options(raw_mode=True)
+            options.create_if_missing(True)
+            # Small, so that a process's memory is soon what it will stay at.
+            options.set_write_buffer_size(8 << 20)
+            self._databases[partition] = rocksdict.Rdict(str(folder), options=options)
+        return self._databases[partition]
+
+    def _close(self, partition: int) -> None:
+        database = self._databases.pop(partition, None)
+        if database is not None:
+            database.close()

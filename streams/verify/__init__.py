@@ -1,0 +1,1 @@
+"""The log held against itself: audit, replay, and the history that results make."""

@@ -1,0 +1,294 @@
+"""The live ledger held against the log: state records against the fold of receipts and results.
+
+Nothing here touches a broker: one partition's receipts, results and changelog come in as
+iterators, sentences on what differs go out (invariants I3, I4 and I7).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from router.budget.ledger import account_words
+from router.budget.reference_ledger import Charge, ReferenceLedger, accounts_of
+from router.models.catalog import ModelCatalog
+from schemas import Invalid, Receipt, Result
+from schemas.wire import decode
+from streams.kafka.logs import Record
+from streams.state.fence import rightful
+from streams.state.partition import STATE_BYTES
+from streams.state.rows import ROW_PREFIXES, STATE_KEY, Log, Row, State, row_key
+
+NAMED = 20
+"""Queries that one difference names at most."""
+
+
+class Difference(NamedTuple):
+    """Something that is not as the log says. query: its id, or "" where it is about a sum;
+    at: a decision id, or the changelog's sequence number."""
+
+    partition: int
+    query: str
+    at: str
+    what: str
+
+
+@dataclass(slots=True)
+class Overcharge:
+    """What one account's answers cost above their reservations, nano-units. late: those answers
+    that came after their reservation had been released at its deadline.
+    """
+
+    answers: int = 0
+    late: int = 0
+    excess: int = 0
+    worst: int = 0
+    worst_query: str = ""
+
+    def add(self, charge: Charge) -> None:
+        """Count an answer."""
+        self.answers += 1
+        self.late += charge.late
+        self.excess += charge.excess
+        if charge.excess > self.worst:
+            self.worst, self.worst_query = charge.excess, charge.query
+
+
+@dataclass(slots=True)
+class Audited:
+    """What was found on one partition. state: the last state record that was compared, None
+    where there was none; states: how many were; late: compared states that the log does not cover
+    yet, as their receipts are still on the way.
+    """
+
+    partition: int
+    fold: ReferenceLedger
+    state: State | None = None
+    states: int = 0
+    late: int = 0
+    receipts: int = 0
+    charged: int = 0
+    refused: int = 0
+    differences: list[Difference] = field(default_factory=list)
+    overcharges: dict[str, Overcharge] = field(default_factory=dict)
+
+    @property
+    def in_flight(self) -> int:
+        """Reservations open at that state."""
+        return sum(not held.expired for held in self.fold.held.values())
+
+
+class Receipts(NamedTuple):
+    """A partition's receipts by log, each in order of offsets, and the last offset of each."""
+
+    of: Mapping[Log, Iterator[Receipt]]
+    last: Mapping[Log, int]
+
+
+def audit(
+    partition: int,
+    catalog: ModelCatalog,
+    receipts: Receipts,
+    results: Iterable[Record],
+    changelog: Iterable[Record],
+    until: int | None = None,
+) -> Audited:
+    """Compare every state record of a partition with what the log makes of it.
+
+    until: the last offset of `queries` that may have been decided; later states are left out.
+    The topics are to be read as they stood at one moment or later, the changelog first: then
+    whatever a state says has left is among the receipts.
+    """
+    found = _Audit(partition, catalog, receipts, iter(results))
+    for record in rightful(changelog):
+        if record.key == STATE_KEY and record.value:
+            state = decode(State, record.value, STATE_BYTES)
+            if until is not None and state.queries.decided > until:
+                break
+            if not found.covered(state):
+                found.audited.late += 1
+                found.check_published(state)
+                break
+            found.compare(state)
+        elif record.key is not None and record.key[:1] in ROW_PREFIXES and record.value:
+            found.note(record.key.decode(), decode(Row, record.value))
+    found.compare_rows()
+    return found.audited
+
+
+class _Audit:
+    """The walk over one partition's states. Holds what is open, never the log."""
+
+    def __init__(
+        self, partition: int, catalog: ModelCatalog, receipts: Receipts, results: Iterator[Record]
+    ) -> None:
+        self.audited = Audited(partition, ReferenceLedger(catalog))
+        self._receipts = receipts
+        self._heads: dict[Log, Receipt | None] = {
+            log: next(some, None) for log, some in receipts.of.items()
+        }
+        self._results = results
+        self._result = next(results, None)
+        self._rows: dict[str, Row] = {}  # written ahead since the last state
+        self._open: dict[str, Row] = {}  # the table's reservations at the last state
+        self._windows: dict[str, int] = {}  # of each account, at the state being compared
+        self._apart: Counter[tuple[str, str, int]] = Counter()  # ledger less fold, by sum
+        self._perhaps_late: Counter[str] = Counter()  # charges that nobody can tell of any more
+
+    def note(self, key: str, row: Row) -> None:
+        """Keep a row until the state record that makes it count."""
+        self._rows[key] = row
+
+    def covered(self, state: State) -> bool:
+        """Whether all decisions of a state have receipts in the log by now."""
+        return (
+            state.queries.decided <= self._receipts.last["queries"]
+            and state.deferred.decided <= self._receipts.last["deferred"]
+        )
+
+    def check_published(self, state: State) -> None:
+        """A receipt that is known to have left and is not there is lost."""
+        for log, position in (("queries", state.queries), ("deferred", state.deferred)):
+            last = self._receipts.last[log]  # type: ignore[index]  # the two names of Log
+            if position.published > last:
+                self._differ(
+                    "",
+                    f"sequence {state.sequence}",
+                    f"receipts of {log} up to offset {position.published} have left, but the "
+                    f"topic holds none above {last}",
+                )
+
+    def compare(self, state: State) -> None:
+        """Bring the fold to where a state stands, and hold the two against each other."""
+        audited = self.audited
+        self._windows = {name: account.window for name, account in state.accounts.items()}
+        before = audited.state.sequence if audited.state is not None else 0
+        touched: list[tuple[str, str]] = [
+            *self._decide("queries", state.queries.decided),
+            *self._decide("deferred", state.deferred.decided),
+            *self._expire(),
+            *self._settle(state.settled, compacted=state.sequence > before + 1),
+        ]
+        self._rows.clear()
+        for key in state.removed:
+            row = self._open.pop(key, None)
+            if row is not None and row.expired:
+                audited.fold.forget(row.receipt.decision_id)
+        audited.state = state
+        audited.states += 1
+        self._compare_sums(state, touched)
+        self._check_room(state)
+
+    def compare_rows(self) -> None:
+        """At the end: the table's open reservations are those of the fold, query by query."""
+        fold = self.audited.fold.held
+        table = {row.receipt.decision_id: row for row in self._open.values()}
+        for decision in sorted(fold.keys() - table.keys()):
+            held = fold[decision]
+            self._differ(
+                held.query,
+                decision,
+                f"{held.amount} reserved of {held.model} by its receipt and not settled, but the "
+                "table holds no row for it",
+            )
+        for decision in sorted(table.keys() - fold.keys()):
+            receipt = table[decision].receipt
+            self._differ(
+                receipt.id,
+                decision,
+                f"the table holds {receipt.reserved} reserved of {receipt.model}, but receipts "
+                "and results say that nothing is open",
+            )
+
+    def _decide(self, log: Log, decided: int) -> Iterator[tuple[str, str]]:
+        while (receipt := self._heads[log]) is not None and receipt.source.offset <= decided:
+            self._heads[log] = next(self._receipts.of[log], None)
+            self.audited.receipts += 1
+            self.audited.fold.decide(receipt, self._windows.get(receipt.model or "", 0))
+            row = self._rows.get(row_key(log, receipt.source.offset))
+            if row is not None and row.receipt != receipt:
+                self._differ(receipt.id, receipt.decision_id, unlike(row.receipt, receipt))
+            if receipt.model is not None:
+                for account in accounts_of(receipt.model, receipt.tenant):
+                    yield account, receipt.id
+
+    def _expire(self) -> Iterator[tuple[str, str]]:
+        """Rows that count from this state on; those that say so were released at a deadline."""
+        for key, row in self._rows.items():
+            if row.receipt.decision == "routed":
+                self._open[key] = row
+            if row.expired and (held := self.audited.fold.expire(row.receipt.decision_id)):
+                for account in held.accounts:
+                    yield account, held.query
+
+    def _settle(self, settled: int, compacted: bool) -> Iterator[tuple[str, str]]:
+        """compacted: the states between have left the log, and with them what says that a
+        reservation had been released at its deadline before its result came."""
+        audited = self.audited
+        while (record := self._result) is not None and record.offset <= settled:
+            self._result = next(self._results, None)
+            try:
+                charge = audited.fold.settle(record.offset, decode(Result, record.value))
+            except Invalid:
+                charge = None
+            if charge is None:
+                audited.refused += 1
+                continue
+            audited.charged += 1
+            for account in charge.accounts:
+                if charge.excess:
+                    audited.overcharges.setdefault(account, Overcharge()).add(charge)
+                if compacted:
+                    self._perhaps_late[account] += charge.cost - charge.excess
+                yield account, charge.query
+
+    def _compare_sums(self, state: State, touched: Iterable[tuple[str, str]]) -> None:
+        """Name a sum where it parts from the fold, not again at each later state."""
+        queries: dict[str, dict[str, None]] = {}
+        for name, query in touched:
+            queries.setdefault(name, {})[query] = None
+        fold = self.audited.fold
+        for name, account in state.accounts.items():
+            held = {account.window: (account.reserved, account.spent), **account.past}
+            for window, sums in held.items():
+                ours = (fold.reserved[name, window], fold.spent[name, window])
+                for which, theirs, own in zip(("reserved", "spent"), sums, ours, strict=True):
+                    more = theirs - own - self._apart[which, name, window]
+                    if not more:
+                        continue
+                    self._apart[which, name, window] = theirs - own
+                    what = (
+                        f"{account_words(name)}: the ledger's {which} is {theirs}, receipts and "
+                        f"results make {own} ({more:+d} since the state before)"
+                    )
+                    for query in list(queries.get(name, {}))[:NAMED] or [""]:
+                        self._differ(query, f"sequence {state.sequence}", what)
+
+    def _check_room(self, state: State) -> None:
+        """Invariant I3: above a share only by what backends charged beyond their reservations."""
+        for name, account in state.accounts.items():
+            over = self.audited.overcharges.get(name, Overcharge()).excess
+            room = account.share + account.carried + over + self._perhaps_late[name]
+            if account.reserved + account.spent > room:
+                self._differ(
+                    "",
+                    f"sequence {state.sequence}",
+                    f"{account_words(name)}: {account.spent} spent and {account.reserved} reserved "
+                    f"are more than its share {account.share} (with {account.carried} carried "
+                    f"over, and {over} that its backend overcharged)",
+                )
+
+    def _differ(self, query: str, at: str, what: str) -> None:
+        self.audited.differences.append(Difference(self.audited.partition, query, at, what))
+
+
+def unlike(wanted: Receipt, found: Receipt) -> str:
+    """Say in which fields a receipt on the topic is not the one that there should be."""
+    parts = [
+        f"{name} is {getattr(found, name)!r}, not {getattr(wanted, name)!r}"
+        for name in wanted.__struct_fields__
+        if getattr(wanted, name) != getattr(found, name)
+    ]
+    return f"its receipt differs: {'; '.join(parts) or 'other bytes for the same values'}"

@@ -1,0 +1,73 @@
+"""What came of a log's queries, as lines of a history that `sluice index build` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from router.budget.reference_ledger import MAX_CHARGE, cost_of
+from router.evaluation.datasets import NANO
+from router.models.catalog import ModelCatalog
+from schemas import Invalid, Query, Result, Source
+from schemas.wire import decode
+from streams.kafka.logs import Record
+from streams.routing.arrivals import decision_id
+from streams.verify.receipt_store import ReceiptStore
+from streams.verify.replay_dataset import read_results
+
+
+class _Outcome(NamedTuple):
+    """Of the one model that a query went to. cost: nano-units."""
+
+    id: str
+    model: str
+    score: float | None
+    cost: int
+
+
+def history_lines(
+    catalog: ModelCatalog,
+    records: Iterable[Record],
+    results: Iterable[Record],
+    receipt_store: ReceiptStore,
+) -> Iterator[dict[str, Any]]:
+    """Yield id, prompt, score and cost of each query that was answered, once each. An answer that
+    nobody judged has a null for its score; it still tells what such answers cost.
+
+    records: of `queries` and `deferred`; spool: holds the receipts. A result counts where its
+    receipt says that the query went to that model; the first one, as it was charged. What failed
+    tells of the server, not of the model, and is left out.
+    """
+    answered: dict[str, _Outcome] = {}
+    for result in read_results(results):
+        outcome = _outcome(catalog, result, receipt_store)
+        if outcome is not None:
+            answered.setdefault(result.decision_id, outcome)
+    told: set[str] = set()
+    for record in records:
+        source = Source(record.topic, record.partition, record.offset)
+        outcome = answered.get(decision_id(source))
+        if outcome is None or outcome.id in told:
+            continue
+        try:
+            query = decode(Query, record.value)
+        except Invalid:
+            continue
+        told.add(outcome.id)
+        yield {
+            "id": outcome.id,
+            "prompt": query.text(),
+            "scores": {outcome.model: outcome.score},
+            "cost_usd": {outcome.model: outcome.cost / NANO},
+        }
+
+
+def _outcome(catalog: ModelCatalog, result: Result, receipt_store: ReceiptStore) -> _Outcome | None:
+    if not 200 <= result.status_code < 300:
+        return None
+    receipt = receipt_store.of_decision(result.decision_id)
+    if receipt is None or (receipt.id, receipt.model) != (result.id, result.model):
+        return None
+    if result.model not in catalog.index or (cost := cost_of(result, catalog)) > MAX_CHARGE:
+        return None
+    return _Outcome(result.id, result.model, result.score, cost)

@@ -1,0 +1,1 @@
+"""Model workers: consume routed queries, call the model, publish results."""

@@ -1,0 +1,115 @@
+"""From texts to a batch that a policy can decide."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from router.arrays import Floats, Vectors
+from router.estimation.embedders.base import Embedder
+from router.estimation.estimator import Estimates, Estimator
+from router.estimation.history import History
+from router.estimation.index.exact import ExactIndex
+from router.estimation.scorer import UNSAID, Mode, QueryScorer, Wishes
+from router.models.catalog import Model, ModelCatalog
+
+FLEET = ModelCatalog(
+    [
+        Model("small", 1_000_000, 2_000_000, max_output_tokens=100, context=1000),
+        Model("large", 10_000_000, 20_000_000, max_output_tokens=500, context=300),
+    ]
+)
+
+
+class Letters(Embedder):
+    """Embeds a text by whether it begins with an "a"."""
+
+    name = "letters"
+    dimension = 2
+
+    def _embed(self, texts: list[str]) -> Vectors:
+        return np.array([[t[0] == "a", t[0] != "a"] for t in texts], dtype=np.float32)
+
+
+def core(mode: Mode = "max") -> QueryScorer:
+    random = np.random.default_rng(0)
+    texts = [f"{letter} word" for letter in random.choice(["a", "b"], 60)]
+    history = History(
+        [str(i) for i in range(60)],
+        Letters().encode(texts),
+        random.uniform(size=(60, 2)),
+        random.uniform(50, 100, (60, 2)) * [1, 10],
+    )
+    estimator = Estimator.fit(history, ExactIndex(history.embeddings), texts)
+    return QueryScorer(Letters(), estimator, FLEET, mode)
+
+
+def wishes(n: int, **given: list[int]) -> Wishes:
+    values = {"prompt_tokens": [10] * n, "max_tokens": [UNSAID] * n, "max_cost": [UNSAID] * n}
+    arrays = {name: np.array(given.get(name, value)) for name, value in values.items()}
+    ids = [str(i) for i in range(n)]
+    return Wishes(ids, allowed=np.ones((n, 2), dtype=np.bool_), **arrays)
+
+
+def estimates(n: int, upper: Floats | None = None) -> Estimates:
+    even = np.ones((n, 2))
+    nobody = np.zeros((n, 0))
+    return Estimates(
+        even,
+        even,
+        even if upper is None else upper,
+        nobody.astype(np.int64),
+        nobody.astype(np.float32),
+    )
+
+
+def test_given_embeddings_take_the_place_of_the_texts() -> None:
+    """A query that carries its embedding is found by it, at whatever length it comes; the others
+    are embedded."""
+    vectors, found = core().estimate(["a word", "a word", "b word"], [None, [0.0, 5.0], None])
+    assert_allclose(vectors, [[1, 0], [0, 1], [0, 1]])
+    assert found.quality.shape == (3, 2)
+
+
+def test_a_given_embedding_of_another_dimension_is_refused() -> None:
+    """And the message says which dimension is needed."""
+    with pytest.raises(ValueError, match="2"):
+        core().estimate(["a word"], [[1.0, 0.0, 0.0]])
+
+
+def test_bounds_pay_for_prompt_and_answer() -> None:
+    """The bound is what the prompt and all allowed output tokens cost; a query's own limit counts
+    where it is lower than the model's."""
+    prepared = core().batch(estimates(2), wishes(2, max_tokens=[UNSAID, 120]))
+    assert_array_equal(prepared.output_tokens, [[100, 500], [100, 120]])
+    assert_array_equal(prepared.batch.bound, [[10 + 200, 100 + 10_000], [10 + 200, 100 + 2400]])
+    assert_array_equal(prepared.said, [False, True])
+
+
+def test_what_does_not_fit_the_context_is_not_allowed() -> None:
+    """Prompt and allowed answer together must fit; a shorter answer may make them."""
+    prepared = core().batch(
+        estimates(2), wishes(2, prompt_tokens=[250, 250], max_tokens=[UNSAID, 50])
+    )
+    assert_array_equal(prepared.fits, [[True, False], [True, True]])
+    assert_array_equal(prepared.batch.allowed, prepared.fits)
+
+
+def test_what_a_query_may_cost_at_most() -> None:
+    """Models whose bound exceeds the query's own limit are not allowed."""
+    prepared = core().batch(
+        estimates(2), wishes(2, max_cost=[1000, 209], max_tokens=[UNSAID, UNSAID])
+    )
+    assert_array_equal(prepared.batch.allowed, [[True, False], [False, False]])
+
+
+def test_quantile_mode_reserves_what_answers_usually_cost() -> None:
+    """The upper cost decides how many tokens are allowed, never fewer than one nor more than the
+    model's; a query that says its limit keeps it."""
+    upper = np.array([[70.0, 1e9], [0.0, 0.0], [70.0, 1e9]])
+    prepared = core("quantile").batch(
+        estimates(3, upper), wishes(3, max_tokens=[UNSAID, UNSAID, 90])
+    )
+    assert_array_equal(prepared.output_tokens, [[30, 500], [1, 1], [90, 90]])
+    assert_array_equal(prepared.batch.bound[0], [10 + 60, 100 + 10_000])

@@ -1,0 +1,245 @@
+"""The offline engine: budgets hold, nothing is seen before it is decided, runs repeat."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from router.arrays import Floats, Ints
+from router.evaluation import budgets, engine
+from router.evaluation.experiment import CONTROLS, REFERENCES, Setting, compare, make
+from router.evaluation.problem import Change, Problem
+from router.evaluation.summary import summarise
+from router.models.catalog import ModelCatalog
+from router.policies import POLICIES
+from router.policies.base import NONE, Batch, Decisions, Policy
+from tests.support.outcomes import ground, outcomes
+
+every_policy = pytest.mark.parametrize("name", sorted(POLICIES))
+
+
+class Watching(Policy):
+    """Sends every query to model 0 and writes down what it is told."""
+
+    name = "watching"
+
+    def __init__(self, catalog: ModelCatalog) -> None:
+        super().__init__(catalog)
+        self.told: list[tuple[str, int]] = []
+        self.free: list[list[int]] = []
+        self.expected: list[float] = []
+
+    def route(self, batch: Batch, free: Ints) -> Decisions:
+        n = len(batch.ids)
+        self.told.append(("route", n))
+        self.free.append(free.tolist())
+        return Decisions(np.zeros(n, dtype=np.int64), ["best"] * n, np.ones(n))
+
+    def warm_start(self, quality: Floats, cost: Floats) -> None:
+        self.told.append(("warm_start", len(quality)))
+
+    def observe(self, quality: Floats, cost: Floats) -> None:
+        self.told.append(("observe", len(quality)))
+
+    def plan(self, remaining: Ints, expected: float) -> bool:
+        self.told.append(("plan", int(expected)))
+        return False
+
+    def registry(self, catalog: ModelCatalog) -> None:
+        self.told.append(("registry", len(catalog)))
+        super().registry(catalog)
+
+
+def problem(**changes: object) -> Problem:
+    put = ground().problem(Setting())
+    return replace(put, **changes) if changes else put  # type: ignore[arg-type]
+
+
+def test_driver_follows_the_contract() -> None:
+    """warm_start, plan; then route, observe, plan for each batch, with what is left."""
+    put = problem()
+    policy = Watching(put.catalog)
+    engine.run(policy, put, batch=30)
+    assert len(put) == 48
+    assert policy.told == [
+        ("warm_start", 72),
+        ("plan", 48),
+        ("route", 30),
+        ("observe", 30),
+        ("plan", 18),
+        ("route", 18),
+        ("observe", 18),
+        ("plan", 0),
+    ]
+    assert policy.free[0] == put.limits.tolist()
+
+
+def test_true_costs_are_charged_in_order_until_they_no_longer_fit() -> None:
+    """A query whose true cost no longer fits is lost; a cheaper one after it may still fit."""
+    costs = np.zeros((4, 3), dtype=np.int64)
+    costs[:, 0] = [60, 50, 40, 1]
+    put = ground().problem(Setting()).reordered(np.arange(4))
+    put = replace(put, costs=costs, limits=np.array([100, 5, 5]), scores=np.ones((4, 3)))
+    run = engine.run(Watching(put.catalog), put)
+    assert run.served.tolist() == [True, False, True, False]
+    assert run.cost == 100
+    assert run.performance == 2.0
+    assert (run.count, run.lost, run.deferred) == (2, 2, 0)
+
+
+@every_policy
+def test_budgets_hold(name: str) -> None:
+    """After every batch, no model has spent more than its limit."""
+    put = problem()
+    run = engine.run(make(name, put.catalog, seed=0), put, batch=16)
+    assert (run.spent <= put.limits).all()
+    assert run.cost == sum(put.costs[row, run.model[row]] for row in np.flatnonzero(run.served))
+    assert run.count + run.lost + run.deferred == len(put)
+
+
+@every_policy
+def test_outcomes_are_not_seen_before_the_decision(name: str) -> None:
+    """Other outcomes of the last batch change no decision at all: it is decided without them."""
+    put = problem()
+    late = np.arange(32, 48)
+    scores, costs = put.scores.copy(), put.costs.copy()
+    scores[late] = 1.0 - scores[late]
+    costs[late] = costs[late, ::-1] * 3
+    other = replace(put, scores=scores, costs=costs)
+    runs = [engine.run(make(name, put.catalog, seed=0), each, batch=16) for each in (put, other)]
+    assert runs[0].model.tolist() == runs[1].model.tolist()
+    assert runs[0].reason == runs[1].reason
+
+
+@every_policy
+def test_same_seed_same_run(name: str) -> None:
+    """Nothing but the problem and the seed decides."""
+    runs = [
+        engine.run(make(name, each.catalog, seed=3), each, batch=16)
+        for each in (problem(), problem())
+    ]
+    assert runs[0].model.tolist() == runs[1].model.tolist()
+    assert runs[0].performance == runs[1].performance
+    assert np.array_equal(runs[0].prices, runs[1].prices, equal_nan=True)
+
+
+@every_policy
+def test_fleet_changes_on_the_way(name: str) -> None:
+    """A model that left gets nothing afterwards, one that joined nothing before; budgets hold."""
+    changes = (Change(0, (0, 1)), Change(24, (1, 2)))
+    put = problem(changes=changes)
+    run = engine.run(make(name, put.catalog, seed=0), put, batch=16)
+    assert 2 not in run.model[:24]
+    assert 0 not in run.model[24:]
+    assert (run.spent <= put.limits).all()
+
+
+def test_unrecorded_outcomes_are_not_routed_to() -> None:
+    """Where nobody knows what a model would have answered, no query is sent."""
+    put = problem()
+    known = put.known.copy()
+    known[:, 1] = False
+    run = engine.run(make("primal-dual", put.catalog, 0), replace(put, known=known))
+    assert (run.model != NONE).any()
+    assert 1 not in run.model
+
+
+def test_reordering_keeps_queries_whole() -> None:
+    """Ids, outcomes and estimates move together."""
+    put = problem()
+    order = np.random.default_rng(0).permutation(len(put))
+    moved = put.reordered(order)
+    assert [moved.ids[i] for i in range(3)] == [put.ids[row] for row in order[:3]]
+    assert np.array_equal(moved.scores, put.scores[order])
+    assert np.array_equal(moved.estimates("exact").cost, put.estimates("exact").cost[order])
+
+
+@pytest.mark.parametrize("split", budgets.SPLITS)
+def test_splits_share_the_cheapest_models_cost(split: str) -> None:
+    """Every split gives out the total (less than a nano-unit a model is lost in rounding)."""
+    history, queries = outcomes(seed=1).split(0.4)
+    total = 0.5 * queries.costs.sum(axis=0).min()
+    given = budgets.limits(history, queries, 0.5, split, seed=2)
+    assert given.min() >= 0
+    assert total - len(given) < given.sum() <= total
+
+
+def test_splits_weigh_models_as_they_say() -> None:
+    """weighted ∝ √(score/cost); extreme gives 80 % to the least cost-efficient half."""
+    history, queries = outcomes(seed=1, models=4).split(0.4)
+    score, cost = history.scores.mean(axis=0), history.costs.mean(axis=0)
+    weighted = budgets.limits(history, queries, 1.0, "weighted").astype(float)
+    ratio = weighted / np.sqrt(score / cost)
+    assert ratio.max() / ratio.min() == pytest.approx(1.0, rel=1e-3)
+    extreme = budgets.limits(history, queries, 1.0, "extreme")
+    worst = np.argsort(score / cost)[:2]
+    assert extreme[worst].sum() / extreme.sum() == pytest.approx(0.8, rel=1e-3)
+
+
+def test_models_without_outcomes_get_no_budget() -> None:
+    """An empty column neither takes money nor spoils the others' shares."""
+    data = outcomes(seed=1)
+    data.scores[:, 1] = data.costs[:, 1] = np.nan
+    history, queries = data.split(0.4)
+    others = ["maker/model-0", "maker/model-2"]
+    for split in budgets.SPLITS:
+        given = budgets.limits(history, queries, 1.0, split)
+        expected = budgets.limits(
+            history.with_models(others), queries.with_models(others), 1.0, split
+        )
+        assert given.tolist() == [expected[0], 0, expected[1]]
+
+
+def test_unknown_splits_and_budgets_are_refused() -> None:
+    """The message names what there is."""
+    history, queries = outcomes().split(0.4)
+    with pytest.raises(ValueError, match="weighted, cost"):
+        budgets.limits(history, queries, 1.0, "fair")
+    with pytest.raises(ValueError, match="buys nothing"):
+        budgets.limits(history, queries, 0.0)
+
+
+def test_compare_puts_references_first_and_relates_to_them() -> None:
+    """The linear program on estimates is 100 %, the one on the truth at least as much."""
+    rows = [row for row, _, _ in compare(ground(), Setting(), CONTROLS)]
+    assert [row.policy for row in rows] == [*REFERENCES, *CONTROLS]
+    assert rows[0].relative == 100.0
+    assert rows[1].performance == max(row.performance for row in rows)
+    assert rows[0].setting.models == 3
+
+
+def test_summary_means_over_seeds_and_orders() -> None:
+    """Repetitions of a cell become one line with mean and spread."""
+    rows = [
+        row
+        for order in range(3)
+        for row, _, _ in compare(ground(), Setting(order=order), ["random"])
+    ]
+    line = summarise(rows)[-1]
+    found = [row.relative for row in rows if row.policy == "random"]
+    assert line.policy == "random"
+    assert line.runs == 3
+    assert line.relative == pytest.approx(np.mean(found))
+    assert line.spread == pytest.approx(np.std(found))
+
+
+def test_fewer_models_are_drawn_by_seed() -> None:
+    """A ground with two of four models has their outcomes and no others."""
+    whole = ground(models=4)
+    part = whole.with_models(2, seed=5)
+    assert len(part.history.models) == 2
+    assert part is whole.with_models(2, seed=5)
+    assert set(part.history.models) < set(whole.history.models)
+    assert whole.with_models(0, seed=5) is whole
+    with pytest.raises(ValueError, match="the data has 4"):
+        whole.with_models(9, seed=5)
+
+
+def test_batches_end_where_the_fleet_changes() -> None:
+    """No batch spans a change."""
+    cuts = engine._cuts(10, 4, (Change(5, (0,)),))
+    assert [rows.tolist() for rows in cuts] == [[0, 1, 2, 3], [4], [5, 6, 7, 8], [9]]
+    assert all(a[-1] + 1 == b[0] for a, b in pairwise(cuts))

@@ -1,0 +1,131 @@
+"""Primal-dual, and reservations in order of arrival."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from router.arrays import Floats, Ints
+from router.models.catalog import Model, ModelCatalog
+from router.policies.base import NONE, Batch
+from router.policies.primal_dual import PrimalDual
+from router.policies.reserve import reserve_in_order
+
+
+def catalog(*names: str) -> ModelCatalog:
+    return ModelCatalog(Model(name, 0, 1_000_000) for name in names)
+
+
+def batch(quality: list[list[float]], cost: list[list[float]]) -> Batch:
+    bound = np.array(cost).astype(np.int64)
+    return Batch(
+        ids=[str(i) for i in range(len(quality))],
+        quality=np.array(quality),
+        cost=np.array(cost),
+        bound=bound,
+        allowed=np.ones(bound.shape, dtype=np.bool_),
+    )
+
+
+def one_by_one(score: Floats, bound: Ints, free: Ints) -> Ints:
+    """What `reserve_in_order` promises, said plainly."""
+    left, chosen = free.copy(), []
+    for row in range(len(score)):
+        ranked = np.argsort(-score[row], kind="stable")
+        fitting = [m for m in ranked if score[row, m] > 0 and bound[row, m] <= left[m]]
+        chosen.append(fitting[0] if fitting else NONE)
+        if fitting:
+            left[fitting[0]] -= bound[row, fitting[0]]
+    return np.array(chosen, dtype=np.int64)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 60), st.integers(1, 5), st.floats(0.0, 2.0))
+def test_reserve_is_the_loop(seed: int, n: int, models: int, plenty: float) -> None:
+    """On arrays as in a loop over the queries, however scarce the money is."""
+    random = np.random.default_rng(seed)
+    score = random.normal(size=(n, models)).round(1)
+    score[random.uniform(size=score.shape) < 0.1] = -np.inf
+    bound = random.integers(0, 30, (n, models))
+    free = random.integers(0, 1 + int(30 * max(n, 1) * plenty / models), models)
+    before = free.copy()
+    assert_array_equal(reserve_in_order(score, bound, free), one_by_one(score, bound, free))
+    assert_array_equal(free, before)
+
+
+def test_next_best_takes_over() -> None:
+    """A query whose best model has no room goes to the next of positive score, and says so."""
+    policy = PrimalDual(catalog("a", "b"))
+    queries = batch([[0.9, 0.5], [0.9, 0.5], [0.9, 0.5]], [[10, 10], [10, 10], [10, 10]])
+    decisions = policy.route(queries, np.array([10, 10]))
+    assert_array_equal(decisions.model, [0, 1, NONE])
+    assert list(decisions.reason) == ["best", "next_best", "no_budget"]
+
+
+def test_not_worth_its_price() -> None:
+    """A query is deferred when every model costs more than it brings."""
+    policy = PrimalDual(catalog("a", "b"))
+    policy.restore({"version": 3, "prices": {"a": 0.1, "b": 0.1}})
+    decisions = policy.route(batch([[0.9, 0.5]], [[10, 10]]), np.array([100, 100]))
+    assert_array_equal(decisions.model, [NONE])
+    assert (list(decisions.reason), decisions.version) == (["not_worth"], 3)
+
+
+def test_warm_start_prices_before_any_arrival() -> None:
+    """With a history, the first plan has prices; scarce money is dear."""
+    random = np.random.default_rng(0)
+    quality, cost = random.uniform(0, 1, (500, 2)), random.uniform(5, 15, (500, 2))
+    policy = PrimalDual(catalog("a", "b"))
+    policy.warm_start(quality, cost)
+    assert policy.plan(np.array([300, 10**9]), 1000.0)
+    assert policy.gamma[0] > 0
+    assert policy.gamma[1] == 0
+    assert not policy.plan(np.array([300, 10**9]), 1000.0)
+
+
+def test_solves_again_after_enough_arrivals() -> None:
+    """Every `every` arrivals, counted however they are cut; with less money left, prices rise."""
+    random = np.random.default_rng(0)
+    policy = PrimalDual(catalog("a"), every=100, window=400)
+    policy.warm_start(random.uniform(0, 1, (400, 1)), np.full((400, 1), 10.0))
+    assert policy.plan(np.array([1000]), 400.0)
+    dear, solved = policy.gamma.copy(), []
+    for _ in range(4):
+        policy.observe(random.uniform(0, 1, (30, 1)), np.full((30, 1), 10.0))
+        solved.append(policy.plan(np.array([200]), 400.0))
+    assert solved == [False, False, False, True]
+    assert policy.gamma > dear
+    assert policy.version == 2
+
+
+def test_registry_keeps_prices_by_name() -> None:
+    """Models that stay keep their price, a newcomer costs what the dearest does, and the next
+    plan solves for all."""
+    random = np.random.default_rng(0)
+    policy = PrimalDual(catalog("a", "b"))
+    policy.warm_start(random.uniform(0, 1, (300, 2)), np.full((300, 2), 10.0))
+    policy.plan(np.array([300, 900]), 300.0)
+    before = dict(zip("ab", policy.gamma, strict=True))
+    policy.registry(catalog("c", "b"))
+    assert_array_equal(policy.gamma, [max(before.values()), before["b"]])
+    policy.observe(np.full((300, 2), 0.5), np.full((300, 2), 10.0))
+    assert policy.plan(np.array([300, 900]), 300.0)
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        {},
+        {"version": "1", "prices": {}},
+        {"version": 1, "prices": {"a": -1.0}},
+        {"version": 1, "prices": {"a": float("nan")}},
+    ],
+)
+def test_refuses_a_strange_snapshot(snapshot: dict[str, object]) -> None:
+    """Prices that are none are refused, and the old ones stay."""
+    policy = PrimalDual(catalog("a"))
+    with pytest.raises(ValueError, match="price"):
+        policy.restore(snapshot)
+    assert_array_equal(policy.gamma, [0.0])

@@ -1,0 +1,174 @@
+"""`sluice work`: what it is told, what it says, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from confluent_kafka import Producer
+
+from schemas import Routed
+from schemas.fields import Source
+from schemas.wire import encode
+from streams.brokers import Broker
+from streams.cli import main
+from streams.kafka.topics import Topics
+from streams.worker import consumer as intake
+from tests.support.patience import PATIENCE
+from tests.support.records import Records
+
+CONFIG = """
+[topics]
+prefix = "{prefix}"
+[models.small]
+input_price = "0.1"
+output_price = "0.2"
+[models."org/large"]
+input_price = "1"
+output_price = "2"
+base_url = "http://127.0.0.1:9/v1"
+api_key_env = "A_KEY_OF_TESTS"
+[budget]
+total = "1"
+[policy]
+expected_queries = 100
+"""
+ROW = {
+    "id": "a",
+    "scores": {"small": 1, "org/large": 0.5},
+    "cost_usd": {"small": 0, "org/large": 0},
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path, prefix: str) -> Path:
+    file = tmp_path / "sluice.toml"
+    file.write_text(CONFIG.format(prefix=prefix))
+    return file
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    file = tmp_path / "data.jsonl"
+    file.write_text(json.dumps(ROW))
+    return file
+
+
+def run(*arguments: object, **environment: str | None) -> tuple[int, str]:
+    """Exit code and stderr of `sluice work`."""
+    cleared: dict[str, str | None] = {"SLUICE_BROKER": None, "A_KEY_OF_TESTS": None}
+    asked = ["work", *map(str, arguments)]
+    result = CliRunner().invoke(main, asked, env={**cleared, **environment})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["huge"], 2, "has no model 'huge'; there are: small, org/large"),
+        (["small"], 1, "models.small.base_url is missing"),
+        (["org/large"], 1, "A_KEY_OF_TESTS is empty: models.org/large.api_key_env"),
+        (["small", "--latency-median", "1"], 2, "it needs --dataset"),
+        (["small", "--dataset", "nowhere.jsonl"], 1, "nowhere.jsonl: cannot be read"),
+        ([], 2, "Missing argument 'MODEL [MODEL]...'"),
+    ],
+)
+def test_what_cannot_be_is_said(config: Path, arguments: list[str], code: int, words: str) -> None:
+    """Before anything runs: which model, key, file or option, and the exit code of the kind."""
+    found, stderr = run(*arguments, "-c", config)
+    assert found == code
+    assert words in stderr.splitlines()[-1]
+
+
+def test_no_broker(config: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last line names the address, and the exit code is 1."""
+    monkeypatch.setattr(intake, "PATIENCE", 0.5)
+    code, stderr = run(
+        "small", "org/large", "-c", config, "--dataset", dataset, SLUICE_BROKER="127.0.0.1:9"
+    )
+    assert code == 1
+    assert stderr.splitlines()[-1].startswith("Error: no broker at 127.0.0.1:9 answers")
+
+
+def test_topics_are_missing(
+    embedded_broker: Broker, config: Path, dataset: Path, prefix: str
+) -> None:
+    """One model's trouble ends the others, and says how to mend it."""
+    embedded_broker.create({f"{prefix}routed.small": 1})
+    where = embedded_broker.servers
+    code, stderr = run(
+        "small", "org/large", "-c", config, "--dataset", dataset, SLUICE_BROKER=where
+    )
+    assert code == 1
+    assert stderr.splitlines()[-1].endswith("make it with: sluice topics create")
+
+
+def test_it_starts_without_what_only_routers_need() -> None:
+    """A worker a model is many processes: none loads Faust, embedders or indexes."""
+    script = (
+        "import sys, streams.cli.work\n"
+        "heavy = {'faust', 'aiokafka', 'wordllama', 'annoy', 'rocksdict', 'rich'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert shown.stdout.strip() == "[]", shown.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_two_models_in_a_process(
+    broker: Broker, config: Path, dataset: Path, prefix: str, how: signal.Signals
+) -> None:
+    """Both are answered; a signal ends the process in order, with exit code 0."""
+    topics = Topics(prefix)
+    models = ("small", "org/large")
+    counts = {topics.routed(model): 1 for model in models} | {topics.results: 1, topics.rejected: 1}
+    broker.create(counts)
+    producer = Producer({"bootstrap.servers": broker.servers, "log_level": 0})
+    for model in models:
+        producer.produce(topics.routed(model), encode(query(model)), b"a")
+    assert producer.flush(PATIENCE) == 0
+    command = ["-c", "from streams.cli import main; main()", "work", *models]
+    process = subprocess.Popen(
+        [sys.executable, *command, "-c", str(config), "--dataset", str(dataset)],
+        env={**os.environ, "SLUICE_BROKER": broker.servers},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    records = Records(broker.servers, counts)
+    try:
+        give_up = time.monotonic() + PATIENCE
+        while len(found := records.of(topics.results)) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < give_up
+        process.send_signal(how)
+        _, stderr = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+        records.close()
+    assert process.returncode == 0, stderr
+    assert "stopped: what was taken is answered and committed" in stderr
+    results: dict[str, Any] = {record.json()["model"]: record.json() for record in found}
+    assert {model: result["score"] for model, result in results.items()} == ROW["scores"]
+
+
+def query(model: str) -> Routed:
+    return Routed(
+        id="a",
+        decision_id=f"for {model}",
+        model=model,
+        max_tokens=1,
+        reserved=1,
+        policy="test",
+        source=Source("queries", 0, 0),
+        prompt="?",
+    )

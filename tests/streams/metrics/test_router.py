@@ -1,0 +1,150 @@
+"""What Prometheus is told: counts by label, and the accounts as they stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from router.budget.ledger import account_key
+from schemas import Result, Source
+from schemas.result import Usage
+from streams.brokers.kafka import free_port
+from streams.metrics.router import Live, Metrics
+from streams.metrics.worker import WorkMetrics
+from streams.routing.arrivals import Arrival
+from streams.state.rows import Log, Row
+from tests.support.recorded import FLEET, new_ledger, receipt, record
+from tests.support.scrape import samples
+
+Scraped = dict[tuple[str, ...], float]
+
+
+def scrape(metrics: Metrics | WorkMetrics) -> Scraped:
+    """Every sample by name and label values, as an HTTP client reads them."""
+    port = free_port()
+    stop = metrics.serve("127.0.0.1", port)
+    try:
+        found = samples(f"127.0.0.1:{port}")
+    finally:
+        stop()
+    return {(sample.name, *sample.labels.values()): sample.value for sample in found}
+
+
+def arrival(offset: int, created: float = 100.0) -> Arrival:
+    """A record that was made at a moment, Unix seconds."""
+    made: Any = record(offset, b"")
+    made.timestamp = int(created * 1000)
+    return Arrival(made, Source("queries", 0, offset))
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """Two partitions, one with something held, spent, and limited for the shop."""
+    one, other = new_ledger((2_000_000_000, 0)), new_ledger((1_000_000_000, 0))
+    one.reserve(np.array([0]), np.array([500_000_000]))
+    one.settle(0, 100_000_000, 250_000_000, 0)
+    one.limit_tenants(frozenset({account_key("small", "shop")}))
+    one.share[2] = 3_000_000_000
+    return Metrics(FLEET.names, lambda: Live([one, other], 7, {"small": 2e-9, "large": 0.0}, 4, 40))
+
+
+def test_everything_is_there_at_zero(metrics: Metrics) -> None:
+    """Each label value that can be known before it comes, so that rates begin at 0."""
+    found = scrape(metrics)
+    for name in (*FLEET.names, "added later"):
+        if name not in FLEET.names:
+            metrics.know(name)
+            found = scrape(metrics)
+        assert found["sluice_route_decisions_total", "routed", name, "best"] == 0
+        assert found["sluice_results_total", name, "failed"] == 0
+    assert found["sluice_route_decisions_total", "rejected", "", "invalid_json"] == 0
+    assert found["sluice_route_decisions_total", "deferred", "", "no_budget"] == 0
+    assert found["sluice_route_latency_seconds_count",] == 0
+
+
+def test_accounts_are_sums_over_partitions(metrics: Metrics) -> None:
+    """In units of currency, tenants beside their models; with prices and what waits."""
+    found = scrape(metrics)
+    assert {
+        what: found[f"sluice_budget_{what}", "small", ""]
+        for what in ("share", "spent", "reserved", "remaining")
+    } == {"share": 3.0, "spent": 0.25, "reserved": 0.4, "remaining": 2.35}
+    assert found["sluice_budget_remaining", "small", "shop"] == 3.0
+    assert found["sluice_dual_price", "small"] == 2.0
+    standing = ("sluice_price_version", "sluice_deferred_waiting", "sluice_partitions")
+    assert [found[name,] for name in (*standing, "sluice_index_queries")] == [4, 7, 2, 40]
+
+
+@pytest.mark.parametrize(("log", "deferred", "timed"), [("queries", 1, 3), ("deferred", 0, 0)])
+def test_decisions_are_counted(metrics: Metrics, log: Log, deferred: int, timed: int) -> None:
+    """By what became of them; a query that waits on is not counted at every look, nor is the time
+    that it has waited taken for the router's."""
+    rows = {
+        0: Row(receipt=receipt(0, log=log)),
+        1: Row(receipt=receipt(1, None, log=log)),
+        2: Row(receipt=receipt(2, "large", log=log)),
+    }
+    metrics.decided(log, [arrival(0), arrival(1, 99.98), arrival(2, 101.0)], rows, 100.0)
+    found = scrape(metrics)
+    assert found["sluice_route_decisions_total", "routed", "small", ""] == 1
+    assert found["sluice_route_decisions_total", "routed", "large", ""] == 1
+    assert found.get(("sluice_route_decisions_total", "deferred", "", ""), 0) == deferred
+    assert found["sluice_route_latency_seconds_count",] == timed
+    assert found["sluice_route_latency_seconds_bucket", "0.01"] == (2 if timed else 0)
+
+
+def test_results_are_counted(metrics: Metrics) -> None:
+    """Settled by model, and what was none."""
+    metrics.settled([("small", "ok"), ("small", "ok"), ("large", "failed"), ("", "rejected")])
+    found = scrape(metrics)
+    results = {key[1:]: value for key, value in found.items() if key[0] == "sluice_results_total"}
+    assert results == {
+        ("small", "ok"): 2,
+        ("small", "failed"): 0,
+        ("large", "ok"): 0,
+        ("large", "failed"): 1,
+        ("", "rejected"): 1,
+    }
+
+
+def test_a_worker_counts_its_results() -> None:
+    """By model and status, with what they used; a model without any is there at 0."""
+    metrics, waiting = WorkMetrics(), 3
+    metrics.know("small", lambda: waiting)
+    metrics.know("large", lambda: 0)
+    answer = Result(
+        id="q",
+        decision_id="queries/0/0",
+        model="small",
+        status_code=200,
+        usage=Usage(prompt_tokens=20, completion_tokens=7),
+        cost=1_500_000_000,
+        duration=0.3,
+        attempts=2,
+    )
+    metrics.answered(answer)
+    metrics.answered(msgspec.structs.replace(answer, usage=None, cost=None, status_code=503))
+    waiting = 1
+    found = scrape(metrics)
+    assert found["sluice_work_results_total", "small", "ok"] == 1
+    assert found["sluice_work_results_total", "small", "failed"] == 1
+    assert found["sluice_work_results_total", "large", "ok"] == 0
+    assert found["sluice_work_attempts_total", "small"] == 4
+    assert found["sluice_work_tokens_total", "prompt", "small"] == 20
+    assert found["sluice_work_tokens_total", "completion", "small"] == 7
+    assert found["sluice_work_cost_total", "small"] == 1.5
+    assert found["sluice_work_duration_seconds_bucket", "0.25", "small"] == 0
+    assert found["sluice_work_duration_seconds_bucket", "0.5", "small"] == 2
+    assert found["sluice_work_unanswered", "small"] == 1
+
+
+def test_an_address_that_is_taken(metrics: Metrics) -> None:
+    """The caller hears which one; nothing is left running."""
+    port = free_port()
+    stop = metrics.serve("127.0.0.1", port)
+    with pytest.raises(OSError, match=f"in use.*127.0.0.1:{port}"):
+        metrics.serve("127.0.0.1", port)
+    stop()

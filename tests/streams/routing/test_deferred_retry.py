@@ -1,0 +1,306 @@
+"""A pass over deferred queries: what it asks the broker for, and what it hands on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from router.budget.windows import Calendar, Windowing
+from router.policies.primal_dual import PrimalDual
+from schemas import Receipt, Routed
+from schemas.wire import decode
+from streams.brokers import Broker
+from streams.control.registry import Registry
+from streams.kafka.producer import Batch, Outbox
+from streams.kafka.topics import Topics
+from streams.routing.deferred_retry import CHUNK, DeferredRetry
+from streams.routing.route import Router as RealRouter
+from streams.state.partition import Partition
+from streams.state.rows import Position, row_key
+from tests.support.patience import PATIENCE
+from tests.support.recorded import (
+    CORE,
+    FLEET,
+    memory_store,
+    new_ledger,
+    new_metrics,
+    open_partition,
+    query,
+)
+from tests.support.records import Records
+
+WORTHLESS = {"small": 1.0, "large": 1.0}
+"""Prices at which no model is worth its cost."""
+FREE = {"small": 0.0, "large": 0.0}
+
+
+class Log:
+    """A partition of `deferred` with `size` records, which gives no more than it is asked for."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.at = 0
+        self.asked: list[int] = []
+
+    def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int]:
+        return 0, self.size
+
+    def assign(self, places: list[Any]) -> None:
+        self.at = places[0].offset
+
+    def consume(self, count: int, _: float) -> list[Any]:
+        self.asked.append(count)
+        start, self.at = self.at, min(self.at + count, self.size)
+        return [message(offset) for offset in range(start, self.at)]
+
+
+def message(offset: int) -> Any:
+    return SimpleNamespace(
+        error=lambda: None,
+        topic=lambda: "deferred",
+        partition=lambda: 0,
+        offset=lambda: offset,
+        timestamp=lambda: (1, 0),
+        key=lambda: b"k",
+        value=lambda: b"v",
+        headers=lambda: None,
+    )
+
+
+class Router:
+    """Decides by moving the position only."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    async def prepare(self, _: Any, records: list[Any]) -> list[int]:
+        return [record.offset for record in records]
+
+    async def finish(self, partition: Any, offsets: list[int]) -> None:
+        self.seen += offsets
+        partition.positions["deferred"].decided = offsets[-1]
+
+
+async def test_a_pass_asks_for_no_more_than_there_is() -> None:
+    """Asked for more, librdkafka waits a second for it: each record is taken once, chunk by chunk,
+    and the last chunk is as small as the rest of the log."""
+    log, router = Log(2 * CHUNK + 7), Router()
+    partition: Any = SimpleNamespace(
+        number=0,
+        owned=True,
+        waiting=0,
+        positions={"deferred": Position(decided=2, published=2)},
+        mark_published=lambda *_: None,
+    )
+    passes = DeferredRetry("127.0.0.1:1", {}, "deferred", router, {0: partition})  # type: ignore[arg-type]
+    await passes.close()
+    passes._consumer = log  # type: ignore[assignment]
+    await passes._pass(partition)
+    assert log.asked == [CHUNK, CHUNK, 4]
+    assert router.seen == list(range(3, log.size))
+
+
+class Killed(Exception):
+    """In place of the end of the process."""
+
+
+class Mortal(Outbox):
+    """A real outbox that gives out so many more batches as it has `lives`."""
+
+    lives: int | None = None
+
+    def batch(self) -> Batch:
+        if self.lives == 0:
+            raise Killed
+        if self.lives is not None:
+            self.lives -= 1
+        return super().batch()
+
+
+class Waiting:
+    """Queries that wait in one partition of `deferred` on a broker, and a router's passes."""
+
+    def __init__(self, broker: Broker, prefix: str) -> None:
+        self.topics = Topics(prefix)
+        planned = self.topics.planned(FLEET.names, partitions=2, model_partitions=1)
+        counts = {topic.name: topic.partitions for topic in planned}
+        broker.create(counts)
+        self.records = Records(broker.servers, counts)
+        self.producer = Producer({"bootstrap.servers": broker.servers, "log_level": 0})
+        self.outbox = Mortal(broker.servers)
+        self.threads = ThreadPoolExecutor(1)
+        self.store, self.policy = memory_store(), PrimalDual(FLEET)
+        self.router = RealRouter(
+            CORE,
+            self.policy,
+            self.outbox,
+            self.topics,
+            self.threads,
+            Registry(),
+            Calendar({name: Windowing() for name in FLEET.names}),
+            new_metrics(),
+            "deferred",
+            10**6,
+            lambda: 1000.0,
+        )
+        self.owned: dict[int, Partition] = {}
+        self.partition = self.load()
+        self.passes = DeferredRetry(
+            broker.servers, {}, self.topics.deferred, self.router, self.owned
+        )
+
+    def load(self) -> Partition:
+        """Load the partition from its store, as the next owner does."""
+        changelog = self.topics.changelog
+        self.partition = open_partition(
+            self.outbox, self.store, 1, new_ledger((10**6, 10**6)), changelog
+        )
+        self.owned[1] = self.partition
+        return self.partition
+
+    def put(self, *values: bytes) -> None:
+        for value in values:
+            self.producer.produce(self.topics.deferred, value, b"k", 1)
+        assert self.producer.flush(30) == 0
+
+    async def look(self, prices: dict[str, float]) -> None:
+        """One pass with these prices."""
+        self.policy.restore({"version": 1, "prices": prices})
+        async with asyncio.timeout(PATIENCE):
+            await self.passes._pass(self.partition)
+
+    def routed(self) -> list[Routed]:
+        """What was sent to the better model."""
+        found = self.records.of(self.topics.routed("large"))
+        return [decode(Routed, record.value) for record in found]
+
+    def waiting(self) -> list[str]:
+        """Ids in `deferred`, those that have been looked at too."""
+        return [record.json()["id"] for record in self.records.of(self.topics.deferred)]
+
+    def receipts(self) -> list[Receipt]:
+        found = self.records.of(self.topics.receipts)
+        return [decode(Receipt, record.value) for record in found]
+
+    async def close(self) -> None:
+        await self.passes.close()
+        self.outbox.close()
+        self.threads.shutdown()
+        self.records.close()
+
+
+@pytest.fixture
+async def waiting(broker: Broker, prefix: str) -> AsyncIterator[Waiting]:
+    made = Waiting(broker, prefix)
+    yield made
+    await made.close()
+
+
+IDS = [f"q{number}" for number in range(20)]
+
+
+async def test_what_is_worth_its_price_now_is_sent(waiting: Waiting) -> None:
+    """In order, each once; money is held for it, and nothing waits any more."""
+    waiting.put(*map(query, IDS))
+    await waiting.look(FREE)
+    assert [routed.id for routed in waiting.routed()] == IDS
+    assert waiting.waiting() == IDS
+    receipts = waiting.receipts()
+    assert sorted(receipt.source.offset for receipt in receipts) == list(range(20))
+    assert {receipt.source.topic for receipt in receipts} == {waiting.topics.deferred}
+    held = sum(receipt.reserved for receipt in receipts)
+    assert waiting.partition.ledger.reserved.tolist() == [0, held]
+    assert waiting.partition.waiting == 0
+    await waiting.look(FREE)
+    assert len(waiting.routed()) == 20
+
+
+async def test_what_is_not_goes_to_the_end_in_its_order(waiting: Waiting) -> None:
+    """A pass takes what was there when it began, so it ends; the next one takes the rest."""
+    waiting.put(*map(query, IDS))
+    await waiting.look(WORTHLESS)
+    assert waiting.waiting() == IDS * 2
+    assert waiting.partition.positions["deferred"].decided == 19
+    assert waiting.partition.waiting == 20
+    waiting.put(query("late"))
+    await waiting.look(FREE)
+    assert [routed.id for routed in waiting.routed()] == [*IDS, "late"]
+    assert waiting.partition.waiting == 0
+
+
+async def test_deadlines_pass_while_queries_wait(waiting: Waiting) -> None:
+    """They are rejected where they are looked at, and leave the others their turn."""
+    waiting.put(query("old", deadline=999.0), query("new", deadline=1001.0))
+    await waiting.look(FREE)
+    assert [routed.id for routed in waiting.routed()] == ["new"]
+    (rejected,) = waiting.records.of(waiting.topics.rejected)
+    assert rejected.json()["code"] == "deadline_exceeded"
+
+
+@pytest.mark.parametrize("prices", [FREE, WORTHLESS], ids=["sent", "waiting"])
+async def test_what_was_decided_before_a_kill_leaves_though_nothing_new_waits(
+    waiting: Waiting, prices: dict[str, float]
+) -> None:
+    """A kill after the changelog had the decisions: the next owner's first pass publishes them,
+    as they were decided, whatever prices say now, and no pass after it does."""
+    waiting.put(*map(query, IDS))
+    waiting.outbox.lives = 1
+    with pytest.raises(Killed):
+        await waiting.look(prices)
+    waiting.outbox.lives = None
+    assert waiting.receipts() == []
+    waiting.load()
+    await waiting.look(WORTHLESS if prices is FREE else FREE)
+    decisions = Counter((receipt.id, receipt.decision) for receipt in waiting.receipts())
+    assert decisions == Counter((id, "routed" if prices is FREE else "deferred") for id in IDS)
+    assert len(waiting.routed()) == (20 if prices is FREE else 0)
+    assert waiting.waiting() == (IDS if prices is FREE else IDS * 2)
+    if prices is FREE:
+        await waiting.look(FREE)
+        assert len(waiting.receipts()) == 20
+
+
+async def test_what_is_over_is_read_once_more_at_most(waiting: Waiting) -> None:
+    """A state that was written before the messages left, and rows that have ended since: a pass
+    sees that there is nothing to send, and the next one does not look at them again."""
+    waiting.put(*map(query, IDS))
+    await waiting.look(FREE)
+    again = waiting.load()
+    assert again.positions["deferred"] == Position(decided=19, published=-1)
+    await again.commit({}, removed=[row_key("deferred", offset) for offset in range(20)])
+    await waiting.look(FREE)
+    assert again.positions["deferred"] == Position(decided=19, published=19)
+    assert len(waiting.receipts()) == 20
+
+
+async def test_a_pass_ends_where_the_partition_goes(waiting: Waiting) -> None:
+    """Another process may own it by now: nothing is decided, and nothing leaves."""
+    waiting.put(*map(query, IDS))
+    waiting.partition.owned = False
+    await waiting.look(FREE)
+    assert waiting.receipts() == []
+    assert waiting.partition.positions["deferred"] == Position(decided=-1, published=-1)
+
+
+async def test_passes_go_on_by_themselves(waiting: Waiting) -> None:
+    """`run` looks again at all owned partitions until it is cancelled."""
+    waiting.policy.restore({"version": 1, "prices": FREE})
+    running = asyncio.create_task(waiting.passes.run(0.01))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            for number, id in enumerate(IDS[:3]):
+                waiting.put(query(id))
+                while waiting.partition.positions["deferred"].published < number:
+                    assert not running.done()
+                    await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert [routed.id for routed in waiting.routed()] == IDS[:3]

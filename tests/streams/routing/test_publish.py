@@ -1,0 +1,39 @@
+"""What must hold of what leaves: the client's headers stay, and ours are those of the decision."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from schemas import Query, Receipt, Source
+from streams.kafka.topics import Topics
+from streams.routing.arrivals import DECISION_ID, Arrival
+from streams.routing.publish import publish
+from streams.state.rows import Row
+from tests.support.recorded import RecordedOutbox
+
+TOPICS = Topics()
+
+
+async def test_a_query_that_waits_does_not_gather_headers() -> None:
+    """Put into `deferred` again it has its own headers, and one decision's: that of the last."""
+    query = Query(id="a", prompt="x")
+    headers = [("traceparent", b"00-1"), ("shop", b"7"), (DECISION_ID, b"queries/0/3")]
+    record = SimpleNamespace(value=b"{}", headers=headers)
+    arrival = Arrival(record, Source(TOPICS.deferred, 0, 9), query)
+    receipt = Receipt(
+        id="a",
+        decision_id=arrival.decision_id,
+        decision="deferred",
+        reason="not_worth",
+        policy="primal-dual",
+        source=arrival.source,
+        decided_at=1.0,
+    )
+    outbox = RecordedOutbox()
+    batch = outbox.batch()
+    publish(batch, TOPICS, arrival, Row(receipt=receipt))
+    await batch.delivered()
+    (deferred,), (told,) = outbox.of(TOPICS.deferred), outbox.of(TOPICS.receipts)
+    assert [value for name, value in deferred.headers if name == DECISION_ID] == [b"deferred/0/9"]
+    assert ("shop", b"7") in deferred.headers
+    assert told.headers == [("traceparent", b"00-1")]

@@ -1,0 +1,352 @@
+"""What must hold of settling: each answer is charged once, and what is no answer is told apart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from confluent_kafka import KafkaException
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.budget.reference_ledger import MAX_CHARGE
+from schemas import Rejected
+from streams.routing.settle import Settler
+from streams.state.expiry import LATE, Chunk
+from streams.state.rows import row_key
+from tests.support.recorded import (
+    FLEET,
+    TOPICS,
+    RecordedOutbox,
+    decide,
+    memory_store,
+    new_ledger,
+    new_metrics,
+    open_partition,
+    receipt,
+    record,
+)
+
+NO_WINDOWS = np.zeros(len(FLEET), dtype=np.int64)
+DECIDED = 1000.0
+
+
+class Desk:
+    """A partition with three open rows of 100 nano-units: q0 and q1 "small", q2 "large"."""
+
+    def __init__(self) -> None:
+        self.outbox, self.store = RecordedOutbox(), memory_store()
+        self.partition = open_partition(self.outbox, self.store)
+        self.settler = Settler(FLEET, self.outbox, TOPICS, new_metrics())
+        self._results = 0
+
+    async def open(self) -> Desk:
+        await decide(self.partition, receipt(0), receipt(1), receipt(2, "large"))
+        self.partition.mark_published("queries", 2, [])
+        self.partition.deadlines.add(Chunk(DECIDED, "queries", 0, 2))
+        self.outbox.sent.clear()
+        return self
+
+    async def settle(self, *values: bytes) -> None:
+        """Hand over a chunk of results that follows on the one before."""
+        first, self._results = self._results, self._results + len(values)
+        await self.again(first, *values)
+
+    async def again(self, first: int, *values: bytes) -> None:
+        """Hand over results whose offsets begin at `first`."""
+        records = [record(first + i, value, TOPICS.results) for i, value in enumerate(values)]
+        await self.settler.settle(self.partition, records)
+
+    async def expire(self, now: float, begins: list[int] | None = None) -> None:
+        windows = NO_WINDOWS if begins is None else np.array(begins)
+        await self.settler.expire(self.partition, now, 60.0, lambda _: windows)
+
+    def money(self) -> tuple[list[int], list[int]]:
+        """Reserved and spent; the changelog must say the same."""
+        ledger = self.partition.ledger
+        loaded = open_partition(RecordedOutbox(), self.store).ledger
+        assert loaded.accounts() == ledger.accounts()
+        return ledger.reserved.tolist(), ledger.spent.tolist()
+
+    def rejected(self) -> list[Rejected]:
+        return self.outbox.rejected()
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return await Desk().open()
+
+
+def result(offset: int, model: str = "small", **fields: Any) -> bytes:
+    given = {"id": f"q{offset}", "decision_id": f"queries/0/{offset}", "model": model}
+    return orjson.dumps({**given, "status_code": 200, "cost": 40, **fields})
+
+
+async def test_a_result_releases_its_reservation_and_is_charged(desk: Desk) -> None:
+    """What was held is free again but for the cost; the row is gone, from the changelog too."""
+    await desk.settle(result(0), result(2, "large", cost=100))
+    assert desk.money() == ([100, 0], [40, 100])
+    assert desk.partition.row(row_key("queries", 0)) is None
+    assert desk.store.read(0, row_key("queries", 0).encode()) is None
+    assert desk.partition.row(row_key("queries", 1)) is not None
+    assert desk.partition.settled == 1
+    assert desk.rejected() == []
+
+
+async def test_a_receipt_that_may_not_have_left_leaves_before_its_row_ends(desk: Desk) -> None:
+    """A kill can come between a routed query and its receipt; the result may come before the query
+    is delivered again, and would take the row with it. What is known to have left is not repeated.
+    """
+    desk.partition = open_partition(desk.outbox, desk.store)
+    desk.partition.mark_published("queries", 0, [])
+    await desk.settle(result(0), result(1), result(1), b"no result")
+    told = [sent.json()["decision_id"] for sent in desk.outbox.of(TOPICS.receipts)]
+    assert told == ["queries/0/1"]
+    assert desk.outbox.topics()[-1] == TOPICS.changelog
+
+
+async def test_a_result_waits_for_what_is_leaving(desk: Desk) -> None:
+    """An answer may come before its query's receipt is acknowledged; nothing leaves twice then."""
+    await decide(desk.partition, receipt(3))
+    desk.outbox.sent.clear()
+    settling = asyncio.create_task(desk.settle(result(0), result(3)))
+    await asyncio.sleep(0)
+    assert not desk.outbox.sent
+    desk.partition.mark_published("queries", 3, [])
+    await settling
+    assert desk.outbox.topics() == [TOPICS.changelog]
+    assert desk.partition.row(row_key("queries", 3)) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "cost"),
+    [
+        ({"cost": 0}, 0),
+        ({"cost": None, "usage": {"prompt_tokens": 7, "completion_tokens": 3}}, 13),
+        ({"cost": 5, "usage": {"prompt_tokens": 7, "completion_tokens": 3}}, 5),
+        ({"cost": None}, 0),
+        ({"status_code": 503, "cost": 9}, 9),
+    ],
+)
+async def test_what_an_answer_costs(desk: Desk, fields: dict[str, Any], cost: int) -> None:
+    """What the provider says, else usage at the model's prices, else nothing; a failure, too."""
+    await desk.settle(result(0, **fields))
+    assert desk.money() == ([100, 100], [cost, 0])
+
+
+async def test_an_answer_dearer_than_its_reservation_is_charged_in_full(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The one way past a limit: it is charged, and the log names it."""
+    with caplog.at_level(logging.WARNING):
+        await desk.settle(result(0, cost=150))
+    assert desk.money() == ([100, 100], [150, 0])
+    assert "50 nano-units more" in caplog.text
+    assert "queries/0/0" in caplog.text
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_second_result_changes_nothing(desk: Desk, together: bool) -> None:
+    """A worker may answer twice, in one chunk or in two: the second is rejected."""
+    if together:
+        await desk.settle(result(0), result(0, cost=90))
+    else:
+        await desk.settle(result(0))
+        await desk.settle(result(0, cost=90))
+    assert desk.money() == ([100, 100], [40, 0])
+    (one,) = desk.rejected()
+    assert (one.code, one.source.offset, one.original()) == ("not_in_flight", 1, result(0, cost=90))
+
+
+async def test_a_redelivered_chunk_is_passed_over(desk: Desk) -> None:
+    """Offsets that are settled are not looked at again, and nothing is written or rejected."""
+    chunk = result(0), b"no json"
+    await desk.settle(*chunk)
+    desk.outbox.sent.clear()
+    await desk.again(0, *chunk)
+    assert desk.money() == ([100, 100], [40, 0])
+    assert desk.outbox.sent == []
+    await desk.again(1, b"no json", result(1))
+    assert desk.money() == ([0, 100], [80, 0])
+    await desk.again(0, *chunk)
+    assert desk.partition.settled == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "field"),
+    [
+        (b"no json", "invalid_json", None),
+        (result(0, decision_id="somewhere else"), "not_in_flight", "decision_id"),
+        (result(0, decision_id="queries/0/x"), "not_in_flight", "decision_id"),
+        (result(0, decision_id="queries/0/" + "9" * 30), "not_in_flight", "decision_id"),
+        (result(0, decision_id="queries/0/3"), "not_in_flight", "decision_id"),
+        (result(0, decision_id="deferred/0/0"), "not_in_flight", "decision_id"),
+        (result(0, decision_id="queries/1/0"), "not_in_flight", "decision_id"),
+        (result(0, id="other"), "not_in_flight", "id"),
+        (result(0, "large"), "not_in_flight", "model"),
+        (result(0, "unheard"), "not_in_flight", "model"),
+        (result(0, cost=MAX_CHARGE + 1), "invalid_field", "cost"),
+        (
+            result(0, cost=None, usage={"prompt_tokens": 10**12, "completion_tokens": 10**18}),
+            "invalid_field",
+            "usage",
+        ),
+    ],
+)
+async def test_what_is_no_result_is_rejected(
+    desk: Desk, value: bytes, code: str, field: str | None
+) -> None:
+    """With code, field, place and bytes; the reservation stays, and its neighbour is settled."""
+    await desk.settle(value, result(1))
+    assert desk.money() == ([100, 100], [40, 0])
+    assert desk.partition.row(row_key("queries", 0)) is not None
+    (one,) = desk.rejected()
+    assert (one.code, one.field, one.original()) == (code, field, value)
+    assert (one.source.topic, one.source.offset) == (TOPICS.results, 0)
+    await desk.settle(result(0))
+    assert desk.money() == ([0, 100], [80, 0])
+
+
+async def test_a_rejection_leaves_before_the_state_moves(desk: Desk) -> None:
+    """A kill between the two repeats the rejection; the other way round it would be lost."""
+    await desk.settle(b"no json", result(0))
+    # The first record proves that the partition has not changed hands.
+    assert desk.outbox.topics() == [TOPICS.changelog, TOPICS.rejected, TOPICS.changelog]
+    desk.outbox.refuses = TOPICS.rejected
+    before = desk.partition.settled
+    with pytest.raises(KafkaException):
+        await desk.settle(b"no json")
+    assert desk.partition.settled == before
+
+
+async def test_a_deadline_releases_and_rejects(desk: Desk) -> None:
+    """Not before its time; each is rejected once, when the release is written."""
+    await desk.settle(result(0))
+    desk.outbox.sent.clear()
+    await desk.expire(DECIDED + 59.9)
+    assert desk.outbox.sent == []
+    await desk.expire(DECIDED + 60.0)
+    assert desk.money() == ([0, 0], [40, 0])
+    assert [(one.id, one.code) for one in desk.rejected()] == [
+        ("q1", "deadline_exceeded"),
+        ("q2", "deadline_exceeded"),
+    ]
+    assert desk.outbox.topics() == [TOPICS.changelog, TOPICS.rejected]
+    desk.outbox.sent.clear()
+    await desk.expire(DECIDED + 120.0)
+    assert desk.outbox.sent == []
+
+
+async def test_a_late_result_is_charged_without_a_release(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The model was asked, so it must be paid: spent rises, nothing is released twice."""
+    await desk.expire(DECIDED + 60.0)
+    assert desk.money() == ([0, 0], [0, 0])
+    with caplog.at_level(logging.WARNING):
+        await desk.settle(result(0))
+    assert desk.money() == ([0, 0], [40, 0])
+    assert "after the deadline" in caplog.text
+    await desk.settle(result(0))
+    assert desk.money() == ([0, 0], [40, 0])
+    assert desk.rejected()[-1].code == "not_in_flight"
+
+
+async def test_after_a_day_not_even_a_late_result_is_expected(desk: Desk) -> None:
+    """The rows are removed; what comes then is rejected and not charged."""
+    await desk.expire(DECIDED + 60.0)
+    await desk.expire(DECIDED + LATE)
+    assert desk.store.read(0, row_key("queries", 0).encode()) is None
+    await desk.settle(result(0))
+    assert desk.money() == ([0, 0], [0, 0])
+    assert desk.rejected()[-1].code == "not_in_flight"
+
+
+async def test_nobody_is_told_of_a_release_that_is_not_written(desk: Desk) -> None:
+    """A process that has been superseded knows nothing of results that came since."""
+    desk.outbox.refuses = TOPICS.changelog
+    with pytest.raises(KafkaException):
+        await desk.expire(DECIDED + 60.0)
+    assert desk.rejected() == []
+    desk.outbox.refuses = None
+    desk.partition = open_partition(desk.outbox, desk.store)
+    assert desk.money()[0] == [200, 100]
+    await desk.expire(DECIDED + 61.0)
+    assert desk.money()[0] == [0, 0]
+    assert len(desk.rejected()) == 3
+
+
+async def test_rejections_that_were_cut_off_leave_later(desk: Desk) -> None:
+    """The next owner sends them once the release is known; not those that a late result ended."""
+    desk.outbox.refuses = TOPICS.rejected
+    with pytest.raises(KafkaException):
+        await desk.expire(DECIDED + 60.0)
+    desk.outbox.refuses = None
+    desk.partition = open_partition(desk.outbox, desk.store)
+    await desk.settle(result(0))
+    await desk.expire(DECIDED + 61.0)
+    assert [one.id for one in desk.rejected()] == ["q1", "q2"]
+    await desk.partition.commit({})
+    desk.partition = open_partition(desk.outbox, desk.store)
+    await desk.expire(DECIDED + 62.0)
+    assert len(desk.rejected()) == 2
+
+
+async def test_a_superseded_owner_rejects_no_result(desk: Desk) -> None:
+    """Its answer to a decision that only the next owner knows of would be a lie."""
+    desk.outbox.refuses = TOPICS.changelog
+    with pytest.raises(KafkaException):
+        await desk.settle(result(7))
+    assert desk.rejected() == []
+
+
+async def test_a_partition_that_has_gone_releases_nothing(desk: Desk) -> None:
+    """Its rows may be another process's by now."""
+    desk.partition.owned = False
+    await desk.expire(DECIDED + 60.0)
+    assert desk.outbox.sent == []
+
+
+async def test_a_result_counts_in_the_window_that_held_it(desk: Desk) -> None:
+    """A window that has begun meanwhile is not charged for it, and its begin is written."""
+    await desk.expire(DECIDED, begins=[500, 0])
+    assert desk.money() == ([0, 100], [0, 0])
+    await desk.settle(result(0))
+    account = desk.partition.ledger.accounts()["small"]
+    assert (account.window, account.spent, account.past) == (500, 0, {0: (100, 40)})
+
+
+results = st.lists(
+    st.builds(
+        result,
+        st.integers(0, 4),
+        st.sampled_from(["small", "large"]),
+        cost=st.integers(0, 100),
+    )
+    | st.just(b"no json"),
+    max_size=10,
+)
+
+
+@given(results=results, cuts=st.lists(st.integers(0, 10), max_size=3))
+@settings(max_examples=60)
+async def test_results_add_up_however_they_are_cut_and_repeated(
+    results: list[bytes], cuts: list[int]
+) -> None:
+    """Chunks of any sizes, each delivered again with the one before: as one chunk would be."""
+    whole, parts = await Desk().open(), await Desk().open()
+    if results:
+        await whole.settle(*results)
+    bounds = sorted({0, len(results), *(cut for cut in cuts if cut < len(results))})
+    for begin, end in zip([0, *bounds], bounds[1:], strict=False):
+        await parts.again(begin, *results[begin:end])
+    assert parts.money() == whole.money()
+    assert parts.rejected() == whole.rejected()
+    reserved, spent = whole.money()
+    settled = len(results) - len(whole.rejected())
+    assert sum(reserved) == 300 - 100 * settled
+    assert all(amount <= share for amount, share in zip(spent, new_ledger().share, strict=True))

@@ -1,0 +1,235 @@
+"""What must hold of a partition's state: what was committed is loaded again, and nothing else,
+wherever in its changelog a kill has cut it off."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaException
+from faust.types import TP
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.wire import decode
+from streams.state.partition import Partition, Unmet
+from streams.state.rows import STATE_KEY, Position, Row, State, row_key
+from streams.state.store import MemoryStore
+from tests.support.recorded import (
+    FLEET,
+    TOPICS,
+    RecordedOutbox,
+    Sent,
+    decide,
+    memory_store,
+    open_partition,
+    receipt,
+)
+
+Q3 = row_key("queries", 3)
+
+
+def recovered(changelog: Sequence[Sent]) -> MemoryStore:
+    """The storage that Faust recovers from a changelog."""
+    store, tp = memory_store(), TP(TOPICS.changelog, 0)
+    events: list[Any] = [
+        SimpleNamespace(
+            message=SimpleNamespace(
+                partition=0, tp=tp, offset=offset, key=sent.key, value=sent.value, headers=()
+            )
+        )
+        for offset, sent in enumerate(changelog)
+    ]
+    store.apply_changelog_batch(events, None, None)
+    return store
+
+
+def held(partition: Partition, last: int) -> Counter[str]:
+    """Reserved nano-units by model, by the open rows up to an offset of `queries`."""
+    found: Counter[str] = Counter()
+    for offset in range(last + 1):
+        row = partition.row(row_key("queries", offset))
+        if row is not None and row.receipt.model is not None:
+            found[row.receipt.model] += row.receipt.reserved
+    return found
+
+
+async def test_a_commit_writes_rows_then_the_state_then_what_is_over(
+    partition: Partition, outbox: RecordedOutbox, store: MemoryStore
+) -> None:
+    """In this order a cut anywhere loses at most a chunk that nobody counts; the store follows."""
+    await decide(partition, receipt(2))
+    outbox.sent.clear()
+    await partition.commit({Q3: Row(receipt=receipt(3))}, removed=[row_key("queries", 2)])
+    assert [(sent.key, sent.partition) for sent in outbox.sent] == [
+        (Q3.encode(), 0),
+        (STATE_KEY, 0),
+        (row_key("queries", 2).encode(), 0),
+    ]
+    assert outbox.sent[-1].value is None
+    assert store.persisted_offset(TP(TOPICS.changelog, 0)) == 2
+    assert {key for key, _ in store.scan(0, b"")} == {Q3.encode(), STATE_KEY}
+
+
+async def test_what_the_changelog_does_not_take_is_not_stored(
+    partition: Partition, outbox: RecordedOutbox, store: MemoryStore
+) -> None:
+    """The caller learns of it, and the rows of this process are still those of the changelog."""
+    outbox.refuses = TOPICS.changelog
+    with pytest.raises(KafkaException):
+        await partition.commit({Q3: Row(receipt=receipt(3))})
+    assert dict(store.scan(0, b"")) == {}
+
+
+async def test_a_partition_is_loaded_as_it_was_committed(
+    partition: Partition, outbox: RecordedOutbox, store: MemoryStore
+) -> None:
+    """Accounts, positions, counts and rows are those of the last commit."""
+    partition.settled, partition.arrivals, partition.granted = 4, 9, 2
+    partition.positions["deferred"] = Position(decided=6, published=5)
+    partition.positions["queries"].published = 1
+    await decide(partition, receipt(2), receipt(3, model="large"))
+    again = open_partition(outbox, store)
+    assert again.ledger.accounts() == partition.ledger.accounts()
+    assert again.ledger.reserved.tolist() == [100, 100]
+    assert again.positions == {"queries": Position(3, 1), "deferred": Position(6, 5)}
+    assert (again.settled, again.arrivals, again.granted, again.sequence) == (4, 9, 2, 1)
+    assert again.row(Q3) == Row(receipt=receipt(3, model="large"))
+    assert again.deadlines.due(1060.0, 60.0) == [row_key("queries", 2), Q3]
+
+
+async def test_rows_beyond_the_state_do_not_count(
+    outbox: RecordedOutbox, partition: Partition
+) -> None:
+    """Rows of a chunk whose state record a kill cut off: it is decided anew, and owes nothing."""
+    await decide(partition, receipt(2))
+    await decide(partition, receipt(3))
+    cut = [sent.key for sent in outbox.sent].index(Q3.encode()) + 1
+    again = open_partition(outbox, recovered(outbox.sent[:cut]))
+    assert again.row(Q3) is None
+    assert again.positions["queries"].decided == 2
+    assert again.ledger.reserved.tolist() == [100, 0]
+    assert again.deadlines.due(2000.0, 60.0) == [row_key("queries", 2)]
+
+
+async def test_rows_whose_removal_was_cut_off_are_over_and_removed_again(
+    outbox: RecordedOutbox, partition: Partition
+) -> None:
+    """The state record ends them; the next commit repeats the removal, and none after that."""
+    await decide(partition, receipt(3))
+    await partition.commit({}, removed=[Q3])
+    store = recovered(outbox.sent[:-1])
+    assert store.read(0, Q3.encode()) is not None
+    again = open_partition(outbox, store)
+    assert again.row(Q3) is None
+    assert again.deadlines.due(2000.0, 60.0) == []
+    await again.commit({})
+    assert store.read(0, Q3.encode()) is None
+    await again.commit({})
+    removals = [sent.key for sent in outbox.sent if sent.value is None]
+    assert removals == [Q3.encode(), Q3.encode()]
+    assert [state.removed for state in outbox.states()] == [[], [Q3], [Q3], []]
+
+
+async def test_what_has_left_for_good_is_removed_with_the_next_commit(
+    partition: Partition, store: MemoryStore
+) -> None:
+    """Not before; and how far publishing came never falls back."""
+    await decide(partition, receipt(2), receipt(3, model=None))
+    partition.mark_published("queries", 3, [3])
+    partition.mark_published("queries", 1, [])
+    assert partition.positions["queries"].published == 3
+    assert partition.row(Q3) is not None
+    await partition.commit({})
+    assert partition.row(Q3) is None
+    assert store.read(0, row_key("queries", 2).encode()) is not None
+
+
+async def test_ids_are_remembered_from_their_commit_on(
+    partition: Partition, outbox: RecordedOutbox, store: MemoryStore
+) -> None:
+    """After a reload, ids of committed chunks are known, those of a lost chunk are not."""
+    partition.remember(["a", "b"])
+    await partition.commit({})
+    partition.remember(["c"])
+    assert partition.recent.seen(["a", "b", "c"]) == [True, True, True]
+    again = open_partition(outbox, store)
+    assert again.recent.seen(["a", "b", "c"]) == [True, True, False]
+
+
+async def test_ids_written_without_their_state_are_forgotten(
+    partition: Partition, outbox: RecordedOutbox
+) -> None:
+    """Or a chunk that is delivered again would look like a client's second sending."""
+    partition.remember(["a"])
+    await partition.commit({})
+    partition.remember(["b"])
+    await partition.commit({})
+    assert outbox.sent[-1].key == STATE_KEY
+    again = open_partition(outbox, recovered(outbox.sent[:-1]))
+    assert again.recent.seen(["a", "b"]) == [True, False]
+
+
+actions = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), max_size=12)
+
+
+@given(actions=actions, seed=st.integers(0, 99))
+@settings(max_examples=60)
+async def test_every_prefix_of_the_changelog_is_a_ledger_that_holds(
+    actions: list[tuple[int, int]], seed: int
+) -> None:
+    """Cut anywhere, what is reserved is what the open rows hold, and the last state is loaded.
+
+    Chunks are decided, results settled, published rows ended, in any order.
+    """
+    outbox = RecordedOutbox()
+    partition, last = open_partition(outbox, memory_store()), -1
+    for kind, number in actions:
+        if kind == 0:
+            models = [("small", "large", None)[(seed + number + i) % 3] for i in range(number + 1)]
+            chunk = [receipt(last + 1 + i, model, 7 + i) for i, model in enumerate(models)]
+            last += len(chunk)
+            await decide(partition, *chunk)
+        elif kind == 1:
+            await settle_one(partition, last - number)
+        else:
+            finished = [offset for offset in [last - number] if is_deferred(partition, offset)]
+            partition.mark_published("queries", last, finished)
+    changelog = outbox.of(TOPICS.changelog)
+    for cut in range(len(changelog) + 1):
+        again = open_partition(outbox, recovered(changelog[:cut]))
+        by_rows = held(again, last)
+        assert again.ledger.reserved.tolist() == [by_rows[name] for name in FLEET.names]
+        states = [decode(State, sent.value) for sent in changelog[:cut] if sent.key == STATE_KEY]
+        assert again.sequence == (states[-1].sequence if states else 0)
+
+
+async def settle_one(partition: Partition, offset: int) -> None:
+    key = row_key("queries", max(offset, 0))
+    row = partition.row(key)
+    if row is not None and row.receipt.model is not None:
+        partition.ledger.settle(FLEET.index[row.receipt.model], row.receipt.reserved, 1)
+        await partition.commit({}, removed=[key])
+
+
+def is_deferred(partition: Partition, offset: int) -> bool:
+    row = partition.row(row_key("queries", max(offset, 0)))
+    return offset >= 0 and row is not None and row.receipt.model is None
+
+
+def test_unmet_wishes_are_told_once() -> None:
+    """Their sum and the smallest, by model; then it begins anew."""
+    unmet = Unmet(2)
+    assert not unmet.any()
+    for amount in (30, 10, 20):
+        unmet.add(1, amount)
+    assert unmet.any()
+    wanted, smallest = unmet.take()
+    assert (wanted.tolist(), smallest.tolist()) == ([0, 60], [0, 10])
+    unmet.add(0, 5)
+    wanted, smallest = unmet.take()
+    assert (wanted.tolist(), smallest.tolist()) == ([5, 0], [5, 0])
+    assert not unmet.any()

@@ -1,0 +1,89 @@
+"""What must hold of the memory of ids: it never forgets within its bound, nor exceeds it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from streams.state.recent_ids import SLOT, RecentIds, Slot
+
+
+class RecentMachine(RuleBasedStateMachine):
+    """Chunks of new and old ids, written ahead and committed, or killed before the commit."""
+
+    @initialize(bound=st.integers(1, 3 * SLOT))
+    def begin(self, bound: int) -> None:
+        self.bound = bound
+        self.recent = RecentIds(bound)
+        self.rows: dict[int, bytes] = {}
+        self.added: list[str] = []
+
+    @rule(
+        size=st.integers(0, SLOT - 5),
+        back=st.lists(st.integers(1, 2000), max_size=3),
+        committed=st.booleans(),
+        written=st.integers(0, 3),
+    )
+    def chunk(self, size: int, back: list[int], committed: bool, written: int) -> None:
+        start = len(self.added)
+        back = [i for i in back if i <= start]
+        old = [self.added[-i] for i in back]
+        new = [str(i) for i in range(start, start + size)]
+        ids = old + new + new[:2]
+        seen = self.recent.seen(ids)
+        assert seen[len(old) :] == [False] * len(new) + [True] * len(new[:2])
+        for i, found in zip(back, seen, strict=False):
+            assert found or i > self.bound
+        fresh = [each for each, found in zip(ids, seen, strict=True) if not found]
+        rows = {slot: msgspec.json.encode(row) for slot, row in self.recent.add(fresh).items()}
+        assert len(rows) <= 2 + len(fresh) // SLOT
+        if committed:
+            self.rows |= rows
+            self.added += list(dict.fromkeys(fresh))
+        else:
+            self.rows |= dict(list(rows.items())[:written])
+            self.kill()
+
+    @rule()
+    def kill(self) -> None:
+        """What was not committed was not added."""
+        self.recent = RecentIds(self.bound)
+        rows = {slot: msgspec.json.decode(row, type=Slot) for slot, row in self.rows.items()}
+        self.recent.restore(rows, len(self.added))
+
+    @invariant()
+    def it_remembers_the_last_and_no_more_than_it_may(self) -> None:
+        last = self.added[-self.bound :]
+        assert all(self.recent.seen(last))
+        assert len(self.recent) <= self.recent.slots * SLOT <= self.bound + 2 * SLOT
+        assert self.recent.count == len(self.added)
+
+
+RecentMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
+TestRecent = RecentMachine.TestCase
+
+
+@given(
+    chunks=st.lists(st.lists(st.text(max_size=5), max_size=20), max_size=10),
+)
+def test_a_restored_memory_is_the_same(chunks: list[list[str]]) -> None:
+    """Rows hold all there is: the next rows are the same, byte for byte."""
+    recent, again = RecentIds(1), RecentIds(1)
+    rows: dict[int, Slot] = {}
+    for ids in chunks:
+        rows |= recent.add(ids)
+    again.restore(rows, recent.count)
+    more = [f"more {i}" for i in range(700)]
+    assert again.add(more) == recent.add(more)
+
+
+def test_rows_of_another_memory_are_refused() -> None:
+    """The error says what does not fit."""
+    rows = RecentIds(10_000).add([str(i) for i in range(5_000)])
+    with pytest.raises(ValueError, match="does not belong to a memory of 2 rows of 512"):
+        RecentIds(1).restore(rows, 5_000)
+    with pytest.raises(ValueError, match="at least 1 id"):
+        RecentIds(0)

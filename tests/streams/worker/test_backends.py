@@ -1,0 +1,385 @@
+"""What every backend promises, and what each adds: recorded outcomes, and OpenAI's protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from schemas import Result, Routed
+from schemas.fields import Source
+from schemas.result import Usage
+from schemas.wire import decode, encode
+from streams.worker.backends.base import (
+    DEADLINE_EXCEEDED,
+    INFERENCE_ERROR,
+    INVALID_REQUEST,
+    Backend,
+    BackendBroken,
+)
+from streams.worker.backends.openai import LONGEST_ANSWER, OpenAI, Retries
+from streams.worker.backends.recorded import Latency, Recorded
+from tests.support.completion_server import Server, status
+
+KEY = "sk-very-secret-0123456789"
+RESERVED = 1000
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+class Clock:
+    """Time that passes only in sleep."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def openai(server: Server, clock: Clock) -> OpenAI:
+    return OpenAI("gpt", server.url, KEY, clock=clock, sleep=clock.sleep, random=Random(0))
+
+
+def routed(id: str = "a", **fields: Any) -> Routed:
+    given: dict[str, Any] = {
+        "decision_id": f"decision {id}",
+        "model": "m",
+        "max_tokens": 100,
+        "reserved": RESERVED,
+        "policy": "test",
+        "source": Source("queries", 0, 0),
+    }
+    if "payload" not in fields:
+        given["prompt"] = "2 + 2?"
+    return Routed(id=id, **{**given, **fields})
+
+
+async def ask(backend: Backend, query: Routed | None = None) -> Result:
+    try:
+        return await backend.answer(query or routed())
+    finally:
+        await backend.close()
+
+
+def code(result: Result) -> str | None:
+    return None if result.error is None else result.error.code
+
+
+class TestEveryBackend:
+    """The contract of `Backend`, with queries "a" to "e" that have answers, and "none"."""
+
+    @pytest.fixture(params=["recorded", "openai"])
+    def make(self, request: pytest.FixtureRequest, server: Server) -> Callable[[], Backend]:
+        if request.param == "recorded":
+            outcomes = dict.fromkeys("abcde", (1.0, 10))
+            return lambda: Recorded(outcomes, Latency(0.001))
+        return lambda: OpenAI("gpt", server.url)
+
+    async def test_many_calls_at_a_time(self, make: Callable[[], Backend]) -> None:
+        """Each answer is its own query's, and is one the wire takes."""
+        backend = make()
+        results = await asyncio.gather(*(backend.answer(routed(id)) for id in "abcde"))
+        await backend.close()
+        for id, result in zip("abcde", results, strict=True):
+            named = (result.id, result.decision_id, result.model, result.status_code)
+            assert named == (id, f"decision {id}", "m", 200)
+            assert decode(Result, encode(result)) == result
+            assert result.error is None
+            assert result.attempts == 1
+
+    async def test_a_refused_query_is_a_result(
+        self, make: Callable[[], Backend], server: Server
+    ) -> None:
+        """It has a code and a reason, and costs nothing."""
+        server.replies.append(status(404))
+        result = await ask(make(), routed("none"))
+        assert (result.status_code, code(result), result.cost) == (404, INVALID_REQUEST, 0)
+
+    async def test_a_call_can_be_cancelled(
+        self, make: Callable[[], Backend], server: Server
+    ) -> None:
+        """And the backend closes after it."""
+        server.replies.append(None)
+        backend = make()
+        call = asyncio.create_task(backend.answer(routed()))
+        await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await backend.close()
+
+
+class TestRecorded:
+    def write(self, path: Path, *rows: dict[str, Any]) -> Path:
+        text = "\n".join(json.dumps(row) for row in rows).encode()
+        path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+        return path
+
+    @pytest.mark.parametrize("name", ["d.jsonl", "d.jsonl.gz"])
+    async def test_outcomes_of_a_file(self, tmp_path: Path, name: str) -> None:
+        """Each model answers with its own score and cost; what is not recorded has none."""
+        first = {"id": "a", "scores": {"m": 1, "n": 0.5}, "cost_usd": {"m": 1e-9, "n": 2.4e-9}}
+        second = {"id": "b", "scores": {"m": None, "n": 0}, "cost_usd": {"m": None, "n": 1e-7}}
+        read = Recorded.read(self.write(tmp_path / name, first, second), ["m", "n"])
+        m, n = await ask(read["m"]), await ask(read["n"])
+        assert [(m.score, m.cost), (n.score, n.cost)] == [(1.0, 1), (0.5, 2)]
+        assert (await ask(read["m"], routed("b"))).status_code == 404
+        assert (await ask(read["n"], routed("b"))).cost == 100
+
+    async def test_an_answer_dearer_than_its_reservation_is_cut(self) -> None:
+        """It is charged the reservation and is worth nothing; one as dear as it is whole."""
+        backend = Recorded({"a": (0.9, RESERVED + 1), "b": (0.9, RESERVED)})
+        cut, whole = await ask(backend), await ask(backend, routed("b"))
+        assert (cut.score, cut.cost) == (0.0, RESERVED)
+        assert (whole.score, whole.cost) == (0.9, RESERVED)
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (None, "cannot be read"),
+            (b"\x1f\x8bgarbage", "cannot be read"),
+            (b'{"id": "a"}', "line 1"),
+            (b'{"id": "a", "scores": {"x": 1}, "cost_usd": {"x": 1}}', "named 'm'"),
+        ],
+    )
+    def test_a_file_of_no_use(self, tmp_path: Path, content: bytes | None, words: str) -> None:
+        """The error names the file and what is wrong with it."""
+        path = tmp_path / "d.jsonl"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ValueError, match=words) as caught:
+            Recorded.read(path, ["m"])
+        assert str(path) in str(caught.value)
+
+    def test_times_are_drawn_from_seed_and_id(self) -> None:
+        """The same ones give the same time; half of many are below the median."""
+        latency = Latency(2.0, 0.7, seed=3)
+        assert latency.of("a") == Latency(2.0, 0.7, seed=3).of("a")
+        assert latency.of("a") != Latency(2.0, 0.7, seed=4).of("a")
+        times = sorted(latency.of(str(number)) for number in range(2001))
+        assert times[1000] == pytest.approx(2.0, rel=0.1)
+        assert Latency(2.0, 0.0).of("a") == pytest.approx(2.0)
+
+    async def test_the_result_says_how_long_it_took(self) -> None:
+        """The time drawn is the result's duration."""
+        latency = Latency(0.002)
+        result = await ask(Recorded({"a": (1.0, 1)}, latency))
+        assert result.duration == latency.of("a")
+
+
+class TestOpenAI:
+    async def test_usage_is_read_back(self, openai: OpenAI, server: Server) -> None:
+        """Tokens of all four kinds; no cost, for that is usage times price."""
+        result = await ask(openai)
+        assert result.usage == Usage(
+            prompt_tokens=12, completion_tokens=34, cached_tokens=5, reasoning_tokens=6
+        )
+        assert result.cost is None
+        assert result.response["choices"][0]["message"]["content"] == "4"
+        assert server.keys == [f"Bearer {KEY}"]
+
+    async def test_a_prompt_is_one_message(self, openai: OpenAI, server: Server) -> None:
+        """The request is complete, bounded by what was reserved, and not streamed."""
+        await ask(openai)
+        assert server.requests == [
+            {
+                "messages": [{"role": "user", "content": "2 + 2?"}],
+                "max_tokens": 100,
+                "model": "gpt",
+                "stream": False,
+            }
+        ]
+
+    @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+    async def test_a_payload_passes_through(
+        self, openai: OpenAI, server: Server, field: str
+    ) -> None:
+        """All but what the worker must set: a payload cannot lift its own bound."""
+        messages = [{"role": "user", "content": "?"}]
+        payload = {
+            "messages": messages,
+            "temperature": 0.5,
+            "model": "dear",
+            "stream": True,
+            "n": 9,
+            field: 10**6,
+        }
+        await ask(openai, routed(payload=payload))
+        [sent] = server.requests
+        assert sent == {
+            "messages": messages,
+            "temperature": 0.5,
+            "model": "gpt",
+            "stream": False,
+            field: 100,
+        }
+
+    async def test_retry_after_is_waited_for(
+        self, openai: OpenAI, server: Server, clock: Clock
+    ) -> None:
+        """429 is asked again when the server says so, in seconds or as a date."""
+        server.replies.append(status(429, Retry_After="7"))
+        server.replies.append(status(429, Retry_After=formatdate(clock.now + 7 + 9, usegmt=True)))
+        result = await ask(openai)
+        assert clock.slept == [7.0, 9.0]
+        assert (result.status_code, result.attempts, result.duration) == (200, 3, 16.0)
+
+    async def test_too_long_a_retry_after_is_not(
+        self, openai: OpenAI, server: Server, clock: Clock
+    ) -> None:
+        """The query fails with the server's own status, uncharged."""
+        server.replies.append(status(429, "come back tomorrow", Retry_After="86400"))
+        result = await ask(openai)
+        assert clock.slept == []
+        assert (result.status_code, code(result), result.cost) == (429, INFERENCE_ERROR, 0)
+        assert result.error is not None
+        assert result.error.message == "come back tomorrow"
+
+    @pytest.mark.parametrize("failing", [500, 502, 503, 504, 529, 408])
+    async def test_failures_are_retried_with_growing_waits(
+        self, openai: OpenAI, server: Server, clock: Clock, failing: int
+    ) -> None:
+        """Up to five attempts, then the last status, uncharged."""
+        server.replies.extend([status(failing)] * 5)
+        result = await ask(openai)
+        assert (result.status_code, code(result), result.cost) == (failing, INFERENCE_ERROR, 0)
+        assert result.attempts == len(server.requests) == 5
+        assert all(
+            0 <= wait <= most for wait, most in zip(clock.slept, [0.5, 1, 2, 4], strict=True)
+        )
+
+    @pytest.mark.parametrize("refusing", [400, 403, 404, 413, 422])
+    async def test_refusals_are_not_retried(
+        self, openai: OpenAI, server: Server, clock: Clock, refusing: int
+    ) -> None:
+        """The same query would be refused again."""
+        server.replies.append(status(refusing))
+        result = await ask(openai)
+        assert (result.status_code, code(result), result.cost) == (refusing, INVALID_REQUEST, 0)
+        assert (result.attempts, clock.slept) == (1, [])
+
+    async def test_a_refused_key_ends_the_worker(self, openai: OpenAI, server: Server) -> None:
+        """No query is to blame; the error names the server and not the key."""
+        server.replies.append(status(401, f"Incorrect API key provided: {KEY}"))
+        with pytest.raises(BackendBroken, match="refuses the API key") as caught:
+            await ask(openai)
+        assert KEY not in str(caught.value)
+
+    async def test_silence_costs_the_reservation(self, server: Server, clock: Clock) -> None:
+        """A call that timed out may have been charged: limits stay hard on uncertain ground."""
+        server.replies.extend([None, None])
+        backend = OpenAI(
+            "gpt",
+            server.url,
+            timeout=0.1,
+            retries=Retries(attempts=2),
+            clock=clock,
+            sleep=clock.sleep,
+        )
+        result = await ask(backend)
+        assert (result.status_code, code(result)) == (504, INFERENCE_ERROR)
+        assert (result.cost, result.attempts) == (RESERVED, 2)
+
+    async def test_nobody_there_costs_nothing(self, clock: Clock) -> None:
+        """A connection that is refused charges nobody."""
+        backend = OpenAI("gpt", "http://127.0.0.1:9/v1", clock=clock, sleep=clock.sleep)
+        result = await ask(backend)
+        assert (result.status_code, code(result)) == (503, INFERENCE_ERROR)
+        assert (result.cost, result.attempts) == (0, 5)
+
+    async def test_no_attempt_after_the_deadline(
+        self, openai: OpenAI, server: Server, clock: Clock
+    ) -> None:
+        """Where a wait would end too late, the query ends at once, and says what came before."""
+        server.replies.append(status(503, "overloaded", Retry_After="5"))
+        result = await ask(openai, routed(deadline=clock.now + 4))
+        assert (result.status_code, code(result), result.cost) == (504, DEADLINE_EXCEEDED, 0)
+        assert result.error is not None
+        assert "overloaded" in result.error.message
+        assert clock.slept == []
+
+    async def test_a_call_ends_with_the_deadline(self, server: Server) -> None:
+        """A server that is slower than the query allows is not waited for."""
+        server.replies.append(None)
+        backend = OpenAI("gpt", server.url, clock=lambda: 100.0, retries=Retries(attempts=1))
+        result = await ask(backend, routed(deadline=100.05))
+        assert (result.status_code, result.cost) == (504, RESERVED)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b"<html>",
+            b"[1]",
+            b"null",
+            b"{}",
+            b'{"choices": 1}',
+            b'{"choices": [], "usage": 5}',
+            b'{"choices": [], "usage": {"prompt_tokens": -1}}',
+            b'{"choices": [], "usage": {"prompt_tokens": "many"}}',
+            b"[" * 100_000,
+        ],
+    )
+    async def test_an_answer_that_is_none(
+        self, openai: OpenAI, server: Server, data: bytes
+    ) -> None:
+        """It was charged all the same, as far as anybody knows; it is not asked for again."""
+        server.replies.append((200, {}, data))
+        result = await ask(openai)
+        assert (result.status_code, code(result)) == (502, INFERENCE_ERROR)
+        assert (result.cost, result.attempts) == (RESERVED, 1)
+
+    async def test_an_answer_without_usage(self, openai: OpenAI, server: Server) -> None:
+        """Its response is passed on, and the reservation is its cost."""
+        server.replies.append((200, {}, b'{"choices": []}'))
+        result = await ask(openai)
+        assert (result.status_code, result.usage, result.cost) == (200, None, RESERVED)
+
+    async def test_an_endless_answer_is_not_read(self, openai: OpenAI, server: Server) -> None:
+        """What is longer than any answer ends as a bad one."""
+        server.replies.append((200, {}, b'{"choices": "' + b"x" * (LONGEST_ANSWER + 1)))
+        assert (await ask(openai)).status_code == 502
+
+    async def test_the_key_is_never_told(
+        self, openai: OpenAI, server: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Neither in logs of any level nor in results, also where the server repeats it."""
+        caplog.set_level(logging.DEBUG)
+        server.replies.append(status(500, f"bad {KEY}"))
+        server.replies.append(status(400, f"bad {KEY}"))
+        result = await ask(openai)
+        assert KEY.encode() not in encode(result)
+        assert KEY not in caplog.text
+        assert KEY not in repr(openai)
+
+    async def test_long_reasons_are_cut(self, openai: OpenAI, server: Server) -> None:
+        """A server's error page does not fill the topic."""
+        server.replies.append((400, {}, b"x" * 10_000))
+        result = await ask(openai)
+        assert result.error is not None
+        assert len(result.error.message) == 500

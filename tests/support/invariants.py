@@ -1,0 +1,385 @@
+"""The invariants of docs/reliability.md, checked on what stands in the topics and nowhere else."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Protocol, get_args
+
+from router.budget.ledger import Accounts, account_key
+from router.budget.reference_ledger import accounts_of
+from schemas import (
+    BudgetControl,
+    Code,
+    Invalid,
+    Receipt,
+    Rejected,
+    Result,
+    Routed,
+    decode_control,
+)
+from schemas.wire import MAX_BYTES, decode
+from streams.config.settings import load
+from streams.runtime.process import ACCOUNTS_KEY
+from streams.state.fence import rightful
+from streams.state.partition import STATE_BYTES
+from streams.state.rows import ROW_PREFIXES, STATE_KEY, Row, State
+from tests.support.patience import PATIENCE
+from tests.support.records import Record, trace
+from tests.support.system import System
+
+Place = tuple[str, int, int]
+"""Topic, partition and offset."""
+Sums = dict[int, Counter[str]]
+"""Nano-units by partition and account."""
+
+
+class Reads(Protocol):
+    """What `moment` wants of a system."""
+
+    def read(self, topic: str) -> list[Record]:
+        """All records of a topic, to its end now."""
+        ...
+
+
+@dataclass
+class Story:
+    """Everything that a system has left in its topics, decoded. Build with `of`."""
+
+    sent: Mapping[str, bytes]
+    limits: Mapping[str, int]
+    queries: list[Record]
+    routed: list[tuple[Record, Routed]]
+    deferred: list[Record]
+    rejected: list[tuple[Record, Rejected]]
+    receipts: list[tuple[Record, Receipt]]
+    results: list[tuple[Record, Result]]
+    changelog: list[Record]
+    inputs: dict[Place, bytes | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, system: System) -> Story:
+        """Read all topics of a system, as they were at one moment (`moment`)."""
+        topics = system.topics
+        routed = [topics.routed(model) for model in system.models]
+        outputs = [*routed, topics.deferred, topics.rejected, topics.receipts]
+        sources = (topics.queries, topics.results)
+        found = moment(system, [topics.changelog, *sources, *outputs])
+        inputs = [record for topic in sources for record in found[topic]]
+        inputs += system.read(topics.share_reports)
+        results = []
+        for record in found[topics.results]:
+            try:
+                results.append((record, decode(Result, record.value)))
+            except Invalid:
+                continue  # the rejected topic tells of it
+        return cls(
+            sent=system.sent,
+            limits=limits_of(system),
+            queries=found[topics.queries],
+            routed=[
+                (record, decode(Routed, record.value, 2 * MAX_BYTES))
+                for topic in routed
+                for record in found[topic]
+            ],
+            deferred=found[topics.deferred],
+            rejected=[
+                (r, decode(Rejected, r.value, 4 * MAX_BYTES)) for r in found[topics.rejected]
+            ],
+            receipts=[(r, decode(Receipt, r.value)) for r in found[topics.receipts]],
+            results=results,
+            changelog=list(rightful(found[topics.changelog])),
+            inputs={(r.topic, r.partition, r.offset): r.value for r in inputs},
+        )
+
+    def states(self) -> dict[int, list[State]]:
+        """Every state record of each partition, in order.
+
+        One that an owner has written again, as a void record had hidden it, counts once.
+        """
+        found: dict[int, list[State]] = defaultdict(list)
+        for record in self.changelog:
+            if record.key == STATE_KEY and record.value is not None:
+                state, before = decode(State, record.value, STATE_BYTES), found[record.partition]
+                if state not in before[-1:]:
+                    before.append(state)
+        return dict(found)
+
+    def last_accounts(self) -> dict[int, Accounts]:
+        """The final accounts of each partition."""
+        return {number: states[-1].accounts for number, states in self.states().items()}
+
+    def settled(self) -> bool:
+        """Whether every routed query has a result, and nothing is reserved."""
+        routed = {message.decision_id for _, message in self.routed}
+        told = {receipt.decision_id for _, receipt in self.receipts if receipt.model}
+        results = {result.decision_id for _, result in self.results}
+        return told == routed <= results and not any(
+            account.reserved for last in self.last_accounts().values() for account in last.values()
+        )
+
+    def open_rows(self) -> dict[str, Row]:
+        """The rows that the changelog, compacted, still holds, by decision id."""
+        rows: dict[tuple[int, bytes], bytes] = {}
+        for record in self.changelog:
+            place = (record.partition, record.key or b"")
+            if record.value is None:
+                rows.pop(place, None)
+            elif place[1][:1] in ROW_PREFIXES:
+                rows[place] = record.value
+        ended = {
+            (number, key.encode())
+            for number, states in self.states().items()
+            for key in states[-1].removed
+        }
+        found = [decode(Row, value) for place, value in rows.items() if place not in ended]
+        return {row.receipt.decision_id: row for row in found}
+
+
+def moment(system: Reads, topics: Iterable[str]) -> dict[str, list[Record]]:
+    """All records of some topics at one moment, by topic: none came between two readings of all.
+
+    A pass over what waits may route one more at any time. Raises AssertionError where the topics
+    do not rest for so long as two readings take, within `PATIENCE` seconds.
+    """
+    names, until = list(topics), time.monotonic() + PATIENCE
+    before = {name: list(system.read(name)) for name in names}
+    while True:
+        after = {name: list(system.read(name)) for name in names}
+        if all(len(after[name]) == len(before[name]) for name in names):
+            return before
+        assert time.monotonic() < until, "the topics go on and on: there is no moment to look at"
+        before = after
+
+
+def hold(system: System, drained: bool = True) -> Story:
+    """Check I1 to I5 and I7 on a system that has decided all it was sent. Returns what was read.
+
+    drained: all results are in and folded as well; a pass over what waits that has just routed one
+    more is awaited.
+    """
+    story, until = Story.of(system), time.monotonic() + PATIENCE
+    while drained and not story.settled() and time.monotonic() < until:
+        story = Story.of(system)
+    ends_once(story)
+    one_model(story)
+    within_limits(story)
+    rejected_whole(story, system)
+    same_messages(story)
+    headers_kept(story)
+    equals_fold(story)
+    if drained:
+        all_settled(story)
+    return story
+
+
+def ends_once(story: Story) -> None:
+    """I1: every query that was sent is routed, or rejected, or still deferred: one of them."""
+    routed = {message.id for _, message in story.routed}
+    deferred = {record.json()["id"] for record in story.deferred} - routed
+    topics = {record.topic for record in story.queries} | {r.topic for r in story.deferred}
+    rejected = {m.id for _, m in story.rejected if m.source.topic in topics and m.id is not None}
+    assert not (story.sent.keys() - routed - deferred - rejected), "queries are lost"
+    assert not (routed & rejected & story.sent.keys()), (
+        "queries were sent to a model and rejected as well"
+    )
+    receipts = {receipt.id for _, receipt in story.receipts}
+    assert story.sent.keys() <= receipts, "decisions without a receipt"
+
+
+def one_model(story: Story) -> None:
+    """I2: an id goes to one model, under one decision id; a receipt says the same each time.
+
+    Ids that a test made up beside `produce` may have come on two partitions: they do not count.
+    """
+    models, decisions = defaultdict(set), defaultdict(set)
+    for _, message in story.routed:
+        if message.id in story.sent:
+            models[message.id].add(message.model)
+            decisions[message.id].add(message.decision_id)
+    assert not {id: found for id, found in models.items() if len(found) > 1}
+    assert not {id: found for id, found in decisions.items() if len(found) > 1}
+    words: dict[str, tuple[str, str | None]] = {}
+    for _, receipt in story.receipts:
+        said = receipt.decision, receipt.model
+        assert words.setdefault(receipt.decision_id, said) == said, "a decision was changed"
+    sent = {message.decision_id: message.model for _, message in story.routed}
+    told = {decision: model for decision, (word, model) in words.items() if word == "routed"}
+    assert sent == told, "receipts and routed messages differ"
+
+
+def limits_of(system: System) -> Mapping[str, int]:
+    """The most that each account may ever have had: a model's limit, and what the file or an order
+    says of tenants."""
+    limits = dict(zip(system.models, system.limits, strict=True))
+    limits |= load(system.config, {}).tenant_limits()
+    for record in system.read(system.topics.control):
+        try:
+            order = decode_control(record.value)
+        except Invalid:
+            continue
+        if isinstance(order, BudgetControl) and order.tenant is not None:
+            name = account_key(order.model, order.tenant)
+            limits[name] = max(limits.get(name, 0), order.limit)
+    return limits
+
+
+def within_limits(story: Story) -> None:
+    """I3: at every record of the changelog reserved + spent <= share for each account, and the
+    partitions' shares sum to the limit at most; no state goes backwards."""
+    for states in story.states().values():
+        for state in states:
+            for name, account in state.accounts.items():
+                assert account.reserved >= 0 <= account.spent
+                room = account.share + account.carried
+                assert account.reserved + account.spent <= room, f"{name}, {state.sequence}"
+        steps = [state.sequence for state in states]
+        assert steps == sorted(set(steps)), "a state record came twice, or out of order"
+        for before, after in pairwise(states):
+            assert after.queries.decided >= before.queries.decided
+            assert after.deferred.decided >= before.deferred.decided
+            assert after.settled >= before.settled
+            for name, account in before.accounts.items():
+                assert after.accounts[name].spent >= account.spent
+    shares_within_limits(story)
+
+
+def shares_within_limits(story: Story) -> None:
+    """The shares that partitions have at any moment sum to the limit at most.
+
+    A share that grows was another's before, which had written that it shrank: so records in the
+    order of their times show every state that there was.
+    """
+    now: dict[str, dict[int, int]] = defaultdict(dict)
+    records = [record for record in story.changelog if record.key == STATE_KEY and record.value]
+    for record in sorted(records, key=lambda record: record.timestamp):
+        state = decode(State, record.value, STATE_BYTES)
+        for name, account in state.accounts.items():
+            now[name][record.partition] = account.share
+            total = sum(now[name].values())
+            assert total <= story.limits[name], f"{name}: shares of {total} at {record.timestamp}"
+
+
+def grants_within_limits(system: System) -> None:
+    """By every record of a rightful controller, partitions own a limit at most, with what they have
+    been granted and may have taken."""
+    limits = limits_of(system)
+    for record in rightful(system.read(system.topics.controller_changelog)):
+        if record.key != ACCOUNTS_KEY:
+            continue
+        sums: Counter[str] = Counter()
+        for row in filter(None, record.json()["partitions"]):
+            granted = row["grant"]["models"] if row["open"] else {}
+            for name in row["shares"].keys() | granted.keys():
+                sums[name] += max(row["shares"].get(name, 0), granted.get(name, 0))
+        assert all(total <= limits[name] for name, total in sums.items()), record
+
+
+def all_settled(story: Story) -> None:
+    """I4: reserved is 0, spent is the sum of actual costs, each decision charged once; no
+    reservation is open, and every routed query has its result."""
+    costs: dict[str, int] = {}
+    for _, result in _charged(story):
+        costs.setdefault(result.decision_id, result.cost or 0)
+    accounts = {r.decision_id: accounts_of(r.model or "", r.tenant) for _, r in story.receipts}
+    routed = {message.decision_id for _, message in story.routed}
+    assert routed == costs.keys(), "routed queries without a result, or results without a query"
+    wanted: Counter[str] = Counter()
+    for decision, cost in costs.items():
+        wanted.update(dict.fromkeys(accounts[decision], cost))
+    spent: Counter[str] = Counter()
+    for last in story.last_accounts().values():
+        for name, account in last.items():
+            assert account.reserved == 0, f"{name}: {account.reserved} is still reserved"
+            spent[name] += account.spent
+    assert +spent == +wanted
+    open_ = [id for id, row in story.open_rows().items() if row.receipt.decision == "routed"]
+    assert not open_, "rows of settled decisions are still open"
+
+
+def rejected_whole(story: Story, system: System) -> None:
+    """I5: what is rejected carries the original bytes, a known code, and a reason in words that
+    names the field, where it is a field's fault."""
+    for _, message in story.rejected:
+        assert message.code in get_args(Code)
+        assert " " in message.reason
+        if message.field is not None:
+            assert message.reason.startswith(message.field)
+        source = message.source
+        place = (source.topic, source.partition, source.offset)
+        if place in story.inputs:
+            assert message.original() == (story.inputs[place] or b"")
+        else:  # workers reject records of their own topics
+            assert source.topic not in {system.topics.queries, system.topics.results}
+
+
+def same_messages(story: Story) -> None:
+    """A message that leaves a second time is the first one again, byte for byte."""
+    seen: dict[tuple[str, str], bytes | None] = {}
+    told = [(record, message.decision_id) for record, message in story.routed]
+    told += [(record, message.decision_id) for record, message in story.receipts]
+    for record, decision in told:
+        assert seen.setdefault((record.topic, decision), record.value) == record.value
+
+
+def headers_kept(story: Story) -> None:
+    """The trace header of a query is on all that becomes of it; decisions name themselves."""
+    ours = story.sent.keys()
+    told: list[tuple[Record, str]] = [(record, message.id) for record, message in story.routed]
+    told += [(record, message.id) for record, message in story.receipts]
+    told += [(record, record.json()["id"]) for record in story.deferred]
+    for record, id in told:
+        if id in ours:
+            (expected,) = trace(id)
+            assert record.headers.get("traceparent") == expected[1], record
+    for record, message in story.routed:
+        assert record.headers["sluice-model"] == message.model.encode()
+        assert record.headers["sluice-decision-id"] == message.decision_id.encode()
+        assert record.headers["sluice-source-partition"] == str(message.source.partition).encode()
+
+
+def equals_fold(story: Story) -> None:
+    """I7: receipts and results, folded, give every partition's ledger to the nano-unit.
+
+    Only results that a partition has taken in count: those up to its last state's offset.
+    """
+    reserved, spent = fold(story)
+    for number, accounts in story.last_accounts().items():
+        for name, account in accounts.items():
+            told = (reserved[number][name], spent[number][name])
+            assert (account.reserved, account.spent) == told, (
+                f"partition {number}, {name}: reserved and spent are {account}, told are {told}"
+            )
+
+
+def fold(story: Story) -> tuple[Sums, Sums]:
+    """What receipts and results say is reserved and spent."""
+    reserved: Sums = defaultdict(Counter)
+    spent: Sums = defaultdict(Counter)
+    held: dict[str, Receipt] = {}
+    for _, receipt in story.receipts:
+        if receipt.decision == "routed" and receipt.decision_id not in held:
+            held[receipt.decision_id] = receipt
+            for name in accounts_of(receipt.model or "", receipt.tenant):
+                reserved[receipt.source.partition][name] += receipt.reserved
+    settled = {number: states[-1].settled for number, states in story.states().items()}
+    for record, result in _charged(story):
+        found = held.get(result.decision_id)
+        if found is None or record.offset > settled.get(record.partition, -1):
+            continue
+        del held[result.decision_id]
+        for name in accounts_of(result.model, found.tenant):
+            reserved[record.partition][name] -= found.reserved
+            spent[record.partition][name] += result.cost or 0
+    return reserved, spent
+
+
+def _charged(story: Story) -> Iterable[tuple[Record, Result]]:
+    """Results that the settle agent did not refuse, in the order of their partitions' logs."""
+    refused = {(m.source.topic, m.source.partition, m.source.offset) for _, m in story.rejected}
+    for record, result in sorted(story.results, key=lambda pair: pair[0][1:3]):
+        if (record.topic, record.partition, record.offset) not in refused:
+            yield record, result

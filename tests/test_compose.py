@@ -1,0 +1,213 @@
+"""docker-compose.yml and Dockerfile, as far as they can be checked without Docker."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+
+from router.evaluation.datasets import read_jsonl
+from schemas import Query
+from schemas.wire import decode
+from streams.brokers import jars
+from streams.brokers.kafka import KafkaServer
+from streams.cli import main
+from streams.config.settings import load
+
+ROOT = Path(__file__).parents[1]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+ONE_SHOTS = {"topics-init", "index-init"}
+OURS = [name for name in SERVICES if name != "kafka"]
+EXAMPLE = ROOT / "examples" / "sluice.toml"
+MODELS = list(tomllib.loads(EXAMPLE.read_text())["models"])
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+IMAGE_ONLY = {"KAFKA_HEAP_OPTS"}
+"""Read by the image's scripts, and no setting of the broker."""
+
+
+def settings() -> dict[str, str]:
+    """Kafka's settings out of the variables, as the image makes them."""
+    return {
+        name.removeprefix("KAFKA_").lower().replace("_", "."): str(value)
+        for name, value in SERVICES["kafka"]["environment"].items()
+        if name.startswith("KAFKA_") and name not in IMAGE_ONLY
+    }
+
+
+def default(text: str) -> str:
+    """The text with each ${NAME:-default} as where NAME is not set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+class TestServices:
+    def test_one_worker_a_model_of_the_example(self) -> None:
+        """The services are the broker, the two one-shots, a router, and each model's worker."""
+        workers = {f"worker-{model}" for model in MODELS}
+        assert set(SERVICES) == {"kafka", "router"} | ONE_SHOTS | workers
+        for model in MODELS:
+            assert SERVICES[f"worker-{model}"]["command"] == ["work", model]
+
+    @pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOTS))
+    def test_what_runs_on_is_watched_and_restarted(self, name: str) -> None:
+        """Each long-running service has a health check with bounds, and comes back."""
+        service = SERVICES[name]
+        assert service["restart"] == "unless-stopped"
+        assert service["healthcheck"]["test"][0] == "CMD"
+        assert {"interval", "timeout", "retries", "start_period"} <= set(service["healthcheck"])
+
+    @pytest.mark.parametrize("name", sorted(ONE_SHOTS))
+    def test_one_shots_end(self, name: str) -> None:
+        """What runs once is not restarted for ever."""
+        assert "restart" not in SERVICES[name]
+
+    def test_dependencies_exist_and_wait_for_the_right_thing(self) -> None:
+        """One-shots are awaited until they succeed, the broker until it is healthy."""
+        for service in SERVICES.values():
+            for other, how in service.get("depends_on", {}).items():
+                wanted = "completed_successfully" if other in ONE_SHOTS else "healthy"
+                assert how == {"condition": f"service_{wanted}"}
+                assert other in SERVICES
+        assert set(SERVICES["router"]["depends_on"]) == ONE_SHOTS
+
+    def test_ports_are_this_machines_only(self) -> None:
+        """Nothing is open to the network."""
+        ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+        assert ports
+        assert all(port.startswith("127.0.0.1:") for port in ports)
+
+    def test_volumes_are_declared(self) -> None:
+        """A named volume that a service mounts is in the list; paths are in the tree."""
+        for service in SERVICES.values():
+            for volume in service.get("volumes", []):
+                source = default(volume).split(":")[0]
+                if source.startswith("."):
+                    assert (ROOT / source).is_file(), source
+                else:
+                    assert source in COMPOSE["volumes"]
+
+    def test_no_secret_is_written_down(self) -> None:
+        """Keys come from the environment: their values in the file are empty."""
+        for service in SERVICES.values():
+            for name, value in service.get("environment", {}).items():
+                if re.search(r"KEY|PASSWORD|SECRET|TOKEN", name):
+                    assert default(str(value)) == "", name
+
+
+class TestCommands:
+    @pytest.mark.parametrize("name", OURS)
+    def test_commands_are_those_of_the_command_line(self, name: str) -> None:
+        """Each service's command is parsed by the real one, options and all."""
+        arguments = list(SERVICES[name]["command"])
+        command: click.Command = main
+        context = click.Context(main)
+        while isinstance(command, click.Group):
+            found = command.get_command(context, arguments.pop(0))
+            assert found is not None
+            command = found
+        command.make_context(name, arguments)
+
+    def test_the_health_check_is_a_command(self) -> None:
+        """What the checks of router and workers call exists."""
+        for name in set(OURS) - ONE_SHOTS:
+            assert SERVICES[name]["healthcheck"]["test"] == ["CMD", "sluice", "health"]
+        assert main.get_command(click.Context(main), "health") is not None
+
+    @pytest.mark.parametrize("name", OURS)
+    def test_variables_are_understood_by_the_configuration(self, name: str) -> None:
+        """The example is valid under each service's variables, and takes them over."""
+        variables = {key: default(value) for key, value in SERVICES[name]["environment"].items()}
+        config = load(EXAMPLE, variables)
+        assert config.broker.servers == "kafka:19092"
+        assert config.index.path == Path("/index/current")
+
+    def test_the_index_is_built_where_the_router_looks(self) -> None:
+        """Both mount the same volume above the configured path."""
+        for name in ("index-init", "router"):
+            mounted = {volume.split(":")[0]: volume for volume in SERVICES[name]["volumes"]}
+            assert mounted["index"].split(":")[1] == "/index"
+
+
+class TestKafka:
+    def test_the_version_is_the_one_that_is_tested(self) -> None:
+        """Image and jars are the same Kafka."""
+        assert SERVICES["kafka"]["image"] == f"apache/kafka:{jars.VERSION}"
+
+    def test_listeners_fit_together(self) -> None:
+        """What is advertised is listened on, mapped to a protocol and reached by services."""
+        found = settings()
+        listeners = dict(each.split("://:") for each in found["listeners"].split(","))
+        advertised = dict(
+            each.split("://") for each in default(found["advertised.listeners"]).split(",")
+        )
+        protocols = dict(
+            each.split(":") for each in found["listener.security.protocol.map"].split(",")
+        )
+        assert protocols.keys() == listeners.keys()
+        assert listeners.keys() - advertised.keys() == {found["controller.listener.names"]}
+        assert all(advertised[name].split(":")[1] == listeners[name] for name in advertised)
+        node, address = found["controller.quorum.voters"].split("@")
+        assert node == found["node.id"]
+        assert address == f"kafka:{listeners['CONTROLLER']}"
+        assert advertised[found["inter.broker.listener.name"]] == "kafka:19092"
+        assert SERVICES["kafka"]["healthcheck"]["test"][-1] == "kafka:19092"
+        [port] = SERVICES["kafka"]["ports"]
+        assert default(port).endswith(f":{listeners['HOST']}")
+
+    @pytest.mark.kafka
+    def test_each_setting_is_one_of_kafkas(self, kafka_broker: KafkaServer) -> None:
+        """A name that Kafka does not know would be passed over in silence."""
+        admin = AdminClient({"bootstrap.servers": kafka_broker.servers})
+        [answer] = admin.describe_configs(
+            [ConfigResource(ConfigResource.Type.BROKER, "1")]
+        ).values()
+        assert settings().keys() - answer.result(30).keys() == set()
+
+
+class TestDockerfile:
+    def test_all_that_the_build_needs_is_sent(self) -> None:
+        """Each COPY from the tree names something that is there and not ignored."""
+        ignored = (ROOT / ".dockerignore").read_text().splitlines()
+        sources = [
+            source
+            for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+            for source in line.split()[:-1]
+        ]
+        assert {"schemas", "router", "streams"} <= set(sources)
+        for source in sources:
+            assert (ROOT / source).exists()
+            assert f"!{source}" in ignored
+
+    def test_it_runs_as_nobody_special_and_without_a_compiler(self) -> None:
+        """The last stage has a user of its own, and installs nothing."""
+        last = DOCKERFILE.rsplit("FROM ", 1)[1]
+        assert re.search(r"^USER sluice$", last, re.MULTILINE)
+        assert "apt-get" not in last
+        assert "g++" in DOCKERFILE
+
+    def test_its_python_is_supported(self) -> None:
+        """The images' Python satisfies requires-python."""
+        versions = re.findall(r"^FROM python:3\.(\d+)-slim", DOCKERFILE, re.MULTILINE)
+        assert len(set(versions)) == 1
+        assert int(versions[0]) >= 11
+
+
+class TestExamples:
+    def test_the_history_knows_the_models(self) -> None:
+        """The example's history has outcomes of each of the example's models."""
+        dataset = read_jsonl(ROOT / "examples" / "history.jsonl")
+        assert set(dataset.models) == set(MODELS)
+
+    def test_the_queries_are_valid(self) -> None:
+        """Each line can be sent as it is."""
+        lines = (ROOT / "examples" / "queries.jsonl").read_bytes().splitlines()
+        assert lines
+        for line in lines:
+            decode(Query, line)
