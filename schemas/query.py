@@ -81,16 +81,7 @@ class Query(Message, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """The text to embed: the prompt, or the texts of all messages, a line each."""
-        if self.payload is None:
-            return self.prompt or ""
-        texts: list[str] = []
-        for message in self.payload["messages"]:
-            content = message.get("content")
-            if isinstance(content, str):
-                texts.append(content)
-            elif content:
-                texts += [part["text"] for part in content if "text" in part]
-        return "\n".join(texts)
+        return text_of(self.payload, self.prompt)
 
     @property
     def output_tokens(self) -> int | None:
@@ -100,6 +91,20 @@ class Query(Message, frozen=True, kw_only=True):
         body = self.payload
         found: int | None = body.get("max_completion_tokens") or body.get("max_tokens")
         return found
+
+
+def text_of(payload: dict[str, Any] | None, prompt: str | None) -> str:
+    """The prompt, or the texts of all messages of a checked payload, a line each."""
+    if payload is None:
+        return prompt or ""
+    texts: list[str] = []
+    for message in payload["messages"]:
+        content = message.get("content")
+        if isinstance(content, str):
+            texts.append(content)
+        elif content:
+            texts += [part["text"] for part in content if "text" in part]
+    return "\n".join(texts)
 
 
 def check_one_text(payload: dict[str, Any] | None, prompt: str | None) -> None:

@@ -19,6 +19,7 @@ from streams.kafka.topics import Topics
 from streams.metrics.router import Address
 from streams.metrics.worker import WorkMetrics
 from streams.worker.backends.base import Backend
+from streams.worker.backends.echo import Echo
 from streams.worker.worker import PRODUCER, Worker
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,12 @@ logger = logging.getLogger(__name__)
     type=options.FILE,
     help="Answer with the outcomes recorded in this file (JSON lines, plain or .gz) and call "
     "nobody. [default: call the model's base_url]",
+)
+@click.option(
+    "--echo",
+    is_flag=True,
+    help="Answer with the query's own words and call nobody: for a first run without a server or "
+    "a key. A word counts as one token at the model's prices.",
 )
 @click.option(
     "--latency-median",
@@ -61,6 +68,7 @@ def command(
     models: Sequence[str],
     config_file: Path,
     dataset: Path | None,
+    echo: bool,
     latency_median: float | None,
     latency_sigma: float,
     seed: int,
@@ -84,11 +92,16 @@ def command(
             raise click.BadParameter(f"{config_file} has no model {model!r}; there are: {known}")
     if dataset is None and latency_median is not None:
         raise click.UsageError("--latency-median is of recorded answers: it needs --dataset")
+    if dataset is not None and echo:
+        raise click.UsageError("--echo and --dataset both say how to answer: choose one")
     calls = {model: concurrency or config.models[model].concurrency for model in models}
-    if dataset is None:
-        backends = _servers(config, calls)
-    else:
+    backends: Mapping[str, Backend]
+    if echo:
+        backends = {model: Echo() for model in models}
+    elif dataset is not None:
         backends = _recorded(dataset, models, latency_median, latency_sigma, seed)
+    else:
+        backends = _servers(config, calls)
     asyncio.run(_serve(config, backends, calls, metrics))
 
 
@@ -147,7 +160,8 @@ def _servers(config: Config, calls: Mapping[str, int]) -> Mapping[str, Backend]:
         if settings.base_url is None:
             raise click.ClickException(
                 f"models.{model}.base_url is missing: name the model's server in the "
-                "configuration, or answer from recorded outcomes with --dataset"
+                "configuration, or answer without one: with --echo, or from recorded outcomes "
+                "with --dataset"
             )
         url, name, key = settings.base_url, settings.name or model, _key(model, settings)
         return OpenAI(name, url, key, settings.timeout, connections=calls[model])

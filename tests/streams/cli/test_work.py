@@ -79,6 +79,7 @@ def run(*arguments: object, **environment: str | None) -> tuple[int, str]:
         (["small"], 1, "models.small.base_url is missing"),
         (["org/large"], 1, "A_KEY_OF_TESTS is empty: models.org/large.api_key_env"),
         (["small", "--latency-median", "1"], 2, "it needs --dataset"),
+        (["small", "--echo", "--dataset", "nowhere.jsonl"], 2, "choose one"),
         (["small", "--dataset", "nowhere.jsonl"], 1, "nowhere.jsonl: cannot be read"),
         ([], 2, "Missing argument 'MODEL [MODEL]...'"),
     ],
@@ -129,6 +130,21 @@ def test_two_models_in_a_process(
     broker: Broker, config: Path, dataset: Path, prefix: str, how: signal.Signals
 ) -> None:
     """Both are answered; a signal ends the process in order, with exit code 0."""
+    results = answers(broker, config, prefix, ["--dataset", str(dataset)], how)
+    assert {model: result["score"] for model, result in results.items()} == ROW["scores"]
+
+
+def test_echo_needs_no_server(embedded_broker: Broker, config: Path, prefix: str) -> None:
+    """Models with and without a server are answered with the query's words, and no key is read."""
+    results = answers(embedded_broker, config, prefix, ["--echo"], signal.SIGTERM)
+    said = {m: r["response"]["choices"][0]["message"]["content"] for m, r in results.items()}
+    assert said == {"small": "?", "org/large": "?"}
+
+
+def answers(
+    broker: Broker, config: Path, prefix: str, flags: list[str], how: signal.Signals
+) -> dict[str, Any]:
+    """Each model's result, of a process that answers a query a model until the signal `how`."""
     topics = Topics(prefix)
     models = ("small", "org/large")
     counts = {topics.routed(model): 1 for model in models} | {topics.results: 1, topics.rejected: 1}
@@ -139,7 +155,7 @@ def test_two_models_in_a_process(
     assert producer.flush(PATIENCE) == 0
     command = ["-c", "from streams.cli import main; main()", "work", *models]
     process = subprocess.Popen(
-        [sys.executable, *command, "-c", str(config), "--dataset", str(dataset)],
+        [sys.executable, *command, "-c", str(config), *flags],
         env={**os.environ, "SLUICE_BROKER": broker.servers},
         stderr=subprocess.PIPE,
         text=True,
@@ -157,8 +173,7 @@ def test_two_models_in_a_process(
         records.close()
     assert process.returncode == 0, stderr
     assert "stopped: what was taken is answered and committed" in stderr
-    results: dict[str, Any] = {record.json()["model"]: record.json() for record in found}
-    assert {model: result["score"] for model, result in results.items()} == ROW["scores"]
+    return {record.json()["model"]: record.json() for record in found}
 
 
 def query(model: str) -> Routed:

@@ -25,6 +25,7 @@ from streams.worker.backends.base import (
     Backend,
     BackendBroken,
 )
+from streams.worker.backends.echo import Echo
 from streams.worker.backends.openai import LONGEST_ANSWER, OpenAI, Retries
 from streams.worker.backends.recorded import Latency, Recorded
 from tests.support.completion_server import Server, status
@@ -93,11 +94,13 @@ def code(result: Result) -> str | None:
 class TestEveryBackend:
     """The contract of `Backend`, with queries "a" to "e" that have answers, and "none"."""
 
-    @pytest.fixture(params=["recorded", "openai"])
+    @pytest.fixture(params=["recorded", "echo", "openai"])
     def make(self, request: pytest.FixtureRequest, server: Server) -> Callable[[], Backend]:
         if request.param == "recorded":
             outcomes = dict.fromkeys("abcde", (1.0, 10))
             return lambda: Recorded(outcomes, Latency(0.001))
+        if request.param == "echo":
+            return Echo
         return lambda: OpenAI("gpt", server.url)
 
     async def test_many_calls_at_a_time(self, make: Callable[[], Backend]) -> None:
@@ -112,6 +115,7 @@ class TestEveryBackend:
             assert result.error is None
             assert result.attempts == 1
 
+    @pytest.mark.parametrize("make", ["recorded", "openai"], indirect=True)
     async def test_a_refused_query_is_a_result(
         self, make: Callable[[], Backend], server: Server
     ) -> None:
@@ -120,6 +124,7 @@ class TestEveryBackend:
         result = await ask(make(), routed("none"))
         assert (result.status_code, code(result), result.cost) == (404, INVALID_REQUEST, 0)
 
+    @pytest.mark.parametrize("make", ["recorded", "openai"], indirect=True)
     async def test_a_call_can_be_cancelled(
         self, make: Callable[[], Backend], server: Server
     ) -> None:
