@@ -71,6 +71,11 @@ class Calendar:
             self._until = min((end for _, end in bounded), default=math.inf)
         return self._begins
 
+    def ends(self, moment: float) -> dict[str, int]:
+        """Return by account name when its window at a moment ends; without those that never do."""
+        windows = {name: window_of(moment, *budget) for name, budget in list(self._budgets.items())}
+        return {name: each.end for name, each in windows.items() if each.end is not None}
+
     def latest(self, moment: float) -> dict[str, int]:
         """Return the begins by account name: for `Allotment.observe`."""
         return dict(zip(self._budgets, self.begins(moment).tolist(), strict=True))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter as Counting
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import time
 from typing import get_args
 
 from prometheus_client import (
@@ -39,8 +40,18 @@ REASONS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """How a process stands when it is asked. ledgers: of the partitions that it owns; waiting:
-    deferred queries of these; prices: quality per nano-unit by model, where the policy has any.
+    """The state of a process at the moment of a scrape.
+
+    Args:
+        ledgers: Of the partitions that it owns.
+        waiting: Deferred queries of these.
+        prices: Quality per nano-unit by model, where the policy has any.
+        price_version: Of these prices.
+        history: Queries in the index.
+        limits: Nano-units by account, of the whole deployment.
+        window_ends: Unix seconds by model, of budget windows that end.
+        backlog: By owned partition, records of `queries` that are not decided yet.
+        partitions: Of the topic `queries`, whoever owns them.
     """
 
     ledgers: Sequence[Ledger]
@@ -48,12 +59,22 @@ class Live:
     prices: Mapping[str, float]
     price_version: int
     history: int
+    limits: Mapping[str, int] = field(default_factory=dict)
+    window_ends: Mapping[str, float] = field(default_factory=dict)
+    backlog: Mapping[int, int] = field(default_factory=dict)
+    partitions: int = 0
 
 
 class Metrics:
     """Counts what leaves, and reads the rest when it is asked."""
 
-    def __init__(self, models: Iterable[str], live: Callable[[], Live]) -> None:
+    def __init__(
+        self,
+        models: Iterable[str],
+        live: Callable[[], Live],
+        clock: Callable[[], float] = time,
+    ) -> None:
+        """clock: Unix seconds, for the ages of backlogs."""
         self._registry = CollectorRegistry()
         self._decisions = Counter(
             "sluice_route_decisions_total",
@@ -73,7 +94,8 @@ class Metrics:
             ("model", "status"),
             registry=self._registry,
         )
-        self._registry.register(_Standing(live))
+        self._standing = _Standing(live, clock)
+        self._registry.register(self._standing)
         for model in models:
             self.know(model)
         for decision, reasons in REASONS.items():
@@ -97,6 +119,7 @@ class Metrics:
         for arrival in arrivals:
             receipt = rows[arrival.source.offset].receipt
             if log == "queries":
+                self._standing.decided(arrival.source.partition, arrival.record.timestamp / 1000)
                 self._latency.observe(max(now - arrival.record.timestamp / 1000, 0.0))
             elif receipt.decision == "deferred":
                 continue  # it waits on
@@ -133,35 +156,21 @@ def serve(registry: CollectorRegistry, host: str, port: int) -> Callable[[], Non
 
 
 class _Standing(Collector):
-    def __init__(self, live: Callable[[], Live]) -> None:
+    """What is read at each scrape: accounts, prices, what waits."""
+
+    def __init__(self, live: Callable[[], Live], clock: Callable[[], float]) -> None:
         self._live = live
+        self._clock = clock
+        self._latest: dict[int, float] = {}
+
+    def decided(self, partition: int, made: float) -> None:
+        """Remember when the last decided record of a partition was made, Unix seconds."""
+        self._latest[partition] = made
 
     def collect(self) -> Iterator[Metric]:
-        """Read the accounts of this process's partitions, the prices, and what waits."""
+        """Read the state of this process's partitions."""
         live = self._live()
-        sums: dict[str, list[int]] = {}
-        for ledger in live.ledgers:
-            free = ledger.free().tolist()
-            accounts = zip(
-                list(ledger.names), ledger.share.tolist(), ledger.spent.tolist(),
-                ledger.reserved.tolist(), free, strict=False,
-            )  # fmt: skip
-            for name, *amounts in accounts:
-                before = sums.get(name, [0, 0, 0, 0])
-                sums[name] = [a + b for a, b in zip(before, amounts, strict=True)]
-        for place, (what, words) in enumerate(
-            (
-                ("share", "Granted to the partitions of this process, in units of currency."),
-                ("spent", "Charged in the present window, in units of currency."),
-                ("reserved", "Held for answers that are awaited, in units of currency."),
-                ("remaining", "What may still be reserved, in units of currency."),
-            )
-        ):
-            gauge = GaugeMetricFamily(f"sluice_budget_{what}", words, labels=("model", "tenant"))
-            for name, amounts in sums.items():
-                model, tenant = owner(name)
-                gauge.add_metric((model, tenant or ""), amounts[place] / UNIT)
-            yield gauge
+        yield from _accounts(live)
         price = GaugeMetricFamily(
             "sluice_dual_price",
             "What a unit of the model's budget is worth in answer quality.",
@@ -175,6 +184,65 @@ class _Standing(Collector):
              live.price_version),
             ("sluice_deferred_waiting", "Queries that wait on these partitions.", live.waiting),
             ("sluice_partitions", "Partitions that this process owns.", len(live.ledgers)),
+            ("sluice_topic_partitions", "Partitions of the queries, whoever owns them.",
+             live.partitions),
             ("sluice_index_queries", "Queries of the past in the index.", live.history),
+            ("sluice_route_backlog", "Queries on these partitions that are not decided yet.",
+             sum(live.backlog.values())),
+            ("sluice_route_backlog_age_seconds", "How long the oldest of them has been there.",
+             self._age(live.backlog)),
         ):  # fmt: skip
             yield GaugeMetricFamily(name, words, value)
+
+    def _age(self, backlog: Mapping[int, int]) -> float:
+        """Seconds since the last decided record before a backlog was made: the next is younger.
+
+        Where none has been decided here, seconds since the first scrape that found a backlog.
+        """
+        now = self._clock()
+        behind = [number for number, count in backlog.items() if count > 0]
+        return max((now - self._latest.setdefault(number, now) for number in behind), default=0.0)
+
+
+def _accounts(live: Live) -> Iterator[Metric]:
+    """The accounts of a process's partitions, summed, and the limits that they are shares of."""
+    sums: dict[str, list[int]] = {}
+    for ledger in live.ledgers:
+        free = ledger.free().tolist()
+        accounts = zip(
+            list(ledger.names), ledger.share.tolist(), ledger.spent.tolist(),
+            ledger.reserved.tolist(), free, strict=False,
+        )  # fmt: skip
+        for name, *amounts in accounts:
+            before = sums.get(name, [0, 0, 0, 0])
+            sums[name] = [a + b for a, b in zip(before, amounts, strict=True)]
+    for place, (what, words) in enumerate(
+        (
+            ("share", "Granted to the partitions of this process, in units of currency."),
+            ("spent", "Charged in the present window, in units of currency."),
+            ("reserved", "Held for answers that are awaited, in units of currency."),
+            ("remaining", "What may still be reserved, in units of currency."),
+        )
+    ):
+        gauge = GaugeMetricFamily(f"sluice_budget_{what}", words, labels=("model", "tenant"))
+        for name, amounts in sums.items():
+            model, tenant = owner(name)
+            gauge.add_metric((model, tenant or ""), amounts[place] / UNIT)
+        yield gauge
+    limit = GaugeMetricFamily(
+        "sluice_budget_limit",
+        "What may be spent in a window, in units of currency: the same from every process.",
+        labels=("model", "tenant"),
+    )
+    for name, amount in live.limits.items():
+        model, tenant = owner(name)
+        limit.add_metric((model, tenant or ""), amount / UNIT)
+    yield limit
+    end = GaugeMetricFamily(
+        "sluice_budget_window_end_timestamp_seconds",
+        "When the present window of a model's budget ends; absent for one that never does.",
+        labels=("model",),
+    )
+    for model, moment in live.window_ends.items():
+        end.add_metric((model,), moment)
+    yield end

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from time import time
 from typing import Any
 
@@ -14,6 +15,7 @@ import faust
 import numpy as np
 import orjson
 from confluent_kafka import Message
+from faust.types import TP
 
 from router.budget.horizon import Horizon
 from router.budget.ledger import Ledger, owner, split
@@ -346,7 +348,19 @@ class Process:
             prices=self._policy.snapshot().get("prices") or {},
             price_version=self._price_version,
             history=len(self._core.estimator.history),
+            limits=self._registry.limits(self._configured_limits() | self._tenants),
+            window_ends=self._calendar.ends(time()),
+            backlog={each.number: self._backlog(each) for each in partitions},
+            partitions=self._config.topics.partitions,
         )
+
+    def _backlog(self, partition: Partition) -> int:
+        """Records of `queries` that the broker had at the last fetch and that are not decided."""
+        queries = TP(self._topics.queries, partition.number)
+        end = None
+        with suppress(AssertionError):  # the partition has just been revoked
+            end = self._app.consumer.highwater(queries)
+        return max((end or 0) - partition.positions["queries"].decided - 1, 0)
 
     def _on_prices(self, message: Message) -> None:
         try:

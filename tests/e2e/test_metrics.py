@@ -40,7 +40,10 @@ def test_metrics(embedded_broker: EmbeddedBroker, tmp_path: Path, prefix: str) -
         assert found["sluice_route_decisions_total rejected"] == 1
         assert found["sluice_route_latency_seconds_count"] == 101
         assert found["sluice_partitions"] == system.partitions
+        assert found["sluice_topic_partitions"] == system.partitions
+        assert found["sluice_route_backlog"] == 0
         assert found["sluice_budget_reserved"] == 0
+        assert found["sluice_budget_limit"] >= found["sluice_budget_share"] > 0
         spent = sum(a.spent for state in system.states().values() for a in state.accounts.values())
         assert round(found["sluice_budget_spent"] * 1e9) == spent
         answers = scraped(worker)

@@ -72,6 +72,9 @@ def test_a_calendar_knows_each_accounts_window(moments: list[float]) -> None:
         begins = {name: window_of(moment, *budget).begin for name, budget in budgets.items()}
         assert calendar.latest(moment) == begins
         assert calendar.begins(moment).tolist() == list(begins.values())
+        ends = {name: window_of(moment, *budget).end for name, budget in budgets.items()}
+        assert ends.pop("best") is None
+        assert calendar.ends(moment) == ends
 
 
 def moment_of(text: str, zone: str = "UTC") -> float:

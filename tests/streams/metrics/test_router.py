@@ -48,7 +48,18 @@ def metrics() -> Metrics:
     one.settle(0, 100_000_000, 250_000_000, 0)
     one.limit_tenants(frozenset({account_key("small", "shop")}))
     one.share[2] = 3_000_000_000
-    return Metrics(FLEET.names, lambda: Live([one, other], 7, {"small": 2e-9, "large": 0.0}, 4, 40))
+    live = Live(
+        [one, other],
+        7,
+        {"small": 2e-9, "large": 0.0},
+        4,
+        40,
+        limits={"small": 5_000_000_000, account_key("small", "shop"): 3_000_000_000},
+        window_ends={"small": 200},
+        backlog={0: 10, 1: 2},
+        partitions=3,
+    )
+    return Metrics(FLEET.names, lambda: live, lambda: 130.0)
 
 
 def test_everything_is_there_at_zero(metrics: Metrics) -> None:
@@ -76,6 +87,25 @@ def test_accounts_are_sums_over_partitions(metrics: Metrics) -> None:
     assert found["sluice_dual_price", "small"] == 2.0
     standing = ("sluice_price_version", "sluice_deferred_waiting", "sluice_partitions")
     assert [found[name,] for name in (*standing, "sluice_index_queries")] == [4, 7, 2, 40]
+    assert found["sluice_topic_partitions",] == 3
+
+
+def test_limits_are_those_of_the_whole_deployment(metrics: Metrics) -> None:
+    """Whatever part of them is granted here; a window that never ends has no end."""
+    found = scrape(metrics)
+    assert found["sluice_budget_limit", "small", ""] == 5.0
+    assert found["sluice_budget_limit", "small", "shop"] == 3.0
+    assert found["sluice_budget_window_end_timestamp_seconds", "small"] == 200
+    assert ("sluice_budget_window_end_timestamp_seconds", "large") not in found
+
+
+def test_a_backlog_is_as_old_as_the_decision_before_it(metrics: Metrics) -> None:
+    """Its size is summed, its age the oldest partition's; none is 0 seconds old."""
+    assert scrape(metrics)["sluice_route_backlog_age_seconds",] == 0.0
+    metrics.decided("queries", [arrival(0, 100.0)], {0: Row(receipt=receipt(0))}, 100.0)
+    found = scrape(metrics)
+    assert found["sluice_route_backlog",] == 12
+    assert found["sluice_route_backlog_age_seconds",] == 30.0
 
 
 @pytest.mark.parametrize(("log", "deferred", "timed"), [("queries", 1, 3), ("deferred", 0, 0)])
