@@ -26,7 +26,7 @@ from router.estimation.history import History
 from router.estimation.index import AnnoyIndex, ExactIndex, NeighbourIndex
 from router.evaluation import budgets, engine, offline
 from router.evaluation.datasets import Dataset, read_jsonl
-from router.evaluation.estimates import KINDS, Estimates, Known
+from router.evaluation.estimates import KINDS, EstimationInputs, OfflineEstimates
 from router.evaluation.problem import problem
 from router.evaluation.workload import synthesize
 from router.models.catalog import ModelCatalog
@@ -128,7 +128,7 @@ def quality(data: Dataset, vectors: np.ndarray, seed: int, folder: Path) -> list
     past, later = data.split(seed=seed)
     history = past.history(vectors[[place[name] for name in past.ids]])
     asked = vectors[[place[name] for name in later.ids]]
-    known = Known(history, past.prompts, asked, later.prompts, 5)
+    known = EstimationInputs(history, past.prompts, asked, later.prompts, 5)
     limits = budgets.limits(past, later)
     reference = KINDS["exact"](known)
     exact = ExactIndex(history.embeddings)
@@ -140,7 +140,7 @@ def quality(data: Dataset, vectors: np.ndarray, seed: int, folder: Path) -> list
     for index in (exact, *(AnnoyIndex(folder / "rp.ann", exact.dimension, k) for k in SEARCH_K)):
         estimator = Estimator(history, index, fitted.fitted)
         found, own = estimator.estimate(asked, later.prompts), estimator.leave_one_out()
-        best = {"best": Estimates(found.quality, found.cost, own.quality, own.cost)}
+        best = {"best": OfflineEstimates(found.quality, found.cost, own.quality, own.cost)}
         run = engine.run(PrimalDual(put.catalog), problem(later, limits, best.__getitem__))
         relative.append(100 * run.performance / hundred)
     return relative

@@ -28,7 +28,7 @@ from router.estimation.embedders.base import EmbeddingError
 from router.evaluation import experiment, offline, sources
 from router.evaluation.budgets import SPLITS
 from router.evaluation.datasets import Dataset
-from router.evaluation.experiment import CONTROLS, Ground, Row, Setting
+from router.evaluation.experiment import CONTROLS, EvaluationData, Row, Setting
 from router.evaluation.loaders import load
 from router.evaluation.problem import Change, Problem
 from router.policies import POLICIES
@@ -71,7 +71,7 @@ def _data(path: Path, embedder: str) -> tuple[Dataset, np.ndarray]:
 
 
 @lru_cache(maxsize=2)
-def _ground(path: Path, embedder: str, seed: int) -> Ground:
+def _ground(path: Path, embedder: str, seed: int) -> EvaluationData:
     data, vectors = _data(path, embedder)
     return next(sources.splits(data, vectors, TEST_FRACTION, [seed]))
 
@@ -91,19 +91,19 @@ def work(job: Job) -> list[Found]:
 Points = Iterator[tuple[float | str, Row, str]]
 
 
-def _main(ground: Ground, job: Job) -> Points:
+def _main(ground: EvaluationData, job: Job) -> Points:
     for row, _, _ in experiment.compare(ground, Setting(seed=job.seed), EVERYONE):
         yield 1.0, row, ""
 
 
-def _grid(ground: Ground, job: Job) -> Points:
+def _grid(ground: EvaluationData, job: Job) -> Points:
     for split, budget in product(SPLITS, BUDGETS):
         setting = Setting(budget, split, seed=job.seed)
         for row, _, _ in experiment.compare(ground, setting, EVERYONE):
             yield f"{split} {budget:g}", row, ""
 
 
-def _models(ground: Ground, job: Job) -> Points:
+def _models(ground: EvaluationData, job: Job) -> Points:
     most = len(ground.history.models)
     for count in [*(2**i for i in range(1, 6) if 2**i < most), most]:
         setting = Setting(models=count, seed=job.seed)
@@ -111,21 +111,21 @@ def _models(ground: Ground, job: Job) -> Points:
             yield count, row, ""
 
 
-def _volume(ground: Ground, job: Job) -> Points:
+def _volume(ground: EvaluationData, job: Job) -> Points:
     for volume in VOLUMES:
         part = ground.first(round(volume * len(ground.queries)))
         for row, _, _ in experiment.compare(part, Setting(seed=job.seed), FEW):
             yield len(part.queries), row, ""
 
 
-def _orders(ground: Ground, job: Job) -> Points:
+def _orders(ground: EvaluationData, job: Job) -> Points:
     for order in range(1, 4 if job.quick else 101):
         setting = Setting(seed=job.seed, order=order)
         for row, _, _ in experiment.compare(ground, setting, FEW):
             yield order, row, ""
 
 
-def _sorted(ground: Ground, job: Job) -> Points:
+def _sorted(ground: EvaluationData, job: Job) -> Points:
     """Random order beside the order by task, each task's queries in one block."""
     setting = Setting(seed=job.seed)
     by_task = np.argsort(np.array(ground.queries.tasks), kind="stable")
@@ -136,7 +136,7 @@ def _sorted(ground: Ground, job: Job) -> Points:
             yield label, row, ""
 
 
-def _change(ground: Ground, job: Job) -> Points:
+def _change(ground: EvaluationData, job: Job) -> Points:
     """Half-way, the model that the offline program uses most leaves, and the second most joins."""
     setting = Setting(seed=job.seed)
     put = ground.problem(setting)
@@ -164,7 +164,7 @@ def _check_budgets(put: Problem, row: Row) -> None:
         raise RuntimeError(f"{row.policy} broke the budget of {', '.join(broken)}")
 
 
-EXPERIMENTS: dict[str, Callable[[Ground, Job], Points]] = {
+EXPERIMENTS: dict[str, Callable[[EvaluationData, Job], Points]] = {
     "main": _main,
     "minilm": _main,
     "grid": _grid,

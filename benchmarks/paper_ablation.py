@@ -34,8 +34,8 @@ from router.estimation.history import History
 from router.estimation.index.exact import ExactIndex
 from router.estimation.kernel_ridge import KernelRidge
 from router.evaluation import engine, offline, sources
-from router.evaluation.estimates import KINDS, Estimates, Known
-from router.evaluation.experiment import HUNDRED, Ground, Setting
+from router.evaluation.estimates import KINDS, EstimationInputs, OfflineEstimates
+from router.evaluation.experiment import REFERENCE_POLICY, EvaluationData, Setting
 from router.evaluation.loaders import load
 from router.evaluation.predictor import Predictor
 from router.evaluation.problem import Problem
@@ -56,12 +56,12 @@ class Figures(NamedTuple):
     explained: float
 
 
-def neighbours(k: int) -> Callable[[Known], Estimates]:
+def neighbours(k: int) -> Callable[[EstimationInputs], OfflineEstimates]:
     """Means over k exact neighbours, as in the paper."""
     return lambda known: KINDS["exact"](replace(known, k=k))
 
 
-def weighted(known: Known, power: float = 4.0) -> Estimates:
+def weighted(known: EstimationInputs, power: float = 4.0) -> OfflineEstimates:
     """Means over 32 neighbours, weighted by a power of their similarity."""
     index, history = ExactIndex(known.history.embeddings), known.history
 
@@ -75,7 +75,7 @@ def weighted(known: Known, power: float = 4.0) -> Estimates:
     sample = sample_rows(len(history))
     near = index.search(history.embeddings[sample], 33)
     apart = np.where(near.rows == sample[:, None], 0.0, near.similarity)
-    return Estimates(
+    return OfflineEstimates(
         mean(history.scores, found.rows, found.similarity),
         mean(history.costs, found.rows, found.similarity),
         mean(history.scores, near.rows, apart),
@@ -83,11 +83,11 @@ def weighted(known: Known, power: float = 4.0) -> Estimates:
     )
 
 
-def shrunk(known: Known) -> Estimates:
+def shrunk(known: EstimationInputs) -> OfflineEstimates:
     """Means over 16 neighbours and, as if 16 more, the model's own mean."""
     found, history = KINDS["exact"](replace(known, k=16)), known.history
     score, cost = np.nanmean(history.scores, axis=0), np.nanmean(history.costs, axis=0)
-    return Estimates(
+    return OfflineEstimates(
         (found.quality + score) / 2,
         (found.cost + cost) / 2,
         (found.warm_quality + score) / 2,
@@ -95,7 +95,7 @@ def shrunk(known: Known) -> Estimates:
     )
 
 
-def clusters(known: Known) -> Estimates:
+def clusters(known: EstimationInputs) -> OfflineEstimates:
     """Means over the cluster (k-means on embeddings) that a query falls into."""
     history = known.history
     centres, label = kmeans2(history.embeddings, CLUSTERS, minit="++", rng=0)
@@ -109,13 +109,13 @@ def clusters(known: Known) -> Estimates:
         parts.append(np.where(size > 0, total / np.maximum(size, 1), overall)[found])
         others = (total[label] - outcomes) / np.maximum(size[label] - 1, 1)
         parts.append(np.where(size[label] > 1, others, overall))
-    return Estimates(parts[0], parts[2], parts[1], parts[3])
+    return OfflineEstimates(parts[0], parts[2], parts[1], parts[3])
 
 
-def linear(words: bool) -> Callable[[Known], Estimates]:
+def linear(words: bool) -> Callable[[EstimationInputs], OfflineEstimates]:
     """Linear ridge with one penalty for all, on the embedding, or on words and shape too."""
 
-    def made(known: Known) -> Estimates:
+    def made(known: EstimationInputs) -> OfflineEstimates:
         past, asked = known.history.embeddings, known.vectors
         if words:
             texts, seen = TextFeatures.fit(known.history_texts)
@@ -123,7 +123,7 @@ def linear(words: bool) -> Callable[[Known], Estimates]:
             asked = np.hstack([asked * VECTOR_WEIGHT, *texts(known.texts)])
         quality = Predictor(past, known.history.scores)
         cost = Predictor(past, np.log(np.maximum(known.history.costs, 1.0)))
-        return Estimates(
+        return OfflineEstimates(
             quality.predict(asked),
             np.exp(cost.predict(asked) + cost.half_variance),
             quality.without_itself,
@@ -136,13 +136,13 @@ def linear(words: bool) -> Callable[[Known], Estimates]:
 def sluice(
     texts: bool = True,
     neighbours: bool = True,
-    cost: Callable[[Known], Estimates] | None = None,
+    cost: Callable[[EstimationInputs], OfflineEstimates] | None = None,
     patched: tuple[ModuleType, str, object] | None = None,
-) -> Callable[[Known], Estimates]:
+) -> Callable[[EstimationInputs], OfflineEstimates]:
     """Sluice's estimator without texts, without neighbours, with another's costs, or with another
     constant."""
 
-    def made(known: Known) -> Estimates:
+    def made(known: EstimationInputs) -> OfflineEstimates:
         with constant(patched):
             index = ExactIndex(known.history.embeddings)
             whole = Estimator.fit(known.history, index, known.history_texts if texts else None)
@@ -151,7 +151,7 @@ def sluice(
         with constant(patched):
             found = whole.estimate(known.vectors, known.texts if texts else None)
         own = whole.leave_one_out()
-        result = Estimates(found.quality, found.cost, own.quality, own.cost)
+        result = OfflineEstimates(found.quality, found.cost, own.quality, own.cost)
         if cost is None:
             return result
         other = cost(known)
@@ -163,7 +163,7 @@ def sluice(
     return made
 
 
-def money(known: Known) -> Estimates:
+def money(known: EstimationInputs) -> OfflineEstimates:
     """Kernel ridge on all, its costs in money and not in logarithms."""
     texts, seen = TextFeatures.fit(known.history_texts)
     past, asked = [known.history.embeddings, *seen], [known.vectors, *texts(known.texts)]
@@ -172,7 +172,7 @@ def money(known: Known) -> Estimates:
         past, estimator_module.KERNELS, known.history.scores, known.history.costs
     )
     found, m = ridge(asked), known.history.scores.shape[1]
-    return Estimates(
+    return OfflineEstimates(
         found[:, :m],
         np.maximum(found[:, m:], least),
         others[:, :m],
@@ -180,7 +180,7 @@ def money(known: Known) -> Estimates:
     )
 
 
-def kernels(*widths: tuple[float, ...]) -> Callable[[Known], Estimates]:
+def kernels(*widths: tuple[float, ...]) -> Callable[[EstimationInputs], OfflineEstimates]:
     """Sluice's estimator with other kernels."""
     return sluice(patched=(estimator_module, "KERNELS", widths))
 
@@ -200,7 +200,7 @@ def constant(patched: tuple[ModuleType, str, object] | None) -> Iterator[None]:
         setattr(module, name, before)
 
 
-ESTIMATES: dict[str, Callable[[Known], Estimates]] = {
+ESTIMATES: dict[str, Callable[[EstimationInputs], OfflineEstimates]] = {
     "means of 5 neighbours (the paper's)": neighbours(5),
     "means of 16": neighbours(16),
     "means of 32": neighbours(32),
@@ -267,14 +267,16 @@ POLICIES: dict[str, Callable[[ModelCatalog], PrimalDual]] = {
 }
 
 
-def explained(put: Problem, estimates: Estimates, history: Floats) -> float:
+def explained(put: Problem, estimates: OfflineEstimates, history: Floats) -> float:
     """Per cent of the variance of the arrivals' scores about each model's mean of the history."""
     mean = np.nanmean(history, axis=0)
     missed = float(((put.scores - estimates.quality)[put.known] ** 2).sum())
     return 100 * (1 - missed / float(((put.scores - mean)[put.known] ** 2).sum()))
 
 
-def learned_half_way(known: Known, put: Problem, first: Estimates) -> Estimates:
+def learned_half_way(
+    known: EstimationInputs, put: Problem, first: OfflineEstimates
+) -> OfflineEstimates:
     """The estimates after half of the arrivals from the history and the results until then:
     of each query the routed model's alone."""
     run = engine.run(PrimalDual(put.catalog), replace(put, estimates=lambda _: first))
@@ -293,7 +295,7 @@ def learned_half_way(known: Known, put: Problem, first: Estimates) -> Estimates:
     )
     texts = [*known.history_texts, *(known.texts[row] for row in sent)]
     later = KINDS["best"](replace(known, history=grown, history_texts=texts))
-    return Estimates(
+    return OfflineEstimates(
         np.concatenate([first.quality[:half], later.quality[half:]]),
         np.concatenate([first.cost[:half], later.cost[half:]]),
         first.warm_quality,
@@ -301,13 +303,13 @@ def learned_half_way(known: Known, put: Problem, first: Estimates) -> Estimates:
     )
 
 
-def measure(ground: Ground, seed: int) -> Iterator[tuple[str, str, Figures]]:
+def measure(ground: EvaluationData, seed: int) -> Iterator[tuple[str, str, Figures]]:
     """Each row of both tables on one split: (table, row, figures)."""
     setting = Setting(seed=seed)
     put, known = ground.problem(setting), ground.known
-    hundred = engine.settle(put, ground.assigned(HUNDRED, setting)).performance
+    hundred = engine.settle(put, ground.assigned(REFERENCE_POLICY, setting)).performance
 
-    def figures(policy: PrimalDual, estimates: Estimates) -> Figures:
+    def figures(policy: PrimalDual, estimates: OfflineEstimates) -> Figures:
         run = engine.run(policy, replace(put, estimates=lambda _: estimates))
         return Figures(
             100 * run.performance / hundred, explained(put, estimates, known.history.scores)
@@ -320,7 +322,7 @@ def measure(ground: Ground, seed: int) -> Iterator[tuple[str, str, Figures]]:
     yield "estimates", "the same, fitted again half-way", figures(PrimalDual(put.catalog), later)
     by_task = np.argsort(np.array(ground.queries.tasks), kind="stable")
     sorted_put = put.reordered(by_task)
-    reference = ground.assigned(HUNDRED, setting)[by_task]
+    reference = ground.assigned(REFERENCE_POLICY, setting)[by_task]
     sorted_hundred = engine.settle(sorted_put, reference).performance
     for name, build in POLICIES.items():
         yield "policy", name, figures(build(put.catalog), best)
@@ -335,8 +337,12 @@ def measure(ground: Ground, seed: int) -> Iterator[tuple[str, str, Figures]]:
 TABLES = (
     ("policy", "relative", "Prices: RP in per cent"),
     ("policy, queries by task", "relative", "Prices, each task's queries in one block: RP"),
-    ("estimates", "relative", "Estimates: RP in per cent"),
-    ("estimates", "explained", "Estimates: explained variance of the arrivals' scores, per cent"),
+    ("estimates", "relative", "OfflineEstimates: RP in per cent"),
+    (
+        "estimates",
+        "explained",
+        "OfflineEstimates: explained variance of the arrivals' scores, per cent",
+    ),
 )
 INTRODUCTION = """# Ablations
 

@@ -9,7 +9,7 @@ from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
 from router.evaluation import plots
-from router.evaluation.experiment import HUNDRED, REFERENCES, Row
+from router.evaluation.experiment import REFERENCE_POLICY, REFERENCES, Row
 
 if TYPE_CHECKING:
     from benchmarks.paper import Found
@@ -180,12 +180,12 @@ def _minilm(found: Sequence[Found], main: Sequence[Found]) -> str:
     """The same with a better embedder; main: the rows of the main table, for its reference."""
     groups, wordllama = group(found), group(main)
     datasets = _datasets(groups)
-    shown = [policy for policy in _policies(groups) if policy != HUNDRED]
+    shown = [policy for policy in _policies(groups) if policy != REFERENCE_POLICY]
     rows = [[policy, *(_rp(groups[d, 1.0, policy]) for d in datasets)] for policy in shown]
     if main:
         against = ["primal-dual, 100 % as above"]
         for dataset in datasets:
-            hundred = _mean(wordllama[dataset, 1.0, HUNDRED], "performance")
+            hundred = _mean(wordllama[dataset, 1.0, REFERENCE_POLICY], "performance")
             ours = _mean(groups[dataset, 1.0, OURS], "performance")
             against.append(f"{100 * ours / hundred:.1f}")
         rows.append(against)

@@ -1,9 +1,9 @@
-"""How one account's limit is divided: shares follow need, and few of them move.
+"""Allocates one account's limit to partitions: shares follow need, and few of them move.
 
-A partition's aim is what it has drawn, what its smallest refused query lacks, and a part of the
-rest: IDLE of the rest goes in equal parts to all, so that a partition without traffic can serve
-its first query at once; the other follows demand. As the rest goes to nothing, so do the parts of
-the idle ones.
+A partition's target is what it has drawn, what its smallest refused query lacks, and a part of the
+remainder: the part `IDLE` of the remainder is divided equally, so that a partition without traffic
+can serve its first query at once; the rest follows demand. As the remainder goes to 0, so do the
+shares of idle partitions.
 """
 
 from __future__ import annotations
@@ -21,89 +21,110 @@ _UNIT = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """One partition's standing with one account, nano-units.
+class PartitionDemand:
+    """One partition's standing with one account. All amounts are nano-units.
 
-    share: its last confirmed share; bound: the most it may own; coming: the share of a grant that
-    is under way, None where nothing is; heard: whether the rest is known; used: spent and reserved
-    in the current window, of the share and of what was carried over; smallest: the smallest
-    reservation it could not take, 0 where it took all; demand: any scale, the same for all.
+    Attributes:
+        share: The last share that the partition confirmed.
+        bound: The most that the partition may believe it owns.
+        pending: The share of a grant that is under way; None where there is none.
+        reported: Whether the partition has reported; if not, the fields below are unknown.
+        used: Spent and reserved in the current window, of the share and of what was carried over.
+        carried: What was carried over from the window before.
+        smallest: The smallest reservation that it could not take; 0 where it took all.
+        weight: Recent demand, in any unit that is the same for all partitions.
     """
 
     share: int
     bound: int
-    coming: int | None
-    heard: bool
+    pending: int | None
+    reported: bool
     used: int
     carried: int
     smallest: int
-    demand: float
+    weight: float
 
     @property
     def drawn(self) -> int:
-        """What is gone or held of the share itself."""
+        """Nano-units of the share itself that are spent or reserved."""
         return max(self.used - self.carried, 0)
 
     @property
     def least(self) -> int:
-        """The share that its smallest refused query takes beside what is drawn; 0 for none."""
+        """The share at which its smallest refused query fits; 0 where none was refused."""
         return max(self.smallest + self.used - self.carried, 0) if self.smallest else 0
 
 
-def divide(limit: int, claims: Sequence[Claim], turn: int = 0) -> dict[int, int]:
-    """Return the shares to be granted, by the position of their claim.
+def allocate(limit: int, demands: Sequence[PartitionDemand], turn: int = 0) -> dict[int, int]:
+    """Decide which partitions get a new share, and how large it is.
 
-    What is given is free now: the sum of bounds and growth stays within the limit. turn: where to
-    begin among those whose queries wait, when there is not enough for all of them.
+    Only money that is free now is given: the sum of all bounds and of all growth stays within the
+    limit.
+
+    Args:
+        limit: The account's limit, nano-units.
+        demands: The standing of every partition.
+        turn: Position to begin at among the partitions whose queries wait, when there is not
+            enough for all of them.
+
+    Returns:
+        The new shares, nano-units, by position in `demands`; partitions that keep theirs are left
+        out.
     """
-    free = limit - sum(claim.bound for claim in claims)
-    aims, waiting = _aims(limit, claims, turn)
-    movable = [i for i, claim in enumerate(claims) if claim.heard and claim.coming is None]
-    gap = {i: aims[i] - claims[i].share for i in movable}
-    slack = {i: max((aims[i] - claims[i].drawn) // SLACK, limit // GRAIN) for i in movable}
-    urgent = [i for i in waiting if i in gap and gap[i] > 0 and claims[i].share < claims[i].least]
+    free = limit - sum(demand.bound for demand in demands)
+    targets, waiting = _targets(limit, demands, turn)
+    movable = [i for i, demand in enumerate(demands) if demand.reported and demand.pending is None]
+    gap = {i: targets[i] - demands[i].share for i in movable}
+    slack = {i: max((targets[i] - demands[i].drawn) // SLACK, limit // GRAIN) for i in movable}
+    urgent = [i for i in waiting if i in gap and gap[i] > 0 and demands[i].share < demands[i].least]
     growing = urgent + [i for i in movable if i not in urgent and gap[i] > slack[i]]
     # What grants under way will free is as good as there.
-    coming = sum(max(c.bound - max(c.coming, c.drawn), 0) for c in claims if c.coming is not None)
-    short = sum(gap[i] for i in growing) - free - coming
-    pressing = free < 0 or sum(gap[i] for i in urgent) > free + coming
+    freed = sum(
+        max(demand.bound - max(demand.pending, demand.drawn), 0)
+        for demand in demands
+        if demand.pending is not None
+    )
+    short = sum(gap[i] for i in growing) - free - freed
+    pressing = free < 0 or sum(gap[i] for i in urgent) > free + freed
     shares: dict[int, int] = {}
     for i in sorted(movable, key=gap.__getitem__):
         if short > 0 and gap[i] < (0 if pressing else -slack[i]):
-            shares[i] = aims[i]
+            shares[i] = targets[i]
             short += gap[i]
     for i in growing:
         given = min(gap[i], free)
-        enough = claims[i].least - claims[i].share if i in urgent else slack[i]
+        enough = demands[i].least - demands[i].share if i in urgent else slack[i]
         if given > 0 and given >= enough:
-            shares[i] = claims[i].share + given
+            shares[i] = demands[i].share + given
             free -= given
     return shares
 
 
-def _aims(limit: int, claims: Sequence[Claim], turn: int) -> tuple[list[int], list[int]]:
-    """Return what every share should be, and the positions of those whose queries are helped."""
-    aims = [claim.drawn if claim.heard else claim.bound for claim in claims]
-    rest = max(limit - sum(aims), 0)
+def _targets(
+    limit: int, demands: Sequence[PartitionDemand], turn: int
+) -> tuple[list[int], list[int]]:
+    """Return every partition's target share, and the positions whose waiting queries it serves."""
+    targets = [demand.drawn if demand.reported else demand.bound for demand in demands]
+    rest = max(limit - sum(targets), 0)
     waiting = []
-    for i in sorted(range(len(claims)), key=lambda i: (i - turn) % len(claims)):
-        lack = claims[i].least - aims[i]
-        if claims[i].heard and 0 < lack <= rest:
+    for i in sorted(range(len(demands)), key=lambda i: (i - turn) % len(demands)):
+        lack = demands[i].least - targets[i]
+        if demands[i].reported and 0 < lack <= rest:
             waiting.append(i)
-            aims[i] += lack
+            targets[i] += lack
             rest -= lack
-    heard = [i for i, claim in enumerate(claims) if claim.heard]
-    weights = _weights([claims[i].demand for i in heard])
+    reported = [i for i, demand in enumerate(demands) if demand.reported]
+    weights = _weights([demands[i].weight for i in reported])
     parts = [rest * weight // sum(weights) for weight in weights]
-    for i, part in zip(heard, parts, strict=True):
-        aims[i] += part
-    if heard:  # what rounding leaves goes where most is needed
-        aims[heard[weights.index(max(weights))]] += rest - sum(parts)
-    return aims, waiting
+    for i, part in zip(reported, parts, strict=True):
+        targets[i] += part
+    if reported:  # what rounding leaves goes where most is needed
+        targets[reported[weights.index(max(weights))]] += rest - sum(parts)
+    return targets, waiting
 
 
 def _weights(demands: Sequence[float]) -> list[int]:
-    """Whole numbers in proportion to what each should have of the rest."""
+    """Return whole numbers in proportion to each partition's part of the remainder."""
     total = sum(demands)
     if total <= 0:
         return [_UNIT] * len(demands)

@@ -1,21 +1,21 @@
 """How one limit is shared by many partitions without a lock (escrow: O'Neil 1986).
 
 A partition may spend up to its share of each account and asks nobody. One controller, the single
-writer of an `Allotment`, moves shares by grants and hears of them by reports. At every moment the
-sum of what the partitions may believe they own stays within the limit, though reports and grants
-come late, twice, in another order or not at all, and though either side is killed:
+writer of a `ShareAllocator`, moves shares by grants and learns of them from reports. At every
+moment the sum of what the partitions may believe they own stays within the limit, though reports
+and grants come late, twice, in another order or not at all, and though either side is killed:
 
 1. A grant names a partition's shares of all accounts and a sequence number that rises by one.
    `apply_grant` takes it once, passes over older ones, and never cuts a share below what is drawn.
 2. A report tells the shares and the sequence of the last grant applied. It leaves only after both
-   are in the partition's changelog, so no kill takes back what was told. It lists every account
+   are in the partition's changelog, so no kill takes back what was reported. It lists every account
    that the partition knows: one that it leaves out keeps its share and is granted nothing.
 3. At most one grant to a partition is open (not yet reported as applied). While it is, the
    partition counts with the larger of its old share and the grant. So growing needs free money
    beforehand; what a smaller grant frees is free once a report confirms it.
 4. A report that shows an open grant as not applied makes the same grant leave again, unchanged.
 5. The controller writes `snapshot()` to its changelog before grants leave. Without a snapshot it
-   adopts the shares that it is told, and grants nothing before each partition has reported.
+   adopts the reported shares, and grants nothing before each partition has reported.
 6. A share is a slice of every window's limit, so roll-over needs no message. But money freed in a
    later window must not be spent in an earlier one: a grant names the latest window known, and
    the partition goes on to it before it takes the share.
@@ -32,14 +32,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from router.budget.allocation import Claim, divide
+from router.budget.allocation import PartitionDemand, allocate
 from router.budget.ledger import Ledger, owner
 from schemas.invalid import wrong
 from schemas.share import ShareGrant, ShareReport, ShareUse
 
 HALF_LIFE = 10.0
 """Seconds after which a partition's past demand counts half."""
-UNHEARD = ShareUse(share=0, reserved=0, spent=0)
+UNREPORTED = ShareUse(share=0, reserved=0, spent=0)
 
 
 def apply_grant(ledger: Ledger, granted: int, grant: ShareGrant) -> int:
@@ -74,7 +74,7 @@ class _Holder:
         self.shares = shares
         self.is_open = is_open
         self.adopted = adopted
-        self.heard: tuple[int, int] | None = None
+        self.last_report: tuple[int, int] | None = None
         self.lost = False
         self.uses: Mapping[str, ShareUse] = {}
         self.fresh: dict[str, int] = {}
@@ -85,14 +85,14 @@ class _Holder:
         share = self.shares.get(account, 0)
         return max(share, self.grant.models.get(account, 0)) if self.is_open else share
 
-    def hear(self, report: ShareReport) -> None:
+    def record(self, report: ShareReport) -> None:
         """Take over a report that is newer than all before."""
         for name, use in report.models.items():
-            before = self.uses.get(name, UNHEARD if self.heard else use)
+            before = self.uses.get(name, UNREPORTED if self.last_report else use)
             gone = before.reserved + before.spent if before.window == use.window else 0
             taken = max(use.reserved + use.spent - gone, 0) + use.wanted
             self.fresh[name] = self.fresh.get(name, 0) + taken
-        self.heard = report.granted, report.sequence
+        self.last_report = report.granted, report.sequence
         self.uses = report.models
 
     def decay(self, factor: float) -> None:
@@ -132,13 +132,13 @@ class ShareAllocator:
             holder = _Holder(grant, shares, is_open=False, adopted=True)
             self._holders[report.partition] = holder
         if report.granted == holder.grant.sequence:
-            unsaid = {name: holder.bound(name) for name in holder.grant.models}
-            holder.shares = holder.shares | unsaid | shares
+            unreported = {name: holder.bound(name) for name in holder.grant.models}
+            holder.shares = holder.shares | unreported | shares
             holder.is_open = False
         elif report.granted == holder.grant.sequence - 1:
             holder.lost = holder.is_open
-        if holder.heard is None or (report.granted, report.sequence) > holder.heard:
-            holder.hear(report)
+        if holder.last_report is None or (report.granted, report.sequence) > holder.last_report:
+            holder.record(report)
 
     def plan(self, elapsed: float) -> list[ShareGrant]:
         """Decide grants. Write `snapshot()` to the changelog before they leave.
@@ -154,8 +154,8 @@ class ShareAllocator:
         again = [holder.grant for holder in holders if holder.is_open and holder.lost]
         changes: list[dict[str, int]] = [{} for _ in holders]
         for account in self.accounts():
-            claims = [self._claim(account, holder) for holder in holders]
-            for i, share in divide(self.limits.get(account, 0), claims, self._turn).items():
+            demands = [self._demand_of(account, holder) for holder in holders]
+            for i, share in allocate(self.limits.get(account, 0), demands, self._turn).items():
                 changes[i][account] = share
         fresh = [self._issue(*pair) for pair in zip(holders, changes, strict=True) if pair[1]]
         for holder in holders:
@@ -235,21 +235,21 @@ class ShareAllocator:
 
     def _use(self, account: str, holder: _Holder) -> ShareUse:
         """Return what was reported; nothing is used of a window that is only about to begin."""
-        use = holder.uses.get(account, UNHEARD)
-        return use if use.window == self._windows.get(account, 0) else UNHEARD
+        use = holder.uses.get(account, UNREPORTED)
+        return use if use.window == self._windows.get(account, 0) else UNREPORTED
 
-    def _claim(self, account: str, holder: _Holder) -> Claim:
+    def _demand_of(self, account: str, holder: _Holder) -> PartitionDemand:
         use = self._use(account, holder)
-        told = holder.uses.get(account, UNHEARD)
-        return Claim(
+        reported = holder.uses.get(account, UNREPORTED)
+        return PartitionDemand(
             share=holder.shares.get(account, 0),
             bound=max(holder.bound(account), drawn(use)),
-            coming=holder.grant.models.get(account, 0) if holder.is_open else None,
-            heard=account in holder.uses,
+            pending=holder.grant.models.get(account, 0) if holder.is_open else None,
+            reported=account in holder.uses,
             used=use.reserved + use.spent,
             carried=use.carried,
-            smallest=max(told.smallest, 1) if told.wanted else 0,
-            demand=holder.demand.get(account, 0.0),
+            smallest=max(reported.smallest, 1) if reported.wanted else 0,
+            weight=holder.demand.get(account, 0.0),
         )
 
     def _issue(self, holder: _Holder, changes: Mapping[str, int]) -> ShareGrant:

@@ -77,7 +77,7 @@ class Calendar:
         return {name: each.end for name, each in windows.items() if each.end is not None}
 
     def latest(self, moment: float) -> dict[str, int]:
-        """Return the begins by account name: for `Allotment.observe`."""
+        """Return the begins by account name: for `ShareAllocator.observe`."""
         return dict(zip(self._budgets, self.begins(moment).tolist(), strict=True))
 
 

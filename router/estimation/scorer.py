@@ -1,4 +1,4 @@
-"""From texts to a batch that a policy can decide: embed, estimate, bound."""
+"""Turns texts into a batch that a policy can decide: embed, estimate, bound."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from router.policies.base import Batch
 
 Mode = Literal["max", "quantile"]
 """How many output tokens an answer may have where its query does not say."""
-UNSAID = -1
-"""In an array of wishes: the query does not say."""
+UNSET = -1
+"""In arrays of `QueryConstraints`: the query does not say."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What n queries ask for themselves.
+class QueryConstraints:
+    """What n queries demand for themselves.
 
-    prompt_tokens: int64[n], an upper bound; max_tokens: int64[n] output tokens, or UNSAID;
-    max_cost: int64[n] nano-units, or UNSAID; allowed: bool[n, M], by the query's list of models
-    and the registry.
+    Attributes:
+        ids: n query ids.
+        prompt_tokens: int64[n], upper bounds of the prompts' tokens.
+        max_tokens: int64[n] output tokens, UNSET where the query does not say.
+        max_cost: int64[n] nano-units, UNSET where the query does not say.
+        allowed: bool[n, M], the models admitted by the query's own list and the registry.
     """
 
     ids: Sequence[str]
@@ -39,20 +42,26 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """batch: what the policy sees; output_tokens: int64[n, M] an answer may have, which
-    `batch.bound` pays for; said: bool[n], where the query itself said so; fits: bool[n, M], where
-    prompt and answer fit the model's context.
+    """A batch to decide, and what its reservations are made of.
+
+    Attributes:
+        batch: What the policy sees.
+        output_tokens: int64[n, M], the output tokens that `batch.bound` pays for.
+        explicit_max_tokens: bool[n], where the query itself sets `max_tokens`.
+        fits: bool[n, M], where prompt and answer fit the model's context.
     """
 
     batch: Batch
     output_tokens: Ints
-    said: Bools
+    explicit_max_tokens: Bools
     fits: Bools
 
 
 class QueryScorer:
-    """The estimates of queries and the reservations that they need. Keeps no state of its own,
-    so several threads may use it."""
+    """Estimates queries and the reservations that they need.
+
+    An instance is never changed after construction, so several threads may use it.
+    """
 
     def __init__(
         self,
@@ -63,67 +72,95 @@ class QueryScorer:
         newcomers: Iterable[Model] = (),
         index: str | None = None,
     ) -> None:
-        """known: the models that the estimator tells of; newcomers: others, which a prior tells
-        of (`newcomers.py`). `fleet` is both. index: version of what the estimator rests on.
+        """Combine an embedder, an estimator and the models that it knows.
+
+        Args:
+            embedder: Turns texts into vectors.
+            estimator: Estimates for the `known` models.
+            known: The models of the estimator's history, in its order.
+            mode: What bounds an answer whose query sets no `max_tokens`.
+            newcomers: Models without history, estimated by a prior (`newcomers.py`). They follow
+                the known ones in `catalog`.
+            index: Version of the index that the estimator rests on.
         """
         self.embedder = embedder
         self.estimator = estimator
         self.known = known
-        self.catalog = known.grown(newcomers)
+        self.catalog = known.extended(newcomers)
         self.mode = mode
         self.index = index
 
-    def grown(self, newcomers: Iterable[Model]) -> QueryScorer:
-        """The same with these newcomers, and no others."""
+    def with_newcomers(self, newcomers: Iterable[Model]) -> QueryScorer:
+        """Return a scorer with exactly these newcomers after the known models.
+
+        Args:
+            newcomers: The models without history; they replace those of this scorer.
+        """
         return QueryScorer(
             self.embedder, self.estimator, self.known, self.mode, newcomers, self.index
         )
 
     def bound_of(self, model: int) -> Mode:
-        """What sets the output tokens of a model's answer where the query does not say."""
+        """Return what bounds the answers of a model, by number, to queries without `max_tokens`."""
         return self.mode if model < len(self.known) else "max"
 
     def estimate(
         self, texts: Sequence[str], given: Sequence[Sequence[float] | None] | None = None
     ) -> tuple[Vectors, Estimates]:
-        """float32[n, dim] vectors and their estimates. given: embeddings that queries carry.
+        """Embed texts and estimate every known model's answers.
 
-        Raises EmbeddingError (a ValueError) where vectors cannot be had, or a given embedding is
-        not of the index's dimension (ValueError; check those one by one with `unit`).
+        Args:
+            texts: n prompts.
+            given: n embeddings that the queries carry, None for those that carry none.
+
+        Returns:
+            The vectors, float32[n, dim], and their estimates.
+
+        Raises:
+            EmbeddingError: Vectors cannot be had (a ValueError too).
+            ValueError: A given embedding is not of the index's dimension; check those one by one
+                with `unit`.
         """
         vectors = self._vectors(texts, given)
         return vectors, self.estimator.estimate(vectors, texts)
 
-    def batch(self, estimates: Estimates, wishes: Wishes) -> Prepared:
-        """The batch to decide. Bounds are Fleet.cost of all the prompt and answer may use.
+    def batch(self, estimates: Estimates, constraints: QueryConstraints) -> Prepared:
+        """Build the batch to decide: estimates, reservations, and where each query may go.
 
-        A query may not go where its bound exceeds its `max_cost`; nor where prompt and allowed
-        output exceed the context.
+        A reservation is the catalog's cost of the prompt and of all output tokens that the answer
+        may have. A query may not go where its reservation exceeds its `max_cost`, nor where prompt
+        and allowed output exceed the model's context.
+
+        Args:
+            estimates: Of the n queries, for the known models.
+            constraints: Of the same queries, for all models of `catalog`.
         """
-        prompt = wishes.prompt_tokens[:, None]
+        prompt = constraints.prompt_tokens[:, None]
         if len(self.catalog) > len(self.known):
             estimates = with_newcomers(estimates, self.known, self.catalog, prompt)
-        limit = np.broadcast_to(self.catalog.max_output_tokens, wishes.allowed.shape)
-        said = wishes.max_tokens != UNSAID
+        limit = np.broadcast_to(self.catalog.max_output_tokens, constraints.allowed.shape)
+        explicit_max_tokens = constraints.max_tokens != UNSET
         if self.mode == "quantile":
             upper = np.ceil(estimates.upper_cost).astype(np.int64)
             usual = np.clip(self.catalog.output_tokens_for(upper, prompt), 1, limit)
             usual[:, len(self.known) :] = limit[:, len(self.known) :]
         else:
             usual = limit
-        tokens = np.where(said[:, None], np.minimum(wishes.max_tokens[:, None], limit), usual)
+        tokens = np.where(
+            explicit_max_tokens[:, None], np.minimum(constraints.max_tokens[:, None], limit), usual
+        )
         bound = self.catalog.cost(prompt, tokens)
         fits = prompt + tokens <= self.catalog.context
-        capped = wishes.max_cost != UNSAID
-        affordable = ~capped[:, None] | (bound <= wishes.max_cost[:, None])
+        capped = constraints.max_cost != UNSET
+        affordable = ~capped[:, None] | (bound <= constraints.max_cost[:, None])
         batch = Batch(
-            ids=wishes.ids,
+            ids=constraints.ids,
             quality=estimates.quality,
             cost=estimates.cost,
             bound=bound,
-            allowed=wishes.allowed & fits & affordable,
+            allowed=constraints.allowed & fits & affordable,
         )
-        return Prepared(batch, tokens, said, fits)
+        return Prepared(batch, tokens, explicit_max_tokens, fits)
 
     def _vectors(
         self, texts: Sequence[str], given: Sequence[Sequence[float] | None] | None

@@ -66,7 +66,7 @@ def run(policy: Policy, problem: Problem, batch: int = BATCH) -> Run:
     # Before a model joins, a policy has not heard of it; it sees only the columns of its fleet.
     columns = _members(problem.changes, 0, everyone)
     if len(columns) < len(everyone):
-        policy.registry(ModelCatalog(problem.catalog.models[i] for i in columns))
+        policy.set_catalog(ModelCatalog(problem.catalog.models[i] for i in columns))
     policy.warm_start(estimates.warm_quality[:, columns], estimates.warm_cost[:, columns])
     policy.plan(problem.limits[columns], float(n))
     price_trace = [_prices(policy, problem.catalog)]
@@ -75,7 +75,7 @@ def run(policy: Policy, problem: Problem, batch: int = BATCH) -> Run:
         members = _members(problem.changes, int(rows[0]), everyone)
         if not np.array_equal(members, columns):
             columns = members
-            policy.registry(ModelCatalog(problem.catalog.models[i] for i in columns))
+            policy.set_catalog(ModelCatalog(problem.catalog.models[i] for i in columns))
             policy.plan((problem.limits - spent)[columns], float(n - rows[0]))
         part = np.ix_(rows, columns)
         decisions = policy.route(

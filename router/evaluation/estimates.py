@@ -23,7 +23,7 @@ PAPER_K = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Estimates:
+class OfflineEstimates:
     """What is known before any outcome of the queries is.
 
     quality, cost: float64[n, M] for the queries (scores, nano-units);
@@ -36,13 +36,15 @@ class Estimates:
     warm_quality: Floats
     warm_cost: Floats
 
-    def take(self, rows: Ints) -> Estimates:
+    def take(self, rows: Ints) -> OfflineEstimates:
         """The same with the queries at int64[m] `rows`, in that order."""
-        return Estimates(self.quality[rows], self.cost[rows], self.warm_quality, self.warm_cost)
+        return OfflineEstimates(
+            self.quality[rows], self.cost[rows], self.warm_quality, self.warm_cost
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class EstimationInputs:
     """What estimates are made from. texts: of the history, and of the queries; vectors:
     float32[n, dim] of the queries; k: neighbours, where a kind does not choose them itself."""
 
@@ -53,12 +55,12 @@ class Known:
     k: int
 
 
-def exact(known: Known) -> Estimates:
+def exact(known: EstimationInputs) -> OfflineEstimates:
     """Means over the k nearest by cosine among all of the history."""
     return _neighbour_means(known, ExactIndex(known.history.embeddings))
 
 
-def paper(known: Known) -> Estimates:
+def paper(known: EstimationInputs) -> OfflineEstimates:
     """Means over the k nearest of an approximate index, as in the paper (HNSW there)."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "index.ann"
@@ -68,7 +70,7 @@ def paper(known: Known) -> Estimates:
         )
 
 
-def _neighbour_means(known: Known, index: NeighbourIndex) -> Estimates:
+def _neighbour_means(known: EstimationInputs, index: NeighbourIndex) -> OfflineEstimates:
     history = known.history
     own = index.search(history.embeddings, known.k + 1).rows
     # Each row's own place moves to the end and is cut off; where duplicates pushed it out of the
@@ -76,7 +78,7 @@ def _neighbour_means(known: Known, index: NeighbourIndex) -> Estimates:
     itself = own == np.arange(len(history))[:, None]
     others = np.take_along_axis(own, np.argsort(itself, axis=1, kind="stable"), axis=1)[:, :-1]
     found = index.search(known.vectors, known.k).rows
-    return Estimates(
+    return OfflineEstimates(
         _mean(history.scores, found),
         _mean(history.costs, found),
         _mean(history.scores, others),
@@ -98,13 +100,13 @@ def _mean(outcomes: Floats, neighbours: Ints) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), overall)
 
 
-def predicted(known: Known) -> Estimates:
+def predicted(known: EstimationInputs) -> OfflineEstimates:
     """By a model trained on the history's embeddings."""
     history, vectors = known.history, known.vectors
     quality = Predictor(history.embeddings, history.scores)
     # Costs span decades: in nano-units a few dear answers would rule the fit.
     cost = Predictor(history.embeddings, np.log(np.maximum(history.costs, 1.0)))
-    return Estimates(
+    return OfflineEstimates(
         np.clip(quality.predict(vectors), 0.0, 1.0),
         np.exp(cost.predict(vectors) + cost.half_variance),
         np.clip(quality.without_itself, 0.0, 1.0),
@@ -112,16 +114,16 @@ def predicted(known: Known) -> Estimates:
     )
 
 
-def best(known: Known) -> Estimates:
+def best(known: EstimationInputs) -> OfflineEstimates:
     """By Sluice's own estimator, on exact neighbours."""
     index = ExactIndex(known.history.embeddings)
     estimator = Estimator.fit(known.history, index, known.history_texts)
     found = estimator.estimate(known.vectors, known.texts)
     warm = estimator.leave_one_out(sample_rows(len(known.history)))
-    return Estimates(found.quality, found.cost, warm.quality, warm.cost)
+    return OfflineEstimates(found.quality, found.cost, warm.quality, warm.cost)
 
 
-KINDS: dict[str, Callable[[Known], Estimates]] = {
+KINDS: dict[str, Callable[[EstimationInputs], OfflineEstimates]] = {
     "paper": paper,
     "exact": exact,
     "predictor": predicted,

@@ -13,7 +13,7 @@ from router.arrays import Ints, Vectors
 from router.evaluation import budgets, engine, offline
 from router.evaluation.datasets import Dataset
 from router.evaluation.engine import Run
-from router.evaluation.estimates import KINDS, PAPER_K, Estimates, Known
+from router.evaluation.estimates import KINDS, PAPER_K, EstimationInputs, OfflineEstimates
 from router.evaluation.problem import Problem, problem
 from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
@@ -23,7 +23,7 @@ REFERENCES: dict[str, Callable[[Problem], Ints]] = {
     "offline-lp-estimates": offline.assign_on_estimates,
     "offline-lp-truth": offline.assign_on_truth,
 }
-HUNDRED = "offline-lp-estimates"
+REFERENCE_POLICY = "offline-lp-estimates"
 """The reference whose performance is 100 %."""
 CONTROLS = ("port", "static-mix", "greedy-perf", "random")
 """What every claim stands beside."""
@@ -63,7 +63,7 @@ class Row:
         return self.performance / (self.cost / 1e9) if self.cost else 0.0
 
 
-class Ground:
+class EvaluationData:
     """A history and the arrivals to route, embedded, with every kind of estimate made once."""
 
     def __init__(
@@ -81,20 +81,20 @@ class Ground:
         if history.models != queries.models:
             raise ValueError("history and queries must have the same models in the same order")
         self.history, self.queries, self.k = history, queries, k
-        self.known = Known(
+        self.known = EstimationInputs(
             history.history(history_vectors), history.prompts, query_vectors, queries.prompts, k
         )
-        self._whole: Ground | None = None
-        self._made: dict[tuple[str, int], Estimates] = {}
+        self._whole: EvaluationData | None = None
+        self._made: dict[tuple[str, int], OfflineEstimates] = {}
         self._assigned: dict[tuple[str, Setting], Ints] = {}
-        self._parts: dict[tuple[int, int], Ground] = {}
+        self._parts: dict[tuple[int, int], EvaluationData] = {}
 
-    def estimates(self, kind: str) -> Estimates:
+    def estimates(self, kind: str) -> OfflineEstimates:
         """Of the arrivals, in the order given; "reference" is what 100 % stands on."""
         kind, k = ("exact", PAPER_K) if kind == "reference" else (kind, self.k)
         return self._estimates(kind, k)
 
-    def _estimates(self, kind: str, k: int) -> Estimates:
+    def _estimates(self, kind: str, k: int) -> OfflineEstimates:
         if (kind, k) not in self._made:
             if self._whole is None:
                 made = KINDS[kind](replace(self.known, k=k))
@@ -125,10 +125,10 @@ class Ground:
             self._assigned[reference, setting] = REFERENCES[reference](self.problem(setting))
         return self._assigned[reference, setting]
 
-    def first(self, count: int) -> Ground:
+    def first(self, count: int) -> EvaluationData:
         """The same with the first `count` arrivals only."""
         rows = np.arange(count)
-        part = Ground(
+        part = EvaluationData(
             self.history,
             self.queries.take(rows),
             self.known.history.embeddings,
@@ -138,7 +138,7 @@ class Ground:
         part._whole = self
         return part
 
-    def with_models(self, count: int, seed: int) -> Ground:
+    def with_models(self, count: int, seed: int) -> EvaluationData:
         """The same with `count` models drawn by `seed`; all of them for 0."""
         names = self.history.models
         if count in (0, len(names)):
@@ -148,7 +148,7 @@ class Ground:
         if (count, seed) not in self._parts:
             drawn = np.sort(np.random.default_rng(seed).permutation(len(names))[:count])
             chosen = [names[i] for i in drawn]
-            self._parts[count, seed] = Ground(
+            self._parts[count, seed] = EvaluationData(
                 self.history.with_models(chosen),
                 self.queries.with_models(chosen),
                 self.known.history.embeddings,
@@ -169,7 +169,7 @@ def make(name: str, catalog: ModelCatalog, seed: int, **parameters: Any) -> Poli
 
 
 def compare(
-    ground: Ground, setting: Setting, policies: Sequence[str]
+    ground: EvaluationData, setting: Setting, policies: Sequence[str]
 ) -> Iterator[tuple[Row, Run, Problem]]:
     """The references, then each policy, on one setting."""
     ground = ground.with_models(setting.models, setting.seed)
@@ -185,9 +185,9 @@ def judge(
     put: Problem, setting: Setting, policies: Sequence[str], assigned: Mapping[str, Ints]
 ) -> Iterator[tuple[Row, Run]]:
     """The references' assignments (int64[n] each), then each policy, on one problem."""
-    hundred = engine.settle(put, assigned[HUNDRED])
+    hundred = engine.settle(put, assigned[REFERENCE_POLICY])
     for name, chosen in assigned.items():
-        run = hundred if name == HUNDRED else engine.settle(put, chosen)
+        run = hundred if name == REFERENCE_POLICY else engine.settle(put, chosen)
         yield _row(name, setting, put, run, hundred.performance), run
     for name in policies:
         run = engine.run(make(name, put.catalog, setting.seed), put)

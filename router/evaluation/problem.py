@@ -9,7 +9,7 @@ import numpy as np
 
 from router.arrays import Bools, Floats, Ints
 from router.evaluation.datasets import Dataset
-from router.evaluation.estimates import Estimates
+from router.evaluation.estimates import OfflineEstimates
 from router.models.catalog import ModelCatalog
 
 
@@ -37,7 +37,7 @@ class Problem:
     scores: Floats
     costs: Ints
     known: Bools
-    estimates: Callable[[str], Estimates]
+    estimates: Callable[[str], OfflineEstimates]
     changes: tuple[Change, ...] = ()
 
     def __len__(self) -> int:
@@ -65,7 +65,9 @@ class Problem:
         )
 
 
-def problem(queries: Dataset, limits: Ints, estimates: Callable[[str], Estimates]) -> Problem:
+def problem(
+    queries: Dataset, limits: Ints, estimates: Callable[[str], OfflineEstimates]
+) -> Problem:
     """The arrivals of a dataset, in its order. Costs are rounded up to whole nano-units."""
     known = np.isfinite(queries.scores) & np.isfinite(queries.costs)
     return Problem(

@@ -10,7 +10,7 @@ import numpy as np
 
 from router.evaluation import plots
 from router.evaluation.engine import Run
-from router.evaluation.experiment import HUNDRED, REFERENCES, Row
+from router.evaluation.experiment import REFERENCE_POLICY, REFERENCES, Row
 from router.evaluation.problem import Problem
 from router.evaluation.summary import HEADS, Line
 
@@ -88,7 +88,7 @@ def _explained() -> str:
         "<p>Queries arrive in order and are decided on estimates from the history alone; then "
         "their true costs are charged. <b>Deferred</b>: sent nowhere. <b>Lost</b>: sent, but the "
         "true cost no longer fitted the model's budget. <b>RP</b>: performance relative to "
-        f"{HUNDRED}, the linear program over all arrivals on means of 5 neighbours. "
+        f"{REFERENCE_POLICY}, the linear program over all arrivals on means of 5 neighbours. "
         "<b>±</b>: standard deviation over runs (seeds and orders of arrival).</p>"
     )
 

@@ -12,7 +12,7 @@ from router.estimation.embedders.cache import CachedEmbedder
 from router.evaluation.cache_folder import cache_folder
 from router.evaluation.datasets import Dataset, DatasetError
 from router.evaluation.estimates import PAPER_K
-from router.evaluation.experiment import Ground
+from router.evaluation.experiment import EvaluationData
 
 BLOCK = 512
 """Texts embedded between two steps of the progress bar."""
@@ -47,12 +47,12 @@ def splits(
     test_fraction: float,
     seeds: Sequence[int],
     k: int = PAPER_K,
-) -> Iterator[Ground]:
+) -> Iterator[EvaluationData]:
     """One random split of a dataset for each seed."""
     row = {name: i for i, name in enumerate(dataset.ids)}
     for seed in seeds:
         history, queries = dataset.split(test_fraction, seed)
-        yield Ground(
+        yield EvaluationData(
             history,
             queries,
             vectors[[row[name] for name in history.ids]],

@@ -47,7 +47,7 @@ class ModelCatalog:
     def __len__(self) -> int:
         return len(self.models)
 
-    def grown(self, newcomers: Iterable[Model]) -> ModelCatalog:
+    def extended(self, newcomers: Iterable[Model]) -> ModelCatalog:
         """This fleet with more models after its own. Raises ValueError for a name given twice."""
         return ModelCatalog([*self.models, *newcomers])
 

@@ -31,11 +31,14 @@ NONE = -1
 class Batch:
     """Queries to decide, in arrival order.
 
-    ids: n query ids (all randomness is drawn from a seed and the id, never from a shared state,
-    so that a decision does not depend on how arrivals were cut into batches);
-    quality: float64[n, M] estimated score; cost: float64[n, M] estimated cost, nano-units;
-    bound: int64[n, M] the reservation each model would need, nano-units;
-    allowed: bool[n, M] where the query may go at all (its own wishes, context length, registry).
+    Attributes:
+        ids: n query ids. All randomness is drawn from a seed and the id, never from a shared
+            state, so that a decision does not depend on how arrivals were cut into batches.
+        quality: float64[n, M], the estimated score of each model's answer.
+        cost: float64[n, M], its estimated cost, nano-units.
+        bound: int64[n, M], the reservation that each model would need, nano-units.
+        allowed: bool[n, M], where the query may go at all (by its own constraints, the context
+            length and the registry).
     """
 
     ids: Sequence[str]
@@ -47,17 +50,22 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """model: int64[n], NONE where no model was chosen; reason: n words out of `REASONS`;
-    propensity: float64[n], the chance with which this policy takes this decision;
-    version: the version of the prices used (0 where a policy has none); wished: int64[n], the model
-    that it would have been with room everywhere, NONE for no model (None: the policy cannot say).
+    """What a policy decided on n queries.
+
+    Attributes:
+        model: int64[n], the chosen model's number; NONE where no model was chosen.
+        reason: n keys of `REASONS`.
+        propensity: float64[n], the probability with which this policy takes this decision.
+        version: Version of the prices used; 0 where a policy has none.
+        preferred: int64[n], the model that would have been chosen if every budget had room, NONE
+            for no model; None where the policy cannot say.
     """
 
     model: Ints
     reason: Sequence[str]
     propensity: Floats
     version: int = 0
-    wished: Ints | None = None
+    preferred: Ints | None = None
 
 
 REASONS = {
@@ -109,7 +117,7 @@ class Policy(ABC):
         """
         return False
 
-    def registry(self, catalog: ModelCatalog) -> None:
+    def set_catalog(self, catalog: ModelCatalog) -> None:
         """Follow a change of fleet: models by name keep what was learned of them."""
         self.catalog = catalog
 

@@ -61,7 +61,7 @@ class Explore(Policy):
         model = np.full(n, NONE, dtype=np.int64)
         propensity = np.ones(n)
         reason: list[str] = []
-        wished: list[Ints] | None = []
+        preferred: list[Ints] | None = []
         version, left, start = 0, free.copy(), 0
         for end in [*(np.flatnonzero(explores) + 1).tolist(), n]:
             if end == start:
@@ -69,7 +69,9 @@ class Explore(Policy):
             part = _rows(batch, start, end)
             own = self._own(part, left)
             version = own.version
-            wished = None if own.wished is None or wished is None else [*wished, own.wished]
+            preferred = (
+                None if own.preferred is None or preferred is None else [*preferred, own.preferred]
+            )
             chosen, words = own.model.copy(), list(own.reason)
             open_to = _open_to(part, chosen, left)[:, self._first :]
             count = open_to.sum(axis=1)
@@ -89,7 +91,7 @@ class Explore(Policy):
             reason += words
             left = left - _taken(part, chosen).sum(axis=0)
             start = end
-        known = np.concatenate(wished) if wished else None
+        known = np.concatenate(preferred) if preferred else None
         return Decisions(model, reason, propensity, version, known)
 
     def _own(self, batch: Batch, free: Ints) -> Decisions:
@@ -110,9 +112,9 @@ class Explore(Policy):
         """As the policy does."""
         return self.policy.plan(remaining, expected)
 
-    def registry(self, catalog: ModelCatalog) -> None:
+    def set_catalog(self, catalog: ModelCatalog) -> None:
         """As the policy does. There are no newcomers then."""
-        self.policy.registry(catalog)
+        self.policy.set_catalog(catalog)
         self.catalog = catalog
         self._known, self._first, self._purpose = len(catalog), 0, "explore"
 

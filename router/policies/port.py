@@ -96,7 +96,7 @@ class Port(Policy):
             )
         return True
 
-    def registry(self, catalog: ModelCatalog) -> None:
+    def set_catalog(self, catalog: ModelCatalog) -> None:
         """Prices of the models that stay are kept; a newcomer's is the box's middle start 1/M.
 
         The authors' code knows no change of fleet; their prices are never solved again.

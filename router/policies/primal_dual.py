@@ -53,8 +53,8 @@ class PrimalDual(Policy):
             ["best", "next_best", "no_budget", "not_worth"],
             "not_allowed",
         )
-        wished = np.where(top > 0, score.argmax(axis=1), NONE)
-        return Decisions(chosen, reason.tolist(), np.ones(len(chosen)), self.version, wished)
+        preferred = np.where(top > 0, score.argmax(axis=1), NONE)
+        return Decisions(chosen, reason.tolist(), np.ones(len(chosen)), self.version, preferred)
 
     def warm_start(self, quality: Floats, cost: Floats) -> None:
         """Learn the mix of the history, of an even sample of it."""
@@ -86,7 +86,7 @@ class PrimalDual(Policy):
         self._unsolved = 0
         return True
 
-    def registry(self, catalog: ModelCatalog) -> None:
+    def set_catalog(self, catalog: ModelCatalog) -> None:
         """Keep sample and prices of the models that stay; solve again at the next `plan`."""
         before = [self.catalog.index.get(name, -1) for name in catalog.names]
         if self._mix is not None:

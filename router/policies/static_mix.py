@@ -74,7 +74,7 @@ class StaticMix(Policy):
         self.solved = True
         return True
 
-    def registry(self, catalog: ModelCatalog) -> None:
+    def set_catalog(self, catalog: ModelCatalog) -> None:
         """Models that stay keep mean and share; the mix is solved anew at the next plan."""
         old = self.catalog
         rows = [(i, old.index[name]) for i, name in enumerate(catalog.names) if name in old.index]
@@ -88,7 +88,7 @@ class StaticMix(Policy):
             share[:] = 0.0
             share[new] = self.share[kept]
         self.share, self.solved = share, False
-        super().registry(catalog)
+        super().set_catalog(catalog)
 
     def snapshot(self) -> dict[str, Any]:
         """Shares and means by model, and whether the mix is solved."""

@@ -60,7 +60,7 @@ def command(config_file: Path, until: dict[int, int] | None, json_out: Path | No
     config = load(config_file)
     topics, logs = Topics(config.topics.prefix), Logs(config.broker)
     orders = Registry.of(logs.read(logs.spans(topics.control)), models=config.models)
-    catalog = config.catalog().grown(orders.newcomers())
+    catalog = config.catalog().extended(orders.newcomers())
     with progress() as bar, ReceiptStore(topics) as receipt_store:
         books = LedgerSnapshot.open(logs, topics)
         size = sum(span.size for span in books.receipts)

@@ -20,7 +20,7 @@ from router.evaluation import experiment, sources, summary
 from router.evaluation.budgets import SPLITS
 from router.evaluation.datasets import Dataset
 from router.evaluation.engine import Run
-from router.evaluation.experiment import Ground, Row, Setting
+from router.evaluation.experiment import EvaluationData, Row, Setting
 from router.evaluation.loaders import load
 from router.evaluation.problem import Problem
 from router.evaluation.summary import HEADS, Line, as_json, summarise
@@ -242,7 +242,7 @@ def _grounds(
     embedder: str,
     k: int,
     bar: Progress,
-) -> list[Ground]:
+) -> list[EvaluationData]:
     """The embedded data, one for each seed."""
     model = sources.embedder_named(embedder)
 
@@ -256,7 +256,7 @@ def _grounds(
     assert history is not None
     assert queries is not None
     known, asked = sources.common_models(load(history), load(queries))
-    return [Ground(known, asked, embed(known), embed(asked), k)] * len(seeds)
+    return [EvaluationData(known, asked, embed(known), embed(asked), k)] * len(seeds)
 
 
 def _print(lines: Sequence[Line]) -> None:

@@ -35,7 +35,7 @@ def command(file: Path, config_file: Path, since: float | None, until: float | N
     logs, topics = Logs(config.broker), Topics(config.topics.prefix)
     asked = [*logs.spans(topics.queries, since, until), *logs.spans(topics.deferred, since)]
     results, receipts = logs.spans(topics.results, since), logs.spans(topics.receipts, since)
-    catalog = config.catalog().grown(orders(config).newcomers())
+    catalog = config.catalog().extended(orders(config).newcomers())
     with progress() as bar, ReceiptStore(topics) as receipt_store:
         read = [
             bar.add_task(what, total=sum(span.size for span in spans))

@@ -42,7 +42,7 @@ class Controller:
         self,
         catalog: ModelCatalog,
         policy: Policy,
-        allotment: ShareAllocator,
+        allocator: ShareAllocator,
         save: Save,
         confirm: Confirm,
         horizon: Horizon,
@@ -58,7 +58,7 @@ class Controller:
         """
         self._fleet = catalog
         self._policy = policy
-        self._allotment = allotment
+        self._allocator = allocator
         self._save = save
         self._confirm = confirm
         self._horizon = horizon
@@ -82,12 +82,12 @@ class Controller:
 
     def limit(self, limits: dict[str, int]) -> None:
         """Take over limits, nano-units by model: shares follow with the next grants."""
-        self._allotment.limits = limits
+        self._allocator.limits = limits
 
     def _take(self, record: Any) -> Rejected | None:
         try:
             report = decode(ShareReport, record.value)
-            self._allotment.observe(report, self._horizon.latest(self._clock()))
+            self._allocator.observe(report, self._horizon.latest(self._clock()))
             before = self._seen.get(report.partition)
             if before is None or before.sequence < report.sequence:
                 self._seen[report.partition] = report
@@ -102,11 +102,11 @@ class Controller:
     async def _grant(self) -> None:
         """Write the accounts ahead of the grants that follow from them."""
         now = self._clock()
-        grants = self._allotment.plan(now - self._granted_at)
+        grants = self._allocator.plan(now - self._granted_at)
         self._granted_at = now
         if not grants:
             return
-        await self._save(self._allotment.snapshot())
+        await self._save(self._allocator.snapshot())
         batch = self._outbox.batch()
         for grant in grants:
             key = str(grant.partition).encode()
@@ -114,7 +114,7 @@ class Controller:
         await batch.delivered()
 
     async def _solve(self) -> None:
-        left = self._allotment.remaining()
+        left = self._allocator.remaining()
         remaining = np.array([left.get(name, 0) for name in self._fleet.names], dtype=np.int64)
         arrived = sum(report.arrivals for report in self._seen.values())
         expected, factor = self._horizon.expected(self._clock(), arrived)

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from router.evaluation import sources
 from router.evaluation.datasets import Dataset, write_jsonl
-from router.evaluation.experiment import Ground, Setting
+from router.evaluation.experiment import EvaluationData, Setting
 from router.evaluation.loaders import load as load_outcomes
 from router.evaluation.workload import synthesize
 from schemas import Query
@@ -67,7 +67,7 @@ class Ran:
     """A demo that has ended. ground: history and queries, embedded; config: what it ran with;
     seconds: from the first query to the end."""
 
-    ground: Ground
+    ground: EvaluationData
     setting: Setting
     config: Config
     watch: Watch
@@ -122,7 +122,7 @@ def run(asked: Asked, folder: Path, say: Say, show: Show) -> Ran:
         return Ran(ground, setting, config, watch, time.monotonic() - began)
 
 
-def _workload(asked: Asked) -> tuple[Ground, Setting]:
+def _workload(asked: Asked) -> tuple[EvaluationData, Setting]:
     if asked.dataset is None:
         dataset = synthesize(round(asked.queries / QUERIES_PART), asked.seed)
     else:
@@ -133,7 +133,11 @@ def _workload(asked: Asked) -> tuple[Ground, Setting]:
 
 
 def _prepare(
-    asked: Asked, folder: Path, ground: Ground, setting: Setting, environment: dict[str, str]
+    asked: Asked,
+    folder: Path,
+    ground: EvaluationData,
+    setting: Setting,
+    environment: dict[str, str],
 ) -> Config:
     """Write the files that the processes read. Budgets are those of the evaluation."""
     limits = ground.problem(setting).limits.tolist()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from router.evaluation import experiment
-from router.evaluation.experiment import HUNDRED
+from router.evaluation.experiment import REFERENCE_POLICY
 from streams.demo.demo import Asked, Ran
 
 CONTROLS = ("static-mix", "greedy-perf", "random")
@@ -90,7 +90,7 @@ def figures(ran: Ran) -> Figures:
     p50, p99 = np.percentile(waits, [50, 99]).tolist()
     same = by_name.pop(name)
     return Figures(
-        ran=_as_it_ran(ran, by_name[HUNDRED].score),
+        ran=_as_it_ran(ran, by_name[REFERENCE_POLICY].score),
         offline=same,
         others=list(by_name.values()),
         accounts=_accounts(ran),

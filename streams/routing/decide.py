@@ -11,7 +11,7 @@ import numpy as np
 from router.arrays import Bools, Ints
 from router.budget.tenants import BEYOND, route, tenant_accounts
 from router.estimation.estimator import Estimates
-from router.estimation.scorer import UNSAID, Prepared, QueryScorer, Wishes
+from router.estimation.scorer import UNSET, Prepared, QueryConstraints, QueryScorer
 from router.policies.base import NONE, REASONS, Batch, Decisions, Policy
 from schemas import Invalid, Query, Receipt
 from streams.routing.arrivals import Arrival, expire, mark_duplicates, mark_repeated
@@ -74,7 +74,7 @@ def estimate(core: QueryScorer, arrivals: Sequence[Arrival], again: Sequence[Any
     _, estimates = core.estimate(
         [query.text() for query in queries], [query.embedding for query in queries]
     )
-    prepared = core.batch(estimates, wishes(core, good, queries))
+    prepared = core.batch(estimates, constraints(core, good, queries))
     return Estimated(core, arrivals, Ready(good, estimates, prepared), again)
 
 
@@ -102,10 +102,10 @@ def decide(estimated: Estimated, context: Context, partition: Partition) -> dict
         decisions = route(context.policy, batch, free, tenants, room)
         accounts = _accounts(models, tenants, decisions.model)
         _reserve(ready.prepared, decisions, accounts, partition)
-        if (wished := decisions.wished) is not None:
-            missed = (wished != NONE) & (wished != decisions.model) & context.open[wished]
-            wanted = _accounts(models, tenants, np.where(missed, wished, NONE))
-            _note_unmet(ready.prepared, wished, wanted, partition)
+        if (preferred := decisions.preferred) is not None:
+            missed = (preferred != NONE) & (preferred != decisions.model) & context.open[preferred]
+            wanted = _accounts(models, tenants, np.where(missed, preferred, NONE))
+            _note_unmet(ready.prepared, preferred, wanted, partition)
         for arrival, row in _rows(context, ready, decisions, accounts, partition):
             rows[arrival.source.offset] = row
     for arrival in estimated.arrivals:
@@ -118,15 +118,17 @@ def decide(estimated: Estimated, context: Context, partition: Partition) -> dict
     return rows
 
 
-def wishes(core: QueryScorer, arrivals: Sequence[Arrival], queries: Sequence[Query]) -> Wishes:
+def constraints(
+    core: QueryScorer, arrivals: Sequence[Arrival], queries: Sequence[Query]
+) -> QueryConstraints:
     """What the queries of arrivals ask for themselves; row i of its arrays is `queries[i]`."""
     everything = core.catalog.names
-    return Wishes(
+    return QueryConstraints(
         ids=[query.id for query in queries],
         # A byte-level tokenizer never makes more tokens than there are bytes.
         prompt_tokens=_ints(len(arrival.record.value) + CHAT_TEMPLATE for arrival in arrivals),
-        max_tokens=_ints(query.output_tokens or UNSAID for query in queries),
-        max_cost=_ints(UNSAID if query.max_cost is None else query.max_cost for query in queries),
+        max_tokens=_ints(query.output_tokens or UNSET for query in queries),
+        max_cost=_ints(UNSET if query.max_cost is None else query.max_cost for query in queries),
         allowed=np.array(
             [core.catalog.mask(query.allowed_models or everything) for query in queries]
         ),
@@ -157,7 +159,12 @@ def _live(ready: Ready | None) -> Ready | None:
     return Ready(
         [ready.arrivals[i] for i in live],
         replace(estimates, quality=estimates.quality[live], neighbours=estimates.neighbours[live]),
-        Prepared(kept, prepared.output_tokens[live], prepared.said[live], prepared.fits[live]),
+        Prepared(
+            kept,
+            prepared.output_tokens[live],
+            prepared.explicit_max_tokens[live],
+            prepared.fits[live],
+        ),
     )
 
 
@@ -244,7 +251,7 @@ def _rows(
                 reserved=int(batch.bound[i, model]),
                 tenant=arrival.query.tenant if arrival.query and limited[i] else None,
                 max_tokens=int(ready.prepared.output_tokens[i, model]),
-                bound="query" if ready.prepared.said[i] else core.bound_of(model),
+                bound="query" if ready.prepared.explicit_max_tokens[i] else core.bound_of(model),
                 **known,
             )
         window = 0 if model == NONE else int(partition.ledger.window[accounts[i, 0]])

@@ -276,13 +276,13 @@ class Process:
     async def _new_controller(self) -> Controller:
         changelog = self._topics.controller_changelog
         own = self._accounts_of = await self._claim(changelog, 0, self._accounts.data)
-        allotment = ShareAllocator(self._config.topics.partitions, self._limits_now())
+        allocator = ShareAllocator(self._config.topics.partitions, self._limits_now())
         if (saved := own.store.read(0, ACCOUNTS_KEY)) is not None:
-            allotment.restore(orjson.loads(saved))
+            allocator.restore(orjson.loads(saved))
         return Controller(
             self._core.known,
             self._new_policy(),
-            allotment,
+            allocator,
             lambda accounts: own.write({ACCOUNTS_KEY: orjson.dumps(accounts)}),
             own.confirm,
             Horizon(self._config.policy.expected_queries, self._config.windows(), self._calendar),
@@ -314,7 +314,7 @@ class Process:
         ]
         if not added:
             return
-        self._core = self._core.grown(self._registry.newcomers())
+        self._core = self._core.with_newcomers(self._registry.newcomers())
         for name, order in added:
             self._calendar.add(name, Windowing(order.window, order.time_zone, order.start))
             self._carries[name] = order.carry_over
@@ -330,7 +330,7 @@ class Process:
         yet but those made from history, they are made from the new one."""
         self._parts = parts
         self._limits, self._new_policy = parts.limits, parts.new_policy
-        self._core = parts.core.grown(self._registry.newcomers())
+        self._core = parts.core.with_newcomers(self._registry.newcomers())
         if self._price_version == 0:
             self._policy = parts.new_policy()
         self._equip_routers()

@@ -180,7 +180,7 @@ class DecisionReplayer:
         self._whole_since = whole_since * 1000
         self._registry = Registry(models=catalog.names)
         self._fold = ReferenceLedger(
-            catalog.grown(Registry.of(orders, models=catalog.names).newcomers())
+            catalog.extended(Registry.of(orders, models=catalog.names).newcomers())
         )
         self.ledger = Ledger(catalog.names, np.zeros(len(catalog), dtype=np.int64))
         self.unmet = _Unheard()
@@ -278,7 +278,7 @@ class DecisionReplayer:
         """What estimates on an index, with the models that orders have added until now."""
         core = self._cores.get(parts.core.index, parts.core)
         if len(core.catalog) < self._known + len(self._registry.added):
-            core = parts.core.grown(self._registry.newcomers())
+            core = parts.core.with_newcomers(self._registry.newcomers())
         self._cores[parts.core.index] = core
         return core
 

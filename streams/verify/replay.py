@@ -13,7 +13,7 @@ from router.estimation.estimator import sample_rows
 from router.estimation.history import History
 from router.evaluation import engine
 from router.evaluation.engine import Run
-from router.evaluation.estimates import KINDS, PAPER_K, Estimates, Known
+from router.evaluation.estimates import KINDS, PAPER_K, EstimationInputs, OfflineEstimates
 from router.evaluation.experiment import make
 from router.evaluation.imputation import impute
 from router.evaluation.offpolicy import Estimate, Logged, estimate
@@ -75,7 +75,7 @@ def verify(indexes: Indexes, source: Source, bars: Bars) -> Verified:
     versions = Versions(parts.new_policy, logs.read(logs.spans(topics.prices)))
     orders = list(logs.read(logs.spans(topics.control)))
     known = parts.core.known
-    catalog = known.grown(Registry.of(orders, models=known.names).newcomers())
+    catalog = known.extended(Registry.of(orders, models=known.names).newcomers())
     with ReceiptStore(topics) as receipt_store, ReceiptStore(topics) as taken:
         _read_receipts(books, logs, receipt_store, bars)
         size = sum(span.size for spans in asked.values() for span in spans)
@@ -176,7 +176,7 @@ class Laboratory:
         self._charge = _logged(past.costs, past.model)
         self.past = past.with_models(columns)
         self._scores, self._costs = scores[:, columns], costs[:, columns]
-        self._made: dict[str, Estimates] = {}
+        self._made: dict[str, OfflineEstimates] = {}
 
     @property
     def judged_outcomes(self) -> int:
@@ -236,13 +236,13 @@ class Laboratory:
             return policy.policy if isinstance(policy, Explore) else policy
         return make(name, self._fleet, config.policy.seed)
 
-    def _estimates(self, kind: str) -> Estimates:
+    def _estimates(self, kind: str) -> OfflineEstimates:
         if kind not in self._made:
             if kind == "best":
-                self._made[kind] = Estimates(self.past.quality, self.past.cost, *self._warm)
+                self._made[kind] = OfflineEstimates(self.past.quality, self.past.cost, *self._warm)
             else:
                 none: list[str] = []  # only "best" looks at texts
-                known = Known(self._history, none, self.past.vectors, none, PAPER_K)
+                known = EstimationInputs(self._history, none, self.past.vectors, none, PAPER_K)
                 self._made[kind] = KINDS[kind](known)
         return self._made[kind]
 

@@ -16,7 +16,7 @@ from schemas import Invalid, Query, Receipt, Result
 from schemas.wire import decode
 from streams.kafka.logs import Record
 from streams.routing.arrivals import Arrival, parse
-from streams.routing.decide import wishes
+from streams.routing.decide import constraints
 from streams.verify.receipt_store import ReceiptStore
 
 BLOCK = 512
@@ -129,7 +129,7 @@ def _estimate(
     vectors, estimates = core.estimate(
         [query.text() for query in queries], [query.embedding for query in queries]
     )
-    batch = core.batch(estimates, wishes(core, arrivals, queries)).batch
+    batch = core.batch(estimates, constraints(core, arrivals, queries)).batch
     return [query.id for query in queries], vectors, batch.quality, batch.cost, batch.allowed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from router.evaluation.datasets import Dataset
-from router.evaluation.experiment import Ground
+from router.evaluation.experiment import EvaluationData
 
 WORDS = {
     "maths": "sum product integral fraction equation triangle",
@@ -37,11 +37,11 @@ def outcomes(n: int = 120, seed: int = 0, models: int = 3) -> Dataset:
     )
 
 
-def ground(n: int = 120, seed: int = 0, models: int = 3) -> Ground:
+def ground(n: int = 120, seed: int = 0, models: int = 3) -> EvaluationData:
     """The outcomes split, with embeddings that know the task and little else."""
     data = outcomes(n, seed, models)
     history, queries = data.split(0.4, seed)
-    return Ground(history, queries, vectors(history), vectors(queries))
+    return EvaluationData(history, queries, vectors(history), vectors(queries))
 
 
 def vectors(data: Dataset) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

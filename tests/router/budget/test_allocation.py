@@ -13,19 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.budget.allocation import Claim, divide
+from router.budget.allocation import PartitionDemand, allocate
 from router.budget.ledger import Ledger
 from router.budget.shares import ShareAllocator, apply_grant
 from schemas import Invalid, ShareGrant, ShareReport, ShareUse
 from tests.support.share_routers import NAMES, Router
 
 
-def fair_round(allotment: ShareAllocator, routers: Sequence[Router]) -> int:
+def fair_round(allocator: ShareAllocator, routers: Sequence[Router]) -> int:
     """Everything arrives. Returns the number of grants."""
     for router in routers:
         router.commit()
-        allotment.observe(router.report())
-    grants = allotment.plan(0.5)
+        allocator.observe(router.report())
+    grants = allocator.plan(0.5)
     for grant in grants:
         routers[grant.partition].apply(grant)
     return len(grants)
@@ -46,16 +46,16 @@ def test_all_money_can_be_used_where_it_is_wanted(
     amount = max(limit // queries, 1)
     limit = amount * queries + min(rest, amount - 1)
     routers = [Router(number) for number in range(partitions)]
-    allotment = ShareAllocator(partitions, {"cheap": limit})
+    allocator = ShareAllocator(partitions, {"cheap": limit})
     busy = [routers[number] for number in range(partitions) if number in wanting] or routers[:1]
     taken = 0
     for _ in range(20 * partitions + 3 * queries):
-        fair_round(allotment, routers)
+        fair_round(allocator, routers)
         for router in busy:
             while router.take(0, amount):
                 taken += 1
     assert taken == queries
-    assert fair_round(allotment, routers) == 0
+    assert fair_round(allocator, routers) == 0
 
 
 @pytest.mark.parametrize("partitions", [1, 6])
@@ -64,8 +64,8 @@ def test_skewed_traffic_is_served_as_if_there_were_one_partition(partitions: int
     draw = random.Random(7)
     routers = [Router(number) for number in range(partitions)]
     limit, refused_at = 1_000_000, None
-    allotment = ShareAllocator(partitions, {"cheap": limit})
-    fair_round(allotment, routers)
+    allocator = ShareAllocator(partitions, {"cheap": limit})
+    fair_round(allocator, routers)
     for _ in range(220):
         for _ in range(50):
             busy = draw.random() < 0.9 or partitions == 1
@@ -74,7 +74,7 @@ def test_skewed_traffic_is_served_as_if_there_were_one_partition(partitions: int
                 router.settle(len(router.open) - 1, draw.randint(50, 150))
             elif refused_at is None:
                 refused_at = sum(int(other.ledger.spent[0]) for other in routers)
-        fair_round(allotment, routers)
+        fair_round(allocator, routers)
     assert refused_at is not None
     assert refused_at >= 0.98 * limit
 
@@ -83,24 +83,24 @@ def test_steady_traffic_needs_few_grants() -> None:
     """Where demand stays, shares stay: fewer than one grant in five reports."""
     draw = random.Random(7)
     routers = [Router(number) for number in range(6)]
-    allotment = ShareAllocator(6, {"cheap": 10**7})
+    allocator = ShareAllocator(6, {"cheap": 10**7})
     grants = 0
     for _ in range(200):
         for _ in range(100):
             router = routers[min(int(draw.expovariate(0.5)), 5)]
             if router.take(0, draw.randint(100, 800)):
                 router.settle(len(router.open) - 1, draw.randint(50, 100))
-        grants += fair_round(allotment, routers)
+        grants += fair_round(allocator, routers)
     assert grants < 200 * 6 / 5
 
 
 def test_an_idle_partition_can_serve_at_once() -> None:
     """While a third of the budget is left, each partition without traffic holds some of it."""
     routers = [Router(number) for number in range(4)]
-    allotment = ShareAllocator(4, {"cheap": 1_000_000})
+    allocator = ShareAllocator(4, {"cheap": 1_000_000})
     spent = 0
     while spent < 666_000:
-        fair_round(allotment, routers)
+        fair_round(allocator, routers)
         for _ in range(50):
             if routers[0].take(0, 100):
                 spent += 100
@@ -108,78 +108,78 @@ def test_an_idle_partition_can_serve_at_once() -> None:
         assert min(idle) >= 5_000
 
 
-def a_claim(claim: Claim) -> Claim:
-    """Make sense of a claim: what may be owned is never below what is known to be."""
-    least = max(claim.bound, claim.share, claim.coming or 0, claim.drawn)
-    return replace(claim, bound=least)
+def consistent(demand: PartitionDemand) -> PartitionDemand:
+    """Make sense of a demand: what may be owned is never below what is known to be."""
+    least = max(demand.bound, demand.share, demand.pending or 0, demand.drawn)
+    return replace(demand, bound=least)
 
 
-claims = st.lists(
+demands = st.lists(
     st.builds(
-        Claim,
+        PartitionDemand,
         share=st.integers(0, 1000),
         bound=st.integers(0, 1000),
-        coming=st.none() | st.integers(0, 1000),
-        heard=st.booleans(),
+        pending=st.none() | st.integers(0, 1000),
+        reported=st.booleans(),
         used=st.integers(0, 1000),
         carried=st.integers(0, 100),
         smallest=st.integers(0, 300),
         demand=st.floats(0, 1e12),
-    ).map(a_claim),
+    ).map(consistent),
     max_size=6,
 )
 
 
-@given(limit=st.integers(0, 5000), claims=claims, turn=st.integers(0, 10))
+@given(limit=st.integers(0, 5000), demands=demands, turn=st.integers(0, 10))
 @settings(max_examples=300)
-def test_what_is_given_was_free(limit: int, claims: list[Claim], turn: int) -> None:
+def test_what_is_given_was_free(limit: int, demands: list[PartitionDemand], turn: int) -> None:
     """Growth fits into what no partition may own, and nobody with a grant under way gets one."""
-    shares = divide(limit, claims, turn)
-    growth = sum(max(share - claims[i].share, 0) for i, share in shares.items())
-    assert growth <= max(limit - sum(claim.bound for claim in claims), 0)
+    shares = allocate(limit, demands, turn)
+    growth = sum(max(share - demands[i].share, 0) for i, share in shares.items())
+    assert growth <= max(limit - sum(demand.bound for demand in demands), 0)
     for i, share in shares.items():
-        assert share != claims[i].share
-        assert share >= claims[i].drawn or share > claims[i].share
-        assert claims[i].heard
-        assert claims[i].coming is None
+        assert share != demands[i].share
+        assert share >= demands[i].drawn or share > demands[i].share
+        assert demands[i].reported
+        assert demands[i].pending is None
 
 
 def started(partitions: int = 2, **limits: int) -> tuple[ShareAllocator, list[Router]]:
     """Two routers whose shares are out and confirmed."""
     routers = [Router(number) for number in range(partitions)]
-    allotment = ShareAllocator(partitions, limits or {"cheap": 100})
-    fair_round(allotment, routers)
-    assert fair_round(allotment, routers) == 0
-    return allotment, routers
+    allocator = ShareAllocator(partitions, limits or {"cheap": 100})
+    fair_round(allocator, routers)
+    assert fair_round(allocator, routers) == 0
+    return allocator, routers
 
 
 def test_a_lowered_limit_stops_the_model_and_takes_back_what_is_left() -> None:
     """Below what is spent, every share is what was drawn of it: nothing is free, nothing < 0."""
-    allotment, routers = started()
+    allocator, routers = started()
     assert routers[0].take(0, 30)
-    allotment.limits["cheap"] = 20
-    fair_round(allotment, routers)
-    fair_round(allotment, routers)
+    allocator.limits["cheap"] = 20
+    fair_round(allocator, routers)
+    fair_round(allocator, routers)
     assert [router.ledger.share[0] for router in routers] == [30, 0]
-    assert allotment.granted("cheap") == 30
-    assert allotment.remaining() == {"cheap": 0}
-    allotment.limits["cheap"] = 100
-    fair_round(allotment, routers)
+    assert allocator.granted("cheap") == 30
+    assert allocator.remaining() == {"cheap": 0}
+    allocator.limits["cheap"] = 100
+    fair_round(allocator, routers)
     assert sum(int(router.ledger.free()[0]) for router in routers) == 70
 
 
 def test_a_model_can_be_added_and_taken_out() -> None:
     """Its money comes with its limit, and shrinks to what was drawn without it."""
-    allotment, routers = started()
-    allotment.limits["good"] = 50
-    fair_round(allotment, routers)
+    allocator, routers = started()
+    allocator.limits["good"] = 50
+    fair_round(allocator, routers)
     assert [router.ledger.share[1] for router in routers] == [25, 25]
     assert routers[1].take(1, 5)
-    del allotment.limits["good"]
-    fair_round(allotment, routers)
-    fair_round(allotment, routers)
+    del allocator.limits["good"]
+    fair_round(allocator, routers)
+    fair_round(allocator, routers)
     assert [router.ledger.share[1] for router in routers] == [0, 5]
-    assert allotment.accounts() == ["cheap", "good"]
+    assert allocator.accounts() == ["cheap", "good"]
 
 
 def test_nothing_is_granted_before_every_partition_has_reported() -> None:
@@ -196,17 +196,17 @@ def test_nothing_is_granted_before_every_partition_has_reported() -> None:
 def test_a_lost_grant_leaves_again_unchanged() -> None:
     """Whenever a report shows that it was not applied, and no longer."""
     routers = [Router(number) for number in range(2)]
-    allotment = ShareAllocator(2, {"cheap": 100})
+    allocator = ShareAllocator(2, {"cheap": 100})
     for router in routers:
-        allotment.observe(router.report())
-    lost = allotment.plan(1.0)
-    assert allotment.plan(1.0) == []
-    allotment.observe(routers[1].report())
-    assert allotment.plan(1.0) == [lost[1]]
+        allocator.observe(router.report())
+    lost = allocator.plan(1.0)
+    assert allocator.plan(1.0) == []
+    allocator.observe(routers[1].report())
+    assert allocator.plan(1.0) == [lost[1]]
     routers[1].apply(lost[1])
     routers[1].commit()
-    allotment.observe(routers[1].report())
-    assert allotment.plan(1.0) == []
+    allocator.observe(routers[1].report())
+    assert allocator.plan(1.0) == []
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_a_lost_grant_leaves_again_unchanged() -> None:
 )
 def test_what_cannot_be_true_is_refused(change: dict[str, int], field: str, words: str) -> None:
     """The error names the field; the accounts are as before."""
-    allotment, _ = started()
-    before = json.dumps(allotment.snapshot())
+    allocator, _ = started()
+    before = json.dumps(allocator.snapshot())
     said = {"partition": 0, "granted": 1, "share": 50, "window": 0} | change
     use = ShareUse(share=said["share"], window=said["window"], reserved=0, spent=0)
     report = ShareReport(
@@ -232,16 +232,16 @@ def test_what_cannot_be_true_is_refused(change: dict[str, int], field: str, word
         models={"cheap": use},
     )
     with pytest.raises(Invalid, match=words) as caught:
-        allotment.observe(report)
+        allocator.observe(report)
     assert caught.value.field == field
-    assert json.dumps(allotment.snapshot()) == before
+    assert json.dumps(allocator.snapshot()) == before
 
 
 def test_partitions_cannot_be_taken_away() -> None:
     """A row of more partitions than there are belongs to another deployment."""
-    allotment, _ = started(3)
+    allocator, _ = started(3)
     with pytest.raises(ValueError, match="3 partitions, the topic has 2"):
-        ShareAllocator(2).restore(allotment.snapshot())
+        ShareAllocator(2).restore(allocator.snapshot())
 
 
 def test_a_grant_is_applied_once_and_never_below_what_is_drawn() -> None:

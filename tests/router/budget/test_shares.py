@@ -44,7 +44,7 @@ class SharesMachine(RuleBasedStateMachine):
         super().__init__()
         tenants = frozenset({SHOP})
         self.routers = [Router(number, tenants=tenants) for number in range(PARTITIONS)]
-        self.allotment = ShareAllocator(PARTITIONS, LIMITS)
+        self.allocator = ShareAllocator(PARTITIONS, LIMITS)
         self.row: str | None = None
         self.reports: list[ShareReport] = []
         self.grants: list[ShareGrant] = []
@@ -95,9 +95,9 @@ class SharesMachine(RuleBasedStateMachine):
     @rule(elapsed=st.floats(0, 60), killed=st.booleans())
     def plan(self, elapsed: float, killed: bool) -> None:
         """The row is written before grants leave; a kill may come in between."""
-        grants = self.allotment.plan(elapsed)
+        grants = self.allocator.plan(elapsed)
         if grants:
-            self.row = json.dumps(self.allotment.snapshot())
+            self.row = json.dumps(self.allocator.snapshot())
         if killed:
             self.kill_the_controller()
         else:
@@ -136,20 +136,20 @@ class SharesMachine(RuleBasedStateMachine):
 
     @rule()
     def kill_the_controller(self) -> None:
-        self.allotment = ShareAllocator(PARTITIONS, self.limits)
+        self.allocator = ShareAllocator(PARTITIONS, self.limits)
         if self.row is not None:
-            self.allotment.restore(json.loads(self.row))
+            self.allocator.restore(json.loads(self.row))
             for name in ACCOUNTS:  # it knows no more of what came back after the row was written
-                self.ceiling[name] = max(self.ceiling[name], self.allotment.granted(name))
+                self.ceiling[name] = max(self.ceiling[name], self.allocator.granted(name))
 
     @rule(name=st.sampled_from(ACCOUNTS), part=st.integers(0, 4))
     def change_a_limit(self, name: str, part: int) -> None:
         limit = LIMITS[name] * part // 4
-        self.limits[name] = self.allotment.limits[name] = limit
+        self.limits[name] = self.allocator.limits[name] = limit
         self.ceiling[name] = max(limit, self.ceiling[name])
 
     def _observe(self, report: ShareReport) -> None:
-        self.allotment.observe(report, latest={NAMES[WINDOWED]: 10**9})
+        self.allocator.observe(report, latest={NAMES[WINDOWED]: 10**9})
 
     @invariant()
     def shares_never_sum_to_more_than_the_limit(self) -> None:
@@ -157,7 +157,7 @@ class SharesMachine(RuleBasedStateMachine):
 
         Over a limit that was lowered, what is granted only falls.
         """
-        known = None not in self.allotment.snapshot()["partitions"]
+        known = None not in self.allocator.snapshot()["partitions"]
         for i, name in enumerate(ACCOUNTS):
             owned = sum(
                 max(int(router.ledger.share[i]), router.log[0][name].share)
@@ -165,8 +165,8 @@ class SharesMachine(RuleBasedStateMachine):
             )
             assert owned <= self.ceiling[name] <= LIMITS[name]
             if known:
-                assert owned <= self.allotment.granted(name) <= self.ceiling[name]
-                self.ceiling[name] = max(self.allotment.granted(name), self.limits[name])
+                assert owned <= self.allocator.granted(name) <= self.ceiling[name]
+                self.ceiling[name] = max(self.allocator.granted(name), self.limits[name])
 
     @invariant()
     def no_window_uses_more_than_the_limit(self) -> None:

@@ -133,8 +133,8 @@ def test_no_room_for_a_tenant_is_no_budget_and_hinders_nobody_else() -> None:
     decided = route(policy, batch, room[:2], accounts, room)
     assert decided.model.tolist() == [0, 1, 0, NONE, 0]
     assert list(decided.reason) == ["best", "next_best", "best", "no_budget", "best"]
-    assert decided.wished is not None
-    assert decided.wished.tolist() == [0] * 5
+    assert decided.preferred is not None
+    assert decided.preferred.tolist() == [0] * 5
 
 
 def replace_prices(policy: Policy) -> Policy:

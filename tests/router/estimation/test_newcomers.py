@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from router.estimation.estimator import Estimates
 from router.estimation.newcomers import with_newcomers
-from router.estimation.scorer import UNSAID, Mode, QueryScorer
+from router.estimation.scorer import UNSET, Mode, QueryScorer
 from router.models.catalog import Model, ModelCatalog
 from router.policies.base import NONE
 from router.policies.explore import Explore
@@ -36,7 +36,7 @@ def said(*costs: float) -> Estimates:
 def test_a_prior_is_the_mean_quality_and_the_tokens_that_others_costs_imply() -> None:
     """10 prompt tokens at 1 and 30 output tokens at 2 cost 70: at 3 and 5 they cost 180."""
     prompt = np.array([[10]])
-    grown = with_newcomers(said(70.0, 0.0), PRICED, PRICED.grown([NEWCOMER]), prompt)
+    grown = with_newcomers(said(70.0, 0.0), PRICED, PRICED.extended([NEWCOMER]), prompt)
     assert grown.quality[0].tolist() == pytest.approx([0.2, 0.8, 0.5])
     assert grown.cost[0].tolist() == pytest.approx([70.0, 0.0, 180.0])
     assert grown.upper_cost[0, 2] == 10 * 3 + 100 * 5
@@ -45,14 +45,14 @@ def test_a_prior_is_the_mean_quality_and_the_tokens_that_others_costs_imply() ->
 @pytest.mark.parametrize(("cost", "tokens"), [(0.0, 1), (1e9, 100)])
 def test_implied_tokens_stay_within_what_an_answer_has(cost: float, tokens: int) -> None:
     """Neither none nor more than the longest answer, whatever the costs say."""
-    grown = with_newcomers(said(cost, 0.0), PRICED, PRICED.grown([NEWCOMER]), np.array([[10]]))
+    grown = with_newcomers(said(cost, 0.0), PRICED, PRICED.extended([NEWCOMER]), np.array([[10]]))
     assert grown.cost[0, 2] == 10 * 3 + tokens * 5
 
 
 def test_without_prices_the_longest_answer_is_expected() -> None:
     """Where no known model has a price, costs imply nothing."""
     free = ModelCatalog(PRICED.models[1:])
-    grown = with_newcomers(said(0.0), free, free.grown([NEWCOMER]), np.array([[10]]))
+    grown = with_newcomers(said(0.0), free, free.extended([NEWCOMER]), np.array([[10]]))
     assert grown.cost[0, 1] == grown.upper_cost[0, 1] == 530
 
 
@@ -61,10 +61,10 @@ def test_a_newcomers_answer_is_never_cut_short(mode: Mode) -> None:
     """Its bound is the longest answer in either mode, unless the query says less; the columns of
     the others are what they were without it."""
     plain = core(mode)
-    grown = plain.grown([NEWCOMER])
+    grown = plain.with_newcomers([NEWCOMER])
     assert isinstance(grown, QueryScorer)
     _, estimates = plain.estimate(["a word", "b word"])
-    asked = wishes(2, max_tokens=[UNSAID, 7])
+    asked = wishes(2, max_tokens=[UNSET, 7])
     wider = np.ones((2, 3), dtype=np.bool_)
     before = plain.batch(estimates, asked)
     after = grown.batch(estimates, replace(asked, allowed=wider))

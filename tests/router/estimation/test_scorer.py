@@ -11,7 +11,7 @@ from router.estimation.embedders.base import Embedder
 from router.estimation.estimator import Estimates, Estimator
 from router.estimation.history import History
 from router.estimation.index.exact import ExactIndex
-from router.estimation.scorer import UNSAID, Mode, QueryScorer, Wishes
+from router.estimation.scorer import UNSET, Mode, QueryConstraints, QueryScorer
 from router.models.catalog import Model, ModelCatalog
 
 FLEET = ModelCatalog(
@@ -45,11 +45,11 @@ def core(mode: Mode = "max") -> QueryScorer:
     return QueryScorer(Letters(), estimator, FLEET, mode)
 
 
-def wishes(n: int, **given: list[int]) -> Wishes:
-    values = {"prompt_tokens": [10] * n, "max_tokens": [UNSAID] * n, "max_cost": [UNSAID] * n}
+def wishes(n: int, **given: list[int]) -> QueryConstraints:
+    values = {"prompt_tokens": [10] * n, "max_tokens": [UNSET] * n, "max_cost": [UNSET] * n}
     arrays = {name: np.array(given.get(name, value)) for name, value in values.items()}
     ids = [str(i) for i in range(n)]
-    return Wishes(ids, allowed=np.ones((n, 2), dtype=np.bool_), **arrays)
+    return QueryConstraints(ids, allowed=np.ones((n, 2), dtype=np.bool_), **arrays)
 
 
 def estimates(n: int, upper: Floats | None = None) -> Estimates:
@@ -81,16 +81,16 @@ def test_a_given_embedding_of_another_dimension_is_refused() -> None:
 def test_bounds_pay_for_prompt_and_answer() -> None:
     """The bound is what the prompt and all allowed output tokens cost; a query's own limit counts
     where it is lower than the model's."""
-    prepared = core().batch(estimates(2), wishes(2, max_tokens=[UNSAID, 120]))
+    prepared = core().batch(estimates(2), wishes(2, max_tokens=[UNSET, 120]))
     assert_array_equal(prepared.output_tokens, [[100, 500], [100, 120]])
     assert_array_equal(prepared.batch.bound, [[10 + 200, 100 + 10_000], [10 + 200, 100 + 2400]])
-    assert_array_equal(prepared.said, [False, True])
+    assert_array_equal(prepared.explicit_max_tokens, [False, True])
 
 
 def test_what_does_not_fit_the_context_is_not_allowed() -> None:
     """Prompt and allowed answer together must fit; a shorter answer may make them."""
     prepared = core().batch(
-        estimates(2), wishes(2, prompt_tokens=[250, 250], max_tokens=[UNSAID, 50])
+        estimates(2), wishes(2, prompt_tokens=[250, 250], max_tokens=[UNSET, 50])
     )
     assert_array_equal(prepared.fits, [[True, False], [True, True]])
     assert_array_equal(prepared.batch.allowed, prepared.fits)
@@ -99,7 +99,7 @@ def test_what_does_not_fit_the_context_is_not_allowed() -> None:
 def test_what_a_query_may_cost_at_most() -> None:
     """Models whose bound exceeds the query's own limit are not allowed."""
     prepared = core().batch(
-        estimates(2), wishes(2, max_cost=[1000, 209], max_tokens=[UNSAID, UNSAID])
+        estimates(2), wishes(2, max_cost=[1000, 209], max_tokens=[UNSET, UNSET])
     )
     assert_array_equal(prepared.batch.allowed, [[True, False], [False, False]])
 
@@ -108,8 +108,6 @@ def test_quantile_mode_reserves_what_answers_usually_cost() -> None:
     """The upper cost decides how many tokens are allowed, never fewer than one nor more than the
     model's; a query that says its limit keeps it."""
     upper = np.array([[70.0, 1e9], [0.0, 0.0], [70.0, 1e9]])
-    prepared = core("quantile").batch(
-        estimates(3, upper), wishes(3, max_tokens=[UNSAID, UNSAID, 90])
-    )
+    prepared = core("quantile").batch(estimates(3, upper), wishes(3, max_tokens=[UNSET, UNSET, 90]))
     assert_array_equal(prepared.output_tokens, [[30, 500], [1, 1], [90, 90]])
     assert_array_equal(prepared.batch.bound[0], [10 + 60, 100 + 10_000])

@@ -48,9 +48,9 @@ class Watching(Policy):
         self.told.append(("plan", int(expected)))
         return False
 
-    def registry(self, catalog: ModelCatalog) -> None:
+    def set_catalog(self, catalog: ModelCatalog) -> None:
         self.told.append(("registry", len(catalog)))
-        super().registry(catalog)
+        super().set_catalog(catalog)
 
 
 def problem(**changes: object) -> Problem:

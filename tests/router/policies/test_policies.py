@@ -199,7 +199,7 @@ def test_strange_snapshots_are_refused(name: str) -> None:
 def test_fleet_may_change(name: str) -> None:
     """After a model left and another came, queries go to the new fleet's models, within budget."""
     policy = seasoned(name, 3)
-    policy.registry(catalog("m2", "new"))
+    policy.set_catalog(catalog("m2", "new"))
     free = np.array([600, 600])
     for _ in range(2):
         batch = batch_of(19, 12, 2, allowed=1.0)

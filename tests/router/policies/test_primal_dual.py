@@ -108,7 +108,7 @@ def test_registry_keeps_prices_by_name() -> None:
     policy.warm_start(random.uniform(0, 1, (300, 2)), np.full((300, 2), 10.0))
     policy.plan(np.array([300, 900]), 300.0)
     before = dict(zip("ab", policy.gamma, strict=True))
-    policy.registry(catalog("c", "b"))
+    policy.set_catalog(catalog("c", "b"))
     assert_array_equal(policy.gamma, [max(before.values()), before["b"]])
     policy.observe(np.full((300, 2), 0.5), np.full((300, 2), 10.0))
     assert policy.plan(np.array([300, 900]), 300.0)

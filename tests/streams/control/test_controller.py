@@ -49,14 +49,14 @@ class Desk:
     def __init__(self, saved: dict[str, Any] | None = None, every: float = 0.0) -> None:
         self.outbox, self.policy, self.now = RecordedOutbox(), Policy(), 1000.0
         self.superseded = False
-        allotment = ShareAllocator(2, LIMITS)
+        allocator = ShareAllocator(2, LIMITS)
         if saved is not None:
-            allotment.restore(saved)
+            allocator.restore(saved)
         horizon = Horizon(QUERIES, {name: Windowing() for name in LIMITS})
         self.controller = Controller(
             FLEET,
             self.policy,
-            allotment,
+            allocator,
             self._save,
             self._confirm,
             horizon,

@@ -120,7 +120,7 @@ class Story:
                 self.order(order)
             if start == NEW_INDEX:
                 self.parts, self.policy = self.new, self.new.new_policy()
-                self.core = self.new.core.grown(self.registry.newcomers())
+                self.core = self.new.core.with_newcomers(self.registry.newcomers())
             if start == size // 2:
                 version = 1
                 self.move_prices()
@@ -152,7 +152,7 @@ class Story:
         self.orders.append(record(len(self.orders), value, key))
         assert self.registry.read(key, value, self.orders[-1].offset) is None
         if message.action == "add":
-            self.core = self.core.grown(self.registry.newcomers())
+            self.core = self.core.with_newcomers(self.registry.newcomers())
             self.ledger.add(message.name)
             self.commit()
             self.ledger.share[-1] = message.limit or 0  # a grant
