@@ -1,1 +1,1 @@
-"""Records in chunks: all that touches the private side of Faust."""
+"""Consumes records in chunks. The only package that touches Faust's private side."""

@@ -1,14 +1,15 @@
-"""Feed Faust by chunks: up to N records of one partition arrive as one message.
+"""Feeds Faust by chunks: up to N records of one partition arrive as one message.
 
 Faust spends its time per message (a few thousand a second); a chunk costs as much as a message
-did. Three documented extension points make it: a `ConsumerScheduler` that names the topics, a
-transport whose consumer cuts what it fetched and makes one message of a chunk, and that consumer's
-own acknowledgements. A chunk's message carries the list as its value and the offset of the last
-record; acknowledging it acknowledges all of them.
+did. The `ConsumerScheduler` setting names the topics, and a transport's consumer cuts what it
+fetched, makes one message of each chunk, and keeps its own acknowledgements. A chunk's message
+carries the list as its value and the offset of the last record; acknowledging it acknowledges all
+of them.
 
 Why acknowledgements of our own: Faust's count one offset per message, so the records inside a
-chunk look like gaps to it, and a commit would advance one chunk per interval
-(`docs/decisions/0001-chunks.md`).
+chunk look like gaps to it, and a commit would advance one chunk per interval. Most of what is
+overridden is private: `docs/decisions/0001-chunks.md` lists it, and
+`tests/streams/ingest/test_contracts.py` checks it against the installed version.
 """
 
 from __future__ import annotations
