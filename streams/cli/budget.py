@@ -6,13 +6,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from router.budget.ledger import account_key, account_words, owner
 from schemas.control import BudgetControl
 from streams.cli import options
-from streams.cli.model import check_known
+from streams.cli.accounts import check_known, table
 from streams.config.settings import NANO, Config, load, to_nano
 
 TENANT = click.option("--tenant", help="Whose limit for the model; without it, that of all.")
@@ -59,23 +57,6 @@ def top_up(model: str, amount: Decimal, tenant: str | None, config_file: Path) -
     if now is None:
         raise click.ClickException(f"{account_words(account)} has no limit to add to: set one")
     _order(config, account, now.limit + to_nano("amount", amount))
-
-
-def table(config: Config, tenants: bool = True) -> None:
-    """Print the standing of every model, and of tenants too, in units of currency."""
-    from streams.control.commands import standings
-
-    shown = Table("model", "status")
-    for column in ("limit", "spent", "reserved", "left"):
-        shown.add_column(column, justify="right")
-    for name, now in standings(config).items():
-        if owner(name)[1] is not None and not tenants:
-            continue
-        amounts = (now.limit, now.spent, now.reserved, now.left)
-        words = (f"{amount / NANO:,.6f}" for amount in amounts)
-        status = now.status if now.trial is None else f"{now.status}, tries {now.trial / NANO:,.6f}"
-        shown.add_row(account_words(name), status, *words)
-    Console().print(shown)
 
 
 def _order(config: Config, account: str, limit: int) -> None:

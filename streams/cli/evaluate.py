@@ -223,7 +223,7 @@ def _page() -> Callable[..., str]:
     except ImportError as error:
         raise click.ClickException(
             f"--report draws with matplotlib, which is not here ({error}): "
-            "pip install 'sluice[report]'"
+            "pip install 'sluice-llm[report]'"
         ) from error
     return page
 

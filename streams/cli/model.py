@@ -11,6 +11,7 @@ import click
 from schemas import Window
 from schemas.control import ModelControl
 from streams.cli import options
+from streams.cli.accounts import check_known, table
 from streams.config.settings import Config, load, to_nano
 
 NAME = click.argument("name")
@@ -25,8 +26,6 @@ def group() -> None:
 @options.config
 def list_models(config_file: Path) -> None:
     """Show every model: whether it takes queries, and its money."""
-    from streams.cli.budget import table
-
     table(load(config_file), tenants=False)
 
 
@@ -98,17 +97,6 @@ def resume(name: str, config_file: Path) -> None:
 def remove(name: str, config_file: Path) -> None:
     """Take a model out for good: as `pause`; then delete it from sluice.toml."""
     _order(load(config_file), name, "remove")
-
-
-def check_known(config: Config, name: str) -> None:
-    """Raise ClickException for a model that neither the configuration has nor an order added."""
-    if name in config.models:
-        return
-    from streams.control.commands import orders
-
-    known = [*config.models, *orders(config).added]
-    if name not in known:
-        raise click.ClickException(f"no model {name!r}; there are: {', '.join(known)}")
 
 
 def _order(config: Config, name: str, action: str) -> None:

@@ -7,7 +7,15 @@ from importlib.metadata import version
 
 import click
 
-SHOWN = ("sluice", "faust-streaming", "aiokafka", "confluent-kafka", "annoy", "numpy", "scipy")
+SHOWN = (
+    "sluice-llm",
+    "faust-streaming",
+    "aiokafka",
+    "confluent-kafka",
+    "annoy",
+    "numpy",
+    "scipy",
+)
 
 
 @click.command()

@@ -31,7 +31,7 @@ class SentenceTransformersEmbedder(Embedder):
         models' folders the same name. Raises EmbeddingError where the extra is not installed or
         the model cannot be loaded.
         """
-        library = _module("sentence_transformers", "sluice[sentence-transformers]")
+        library = _module("sentence_transformers", "sluice-llm[sentence-transformers]")
         source, label = model, model
         if model in PACKAGED:
             source = str(_module(PACKAGED[model], model).get_model_path())

@@ -21,7 +21,7 @@ def read(path: Path) -> Dataset:
     except ImportError as error:
         raise DatasetError(
             f"{path}: parquet is read with pyarrow, which is not here ({error}): "
-            "pip install 'sluice[report]'"
+            "pip install 'sluice-llm[report]'"
         ) from error
     files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
     if not files:

@@ -190,7 +190,9 @@ class TestSentenceTransformers:
     def test_missing_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without the extra the error says what to install."""
         monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-        with pytest.raises(EmbeddingError, match=r"pip install 'sluice\[sentence-transformers\]'"):
+        with pytest.raises(
+            EmbeddingError, match=r"pip install 'sluice-llm\[sentence-transformers\]'"
+        ):
             make_embedder("sentence-transformers", model="m")
 
     def test_missing_package_of_weights(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ class TestHelp:
         """What a bug report needs."""
         code, stdout, _ = run("version")
         assert code == 0
-        for package in ("sluice ", "faust-streaming ", "confluent-kafka ", "Python 3."):
+        for package in ("sluice-llm ", "faust-streaming ", "confluent-kafka ", "Python 3."):
             assert package in stdout
 
 
