@@ -158,7 +158,7 @@ def ledger(recording: Recording, config: Config) -> Ledger:
     """Accounts without shares, for the models configured and added."""
     models = config.catalog()
     added = Registry.of(recording.of("control"), models=models.names).newcomers()
-    catalog = models.grown(added)
+    catalog = models.extended(added)
     found = Ledger(catalog.names, np.zeros(len(catalog), dtype=np.int64))
     found.limit_tenants(frozenset(config.tenant_limits()))
     return found
