@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 INT64 = 2**63 - 1
+NANO = 10**9
+"""Nano-units in one unit of currency."""
 NO_CONTROL = r"^[^\u0000-\u001f\u007f]+(?![\s\S])"
 """No control characters. The end is not written `$`, which in Python lets a last newline pass."""
 

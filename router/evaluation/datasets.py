@@ -17,9 +17,8 @@ import orjson
 from router.arrays import Floats, Ints, Vectors
 from router.estimation.history import History
 from router.models.catalog import Model, ModelCatalog
+from schemas.fields import NANO
 
-NANO = 1e9
-"""Nano-units in one dollar."""
 LONGEST_LINE = 16 * 2**20
 """Bytes; a longer line is refused, so that no file can fill the memory with one query."""
 ONE_NANO_A_TOKEN = 1_000_000

@@ -12,8 +12,9 @@ from __future__ import annotations
 import numpy as np
 
 from router.arrays import Floats, Ints
-from router.evaluation.datasets import NANO, Dataset
+from router.evaluation.datasets import Dataset
 from router.evaluation.workload_words import DETAILS, EASY, HARD, OPENINGS, TOPICS
+from schemas.fields import NANO
 
 PUBLISHED = {
     "WizardLM-13B": (7.27e-5, 0.432),

@@ -13,9 +13,7 @@ from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
 from router.policies.draws import uniform
 from router.policies.one_choice import best_allowed, reserve
-
-UNIT = 1e9
-"""Nano-units in the unit (a dollar) in which the authors' box [0, 1] for prices is meant."""
+from schemas.fields import NANO
 
 
 class Port(Policy):
@@ -57,7 +55,7 @@ class Port(Policy):
             gamma = self._gamma
             if gamma is None:
                 gamma = self._solve(batch.quality[:drawn], batch.cost[:drawn])
-            score = self.alpha * batch.quality - gamma * batch.cost / UNIT
+            score = self.alpha * batch.quality - gamma * batch.cost / NANO
             chosen[drawn:] = best_allowed(score, batch)[drawn:]
         rows = np.flatnonzero(chosen != NONE)
         refused = rows[~batch.allowed[rows, chosen[rows]]]
@@ -145,10 +143,13 @@ class Port(Policy):
         self._gamma, self._limits, self._seen, self._warm_up = gamma, limits, seen, warm_up
 
     def _solve(self, more_quality: Floats, more_cost: Floats) -> Floats:
-        """γ in [0, 1] by the authors' solver on the samples and a batch's part of the warm-up."""
+        """γ in [0, 1] by the authors' solver on the samples and a batch's part of the warm-up.
+
+        The authors' box [0, 1] is meant for costs in dollars.
+        """
         quality = self.alpha * np.concatenate([self._quality, more_quality])
-        cost = np.concatenate([self._cost, more_cost]) / UNIT
-        limits = self._limits / UNIT
+        cost = np.concatenate([self._cost, more_cost]) / NANO
+        limits = self._limits / NANO
         models = len(self.catalog)
         if len(quality) == 0:
             return np.full(models, 1.0 / models)

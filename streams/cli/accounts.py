@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from router.budget.ledger import account_words, owner
-from streams.config.settings import NANO, Config
+from schemas.fields import NANO
+from streams.config.settings import Config
 
 
 def table(config: Config, tenants: bool = True) -> None:

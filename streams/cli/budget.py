@@ -9,9 +9,10 @@ import click
 
 from router.budget.ledger import account_key, account_words, owner
 from schemas.control import BudgetControl
+from schemas.fields import NANO
 from streams.cli import options
 from streams.cli.accounts import check_known, table
-from streams.config.settings import NANO, Config, load, to_nano
+from streams.config.settings import Config, load, to_nano
 
 TENANT = click.option("--tenant", help="Whose limit for the model; without it, that of all.")
 

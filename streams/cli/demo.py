@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
+from schemas.fields import NANO
 from streams.cli.options import FILE, FOLDER, writable
 from streams.demo.demo import Asked, Ran, run
 from streams.demo.figures import Account, Figures, Policy, as_json, figures
 from streams.demo.progress import Watch
 
-NANO = 1e9
 EVERY = 5.0
 """Seconds between two lines of progress where there is no terminal."""
 SYNTHETIC = (

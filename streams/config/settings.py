@@ -25,13 +25,12 @@ from router.estimation.embedders import KINDS
 from router.models.catalog import Model, ModelCatalog
 from router.policies import POLICIES
 from schemas.control import check_prices
-from schemas.fields import INT64, Name, Tokens, UnixTime, Window
+from schemas.fields import INT64, NANO, Name, Tokens, UnixTime, Window
 from schemas.invalid import Invalid, missing, wrong
 from streams.config.loader import ConfigError, read
 
 __all__ = ["Config", "ConfigError", "load"]
 
-NANO = 10**9
 SHORT = {"broker.servers": "SLUICE_BROKER"}
 
 Positive = Annotated[int, Meta(ge=1, le=10**9)]

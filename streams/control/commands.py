@@ -14,16 +14,14 @@ from router.budget.ledger import owner
 from router.estimation.index.manifest import load_index, read_manifest
 from schemas import decode_control
 from schemas.control import Control, ModelControl, control_key
-from schemas.wire import decode, encode
+from schemas.wire import encode
 from streams.config.settings import Config
 from streams.control.registry import Registry
 from streams.kafka.errors import BrokerError
 from streams.kafka.logs import Logs
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topics, create
-from streams.state.fence import rightful
-from streams.state.partition import STATE_BYTES
-from streams.state.rows import STATE_KEY, State
+from streams.state.changelog import last_states
 
 TIMEOUT = 60.0
 
@@ -105,12 +103,8 @@ def standings(config: Config) -> dict[str, Standing]:
     """
     topics, logs = Topics(config.topics.prefix), Logs(config.broker)
     registry = orders(config)
-    states: dict[int, State] = {}
-    for record in rightful(logs.read(logs.spans(topics.changelog))):
-        if record.key == STATE_KEY and record.value is not None:
-            states[record.partition] = decode(State, record.value, STATE_BYTES)
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for state in states.values():
+    for state in last_states(logs.read(logs.spans(topics.changelog))).values():
         for name, account in state.accounts.items():
             sums[name] = [a + b for a, b in zip(sums[name], account[:3], strict=True)]
     configured = {**configured_limits(config), **config.tenant_limits()}

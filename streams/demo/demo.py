@@ -23,11 +23,12 @@ from router.evaluation.experiment import EvaluationData, Setting
 from router.evaluation.loaders import load as load_outcomes
 from router.evaluation.workload import synthesize
 from schemas import Query
+from schemas.fields import NANO
 from schemas.wire import encode
 from streams.brokers.embedded import EmbeddedBroker
 from streams.client.produce import Line, Sender, paced
 from streams.config import settings as configuration
-from streams.config.settings import NANO, Config
+from streams.config.settings import Config
 from streams.demo.children import Children
 from streams.demo.progress import Watch
 from streams.kafka.security import for_librdkafka

@@ -14,8 +14,8 @@ from schemas import Invalid, Receipt, Result
 from schemas.wire import decode
 from streams.kafka.security import Secured, for_librdkafka
 from streams.kafka.topics import Topics
+from streams.state.changelog import decode_state
 from streams.state.fence import Fence
-from streams.state.partition import STATE_BYTES
 from streams.state.rows import STATE_KEY, State
 
 BLOCK = 1000
@@ -184,7 +184,7 @@ class Watch:
         counts = self._fences[message.partition()].counts(message.key(), message.headers())
         if not counts or message.key() != STATE_KEY or message.value() is None:
             return
-        state = decode(State, message.value(), STATE_BYTES)
+        state = decode_state(message.value())
         before = self.states.get(message.partition())
         if before is None or state.settled > before.settled:
             self.settled_at = max(self.settled_at, message.timestamp()[1] / 1000)

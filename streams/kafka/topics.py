@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
@@ -16,6 +17,9 @@ from confluent_kafka.cimpl import NewTopic
 from schemas.topics import TOPICS
 from streams.kafka.admin import ANSWER, TIMEOUT, is_embedded, make
 from streams.kafka.errors import BrokerError
+
+Log = Literal["queries", "deferred"]
+"""The topics whose records are decided: new queries, and those that wait."""
 
 DAY = 86_400
 RETENTION: Mapping[str, int] = {
@@ -97,6 +101,11 @@ class Topics:
         self.prices = f"{prefix}prices"
         self.changelog = f"{prefix}partitions-changelog"
         self.controller_changelog = f"{prefix}controller-changelog"
+
+    @property
+    def logs(self) -> Mapping[str, Log]:
+        """The topics whose records are decided, and which log each of them is."""
+        return {self.queries: "queries", self.deferred: "deferred"}
 
     def routed(self, model: str) -> str:
         """The topic of one model: each character that Kafka forbids becomes a dash.

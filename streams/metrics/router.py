@@ -20,13 +20,12 @@ from prometheus_client.registry import Collector
 
 from router.budget.ledger import Ledger, owner
 from schemas import Code
+from schemas.fields import NANO
 from streams.routing.arrivals import Arrival
 from streams.state.rows import Log, Row
 
 Address = tuple[str, int]
 """Host and port."""
-UNIT = 1e9
-"""Nano-units in one unit of a budget's currency."""
 LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the histogram's buckets, seconds."""
 REASONS: Mapping[str, Sequence[str]] = {
@@ -177,7 +176,7 @@ class _Standing(Collector):
             labels=("model",),
         )
         for model, value in live.prices.items():
-            price.add_metric((model,), value * UNIT)
+            price.add_metric((model,), value * NANO)
         yield price
         for name, words, value in (
             ("sluice_price_version", "Of the prices in use; 0 are made from history.",
@@ -227,7 +226,7 @@ def _accounts(live: Live) -> Iterator[Metric]:
         gauge = GaugeMetricFamily(f"sluice_budget_{what}", words, labels=("model", "tenant"))
         for name, amounts in sums.items():
             model, tenant = owner(name)
-            gauge.add_metric((model, tenant or ""), amounts[place] / UNIT)
+            gauge.add_metric((model, tenant or ""), amounts[place] / NANO)
         yield gauge
     limit = GaugeMetricFamily(
         "sluice_budget_limit",
@@ -236,7 +235,7 @@ def _accounts(live: Live) -> Iterator[Metric]:
     )
     for name, amount in live.limits.items():
         model, tenant = owner(name)
-        limit.add_metric((model, tenant or ""), amount / UNIT)
+        limit.add_metric((model, tenant or ""), amount / NANO)
     yield limit
     end = GaugeMetricFamily(
         "sluice_budget_window_end_timestamp_seconds",

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.fields import NANO
 from schemas.result import Result
-from streams.metrics.router import UNIT, serve
+from streams.metrics.router import serve
 
 DURATION = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
 """Upper bounds of the histogram's buckets, seconds."""
@@ -77,7 +78,7 @@ class WorkMetrics:
             self._tokens.labels(model, "prompt").inc(result.usage.prompt_tokens)
             self._tokens.labels(model, "completion").inc(result.usage.completion_tokens)
         if result.cost is not None:
-            self._cost.labels(model).inc(result.cost / UNIT)
+            self._cost.labels(model).inc(result.cost / NANO)
 
     def serve(self, host: str, port: int) -> Callable[[], None]:
         """As `streams.metrics.router.serve`."""

@@ -18,7 +18,7 @@ from streams.kafka.topics import Topics
 from streams.metrics.router import Metrics
 from streams.routing.publish import trace_headers
 from streams.state.partition import Partition
-from streams.state.rows import Log, Row, row_key
+from streams.state.rows import Row, row_key
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Settler:
         self.catalog = catalog
         self._outbox = outbox
         self._topics = topics
-        self._logs: dict[str, Log] = {topics.queries: "queries", topics.deferred: "deferred"}
+        self._logs = topics.logs
 
     async def settle(self, partition: Partition, records: list[Any]) -> None:
         """Settle a chunk: charge, publish what was no result, write ahead.

@@ -7,16 +7,12 @@ finds a ledger that holds (invariant I3).
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct, field, json
 
 from router.budget.ledger import Accounts
 from schemas import Code, Invalid, Receipt
 from schemas.wire import Message
-
-Log = Literal["queries", "deferred"]
-"""The topics whose records are decided: new queries, and those that wait."""
+from streams.kafka.topics import Log as Log
 
 STATE_KEY = b"state"
 SLOT_PREFIX = b"s0"

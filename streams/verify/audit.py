@@ -17,9 +17,8 @@ from router.models.catalog import ModelCatalog
 from schemas import Invalid, Receipt, Result
 from schemas.wire import decode
 from streams.kafka.logs import Record
-from streams.state.fence import rightful
-from streams.state.partition import STATE_BYTES
-from streams.state.rows import ROW_PREFIXES, STATE_KEY, Log, Row, State, row_key
+from streams.state.changelog import entries
+from streams.state.rows import Log, Row, State, row_key
 
 NAMED = 20
 """Queries that one difference names at most."""
@@ -102,18 +101,17 @@ def audit(
     whatever a state says has left is among the receipts.
     """
     found = _Audit(partition, catalog, receipts, iter(results))
-    for record in rightful(changelog):
-        if record.key == STATE_KEY and record.value:
-            state = decode(State, record.value, STATE_BYTES)
-            if until is not None and state.queries.decided > until:
+    for _, key, entry in entries(changelog):
+        if isinstance(entry, State):
+            if until is not None and entry.queries.decided > until:
                 break
-            if not found.covered(state):
+            if not found.covered(entry):
                 found.audited.late += 1
-                found.check_published(state)
+                found.check_published(entry)
                 break
-            found.compare(state)
-        elif record.key is not None and record.key[:1] in ROW_PREFIXES and record.value:
-            found.note(record.key.decode(), decode(Row, record.value))
+            found.compare(entry)
+        else:
+            found.note(key, entry)
     found.compare_rows()
     return found.audited
 

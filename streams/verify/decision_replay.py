@@ -31,10 +31,10 @@ from streams.routing.arrivals import parse
 from streams.routing.build import Parts
 from streams.routing.decide import Context, decide, estimate
 from streams.routing.reindex import Indexes
-from streams.state.fence import rightful
-from streams.state.partition import STATE_BYTES, Partition
+from streams.state.changelog import entries
+from streams.state.partition import Partition
 from streams.state.recent_ids import RecentIds
-from streams.state.rows import ROW_PREFIXES, STATE_KEY, Log, Row, State
+from streams.state.rows import Log, State
 from streams.verify.audit import Difference, unlike
 
 Chunk = Sequence[tuple[Receipt, bytes]]
@@ -110,20 +110,17 @@ def beside(changelog: Iterable[Record]) -> Iterator[LedgerAdjustment]:
     after: dict[Log, int] = {"queries": -1, "deferred": -1}
     settings: dict[str, tuple[int, int, bool]] = {}
     released: list[str] = []
-    for record in rightful(changelog):
-        if record.key == STATE_KEY and record.value:
-            state = decode(State, record.value, STATE_BYTES)
+    for _, _, entry in entries(changelog):
+        if isinstance(entry, State):
             now = {
-                name: (one.share, one.window, one.lifted) for name, one in state.accounts.items()
+                name: (one.share, one.window, one.lifted) for name, one in entry.accounts.items()
             }
             if released or now != settings:
-                yield LedgerAdjustment(after, dict(state.accounts), released)
+                yield LedgerAdjustment(after, dict(entry.accounts), released)
                 settings, released = now, []
-            after = {"queries": state.queries.decided, "deferred": state.deferred.decided}
-        elif record.key is not None and record.key[:1] in ROW_PREFIXES and record.value:
-            row = decode(Row, record.value)
-            if row.expired:
-                released.append(row.receipt.decision_id)
+            after = {"queries": entry.queries.decided, "deferred": entry.deferred.decided}
+        elif entry.expired:
+            released.append(entry.receipt.decision_id)
 
 
 class Reader:
@@ -172,7 +169,7 @@ class DecisionReplayer:
         self._indexes = indexes
         self._cores: dict[str | None, QueryScorer] = {}
         self._versions = versions
-        self._logs: dict[str, Log] = {topics.queries: "queries", topics.deferred: "deferred"}
+        self._logs = topics.logs
         catalog = indexes.now.core.known
         self._known = len(catalog)
         self._orders = deque(orders)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from router.budget.reference_ledger import MAX_CHARGE, cost_of
-from router.evaluation.datasets import NANO
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Query, Result, Source
+from schemas.fields import NANO
 from schemas.wire import decode
 from streams.kafka.logs import Record
 from streams.routing.arrivals import decision_id

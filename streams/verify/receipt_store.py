@@ -29,7 +29,7 @@ class ReceiptStore:
     """Receipts on disk while the context is open. `refused` are sentences on what was none."""
 
     def __init__(self, topics: Topics) -> None:
-        self._logs: dict[str, Log] = {topics.queries: "queries", topics.deferred: "deferred"}
+        self._logs = topics.logs
         self._folder = TemporaryDirectory(prefix="sluice-receipts-")
         self._base = sqlite3.connect(Path(self._folder.name) / "receipts.sqlite")
         self._base.executescript(

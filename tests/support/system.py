@@ -21,15 +21,13 @@ from confluent_kafka.admin import AdminClient
 
 from router.evaluation.datasets import Dataset, write_jsonl
 from router.evaluation.workload import synthesize
-from schemas.wire import decode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
 from streams.cli import main as sluice
 from streams.kafka.fatal import EXIT_CODE
 from streams.kafka.topics import Topics, create
-from streams.state.fence import rightful
-from streams.state.partition import STATE_BYTES
-from streams.state.rows import STATE_KEY, State
+from streams.state.changelog import last_states
+from streams.state.rows import State
 from tests.support.answers import Answers
 from tests.support.child import Child
 from tests.support.patience import PATIENCE
@@ -323,9 +321,7 @@ class System:
 
     def states(self) -> dict[int, State]:
         """The last state record of each partition that has one."""
-        rows = rightful(self.read(self.topics.changelog))
-        last = {r.partition: r for r in rows if r.key == STATE_KEY and r.value is not None}
-        return {n: decode(State, record.value, STATE_BYTES) for n, record in last.items()}
+        return last_states(self.read(self.topics.changelog))
 
     def _drained(self) -> bool:
         """No open reservation, in a state of each partition that covers its queries."""

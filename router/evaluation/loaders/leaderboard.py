@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from router.evaluation.datasets import NANO, Dataset, DatasetError
+from router.evaluation.datasets import Dataset, DatasetError
 from router.evaluation.loaders.prices import CHARACTERS_A_TOKEN, Prices, priced
+from schemas.fields import NANO
 
 METRICS = ("acc_norm", "acc", "exact_match", "prompt_level_strict_acc")
 """The metrics of BBH, GPQA and MuSR; of MMLU-Pro; of MATH; of IFEval."""

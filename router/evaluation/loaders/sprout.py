@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from router.evaluation.datasets import NANO, Dataset, DatasetError
+from router.evaluation.datasets import Dataset, DatasetError
 from router.evaluation.loaders.prices import Prices, priced
 from router.evaluation.loaders.wide import numbers, text, unique
+from schemas.fields import NANO
 
 FIELDS = ("score", "num_input_tokens", "num_output_tokens")
 

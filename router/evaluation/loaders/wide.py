@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from router.arrays import Floats
-from router.evaluation.datasets import NANO, Dataset, DatasetError
+from router.evaluation.datasets import Dataset, DatasetError
 from router.evaluation.loaders.prices import CHARACTERS_A_TOKEN, Prices, priced
+from schemas.fields import NANO
 
 COST = "|total_cost"
 NOT_MODELS = frozenset(

@@ -16,11 +16,10 @@ from random import Random
 
 import msgspec
 
+from schemas.fields import NANO
 from schemas.result import Result
 from schemas.route import Routed
 from streams.worker.backends.base import INVALID_REQUEST, Backend, failed
-
-NANO = 10**9
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from router.evaluation.datasets import NANO, Dataset, read_jsonl, write_jsonl
+from router.evaluation.datasets import Dataset, read_jsonl, write_jsonl
 from router.evaluation.workload import PUBLISHED, synthesize
 from router.evaluation.workload_words import EASY, HARD
+from schemas.fields import NANO
 
 
 @pytest.fixture(scope="module")

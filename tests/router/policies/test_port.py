@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from router.models.catalog import Model, ModelCatalog
 from router.policies.base import NONE, Batch
-from router.policies.port import UNIT, Port
+from router.policies.port import Port
+from schemas.fields import NANO
 
 
 def catalog(models: int) -> ModelCatalog:
@@ -77,7 +78,7 @@ def test_no_max_with_zero_and_no_second_choice() -> None:
     queries = Batch(
         ids=["a", "b"],
         quality=np.array([[0.1, 0.1], [0.1, 0.1]]),
-        cost=np.full((2, 2), UNIT),
+        cost=np.full((2, 2), float(NANO)),
         bound=np.full((2, 2), 10, dtype=np.int64),
         allowed=np.ones((2, 2), dtype=np.bool_),
     )
