@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from router.arrays import Floats, Ints, Vectors
+from router.arrays import Floats, Ints, Vectors, even_rows
 from router.estimation.features import Seen, TextFeatures
 from router.estimation.history import History
-from router.estimation.index.base import NeighbourIndex, Neighbours
+from router.estimation.index.base import NeighbourIndex, Neighbours, without_itself
 from router.estimation.kernel_ridge import KernelRidge
 
 Kernels = tuple[tuple[float, ...], ...]
@@ -249,7 +249,7 @@ class _Missed:
 
 def sample_rows(count: int, most: int = SAMPLE) -> Ints:
     """int64[min(count, most)] rows spread evenly over a history."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+    return even_rows(count, most)
 
 
 def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
@@ -262,12 +262,7 @@ def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray
 
 def _others(history: History, index: NeighbourIndex, rows: Ints, k: int) -> Neighbours:
     """The k nearest of each of int64[n] rows of the history, itself left out."""
-    found = index.search(history.embeddings[rows], k + 1)
-    own = found.rows == rows[:, None]
-    # A row hidden behind more than k duplicates gives up its last neighbour instead.
-    own[~own.any(axis=1), -1] = True
-    shape = (len(rows), k)
-    return Neighbours(found.rows[~own].reshape(shape), found.similarity[~own].reshape(shape))
+    return without_itself(index.search(history.embeddings[rows], k + 1), rows)
 
 
 def _neighbours_word(

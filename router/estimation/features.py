@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from router.arrays import Floats, Ints, Vectors
+from router.arrays import Floats, Ints, Vectors, even_rows
 from router.estimation.words import BUCKETS, look
 
 RANK = 256
@@ -70,10 +70,7 @@ class TextFeatures:
             np.where(scale > 1e-9, scale, 1.0),
         )
         weighted = features._weigh(words)
-        rows = np.unique(
-            np.linspace(0, len(texts) - 1, min(FIT_TEXTS, len(texts))).astype(np.int64)
-        )
-        directions = _directions(weighted[rows], RANK, seed)
+        directions = _directions(weighted[even_rows(len(texts), FIT_TEXTS)], RANK, seed)
         features._directions = np.ascontiguousarray(directions, dtype=np.float32)
         return features, features._join(weighted, shape)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from router.arrays import Bools, Floats, Vectors
+from router.arrays import Bools, Floats, Vectors, even_rows
 from router.estimation.exact_sums import rounded, rounded_weights, weighted
 from router.estimation.kernel_basis import Basis, gaussian, squared
 
@@ -64,7 +64,7 @@ class KernelRidge:
         nobody knows. The kinds stand side by side in what comes back."""
         n = len(blocks[0])
         blocks = [rounded(block) for block in blocks]
-        rows = np.unique(np.linspace(0, n - 1, min(LANDMARKS, n)).astype(np.int64))
+        rows = even_rows(n, LANDMARKS)
         landmarks = [block[rows] for block in blocks]
         norms = [_norms(block) for block in landmarks]
         apart = [squared(*of) for of in zip(blocks, landmarks, norms, strict=True)]

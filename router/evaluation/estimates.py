@@ -13,7 +13,7 @@ from router.arrays import Floats, Ints, Vectors
 from router.estimation.estimator import Estimator, sample_rows
 from router.estimation.history import History
 from router.estimation.index.annoy import AnnoyIndex
-from router.estimation.index.base import NO_ROW, NeighbourIndex
+from router.estimation.index.base import NO_ROW, NeighbourIndex, without_itself
 from router.estimation.index.exact import ExactIndex
 from router.evaluation.predictor import Predictor
 
@@ -72,22 +72,27 @@ def paper(known: EstimationInputs) -> OfflineEstimates:
 
 def _neighbour_means(known: EstimationInputs, index: NeighbourIndex) -> OfflineEstimates:
     history = known.history
-    own = index.search(history.embeddings, known.k + 1).rows
-    # Each row's own place moves to the end and is cut off; where duplicates pushed it out of the
-    # list, the last neighbour goes instead.
-    itself = own == np.arange(len(history))[:, None]
-    others = np.take_along_axis(own, np.argsort(itself, axis=1, kind="stable"), axis=1)[:, :-1]
+    own = index.search(history.embeddings, known.k + 1)
+    others = without_itself(own, np.arange(len(history))).rows
     found = index.search(known.vectors, known.k).rows
     return OfflineEstimates(
-        _mean(history.scores, found),
-        _mean(history.costs, found),
-        _mean(history.scores, others),
-        _mean(history.costs, others),
+        neighbour_means(history.scores, found),
+        neighbour_means(history.costs, found),
+        neighbour_means(history.scores, others),
+        neighbour_means(history.costs, others),
     )
 
 
-def _mean(outcomes: Floats, neighbours: Ints) -> Floats:
-    """float64[n, M]; what none of a query's neighbours knows is the mean of the history."""
+def neighbour_means(outcomes: Floats, neighbours: Ints) -> Floats:
+    """Average known outcomes over neighbours.
+
+    Args:
+        outcomes: float64[H, M], NaN where nobody knows.
+        neighbours: int64[n, k] rows of them, NO_ROW where there were fewer.
+
+    Returns:
+        float64[n, M]; where no neighbour's outcome is known, the model's mean over all rows.
+    """
     known = np.isfinite(outcomes)
     value = np.where(known, outcomes, 0.0)
     overall = value.sum(axis=0) / np.maximum(known.sum(axis=0), 1)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from router.arrays import Floats, Ints, Vectors
+from router.arrays import Floats, Vectors
 from router.estimation.history import History
+from router.estimation.index.base import without_itself
 from router.estimation.index.exact import ExactIndex
+from router.evaluation.estimates import neighbour_means
 
 NEIGHBOURS = 16
 
@@ -22,20 +24,9 @@ def impute(
     """
     everything = np.concatenate([history.embeddings, vectors])
     own = len(history) + np.arange(len(vectors))
-    found = ExactIndex(everything).search(vectors, min(NEIGHBOURS + 1, len(everything))).rows
-    # Its own place moves to the end and is cut off; else the last neighbour goes.
-    itself = found == own[:, None]
-    others = np.take_along_axis(found, np.argsort(itself, axis=1, kind="stable"), axis=1)[:, :-1]
+    found = ExactIndex(everything).search(vectors, min(NEIGHBOURS + 1, len(everything)))
+    others = without_itself(found, own).rows
     return (
-        _mean(np.concatenate([history.scores, scores]), others),
-        _mean(np.concatenate([history.costs, costs]), others),
+        neighbour_means(np.concatenate([history.scores, scores]), others),
+        neighbour_means(np.concatenate([history.costs, costs]), others),
     )
-
-
-def _mean(outcomes: Floats, rows: Ints) -> Floats:
-    known = np.isfinite(outcomes)
-    value = np.where(known, outcomes, 0.0)
-    overall = value.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    count = known[rows].sum(axis=1)
-    mean: Floats = np.where(count > 0, value[rows].sum(axis=1) / np.maximum(count, 1), overall)
-    return mean

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from router.arrays import Ints
+from router.arrays import Floats, Ints
 
 MILLION = 1_000_000
 
@@ -50,6 +50,22 @@ class ModelCatalog:
     def extended(self, newcomers: Iterable[Model]) -> ModelCatalog:
         """This fleet with more models after its own. Raises ValueError for a name given twice."""
         return ModelCatalog([*self.models, *newcomers])
+
+    def align(self, values: Floats, before: ModelCatalog, missing: float) -> Floats:
+        """Reorder per-model values of another catalog to this one, matching models by name.
+
+        Args:
+            values: float64[..., K], the last axis in the order of `before`.
+            before: The catalog of `values`, of K models.
+            missing: The value of models that `before` does not have.
+
+        Returns:
+            float64[..., M], the last axis in the order of this catalog.
+        """
+        columns = [before.index.get(name, -1) for name in self.names]
+        padding = np.full((*values.shape[:-1], 1), missing)
+        aligned: Floats = np.concatenate([values, padding], axis=-1)[..., columns]
+        return aligned
 
     def cost(self, prompt_tokens: Ints, output_tokens: Ints) -> Ints:
         """What answers cost, rounded up to whole nano-units.

@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 from router.arrays import Floats, Ints
 from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
+from router.policies.baselines import best_allowed, reserve
 from router.policies.draws import uniform
-from router.policies.one_choice import best_allowed, reserve
 from schemas.fields import NANO
 
 
@@ -99,16 +99,12 @@ class Port(Policy):
 
         The authors' code knows no change of fleet; their prices are never solved again.
         """
-        known = [self.catalog.index.get(name, -1) for name in catalog.names]
-
-        def columns(values: Floats, missing: float) -> Floats:
-            padded = np.concatenate([values, np.full((len(values), 1), missing)], axis=1)
-            return padded[:, known]
-
-        self._quality, self._cost = columns(self._quality, 0.0), columns(self._cost, 0.0)
-        self._limits = columns(self._limits[None], 0.0)[0]
+        before = self.catalog
+        self._quality = catalog.align(self._quality, before, 0.0)
+        self._cost = catalog.align(self._cost, before, 0.0)
+        self._limits = catalog.align(self._limits, before, 0.0)
         if self._gamma is not None:
-            self._gamma = columns(self._gamma[None], 1.0 / len(catalog))[0]
+            self._gamma = catalog.align(self._gamma, before, 1.0 / len(catalog))
         self.catalog = catalog
 
     def snapshot(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from router.arrays import Floats, Ints
+from router.arrays import Floats, Ints, even_rows
 from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
 from router.policies.reserve import reserve_in_order
@@ -35,7 +35,7 @@ class PrimalDual(Policy):
         self.window = window
         self.version = 0
         self.gamma: Floats = np.zeros(len(catalog))
-        self._mix: DemandForecast | None = None
+        self._forecast: DemandForecast | None = None
         self._quality: Floats = np.empty((0, len(catalog)))
         self._cost: Floats = np.empty((0, len(catalog)))
         self._unsolved = every
@@ -57,14 +57,16 @@ class PrimalDual(Policy):
         return Decisions(chosen, reason.tolist(), np.ones(len(chosen)), self.version, preferred)
 
     def warm_start(self, quality: Floats, cost: Floats) -> None:
-        """Learn the mix of the history, of an even sample of it."""
-        rows = np.unique(np.linspace(0, len(quality) - 1, self.window).astype(np.int64))
-        self._mix = DemandForecast(quality[rows], cost[rows], self.window) if len(quality) else None
+        """Forecast demand from an even sample of the history."""
+        rows = even_rows(len(quality), self.window)
+        self._forecast = None
+        if len(rows):
+            self._forecast = DemandForecast(quality[rows], cost[rows], self.window)
 
     def observe(self, quality: Floats, cost: Floats) -> None:
         """See what arrives."""
-        if self._mix is not None:
-            self._mix.see(quality, cost)
+        if self._forecast is not None:
+            self._forecast.observe(quality, cost)
         else:
             self._quality = np.concatenate([self._quality, quality])[-self.window :]
             self._cost = np.concatenate([self._cost, cost])[-self.window :]
@@ -75,8 +77,8 @@ class PrimalDual(Policy):
         if self._unsolved < self.every or expected <= 0:
             return False
         quality, cost = self._quality, self._cost
-        if self._mix is not None:
-            quality, cost = self._mix.coming(expected)
+        if self._forecast is not None:
+            quality, cost = self._forecast.sample(expected)
         if not len(quality):
             return False
         budget = np.maximum(remaining, 0) * (len(quality) / expected)
@@ -88,14 +90,13 @@ class PrimalDual(Policy):
 
     def set_catalog(self, catalog: ModelCatalog) -> None:
         """Keep sample and prices of the models that stay; solve again at the next `plan`."""
-        before = [self.catalog.index.get(name, -1) for name in catalog.names]
-        if self._mix is not None:
-            quality, cost = self._mix.history
-            self._mix.with_columns(_columns(quality, before, -np.inf), _columns(cost, before, 0.0))
-        self._quality = _columns(self._quality, before, -np.inf)
-        self._cost = _columns(self._cost, before, 0.0)
-        # A newcomer costs what the dearest does until the next solution.
-        self.gamma = _columns(self.gamma[None], before, self.gamma.max(initial=0.0))[0]
+        before = self.catalog
+        if self._forecast is not None:
+            self._forecast.set_catalog(catalog, before)
+        self._quality = catalog.align(self._quality, before, -np.inf)
+        self._cost = catalog.align(self._cost, before, 0.0)
+        # Until the next solution, a newcomer's price is the highest of the others.
+        self.gamma = catalog.align(self.gamma, before, self.gamma.max(initial=0.0))
         self.catalog = catalog
         self._unsolved = self.every
 
@@ -114,9 +115,3 @@ class PrimalDual(Policy):
         if not (np.isfinite(gamma) & (gamma >= 0)).all():
             raise ValueError(f"prices must be finite and at least 0: {dict(prices)}")
         self.version, self.gamma = version, gamma
-
-
-def _columns(values: Floats, sources: list[int], missing: float) -> Floats:
-    """The columns of `values` named by number, `missing` where the number is -1."""
-    padded = np.concatenate([values, np.full((len(values), 1), missing)], axis=1)
-    return padded[:, sources]

@@ -15,8 +15,8 @@ from scipy.optimize import linprog
 from router.arrays import Floats, Ints
 from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
+from router.policies.baselines import reserve
 from router.policies.draws import uniform
-from router.policies.one_choice import reserve
 
 
 class StaticMix(Policy):
@@ -76,18 +76,15 @@ class StaticMix(Policy):
 
     def set_catalog(self, catalog: ModelCatalog) -> None:
         """Models that stay keep mean and share; the mix is solved anew at the next plan."""
-        old = self.catalog
-        rows = [(i, old.index[name]) for i, name in enumerate(catalog.names) if name in old.index]
-        new, kept = np.array(rows, dtype=np.int64).reshape(-1, 2).T
-        share = np.full(len(catalog), 1.0 / max(len(catalog), 1))
-        if self.quality is not None and self.cost is not None:
-            quality = np.full(len(catalog), self.quality.mean() if len(old) else 0.5)
-            cost = np.full(len(catalog), self.cost.max(initial=1.0))
-            quality[new], cost[new] = self.quality[kept], self.cost[kept]
-            self.quality, self.cost = quality, cost
-            share[:] = 0.0
-            share[new] = self.share[kept]
-        self.share, self.solved = share, False
+        before = self.catalog
+        if self.quality is None or self.cost is None:
+            self.share = np.full(len(catalog), 1.0 / max(len(catalog), 1))
+        else:
+            usual = float(self.quality.mean()) if len(before) else 0.5
+            self.quality = catalog.align(self.quality, before, usual)
+            self.cost = catalog.align(self.cost, before, self.cost.max(initial=1.0))
+            self.share = catalog.align(self.share, before, 0.0)
+        self.solved = False
         super().set_catalog(catalog)
 
     def snapshot(self) -> dict[str, Any]:

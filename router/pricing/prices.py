@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
-from router.arrays import Bools, Floats
+from router.arrays import Bools, Floats, even_rows
 
 NEAR = 2
 """Pairs a query, on average, that the program starts with."""
@@ -66,13 +66,6 @@ def dual_prices(
         chosen |= missing | _nearest(score)
 
 
-def dual_value(gamma: Floats, quality: Floats, cost: Floats, budget: Floats) -> float:
-    """The dual objective at prices γ: no plan within the budgets is worth more than this."""
-    score = quality - gamma * cost
-    best = np.where(np.isfinite(score), score, 0.0).max(axis=1, initial=0.0)
-    return float(gamma @ budget + best.sum())
-
-
 def _solve(quality: Floats, cost: Floats, scale: Floats, pairs: Bools) -> Floats:
     """Prices of the program with these pairs only. scale: float64[M], the budgets, > 0."""
     n, models = quality.shape
@@ -109,7 +102,7 @@ def _solve(quality: Floats, cost: Floats, scale: Floats, pairs: Bools) -> Floats
 
 def _from_sample(quality: Floats, cost: Floats, scale: Floats, useful: Bools) -> Floats:
     """Prices on an even sample of the queries: near enough to start from."""
-    rows = np.unique(np.linspace(0, len(quality) - 1, min(SAMPLE, len(quality))).astype(np.int64))
+    rows = even_rows(len(quality), SAMPLE)
     if not useful[rows].any():
         return np.zeros(len(scale))
     part = len(rows) / len(quality)

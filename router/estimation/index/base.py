@@ -77,3 +77,21 @@ def best(rows: Ints, similarity: Vectors, k: int) -> Neighbours:
     found.similarity[:, :width] = np.take_along_axis(similarity, order, axis=1)
     found.similarity[found.rows == NO_ROW] = NO_ROW
     return found
+
+
+def without_itself(found: Neighbours, rows: Ints) -> Neighbours:
+    """Leave each query, itself a row of the index, out of its own neighbours.
+
+    Where duplicates pushed it out of the list, the last neighbour goes instead.
+
+    Args:
+        found: k + 1 neighbours of n queries.
+        rows: int64[n], the queries' own row numbers.
+
+    Returns:
+        k neighbours of each query.
+    """
+    own = found.rows == rows[:, None]
+    own[~own.any(axis=1), -1] = True
+    shape = (len(rows), found.rows.shape[1] - 1)
+    return Neighbours(found.rows[~own].reshape(shape), found.similarity[~own].reshape(shape))

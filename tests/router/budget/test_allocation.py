@@ -124,7 +124,7 @@ demands = st.lists(
         used=st.integers(0, 1000),
         carried=st.integers(0, 100),
         smallest=st.integers(0, 300),
-        demand=st.floats(0, 1e12),
+        weight=st.floats(0, 1e12),
     ).map(consistent),
     max_size=6,
 )

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import linprog
 
 from router.arrays import Bools, Floats
-from router.pricing.prices import dual_prices, dual_value
+from router.pricing.prices import dual_prices
 
 Program = tuple[Floats, Floats, Floats]
 
@@ -23,6 +23,13 @@ def programs(draw: st.DrawFn) -> Program:
     budget = cost.sum(axis=0) * random.uniform(0.0, 0.6, models)
     budget *= random.uniform(0, 1, models) < 0.9
     return random.uniform(-0.1, 1.0, (n, models)), cost, budget
+
+
+def dual_value(gamma: Floats, quality: Floats, cost: Floats, budget: Floats) -> float:
+    """The dual objective at prices γ: no plan within the budgets is worth more than this."""
+    score = quality - gamma * cost
+    best = np.where(np.isfinite(score), score, 0.0).max(axis=1, initial=0.0)
+    return float(gamma @ budget + best.sum())
 
 
 def primal_value(quality: Floats, cost: Floats, budget: Floats) -> float:

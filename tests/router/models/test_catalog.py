@@ -1,0 +1,56 @@
+"""The models of a run, and what their answers cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from router.models.catalog import MILLION, Model, ModelCatalog
+
+CHEAP, DEAR = Model("cheap", 100, 200, max_output_tokens=50), Model("dear", 3_000, 15_000)
+CATALOG = ModelCatalog([CHEAP, DEAR])
+
+
+def test_a_name_given_twice_is_refused() -> None:
+    """The message names it."""
+    with pytest.raises(ValueError, match="cheap"):
+        ModelCatalog([CHEAP, DEAR, CHEAP])
+
+
+def test_costs_are_rounded_up() -> None:
+    """To whole nano-units, for one answer and for arrays alike."""
+    assert CHEAP.cost(1, 1) == 1
+    assert DEAR.cost(MILLION, 2) == 3_001
+    prompt, output = np.array([[1], [MILLION]]), np.array([[1, 1], [2, 2]])
+    assert_array_equal(CATALOG.cost(prompt, output), [[1, 1], [101, 3_001]])
+
+
+def test_output_tokens_never_cost_more_than_the_amount() -> None:
+    """At least 0, at most what the model may write."""
+    amount, prompt = np.array([[0, 0], [10**9, 100]]), np.array([[1], [0]])
+    tokens = CATALOG.output_tokens_for(amount, prompt)
+    assert_array_equal(tokens, [[0, 0], [50, 4096]])
+
+
+def test_masks_name_models() -> None:
+    """And refuse names that are not there."""
+    assert_array_equal(CATALOG.mask(["dear"]), [False, True])
+    with pytest.raises(KeyError):
+        CATALOG.mask(["other"])
+
+
+def test_values_are_aligned_by_name() -> None:
+    """Whatever the order; a model that was not there has the value for missing ones."""
+    after = ModelCatalog([DEAR, Model("new", 1, 1), CHEAP])
+    assert_array_equal(after.align(np.array([1.0, 2.0]), CATALOG, 9.0), [2, 9, 1])
+    table = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert_array_equal(after.align(table, CATALOG, -np.inf), [[2, -np.inf, 1], [4, -np.inf, 3]])
+    assert after.align(np.empty((0, 2)), CATALOG, 0.0).shape == (0, 3)
+
+
+def test_an_extended_catalog_begins_with_its_own_models() -> None:
+    """So arrays of the old one are the first columns of the new one's."""
+    longer = CATALOG.extended([Model("new", 1, 1)])
+    assert longer.names == ("cheap", "dear", "new")
+    assert len(longer) == 3
