@@ -19,7 +19,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 PARALLEL ?= -n 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock hooks demo test test-quick chaos lint format kafka kafka-stop bench paper docs release clean
+.PHONY: help venv lock hooks demo test test-quick tools chaos lint format kafka kafka-stop bench paper docs release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,9 @@ test: $(STAMP) ## Run all tests; the real-Kafka ones where Java and Maven are
 
 test-quick: $(STAMP) ## Run the tests that need no real Kafka and no data
 	$(BIN)/pytest -q $(PARALLEL) -m "not kafka and not data"
+
+tools: ## Bring promtool and helm, without which the tests of deploy/ are skipped
+	deploy/tools.sh
 
 chaos: $(STAMP) ## Kill a hundred processes under load, pause twenty (KILLS=, SEED=), and report: 20 minutes
 	SLUICE_RATE=60 SLUICE_KILLS=$(or $(KILLS),100) SLUICE_SEED=$(or $(SEED),1) $(BIN)/pytest -q -s tests/chaos/test_chaos.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from streams.config.settings import load
 from streams.control.registry import Registry
 from streams.kafka.logs import Logs
 from streams.kafka.topics import Topics
+from streams.metrics.audit import audit_registry, write_audit
 from streams.verify.audit import Audited, Difference
 from streams.verify.ledger_snapshot import LedgerSnapshot
 from streams.verify.receipt_store import ReceiptStore
@@ -50,7 +52,18 @@ def _offsets(
     "that offset, not later. May be repeated. [default: as it stands now]",
 )
 @click.option("--json", "json_out", type=options.FILE, help="Write everything found here.")
-def command(config_file: Path, until: dict[int, int] | None, json_out: Path | None) -> None:
+@click.option(
+    "--metrics-file",
+    type=options.FILE,
+    callback=options.writable,
+    help="Write sluice_audit_… metrics here, for the node exporter's textfile collector.",
+)
+def command(
+    config_file: Path,
+    until: dict[int, int] | None,
+    json_out: Path | None,
+    metrics_file: Path | None,
+) -> None:
     """Rebuild the ledger from receipts and results, and compare it with the live one.
 
     Every state record in the changelog is compared, to the nano-unit; what differs is listed by
@@ -81,6 +94,9 @@ def command(config_file: Path, until: dict[int, int] | None, json_out: Path | No
     show(audited, differences)
     if json_out is not None:
         json_out.write_bytes(orjson.dumps(report(audited, differences), option=orjson.OPT_INDENT_2))
+    if metrics_file is not None:
+        excess = {model: int(found["excess"]) for model, found in overcharged(audited).items()}
+        write_audit(metrics_file, audit_registry(len(differences), excess, time.time()))
     if differences:
         raise click.exceptions.Exit(1)
 

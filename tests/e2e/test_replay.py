@@ -77,8 +77,10 @@ def test_the_same_again(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) 
         assert any(receipt.decision == "duplicate" for receipt in receipts)
         assert all(part["adopted"] == 0 for part in verified["partitions"])
 
-        found = sluice(system, "audit", "--json", str(out))
+        prom = tmp_path / "sluice_audit.prom"
+        found = sluice(system, "audit", "--json", str(out), "--metrics-file", str(prom))
         assert found.exit_code == 0, found.output
+        assert "sluice_audit_equal 1.0" in prom.read_text().splitlines()
         books = figures(out)
         assert books["equal"]
         for account in books["accounts"].values():

@@ -1,0 +1,1 @@
+"""Tests of `deploy/`: what operators load into other systems."""
