@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from streams.metrics.router import UNIT
+from schemas.fields import NANO
 
 
 def audit_registry(
@@ -34,7 +34,7 @@ def audit_registry(
         registry=registry,
     )
     for model, amount in overcharges.items():
-        excess.labels(model).set(amount / UNIT)
+        excess.labels(model).set(amount / NANO)
     return registry
 
 
