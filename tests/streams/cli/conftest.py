@@ -1,0 +1,41 @@
+"""A configuration for commands, and an environment without settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+CONFIG = """
+[topics]
+prefix = "{prefix}"
+partitions = 2
+model_partitions = 1
+[models.small]
+input_price = "0.1"
+output_price = "0.2"
+[models."org/large"]
+input_price = "1"
+output_price = "2"
+[budget]
+total = "1"
+[policy]
+expected_queries = 100
+[index]
+kind = "exact"
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the developer has in the environment must not decide a test."""
+    for name in ("SLUICE_BROKER", "SLUICE_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path, prefix: str) -> Path:
+    """A file with two models."""
+    file = tmp_path / "sluice.toml"
+    file.write_text(CONFIG.format(prefix=prefix))
+    return file
