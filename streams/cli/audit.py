@@ -75,13 +75,13 @@ def command(
     orders = Registry.of(logs.read(logs.spans(topics.control)), models=config.models)
     catalog = config.catalog().extended(orders.newcomers())
     with progress() as bar, ReceiptStore(topics) as receipt_store:
-        books = LedgerSnapshot.open(logs, topics)
-        size = sum(span.size for span in books.receipts)
+        snapshot = LedgerSnapshot.open(logs, topics)
+        size = sum(span.size for span in snapshot.receipts)
         task = bar.add_task("reading receipts", total=size)
-        receipt_store.fill(logs.read(books.receipts, lambda offsets: bar.advance(task, offsets)))
-        audit = bar.add_task("comparing states", total=books.size)
+        receipt_store.fill(logs.read(snapshot.receipts, lambda offsets: bar.advance(task, offsets)))
+        audit = bar.add_task("comparing states", total=snapshot.size)
         audited = list(
-            books.check(
+            snapshot.check(
                 logs,
                 catalog,
                 receipt_store,

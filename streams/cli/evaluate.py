@@ -1,10 +1,10 @@
-"""`sluice evaluate`: what each policy would have made of recorded outcomes."""
+"""`sluice evaluate`: compare policies on recorded outcomes."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, product
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,70 @@ def _split(text: str) -> str:
 
 def _policy(text: str) -> str:
     if text in experiment.REFERENCES:
-        raise ValueError(f"{text} is no policy but a reference: it is in every table anyway")
+        raise ValueError(f"{text} is not a policy but a reference, which every table contains")
     return options.policy(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationOptions:
+    """The options of `sluice evaluate`, as click parsed them; what each means is in its help."""
+
+    dataset: str | None
+    test_fraction: float
+    history: str | None
+    queries: str | None
+    policies: tuple[str, ...]
+    controls: bool
+    budgets: tuple[float, ...]
+    splits: tuple[str, ...]
+    models: tuple[int, ...]
+    orders: int
+    seeds: tuple[int, ...]
+    embedder: str
+    k: int
+    json_out: Path | None
+    decisions: Path | None
+    report: Path | None
+
+    def check(self) -> None:
+        """Check that the data come from one place.
+
+        Raises:
+            click.UsageError: neither --dataset nor both of --history and --queries are given.
+        """
+        history, queries = self.history is not None, self.queries is not None
+        if (self.dataset is not None) == history or history != queries:
+            raise click.UsageError("give either --dataset, or --history together with --queries")
+
+    @property
+    def compared_policies(self) -> tuple[str, ...]:
+        """The policies asked for, and the controls unless --no-controls; each once."""
+        controls = experiment.CONTROLS if self.controls else ()
+        return tuple(dict.fromkeys((*self.policies, *controls)))
+
+    @property
+    def title(self) -> str:
+        """The report's title."""
+        return self.dataset or f"{self.queries} on {self.history}"
+
+    def settings(self, known_queries: int) -> dict[str, Any]:
+        """Return what the figures depend on, as the JSON output and the report state it."""
+        return {
+            "dataset": self.dataset,
+            "test_fraction": None if self.dataset is None else self.test_fraction,
+            "history": self.history,
+            "queries": self.queries,
+            "known_queries": known_queries,
+            "embedder": self.embedder,
+            "k": self.k,
+            "seeds": self.seeds,
+            "orders": self.orders,
+        }
 
 
 @click.command(context_settings={"show_default": True})
 @click.option("--dataset", help="File (or hub name) of outcomes, split into history and queries.")
-@click.option("--test-fraction", default=0.35, help="Part of --dataset that is routed.")
+@click.option("--test-fraction", default=0.35, help="Fraction of --dataset that is routed.")
 @click.option("--history", help="File of outcomes to learn from (with --queries).")
 @click.option("--queries", help="File of outcomes to route, in its order (with --history).")
 @click.option(
@@ -60,19 +117,19 @@ def _policy(text: str) -> str:
     "policies",
     default="primal-dual",
     callback=options.listed(_policy),
-    help="Policies, commas between them.",
+    help="Comma-separated policies.",
 )
 @click.option(
     "--controls/--no-controls",
     default=True,
-    help="Add the policies that every claim stands beside: port, static-mix, greedy, random.",
+    help="Also run the control policies: port, static-mix, greedy, random.",
 )
 @click.option(
     "--budget",
     "budgets",
     default="1",
     callback=options.listed(_positive),
-    help="Total budgets, as multiples of what the cheapest model needs for all queries.",
+    help="Total budgets, as multiples of the cheapest model's cost for all queries.",
 )
 @click.option(
     "--split",
@@ -85,18 +142,22 @@ def _policy(text: str) -> str:
     "--models",
     default="0",
     callback=options.listed(int),
-    help="Numbers of models, drawn by the seed; 0 is all of them.",
+    help="Numbers of models to sample (by the seed); 0 means all.",
 )
-@click.option("--orders", default=1, type=click.IntRange(1, 10_000), help="Orders of arrival.")
+@click.option(
+    "--orders", default=1, type=click.IntRange(1, 10_000), help="Number of arrival orders."
+)
 @click.option(
     "--seed",
     "seeds",
     default="0",
     callback=options.listed(int),
-    help="Seeds of split, orders and draws, commas between them.",
+    help="Comma-separated seeds for splits, arrival orders and sampling.",
 )
 @click.option("--embedder", default="wordllama", help="Kind, or kind:model.")
-@click.option("--k", default=5, type=click.IntRange(1, 1000), help="Neighbours of paper policies.")
+@click.option(
+    "--k", default=5, type=click.IntRange(1, 1000), help="Neighbours for the paper's policies."
+)
 @click.option(
     "--json",
     "json_out",
@@ -116,24 +177,7 @@ def _policy(text: str) -> str:
     callback=options.writable,
     help="Write a page with tables and plots here.",
 )
-def command(
-    dataset: str | None,
-    test_fraction: float,
-    history: str | None,
-    queries: str | None,
-    policies: tuple[str, ...],
-    controls: bool,
-    budgets: tuple[float, ...],
-    splits: tuple[str, ...],
-    models: tuple[int, ...],
-    orders: int,
-    seeds: tuple[int, ...],
-    embedder: str,
-    k: int,
-    json_out: Path | None,
-    decisions: Path | None,
-    report: Path | None,
-) -> None:
+def command(**values: Any) -> None:
     """Compare policies on recorded outcomes, under budgets that run out.
 
     Queries arrive in order and are decided on estimates from the history alone; then their true
@@ -141,14 +185,93 @@ def command(
     relative to the offline linear program on the same estimates as the paper's. The same seed
     gives the same bytes.
     """
-    if (dataset is None) == (history is None) or (history is None) != (queries is None):
-        raise click.UsageError("give either --dataset, or --history together with --queries")
-    if report is not None:
-        page = _page()
-    if controls:
-        policies = tuple(dict.fromkeys((*policies, *experiment.CONTROLS)))
+    asked = EvaluationOptions(**values)
+    asked.check()
+    page = _report_writer() if asked.report is not None else None
+    try:
+        with _progress_bar() as bar:
+            found = _evaluate(asked, bar)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    lines = summarise(found.rows)
+    _print(lines)
+    settings = asked.settings(known_queries=found.known_queries)
+    if asked.json_out is not None:
+        document = {"settings": settings, "rows": [as_json(row) for row in found.rows]}
+        asked.json_out.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    if asked.decisions is not None:
+        policy = asked.compared_policies[0]
+        _, run, problem = next(one for one in found.first if one[0].policy == policy)
+        decided = summary.decisions(run, problem, POLICIES[policy].estimator)
+        options.write_lines(asked.decisions, decided)
+    if asked.report is not None and page is not None:
+        text = page(
+            asked.title,
+            {name: value for name, value in settings.items() if value is not None},
+            lines,
+            found.first,
+            summarise(found.by_budget),
+            summarise(found.by_models),
+        )
+        asked.report.write_text(text, "utf-8")
 
-    bar = Progress(
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The outcome of all runs.
+
+    Attributes:
+        rows: one for each policy and setting that was asked for.
+        first: row, run and problem of every policy under the first setting.
+        by_budget: rows for the report's plot over budgets; empty without a report.
+        by_models: rows for the report's plot over numbers of models; empty without a report.
+        known_queries: queries in the history.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    first: list[tuple[Row, Run, Problem]] = field(default_factory=list)
+    by_budget: list[Row] = field(default_factory=list)
+    by_models: list[Row] = field(default_factory=list)
+    known_queries: int = 0
+
+
+def _evaluate(asked: EvaluationOptions, bar: Progress) -> Evaluation:
+    """Run every policy under every setting, one after the other.
+
+    Raises:
+        ValueError: the data or the options do not allow it.
+    """
+    datasets = _datasets(asked, bar)
+    found = Evaluation(known_queries=len(datasets[0].history))
+    jobs = [
+        (data, Setting(budget, split, count, seed, order), found.rows)
+        for (seed, data), budget, split, count, order in product(
+            zip(asked.seeds, datasets, strict=True),
+            asked.budgets,
+            asked.splits,
+            asked.models,
+            range(asked.orders),
+        )
+    ]
+    if asked.report is not None:
+        data, first, _ = jobs[0]
+        counts = _model_counts(len(data.history.models))
+        jobs += [(data, replace(first, budget=b), found.by_budget) for b in SWEPT_BUDGETS]
+        jobs += [(data, replace(first, models=m), found.by_models) for m in counts]
+    policies = asked.compared_policies
+    runs = len(policies) + len(experiment.REFERENCES)
+    task = bar.add_task("routing", total=len(jobs) * runs)
+    for data, setting, rows in jobs:
+        for one in experiment.compare(data, setting, policies):
+            bar.update(task, advance=1, description=one[0].policy)
+            rows.append(one[0])
+            if len(found.first) < runs:
+                found.first.append(one)
+    return found
+
+
+def _progress_bar() -> Progress:
+    return Progress(
         TextColumn("{task.description:22.22}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -156,68 +279,10 @@ def command(
         console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
     )
-    rows: list[Row] = []
-    shown: list[tuple[Row, Run, Problem]] = []
-    swept: tuple[list[Row], list[Row]] = ([], [])
-    runs = len(policies) + len(experiment.REFERENCES)
-    try:
-        with bar:
-            grounds = _grounds(dataset, test_fraction, history, queries, seeds, embedder, k, bar)
-            jobs = [
-                (ground, Setting(budget, split, count, seed, order), rows)
-                for (seed, ground), budget, split, count, order in product(
-                    zip(seeds, grounds, strict=True), budgets, splits, models, range(orders)
-                )
-            ]
-            if report is not None:
-                first = jobs[0][1]
-                most = len(grounds[0].history.models)
-                jobs += [(grounds[0], replace(first, budget=b), swept[0]) for b in SWEPT_BUDGETS]
-                jobs += [(grounds[0], replace(first, models=m), swept[1]) for m in _counts(most)]
-            task = bar.add_task("routing", total=len(jobs) * runs)
-            for ground, setting, kept in jobs:
-                for found in experiment.compare(ground, setting, policies):
-                    bar.update(task, advance=1, description=found[0].policy)
-                    kept.append(found[0])
-                    if len(shown) < runs:
-                        shown.append(found)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
-
-    lines = summarise(rows)
-    _print(lines)
-    settings: dict[str, Any] = {
-        "dataset": dataset,
-        "test_fraction": None if dataset is None else test_fraction,
-        "history": history,
-        "queries": queries,
-        "known_queries": len(grounds[0].history),
-        "embedder": embedder,
-        "k": k,
-        "seeds": seeds,
-        "orders": orders,
-    }
-    if json_out is not None:
-        values = {"settings": settings, "rows": [as_json(row) for row in rows]}
-        json_out.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
-    if decisions is not None:
-        _, run, problem = next(found for found in shown if found[0].policy == policies[0])
-        kind = POLICIES[policies[0]].estimator
-        options.write_lines(decisions, summary.decisions(run, problem, kind))
-    if report is not None:
-        text = page(
-            dataset or f"{queries} on {history}",
-            {name: value for name, value in settings.items() if value is not None},
-            lines,
-            shown,
-            summarise(swept[0]),
-            summarise(swept[1]),
-        )
-        report.write_text(text, "utf-8")
 
 
-def _page() -> Callable[..., str]:
-    """The report's maker; its plots need the extra `report`."""
+def _report_writer() -> Callable[..., str]:
+    """The function that renders the report; its plots need the extra `report`."""
     try:
         from router.evaluation.report import page
     except ImportError as error:
@@ -228,35 +293,28 @@ def _page() -> Callable[..., str]:
     return page
 
 
-def _counts(most: int) -> list[int]:
+def _model_counts(most: int) -> list[int]:
     """2, 4, 8, … and all of the models."""
     return [*(2**i for i in range(1, most.bit_length()) if 2**i < most), most]
 
 
-def _grounds(
-    dataset: str | None,
-    test_fraction: float,
-    history: str | None,
-    queries: str | None,
-    seeds: Sequence[int],
-    embedder: str,
-    k: int,
-    bar: Progress,
-) -> list[EvaluationData]:
-    """The embedded data, one for each seed."""
-    model = sources.embedder_named(embedder)
+def _datasets(asked: EvaluationOptions, bar: Progress) -> list[EvaluationData]:
+    """Load and embed history and queries, one pair for each seed."""
+    model = sources.embedder_named(asked.embedder)
 
     def embed(data: Dataset) -> Vectors:
         task = bar.add_task("embedding", total=len(data))
         return sources.embed(data.prompts, model, lambda count: bar.advance(task, count))
 
-    if dataset is not None:
-        data = load(dataset)
-        return list(sources.splits(data, embed(data), test_fraction, seeds, k))
-    assert history is not None
-    assert queries is not None
-    known, asked = sources.common_models(load(history), load(queries))
-    return [EvaluationData(known, asked, embed(known), embed(asked), k)] * len(seeds)
+    if asked.dataset is not None:
+        data = load(asked.dataset)
+        vectors = embed(data)
+        return list(sources.splits(data, vectors, asked.test_fraction, asked.seeds, asked.k))
+    assert asked.history is not None
+    assert asked.queries is not None
+    history, queries = sources.common_models(load(asked.history), load(asked.queries))
+    both = EvaluationData(history, queries, embed(history), embed(queries), asked.k)
+    return [both] * len(asked.seeds)
 
 
 def _print(lines: Sequence[Line]) -> None:

@@ -1,8 +1,9 @@
-"""`sluice replay`: the queries of a log under other policies, budgets and fleets."""
+"""`sluice replay`: run other policies on a log's queries, or re-execute its own decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,56 @@ from router.policies import POLICIES
 from router.policies.base import NONE
 from streams.cli import audit, options
 from streams.cli.bar import progress
-from streams.config.settings import load
+from streams.config.settings import Config, load
 from streams.kafka.logs import Logs
 from streams.kafka.topics import Topics
-from streams.routing.build import build
+from streams.routing.build import Parts, build
 from streams.routing.reindex import Indexes
-from streams.verify.ledger_snapshot import Advance
-from streams.verify.replay import Judged, Laboratory, Source, Verified, read, verify
+from streams.verify.ledger_snapshot import ProgressCallback
+from streams.verify.replay import (
+    PolicyComparison,
+    PolicyResult,
+    Source,
+    TaskFactory,
+    Verified,
+    read,
+    verify,
+)
 
 
 def _multiple(text: str) -> float:
     value = float(text)
     if not 0 < value <= 1e6:
-        raise ValueError(f"{text} is no multiple of the configured budgets")
+        raise ValueError(f"{text} is not a positive multiple of the configured budgets")
     return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayOptions:
+    """The options of `sluice replay`, as click parsed them; what each means is in its help."""
+
+    config_file: Path
+    topic: str | None
+    since: float | None
+    until: float | None
+    again: bool
+    policies: tuple[str, ...]
+    budgets: tuple[float, ...]
+    models: tuple[str, ...]
+    json_out: Path | None
+    decisions: Path | None
+
+    def check(self) -> None:
+        """Check that the options go together.
+
+        Raises:
+            click.UsageError: there is nothing to do, or --verify comes with other settings.
+        """
+        if not self.again and not self.policies:
+            raise click.UsageError("give --policy NAME,… to compare policies, or --verify")
+        changed = self.policies or self.decisions or self.models or self.budgets != (1.0,)
+        if self.again and changed:
+            raise click.UsageError("--verify takes the configured policy, budgets and models")
 
 
 @click.command(context_settings={"show_default": True})
@@ -39,87 +76,86 @@ def _multiple(text: str) -> float:
 @click.option("--topic", help="Topic of the queries. [default: the configured one]")
 @options.since
 @options.until
-@click.option("--verify", "again", is_flag=True, help="Take the same decisions again and compare.")
+@click.option("--verify", "again", is_flag=True, help="Re-execute the log's decisions and compare.")
 @click.option(
     "--policy",
     "policies",
     default="",
     callback=options.listed(options.policy),
-    help="Policies, with commas between.",
+    help="Comma-separated policies.",
 )
 @click.option(
     "--budget",
     "budgets",
     default="1",
     callback=options.listed(_multiple),
-    help="Multiples of the configured limits, with commas between.",
+    help="Comma-separated multiples of the configured limits.",
 )
 @click.option(
-    "--models", default="", callback=options.listed(str), help="Only these models of the fleet."
+    "--models",
+    default="",
+    callback=options.listed(str),
+    help="Only these models of the configuration.",
 )
 @click.option("--json", "json_out", type=options.FILE, help="Write every figure here.")
 @click.option(
     "--decisions", type=options.FILE, help="Write each decision of the first policy here."
 )
-def command(
-    config_file: Path,
-    topic: str | None,
-    since: float | None,
-    until: float | None,
-    again: bool,
-    policies: tuple[str, ...],
-    budgets: tuple[float, ...],
-    models: tuple[str, ...],
-    json_out: Path | None,
-    decisions: Path | None,
-) -> None:
+def command(**values: Any) -> None:
     """Evaluate policies on the queries that a topic holds, up to its end at the start.
 
-    --verify takes every decision again from the log, with the configuration as it is, and compares
-    receipts and ledger byte for byte: exit code 1 where one differs, or could not be taken again.
+    --verify re-executes every decision from the log, with the current configuration, and compares
+    receipts and ledger byte for byte: exit code 1 where one differs, or cannot be re-executed.
 
-    --policy runs other policies, with other --budget and --models. Only what was sent has an
-    outcome; others are imputed from neighbours, and where the log explored (policy.explore) its
-    propensities give estimates that do not rest on that alone.
+    --policy runs other policies, with other --budget and --models. Only the model that a query was
+    sent to has a known outcome; others are imputed from neighbours. Where the log explored
+    (policy.explore), its propensities give estimates that do not depend on imputation alone.
     """
-    if not again and not policies:
-        raise click.UsageError("give --policy NAME,… to compare policies, or --verify")
-    if again and (policies or decisions or models or budgets != (1.0,)):
-        raise click.UsageError("--verify takes the configured policy, budgets and models")
-    config = load(config_file)
+    asked = ReplayOptions(**values)
+    asked.check()
+    config = load(asked.config_file)
     topics = Topics(config.topics.prefix)
-    topics.queries = topic or topics.queries
-    source = Source(Logs(config.broker), topics, since, until)
+    topics.queries = asked.topic or topics.queries
+    source = Source(Logs(config.broker), topics, asked.since, asked.until)
     parts = build(config)
+    if asked.again:
+        _verify(asked, Indexes.kept(config, parts), source)
+    else:
+        _compare(asked, config, parts, source)
+
+
+def _verify(asked: ReplayOptions, indexes: Indexes, source: Source) -> None:
+    """Re-execute the decisions, and exit with 1 where anything differs."""
     with progress() as bar:
-        bars = _bars(bar)
-        if again:
-            verified = verify(Indexes.kept(config, parts), source, bars)
-        else:
-            try:
-                past = read(parts, source, bars)
-                laboratory = Laboratory(config, parts, past, models)
-                step = bars("routing", len(policies) * len(budgets))
-                judged = []
-                for one in laboratory.judge(policies, budgets):
-                    judged.append(one)
-                    step(1)
-            except ValueError as error:
-                raise click.ClickException(str(error)) from error
-    if again:
-        good = _show_verified(verified)
-        _write(json_out, _verified_json(verified, good))
-        if not good:
-            raise click.exceptions.Exit(1)
-        return
-    _show(laboratory, judged)
-    _write(json_out, _json(laboratory, judged))
-    if decisions is not None:
-        options.write_lines(decisions, _lines(laboratory, judged[0]))
+        verified = verify(indexes, source, _new_tasks(bar))
+    good = _show_verified(verified)
+    _write(asked.json_out, _verified_json(verified, good))
+    if not good:
+        raise click.exceptions.Exit(1)
 
 
-def _bars(bar: Progress) -> Callable[[str, int], Advance]:
-    def begin(what: str, total: int) -> Advance:
+def _compare(asked: ReplayOptions, config: Config, parts: Parts, source: Source) -> None:
+    """Run other policies on the log's queries."""
+    with progress() as bar:
+        new_task = _new_tasks(bar)
+        try:
+            dataset = read(parts, source, new_task)
+            comparison = PolicyComparison(config, parts, dataset, asked.models)
+            step = new_task("routing", len(asked.policies) * len(asked.budgets))
+            results = []
+            for one in comparison.run(asked.policies, asked.budgets):
+                results.append(one)
+                step(1)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+    _show(comparison, results)
+    _write(asked.json_out, _json(comparison, results))
+    if asked.decisions is not None:
+        options.write_lines(asked.decisions, _lines(comparison, results[0]))
+
+
+def _new_tasks(bar: Progress) -> TaskFactory:
+    def begin(what: str, total: int) -> ProgressCallback:
         task = bar.add_task(what, total=total)
         return lambda count: bar.advance(task, count)
 
@@ -186,12 +222,12 @@ def _verified_json(verified: Verified, good: bool) -> dict[str, object]:
 # Other policies
 
 
-def _show(laboratory: Laboratory, judged: list[Judged]) -> None:
-    console, past = _console(), laboratory.past
-    score, cost, sent = laboratory.logged()
+def _show(comparison: PolicyComparison, results: list[PolicyResult]) -> None:
+    console, dataset = _console(), comparison.dataset
+    score, cost, sent = comparison.logged()
     table = Table(
-        title=f"{len(past)} queries ({past.left_out} rejected or undecided left out); the log: "
-        f"{sent} sent, score {score:.4f} and cost {cost:,.0f} nano-units a query",
+        title=f"{len(dataset)} queries ({dataset.left_out} rejected or undecided left out); "
+        f"the log: {sent} sent, score {score:.4f} and cost {cost:,.0f} nano-units a query",
         title_justify="left",
     )
     table.add_column("policy", no_wrap=True)
@@ -199,8 +235,8 @@ def _show(laboratory: Laboratory, judged: list[Judged]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("IPS", "SNIPS", "DR"):
         table.add_column(name, justify="right", no_wrap=True)
-    for one in judged:
-        n = max(len(past), 1)
+    for one in results:
+        n = max(len(dataset), 1)
         table.add_row(
             one.policy,
             f"{one.budget:g}",
@@ -216,17 +252,17 @@ def _show(laboratory: Laboratory, judged: list[Judged]) -> None:
             ),
         )
     console.print(table)
-    known = laboratory.judged_outcomes
+    known = comparison.judged_outcomes
     console.print(
-        f"* {known} of {len(past)} queries have a known score, of the one model they went to; all "
-        "other outcomes are imputed from the nearest queries. Policies decide on estimates from "
-        "much the same neighbours, so score* flatters them."
+        f"* {known} of {len(dataset)} queries have a known score, of the one model they went to; "
+        "all other outcomes are imputed from the nearest queries. Policies decide on estimates "
+        "from much the same neighbours, so score* flatters them."
     )
     console.print(
         "IPS, SNIPS, DR: score a query by inverse propensity, self-normalised, doubly robust, ± "
         "half of a 95 % interval, with decisions as they fell under imputed costs; biased where "
         "decisions are uncovered (the log could not have taken them)."
-        if laboratory.explored
+        if comparison.explored
         else "The log did not explore: its propensities are all 1, so nothing but the queries on "
         "which policies agree tells of them (agreeing: mean score there). IPS, SNIPS and DR are "
         "not defined. Set policy.explore to make a log that can tell."
@@ -237,14 +273,14 @@ def _value(value: Value | None) -> str:
     return "-" if value is None else f"{value.mean:.4f} ±{value.half_width:.4f}"
 
 
-def _json(laboratory: Laboratory, judged: list[Judged]) -> dict[str, object]:
-    score, cost, sent = laboratory.logged()
-    past = laboratory.past
+def _json(comparison: PolicyComparison, results: list[PolicyResult]) -> dict[str, object]:
+    score, cost, sent = comparison.logged()
+    dataset = comparison.dataset
     return {
-        "queries": len(past),
-        "left_out": past.left_out,
-        "known_scores": laboratory.judged_outcomes,
-        "explored": laboratory.explored,
+        "queries": len(dataset),
+        "left_out": dataset.left_out,
+        "known_scores": comparison.judged_outcomes,
+        "explored": comparison.explored,
         "logged": {"score": score, "cost": cost, "sent": sent},
         "policies": [
             {
@@ -258,7 +294,7 @@ def _json(laboratory: Laboratory, judged: list[Judged]) -> dict[str, object]:
                 "score": _estimate(one.score),
                 "cost": _estimate(one.cost),
             }
-            for one in judged
+            for one in results
         ],
     }
 
@@ -278,14 +314,14 @@ def _write(path: Path | None, values: dict[str, object]) -> None:
         path.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
 
 
-def _lines(laboratory: Laboratory, judged: Judged) -> Iterator[dict[str, Any]]:
+def _lines(comparison: PolicyComparison, result: PolicyResult) -> Iterator[dict[str, Any]]:
     """Each decision as `sluice evaluate` writes it, with the log's own."""
-    past, names = laboratory.past, judged.problem.catalog.names
-    kind = POLICIES[judged.policy].estimator
-    for row, line in enumerate(decisions_of(judged.run, judged.problem, kind)):
-        logged = int(past.model[row])
+    dataset, names = comparison.dataset, result.problem.catalog.names
+    kind = POLICIES[result.policy].estimator
+    for row, line in enumerate(decisions_of(result.run, result.problem, kind)):
+        logged = int(dataset.model[row])
         yield {
             **line,
             "logged": None if logged == NONE else names[logged],
-            "propensity": float(past.propensity[row]),
+            "propensity": float(dataset.propensity[row]),
         }

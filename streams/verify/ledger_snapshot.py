@@ -1,7 +1,7 @@
-"""The topics that make up a ledger's log, as they stand at one moment: what audit and replay read.
+"""The topics that record a ledger, as they stand at one moment: the input of audit and replay.
 
-Looked at in this order: the changelog first, so that whatever a state record says has been
-settled or has left is found in the others.
+The changelog's end is looked up first: everything that a state record calls settled or published
+is then found in the other topics.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from streams.verify.audit import Audited, Receipts, audit
 from streams.verify.receipt_store import ReceiptStore
 
 LOGS: tuple[Log, ...] = ("queries", "deferred")
-Advance = Callable[[int], None]
+ProgressCallback = Callable[[int], None]
+"""Takes the number of offsets read since its last call."""
 
 
-def nothing(offsets: int) -> None:
-    """Show no progress."""
+def no_progress(offsets: int) -> None:
+    """Discard the progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +35,26 @@ class LedgerSnapshot:
 
     @classmethod
     def open(cls, logs: Logs, topics: Topics) -> LedgerSnapshot:
-        """Look where the logs end now.
+        """Look up where the logs end now.
 
-        Raises LogError where a beginning has been deleted: a ledger cannot be rebuilt without it.
+        Raises:
+            LogError: a log's beginning has been deleted, so the ledger cannot be rebuilt.
         """
-        books = cls(
+        snapshot = cls(
             logs.spans(topics.changelog), logs.spans(topics.results), logs.spans(topics.receipts)
         )
-        for span in (*books.results, *books.receipts):
+        for span in (*snapshot.results, *snapshot.receipts):
             if span.start > 0:
                 raise LogError(
                     f"{span.topic}, partition {span.partition}, begins at offset {span.start}: "
-                    "what was before has been deleted (retention), and without it the ledger "
-                    "cannot be rebuilt"
+                    "earlier records have been deleted (retention), and the ledger cannot be "
+                    "rebuilt without them"
                 )
-        return books
+        return snapshot
 
     @property
     def size(self) -> int:
-        """Offsets to be read by `check`."""
+        """Number of offsets that `check` reads."""
         return sum(span.size for span in (*self.changelog, *self.results))
 
     def check(
@@ -61,11 +63,19 @@ class LedgerSnapshot:
         catalog: ModelCatalog,
         receipt_store: ReceiptStore,
         until: Mapping[int, int] | None = None,
-        progress: Advance = nothing,
+        progress: ProgressCallback = no_progress,
     ) -> Iterator[Audited]:
-        """Audit partition after partition.
+        """Audit one partition after another.
 
-        until: last offset of `queries` to look at, by partition.
+        Args:
+            logs: the broker's logs.
+            catalog: all models, those added at run time included.
+            receipt_store: the receipts to compare with.
+            until: last offset of `queries` to compare, by partition; None for all.
+            progress: called with the number of offsets read.
+
+        Yields:
+            What was found, in order of partitions.
         """
         for changelog, results in zip(self.changelog, self.results, strict=True):
             number = changelog.partition

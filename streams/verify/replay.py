@@ -1,4 +1,4 @@
-"""Other policies, budgets and fleets on the queries of a log; and the same ones, to the byte."""
+"""Run other policies, budgets and models on a log's queries, or re-execute its own decisions."""
 
 from __future__ import annotations
 
@@ -31,17 +31,23 @@ from streams.routing.reindex import Indexes
 from streams.state.rows import Log
 from streams.verify.audit import Audited
 from streams.verify.decision_replay import DecisionReplayer, Reader, Retaken, Versions, beside
-from streams.verify.ledger_snapshot import LOGS, Advance, LedgerSnapshot
+from streams.verify.ledger_snapshot import LOGS, LedgerSnapshot, ProgressCallback
 from streams.verify.receipt_store import ReceiptStore
-from streams.verify.replay_dataset import ReplayDataset, gather
+from streams.verify.replay_dataset import ReplayDataset, build_dataset
 
-Bars = Callable[[str, int], Advance]
-"""(what is done, how much of it there is) -> how to tell what has been done."""
+TaskFactory = Callable[[str, int], ProgressCallback]
+"""(description, total) -> a callback that takes the amount done since its last call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Decisions taken again, and the ledger that they make held against the live one."""
+    """Result of `verify`.
+
+    Attributes:
+        retaken: re-executed decisions, by query partition.
+        audited: the live ledger compared with the ledger that these decisions make.
+        refused: receipts that could not be used: query partition or -1, decision id, reason.
+    """
 
     retaken: Sequence[Retaken]
     audited: Sequence[Audited]
@@ -50,7 +56,14 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A log to replay. since, until: Unix seconds, by the time of the queries' records."""
+    """A log to replay.
+
+    Attributes:
+        logs: the broker's logs.
+        topics: names of the topics.
+        since: first time of a query's record to include, Unix seconds; None for the beginning.
+        until: first time to exclude, Unix seconds; None for the end.
+    """
 
     logs: Logs
     topics: Topics
@@ -58,18 +71,24 @@ class Source:
     until: float | None = None
 
     def spans(self, log: Log) -> list[Span]:
-        """The records that were asked for."""
+        """Return the records of a log within `since` and `until`, by partition."""
         topic = self.topics.queries if log == "queries" else self.topics.deferred
         return self.logs.spans(topic, self.since, self.until)
 
 
-def verify(indexes: Indexes, source: Source, bars: Bars) -> Verified:
-    """Take every decision again and compare receipts and ledger.
+def verify(indexes: Indexes, source: Source, new_task: TaskFactory) -> Verified:
+    """Re-execute every decision of a log, and compare its receipts and ledger.
 
-    Raises LogError where the log's beginning has been deleted.
+    Args:
+        indexes: the current index and those kept beside it.
+        source: the log. Decisions outside its time are taken from their receipts.
+        new_task: called for each step, to report progress.
+
+    Raises:
+        LogError: the log's beginning has been deleted.
     """
     logs, topics = source.logs, source.topics
-    books = LedgerSnapshot.open(logs, topics)
+    snapshot = LedgerSnapshot.open(logs, topics)
     asked = {log: source.spans(log) for log in LOGS}
     parts = indexes.now
     versions = Versions(parts.new_policy, logs.read(logs.spans(topics.prices)))
@@ -77,16 +96,16 @@ def verify(indexes: Indexes, source: Source, bars: Bars) -> Verified:
     known = parts.core.known
     catalog = known.extended(Registry.of(orders, models=known.names).newcomers())
     with ReceiptStore(topics) as receipt_store, ReceiptStore(topics) as taken:
-        _read_receipts(books, logs, receipt_store, bars)
+        _read_receipts(snapshot, logs, receipt_store, new_task)
         size = sum(span.size for spans in asked.values() for span in spans)
-        deciding = bars("deciding again", size)
+        deciding = new_task("re-executing decisions", size)
         retaken = []
         for number, (changelog, results) in enumerate(
-            zip(books.changelog, books.results, strict=True)
+            zip(snapshot.changelog, snapshot.results, strict=True)
         ):
             spans = {log: asked[log][number] for log in LOGS}
             events = beside(logs.read([changelog]))
-            retaker = DecisionReplayer(
+            replayer = DecisionReplayer(
                 indexes,
                 topics,
                 versions,
@@ -101,45 +120,58 @@ def verify(indexes: Indexes, source: Source, bars: Bars) -> Verified:
             def within(log: Log, offset: int, spans: dict[Log, Span] = spans) -> bool:
                 return spans[log].start <= offset < spans[log].end
 
-            for receipt in retaker.take(receipt_store.of_partition(number), readers, within):
+            for receipt in replayer.take(receipt_store.of_partition(number), readers, within):
                 taken.put(receipt, encode(receipt))
-            retaken.append(retaker.done)
-        comparing = bars("comparing ledgers", books.size)
-        audited = list(books.check(logs, catalog, taken, progress=comparing))
+            retaken.append(replayer.done)
+        comparing = new_task("comparing ledgers", snapshot.size)
+        audited = list(snapshot.check(logs, catalog, taken, progress=comparing))
         return Verified(retaken, audited, list(receipt_store.refused))
 
 
-def read(parts: Parts, source: Source, bars: Bars) -> ReplayDataset:
-    """Read a log's queries with what came of them. ValueError where there are none."""
+def read(parts: Parts, source: Source, new_task: TaskFactory) -> ReplayDataset:
+    """Read a log's queries with their decisions and outcomes.
+
+    Raises:
+        ValueError: no query of that time has been decided.
+    """
     logs, topics = source.logs, source.topics
     asked = source.spans("queries")
     results = logs.spans(topics.results)
     receipts = logs.spans(topics.receipts)
     with ReceiptStore(topics) as receipt_store:
         size = sum(span.size for span in receipts)
-        receipt_store.fill(logs.read(receipts, bars("reading receipts", size)))
-        return gather(
+        receipt_store.fill(logs.read(receipts, new_task("reading receipts", size)))
+        return build_dataset(
             parts.core,
             logs.read(asked),
-            logs.read(results, bars("reading results", sum(span.size for span in results))),
+            logs.read(results, new_task("reading results", sum(span.size for span in results))),
             receipt_store,
-            bars("estimating", sum(span.size for span in asked)),
+            new_task("estimating", sum(span.size for span in asked)),
         )
 
 
 def _read_receipts(
-    books: LedgerSnapshot, logs: Logs, receipt_store: ReceiptStore, bars: Bars
+    snapshot: LedgerSnapshot, logs: Logs, receipt_store: ReceiptStore, new_task: TaskFactory
 ) -> None:
-    advance = bars("reading receipts", sum(span.size for span in books.receipts))
-    receipt_store.fill(logs.read(books.receipts, advance))
+    advance = new_task("reading receipts", sum(span.size for span in snapshot.receipts))
+    receipt_store.fill(logs.read(snapshot.receipts, advance))
 
 
 # Other policies
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """One policy with one budget. score, cost: means a query, cost in nano-units."""
+class PolicyResult:
+    """One policy under one budget.
+
+    Attributes:
+        policy: its name.
+        budget: multiple of the configured limits.
+        run: its decisions, charged with imputed outcomes where none is known.
+        problem: the queries it decided.
+        score: off-policy estimates of the mean score per query.
+        cost: off-policy estimates of the mean cost per query, nano-units.
+    """
 
     policy: str
     budget: float
@@ -149,13 +181,23 @@ class Judged:
     cost: Estimate
 
 
-class Laboratory:
-    """A log's queries, with every outcome that nobody has seen imputed from neighbours."""
+class PolicyComparison:
+    """Runs policies on a log's queries; unknown outcomes are imputed from neighbours."""
 
     def __init__(
-        self, config: Config, parts: Parts, past: ReplayDataset, models: Sequence[str]
+        self, config: Config, parts: Parts, dataset: ReplayDataset, models: Sequence[str]
     ) -> None:
-        """models: the part of the fleet to try; none for all. ValueError for a strange one."""
+        """Impute the unknown outcomes.
+
+        Args:
+            config: the deployment's configuration.
+            parts: scorer, limits and index of that configuration.
+            dataset: the log's queries.
+            models: names of the models to route to; empty for all.
+
+        Raises:
+            ValueError: a name is not a configured model.
+        """
         catalog, history = parts.core.catalog, parts.core.estimator.history
         if unknown := [name for name in models if name not in catalog.index]:
             raise ValueError(
@@ -163,91 +205,93 @@ class Laboratory:
                 f"{', '.join(catalog.names)}"
             )
         columns = [catalog.index[name] for name in models or catalog.names]
-        scores, costs = impute(history, past.vectors, past.scores, past.costs)
+        scores, costs = impute(history, dataset.vectors, dataset.scores, dataset.costs)
         self._config = config
-        self._fleet = ModelCatalog(catalog.models[i] for i in columns)
+        self._catalog = ModelCatalog(catalog.models[i] for i in columns)
         self._limits = parts.limits[columns]
         self._history = History(
             history.ids, history.embeddings, history.scores[:, columns], history.costs[:, columns]
         )
         warm = parts.core.estimator.leave_one_out(sample_rows(len(history)))
         self._warm = warm.quality[:, columns], warm.cost[:, columns]
-        self._reward = _logged(past.scores, past.model)
-        self._charge = _logged(past.costs, past.model)
-        self.past = past.with_models(columns)
+        self._reward = _logged(dataset.scores, dataset.model)
+        self._charge = _logged(dataset.costs, dataset.model)
+        self.dataset = dataset.with_models(columns)
         self._scores, self._costs = scores[:, columns], costs[:, columns]
-        self._made: dict[str, OfflineEstimates] = {}
+        self._estimates_by_kind: dict[str, OfflineEstimates] = {}
 
     @property
     def judged_outcomes(self) -> int:
-        """Queries whose logged decision has a known score; deferred ones count, as they have 0."""
+        """Number of queries whose logged decision has a known score (deferred ones score 0)."""
         return int(np.isfinite(self._reward).sum())
 
     @property
     def explored(self) -> bool:
-        """Whether the log's decisions left anything to chance."""
-        return Logged(self.past.model, self.past.propensity, self._reward).explored
+        """Whether the log's decisions were randomised."""
+        return Logged(self.dataset.model, self.dataset.propensity, self._reward).explored
 
     def logged(self) -> tuple[float, float, int]:
-        """Of the log itself: mean known score and cost a query, and how many were sent."""
+        """Return the log's mean known score and cost (nano-units), and how many were sent."""
         return (
             float(np.nanmean(self._reward)),
             float(np.nanmean(self._charge)),
-            int((self.past.model != NONE).sum()),
+            int((self.dataset.model != NONE).sum()),
         )
 
-    def judge(self, names: Sequence[str], budgets: Sequence[float]) -> Iterator[Judged]:
-        """Run policies (each from the start) with multiples of the configured limits."""
-        past = self.past
+    def run(self, names: Sequence[str], budgets: Sequence[float]) -> Iterator[PolicyResult]:
+        """Run each policy from the start under each multiple of the configured limits."""
+        dataset = self.dataset
         for budget in budgets:
             problem = self.problem(budget)
             for name in names:
                 run = engine.run(self._policy(name), problem)
                 chosen = np.where(run.served, run.model, NONE)
                 score, cost = (
-                    estimate(Logged(past.model, past.propensity, reward), chosen, imputed)
+                    estimate(Logged(dataset.model, dataset.propensity, reward), chosen, imputed)
                     for reward, imputed in (
                         (self._reward, self._scores),
                         (self._charge, self._costs),
                     )
                 )
-                yield Judged(name, budget, run, problem, score, cost)
+                yield PolicyResult(name, budget, run, problem, score, cost)
 
     def problem(self, budget: float) -> Problem:
-        """The queries with outcomes as far as they are known, else imputed."""
-        past = self.past
-        costs = np.where(np.isfinite(past.costs), past.costs, self._costs)
+        """Return the queries with known outcomes, imputed where unknown."""
+        dataset = self.dataset
+        costs = np.where(np.isfinite(dataset.costs), dataset.costs, self._costs)
         return Problem(
-            catalog=self._fleet,
-            ids=past.ids,
-            tasks=[""] * len(past),
+            catalog=self._catalog,
+            ids=dataset.ids,
+            tasks=[""] * len(dataset),
             limits=np.floor(self._limits * budget).astype(np.int64),
-            scores=np.where(np.isfinite(past.scores), past.scores, self._scores),
+            scores=np.where(np.isfinite(dataset.scores), dataset.scores, self._scores),
             costs=np.ceil(costs).astype(np.int64),
-            known=past.allowed,
+            known=dataset.allowed,
             estimates=self._estimates,
         )
 
     def _policy(self, name: str) -> Policy:
         config = self._config
         if name == config.policy.name:
-            policy = configured(config, self._fleet)
+            policy = configured(config, self._catalog)
             # Its exploration would draw what the log drew: that agreement is no evidence.
             return policy.policy if isinstance(policy, Explore) else policy
-        return make(name, self._fleet, config.policy.seed)
+        return make(name, self._catalog, config.policy.seed)
 
     def _estimates(self, kind: str) -> OfflineEstimates:
-        if kind not in self._made:
+        if kind not in self._estimates_by_kind:
             if kind == "best":
-                self._made[kind] = OfflineEstimates(self.past.quality, self.past.cost, *self._warm)
+                self._estimates_by_kind[kind] = OfflineEstimates(
+                    self.dataset.quality, self.dataset.cost, *self._warm
+                )
             else:
                 none: list[str] = []  # only "best" looks at texts
-                known = EstimationInputs(self._history, none, self.past.vectors, none, PAPER_K)
-                self._made[kind] = KINDS[kind](known)
-        return self._made[kind]
+                known = EstimationInputs(self._history, none, self.dataset.vectors, none, PAPER_K)
+                self._estimates_by_kind[kind] = KINDS[kind](known)
+        return self._estimates_by_kind[kind]
 
 
 def _logged(outcomes: Floats, model: Ints) -> Floats:
-    """float64[n]: what came of each logged decision; 0 where it was to defer."""
+    """Return each logged decision's outcome, float64[n]; 0 where it was to defer."""
     rows = np.arange(len(model))
     return np.where(model == NONE, 0.0, outcomes[rows, np.maximum(model, 0)])

@@ -65,7 +65,7 @@ class ReplayDataset:
         )
 
 
-def gather(
+def build_dataset(
     core: QueryScorer,
     queries: Iterable[Record],
     results: Iterable[Record],
