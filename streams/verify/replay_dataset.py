@@ -1,10 +1,11 @@
-"""What a log tells of the queries in it: what was decided, what came of it, what was estimated."""
+"""A log's queries as a dataset: their decisions, outcomes and estimates."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,19 +21,26 @@ from streams.routing.decide import constraints
 from streams.verify.receipt_store import ReceiptStore
 
 BLOCK = 512
-"""Queries embedded at once."""
+"""Number of queries embedded at once."""
 DEFERRED = frozenset({"budget_exceeded"})
-"""Rejections of queries that a policy would have deferred, had there been room."""
+"""Reasons of rejections that a policy would have deferred, had there been room."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayDataset:
-    """n queries in the order in which they were decided; M models.
+    """n queries in the order in which they were decided, and M models.
 
-    vectors: float32[n, dim]; quality, cost: float64[n, M] estimates; allowed: bool[n, M];
-    model: int64[n] that each was sent to on arrival, NONE where it was deferred; propensity:
-    float64[n] of that; scores, costs: float64[n, M] outcomes, NaN where nobody knows: of one
-    model a query at most. left_out: queries rejected, or not decided when the log was looked at.
+    Attributes:
+        ids: n query ids.
+        vectors: embeddings, float32[n, dim].
+        quality: estimated scores, float64[n, M].
+        cost: estimated costs, float64[n, M] nano-units.
+        allowed: which models each query may use, bool[n, M].
+        model: the model each was sent to on arrival, int64[n]; NONE where it was deferred.
+        propensity: the probability of that decision, float64[n].
+        scores: known scores, float64[n, M]; NaN where unknown: at most one per query is known.
+        costs: known costs, float64[n, M] nano-units; NaN where unknown.
+        left_out: number of queries that were rejected, or not decided yet.
     """
 
     ids: Sequence[str]
@@ -50,7 +58,7 @@ class ReplayDataset:
         return len(self.ids)
 
     def with_models(self, columns: Sequence[int]) -> ReplayDataset:
-        """The same for a part of the models. Decisions for others count as deferred."""
+        """Keep some models (column numbers) only. Decisions for others count as deferred."""
         place = np.full(self.scores.shape[1] + 1, NONE, dtype=np.int64)  # the last is for NONE
         place[list(columns)] = np.arange(len(columns))
         chosen = list(columns)
@@ -66,83 +74,119 @@ class ReplayDataset:
 
 
 def build_dataset(
-    core: QueryScorer,
+    scorer: QueryScorer,
     queries: Iterable[Record],
     results: Iterable[Record],
     receipt_store: ReceiptStore,
     progress: Callable[[int], None] = lambda queries: None,
 ) -> ReplayDataset:
-    """Read a log's queries, and all results. `spool` holds the receipts.
+    """Read a log's queries and results.
 
-    Raises ValueError where there is no decided query among them.
+    Args:
+        scorer: estimates quality and cost.
+        queries: records of the topic `queries`.
+        results: all records of the topic `results`.
+        receipt_store: the receipts.
+        progress: called with the number of queries read.
+
+    Raises:
+        ValueError: none of the queries has been decided.
     """
-    blocks, left_out = [], 0
-    order: list[tuple[float, int, int]] = []
-    row_of: dict[str, int] = {}
-    model: list[int] = []
-    propensity: list[float] = []
+    decided = _DecidedQueries(scorer, receipt_store)
     source = iter(queries)
     while records := list(islice(source, BLOCK)):
-        kept: list[tuple[Arrival, Query]] = []
-        for arrival in parse(records, core.catalog, core.embedder):
-            receipt = receipt_store.get(arrival.source.partition, "queries", arrival.source.offset)
-            if receipt is None or arrival.query is None or not _was_put_to_policy(receipt):
-                left_out += 1
-                continue
-            kept.append((arrival, arrival.query))
-            row_of[receipt.decision_id] = len(order)
-            order.append((receipt.decided_at, receipt.source.partition, receipt.source.offset))
-            model.append(core.catalog.index.get(receipt.model or "", NONE))
-            propensity.append(receipt.propensity)
-        if kept:
-            blocks.append(_estimate(core, kept))
+        decided.add(records)
         progress(len(records))
-    if not order:
+    if not decided.receipts:
         raise ValueError("no query of that time has been decided: nothing can be replayed")
-    ids = [id for block in blocks for id in block[0]]
-    vectors, quality, cost = (np.concatenate([block[i] for block in blocks]) for i in (1, 2, 3))
-    allowed = np.concatenate([block[4] for block in blocks])
-    scores, costs = _outcomes(core, results, receipt_store, row_of, ids)
-    rows = np.array(sorted(range(len(order)), key=order.__getitem__), dtype=np.int64)
+    blocks, receipts = decided.blocks, decided.receipts
+    ids = [id for block in blocks for id in block.ids]
+    row_of = {receipt.decision_id: row for row, receipt in enumerate(receipts)}
+    scores, costs = _outcomes(scorer, results, receipt_store, row_of, ids)
+    rows = np.array(sorted(range(len(receipts)), key=lambda row: _order(receipts[row])))
+    index = scorer.catalog.index
+    model = [index.get(receipt.model or "", NONE) for receipt in receipts]
     return ReplayDataset(
         ids=[ids[row] for row in rows],
-        vectors=vectors[rows],
-        quality=quality[rows],
-        cost=cost[rows],
-        allowed=allowed[rows],
+        vectors=np.concatenate([block.vectors for block in blocks])[rows],
+        quality=np.concatenate([block.quality for block in blocks])[rows],
+        cost=np.concatenate([block.cost for block in blocks])[rows],
+        allowed=np.concatenate([block.allowed for block in blocks])[rows],
         model=np.array(model, dtype=np.int64)[rows],
-        propensity=np.array(propensity)[rows],
+        propensity=np.array([receipt.propensity for receipt in receipts])[rows],
         scores=scores[rows],
         costs=costs[rows],
-        left_out=left_out,
+        left_out=decided.left_out,
     )
+
+
+class _Block(NamedTuple):
+    """Estimates for a block of n queries. vectors: float32[n, dim]; quality, cost: float64[n, M];
+    allowed: bool[n, M]."""
+
+    ids: list[str]
+    vectors: Vectors
+    quality: Floats
+    cost: Floats
+    allowed: Bools
+
+
+class _DecidedQueries:
+    """The queries that a policy decided, in the order of the log, with their receipts."""
+
+    def __init__(self, scorer: QueryScorer, receipt_store: ReceiptStore) -> None:
+        self._scorer = scorer
+        self._receipt_store = receipt_store
+        self.blocks: list[_Block] = []
+        self.receipts: list[Receipt] = []
+        self.left_out = 0
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Estimate the queries of a block of records; leave out those that no policy decided."""
+        kept: list[tuple[Arrival, Query]] = []
+        for arrival in parse(records, self._scorer.catalog, self._scorer.embedder):
+            source = arrival.source
+            receipt = self._receipt_store.get(source.partition, "queries", source.offset)
+            if receipt is None or arrival.query is None or not _was_put_to_policy(receipt):
+                self.left_out += 1
+                continue
+            kept.append((arrival, arrival.query))
+            self.receipts.append(receipt)
+        if kept:
+            self.blocks.append(_estimate(self._scorer, kept))
+
+
+def _order(receipt: Receipt) -> tuple[float, int, int]:
+    """Return the key that sorts receipts by the time of their decision."""
+    return receipt.decided_at, receipt.source.partition, receipt.source.offset
 
 
 def _was_put_to_policy(receipt: Receipt) -> bool:
     return receipt.decision != "rejected" or receipt.reason in DEFERRED
 
 
-def _estimate(
-    core: QueryScorer, kept: Sequence[tuple[Arrival, Query]]
-) -> tuple[list[str], Vectors, Floats, Floats, Bools]:
+def _estimate(scorer: QueryScorer, kept: Sequence[tuple[Arrival, Query]]) -> _Block:
     arrivals, queries = [arrival for arrival, _ in kept], [query for _, query in kept]
-    vectors, estimates = core.estimate(
+    vectors, estimates = scorer.estimate(
         [query.text() for query in queries], [query.embedding for query in queries]
     )
-    batch = core.batch(estimates, constraints(core, arrivals, queries)).batch
-    return [query.id for query in queries], vectors, batch.quality, batch.cost, batch.allowed
+    batch = scorer.batch(estimates, constraints(scorer, arrivals, queries)).batch
+    ids = [query.id for query in queries]
+    return _Block(ids, vectors, batch.quality, batch.cost, batch.allowed)
 
 
 def _outcomes(
-    core: QueryScorer,
+    scorer: QueryScorer,
     results: Iterable[Record],
     receipt_store: ReceiptStore,
     row_of: dict[str, int],
     ids: Sequence[str],
 ) -> tuple[Floats, Floats]:
-    """float64[n, M] scores and costs. A query that was deferred and sent later has its outcome
-    too. A call that failed earned nothing."""
-    catalog = core.catalog
+    """Return known scores and costs, float64[n, M] each, NaN where unknown.
+
+    A query that was deferred and sent later has its outcome too. A failed call scores 0.
+    """
+    catalog = scorer.catalog
     scores, costs = (np.full((len(ids), len(catalog)), np.nan) for _ in range(2))
     rows_by_id = {id: row for row, id in enumerate(ids)}
     for result in read_results(results):
@@ -163,7 +207,7 @@ def _outcomes(
 
 
 def read_results(results: Iterable[Record]) -> Iterator[Result]:
-    """Those of the records that are results."""
+    """Yield the valid results; records that are none are skipped."""
     for record in results:
         try:
             yield decode(Result, record.value)
