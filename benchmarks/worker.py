@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 import orjson
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer
 
 from benchmarks.machine import machine
 from benchmarks.texts import make_texts
@@ -33,7 +33,7 @@ from streams.brokers import Broker, jars
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
 from streams.worker.backends.recorded import Recorded
-from streams.worker.worker import PRODUCER, Worker
+from streams.worker.worker import Worker, new_producer
 
 PARTITIONS = 3
 COUNTS = {"routed.m": PARTITIONS, "results": PARTITIONS, "rejected": 1}
@@ -63,7 +63,7 @@ class Timed(Recorded):
 def fill(servers: str, queries: int) -> None:
     """Put routed queries of 200 characters into the topic."""
     prompts = make_texts(1000, 200)
-    producer = Producer({**PRODUCER, "bootstrap.servers": servers, "linger.ms": 50})
+    producer = new_producer({"bootstrap.servers": servers}, {"linger.ms": 50})
     for number in range(queries):
         source = Source("queries", number % PARTITIONS, number)
         message = Routed(
@@ -96,7 +96,7 @@ def bare(servers: str, queries: int, group: str) -> float:
             "session.timeout.ms": 6000,
         }
     )
-    producer = Producer({**PRODUCER, "bootstrap.servers": servers})
+    producer = new_producer({"bootstrap.servers": servers})
     consumer.subscribe(["routed.m"])
     done, began = 0, 0.0
     while done < queries:
@@ -123,7 +123,7 @@ async def worker(servers: str, queries: int, group: str) -> float:
     made = Worker(
         "m",
         backend,
-        Producer({**PRODUCER, "bootstrap.servers": servers}),
+        new_producer({"bootstrap.servers": servers}),
         servers,
         {},
         routed_topic="routed.m",

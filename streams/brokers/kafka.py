@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from streams.brokers import jars
+from streams.kafka import clients
 from streams.kafka.admin import make
 from streams.kafka.errors import BrokerError
 
@@ -156,7 +156,7 @@ class KafkaServer:
         Raises BrokerError for the first that cannot be made.
         """
         make(
-            AdminClient({"bootstrap.servers": self.servers}),
+            clients.admin({"bootstrap.servers": self.servers}),
             [NewTopic(name, count, replication_factor=1) for name, count in topics.items()],
         )
 
@@ -168,8 +168,8 @@ class KafkaServer:
         self.stop()
 
     def _await_ready(self) -> None:
-        group = {"group.id": "sluice-readiness", "log_level": 0}
-        client = Consumer({"bootstrap.servers": self.servers, **group})
+        connection = {"bootstrap.servers": self.servers, "log_level": 0}
+        client = clients.consumer(connection, "readiness")
         deadline = time.monotonic() + START_TIMEOUT
         try:
             while not _ready(client):

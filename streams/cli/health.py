@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams.cli import options
 from streams.config.settings import load
+from streams.kafka import clients
 from streams.kafka.security import for_librdkafka
 
 TIMEOUT = 10.0
@@ -26,7 +27,7 @@ def command(config_file: Path, wanted: str | None) -> None:
     where no member is from this machine's address; meant for containers, which have one each.
     """
     broker = load(config_file).broker
-    admin = AdminClient({**for_librdkafka(broker), "log_level": 0})
+    admin = clients.admin(for_librdkafka(broker))
     here = _own_addresses(broker.servers)
     groups = [wanted] if wanted else _groups(admin)
     for name, answer in admin.describe_consumer_groups(groups).items() if groups else ():

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams.cli import options
 from streams.config.settings import Config, load
+from streams.kafka import clients
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topic, Topics, create, differences
 
@@ -71,5 +72,4 @@ def planned(config: Config) -> Sequence[Topic]:
 
 
 def _admin(config: Config) -> AdminClient:
-    # Its own log lines would say again, in its words, what our error says.
-    return AdminClient({**for_librdkafka(config.broker), "log_level": 0})
+    return clients.admin(for_librdkafka(config.broker))

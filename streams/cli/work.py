@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
-from confluent_kafka import Producer
 
 from streams.cli import options
 from streams.config.settings import Config, ModelSettings, load
@@ -20,7 +19,7 @@ from streams.metrics.router import Address
 from streams.metrics.worker import WorkMetrics
 from streams.worker.backends.base import Backend
 from streams.worker.backends.echo import Echo
-from streams.worker.worker import PRODUCER, Worker
+from streams.worker.worker import Worker, new_producer
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +116,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     topics = Topics(config.topics.prefix)
-    producer = Producer({**for_librdkafka(config.broker), **PRODUCER})
+    producer = new_producer(for_librdkafka(config.broker))
     metrics = WorkMetrics()
 
     async def serve(model: str) -> None:

@@ -6,29 +6,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, Message
 
 from schemas.invalid import Invalid
 from schemas.query import Query
 from schemas.wire import decode, encode
+from streams.kafka import clients
 from streams.kafka.admin import ANSWER
 from streams.kafka.errors import BrokerError
-from streams.kafka.topics import LARGEST_MESSAGE
 
 IN_FLIGHT = 10_000
 """Queries handed over and not yet acknowledged, at most: what bounds the memory."""
 PATIENCE = 60.0
 """Seconds in which the broker acknowledges a query."""
 
-_SETTINGS = {
-    "enable.idempotence": True,
-    "compression.type": "lz4",
-    "linger.ms": 5,
-    "queue.buffering.max.messages": IN_FLIGHT,
-    "delivery.timeout.ms": int(PATIENCE * 1000),
-    "message.max.bytes": LARGEST_MESSAGE,
-    "log_level": 0,
-}
+_SETTINGS = {"queue.buffering.max.messages": IN_FLIGHT, "log_level": 0}
 
 
 class ProduceError(BrokerError):
@@ -68,7 +60,7 @@ class Sender:
         self.sent = 0
         self.acknowledged = 0
         self._refused: KafkaError | None = None
-        self._producer = Producer({**broker, **_SETTINGS})
+        self._producer = clients.producer(broker, PATIENCE, _SETTINGS)
         # All topics are asked for: a broker may make one that is asked for by its name.
         if topic not in self._producer.list_topics(timeout=ANSWER).topics:
             raise ProduceError(f"there is no topic {topic}; make it with: sluice topics create")

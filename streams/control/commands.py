@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 
 from router.budget.ledger import owner
 from router.estimation.index.manifest import load_index, read_manifest
@@ -17,6 +15,7 @@ from schemas.control import Control, ModelControl, control_key
 from schemas.wire import encode
 from streams.config.settings import Config
 from streams.control.registry import Registry
+from streams.kafka import clients
 from streams.kafka.errors import BrokerError
 from streams.kafka.logs import Logs
 from streams.kafka.security import for_librdkafka
@@ -53,7 +52,7 @@ def order(config: Config, message: Control) -> None:
     """
     topic = Topics(config.topics.prefix).control
     decode_control(encode(message))
-    producer = Producer({**for_librdkafka(config.broker), "message.timeout.ms": int(TIMEOUT * 1e3)})
+    producer = clients.producer(for_librdkafka(config.broker), TIMEOUT)
     failures: list[str] = []
     producer.produce(
         topic,
@@ -83,7 +82,7 @@ def add(config: Config, message: ModelControl) -> None:
         config.topics.model_partitions,
     )
     routed = [topic for topic in planned if topic.name == topics.routed(message.name)]
-    admin = AdminClient({**for_librdkafka(config.broker), "log_level": 0})
+    admin = clients.admin(for_librdkafka(config.broker))
     create(admin, routed, config.topics.replicas)
     order(config, message)
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import orjson
 from confluent_kafka import ConsumerGroupState
-from confluent_kafka.admin import AdminClient
 
 from router.evaluation import sources
 from router.evaluation.datasets import Dataset, write_jsonl
@@ -31,6 +30,7 @@ from streams.config import settings as configuration
 from streams.config.settings import Config
 from streams.demo.children import Children
 from streams.demo.progress import Watch
+from streams.kafka import clients
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topic, Topics, create
 
@@ -180,7 +180,7 @@ def _keys(keys: dict[str, object]) -> str:
 @contextmanager
 def _foreign(config: Config, planned: tuple[Topic, ...]) -> Iterator[None]:
     """Topics on a broker that is not ours; they are deleted in the end."""
-    admin = AdminClient({**for_librdkafka(config.broker), "log_level": 0})
+    admin = clients.admin(for_librdkafka(config.broker))
     create(admin, planned, config.topics.replicas)
     try:
         yield
@@ -200,7 +200,7 @@ def _start(asked: Asked, children: Children, folder: Path, file: str, config: Co
 
 def _ready(asked: Asked, children: Children, watch: Watch, config: Config, embedded: bool) -> None:
     """Wait until the routers share all partitions; the embedded broker cannot tell how many."""
-    admin = AdminClient({**for_librdkafka(config.broker), "log_level": 0})
+    admin = clients.admin(for_librdkafka(config.broker))
     group, began = config.router.id, time.time()
 
     def joined() -> bool:

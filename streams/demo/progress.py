@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from router.budget.ledger import owner
 from schemas import Invalid, Receipt, Result
 from schemas.wire import decode
+from streams.kafka import clients
 from streams.kafka.security import Secured, for_librdkafka
 from streams.kafka.topics import Topics
 from streams.state.changelog import decode_state
@@ -66,16 +67,7 @@ class Watch:
             topics.changelog: self._state,
             topics.share_reports: self._report,
         }
-        self._consumer = Consumer(
-            {
-                **for_librdkafka(broker),
-                "group.id": "sluice-watch",  # librdkafka wants one; nothing is committed
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 100,
-                "log_level": 0,
-            }
-        )
+        self._consumer = clients.consumer(for_librdkafka(broker), "watch", {"log_level": 0})
         self._consumer.assign(
             [
                 TopicPartition(topic, number, OFFSET_BEGINNING)

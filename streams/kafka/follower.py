@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
+
+from streams.kafka import clients
 
 OFFSET_TAIL_BASE = -2000
 """librdkafka's RD_KAFKA_OFFSET_TAIL(n) is this less n; Python has no name for it."""
@@ -37,17 +39,8 @@ class Follower:
         self._handle = handle
         self._caught_up = asyncio.Event()
         self._stopped = threading.Event()
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": servers,
-                "group.id": "sluice-follower",  # librdkafka wants one; nothing is committed
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 100,
-                **(settings or {}),
-            }
-        )
+        connection = {"bootstrap.servers": servers, **(settings or {})}
+        self._consumer = clients.consumer(connection, "follower", {"enable.partition.eof": True})
         begin = OFFSET_BEGINNING if newest is None else OFFSET_TAIL_BASE - newest
         self._consumer.assign([TopicPartition(topic, 0, begin)])
         self._thread = threading.Thread(target=self._read, name=f"follow-{topic}", daemon=True)

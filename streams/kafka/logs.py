@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
+from streams.kafka import clients
 from streams.kafka.admin import is_embedded
 from streams.kafka.errors import BrokerError
 from streams.kafka.security import Secured, for_librdkafka
@@ -28,6 +28,12 @@ MOVING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 """What a broker answers for a partition that is being made, or led by another from now on."""
 BLOCK = 500
 """Records fetched from librdkafka's queue at once."""
+SETTINGS = {
+    "enable.partition.eof": True,
+    "auto.offset.reset": "error",
+    "queued.max.messages.kbytes": 4096,
+    "log_level": 0,
+}
 
 
 class LogError(BrokerError):
@@ -78,17 +84,7 @@ class Logs:
 
     def __init__(self, broker: Secured) -> None:
         """Nothing is opened yet."""
-        self._reach = for_librdkafka(broker)
-        self._settings: dict[str, Any] = {
-            **self._reach,
-            "group.id": "sluice-logs",  # librdkafka wants one; it is never joined
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-            "queued.max.messages.kbytes": 4096,
-            "fetch.wait.max.ms": 100,
-            "log_level": 0,
-        }
+        self._connection = for_librdkafka(broker)
 
     def spans(
         self, topic: str, since: float | None = None, until: float | None = None
@@ -162,7 +158,7 @@ class Logs:
     def _at(self, consumer: Consumer, spans: Collection[Span], moment: float) -> list[int]:
         """The offset of each span's first record that is not older than `moment`."""
         milliseconds = int(moment * 1000)
-        if is_embedded(AdminClient({**self._reach, "log_level": 0})):
+        if is_embedded(clients.admin(self._connection)):
             return [self._search(span, milliseconds) for span in spans]  # it knows no times
         asked = [TopicPartition(s.topic, s.partition, milliseconds) for s in spans]
         found = consumer.offsets_for_times(asked, timeout=ANSWER)
@@ -180,7 +176,7 @@ class Logs:
 
     @contextmanager
     def _consumer(self) -> Iterator[Consumer]:
-        consumer = Consumer(self._settings)
+        consumer = clients.consumer(self._connection, "logs", SETTINGS)
         try:
             yield consumer
         finally:

@@ -9,18 +9,11 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streams.kafka.topics import LARGEST_MESSAGE
+from streams.kafka import clients
 
 Headers = Sequence[tuple[str, bytes]]
 
-_SETTINGS = {
-    "enable.idempotence": True,
-    "compression.type": "lz4",
-    "linger.ms": 2,
-    "queue.buffering.max.messages": 1_000_000,
-    "delivery.timeout.ms": 120_000,
-    "message.max.bytes": LARGEST_MESSAGE,
-}
+_SETTINGS = {"linger.ms": 2, "queue.buffering.max.messages": 1_000_000}
 
 
 class Outbox:
@@ -31,7 +24,8 @@ class Outbox:
 
     def __init__(self, servers: str, settings: Mapping[str, Any] | None = None) -> None:
         """`settings` are librdkafka's (security, compression…) and override the defaults."""
-        self._producer = Producer({"bootstrap.servers": servers, **_SETTINGS, **(settings or {})})
+        connection = {"bootstrap.servers": servers}
+        self._producer = clients.producer(connection, settings={**_SETTINGS, **(settings or {})})
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="outbox", daemon=True)
         self._thread.start()

@@ -15,8 +15,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
+from streams.kafka import clients
 from streams.kafka.logs import to_record
 from streams.routing.route import Router
 from streams.state.partition import Partition
@@ -44,16 +45,8 @@ class DeferredRetry:
         self._topic = topic
         self._router = router
         self._partitions = partitions
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": servers,
-                "group.id": "sluice-readmission",  # librdkafka wants one; nothing is committed
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 100,
-                **security,
-            }
-        )
+        connection = {"bootstrap.servers": servers, **security}
+        self._consumer = clients.consumer(connection, "readmission")
 
     async def run(self, every: float) -> None:
         """Pass over every partition each `every` seconds, or less often where passes take long."""

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streams.kafka import clients
+
 logger = logging.getLogger(__name__)
 
 PATIENCE = 120.0
@@ -26,8 +28,6 @@ AWAY = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaErro
 """Codes that say that no broker answers; any other is an answer."""
 
 SETTINGS: Mapping[str, Any] = {
-    "enable.auto.commit": False,
-    "auto.offset.reset": "earliest",
     "partition.assignment.strategy": "cooperative-sticky",
     "session.timeout.ms": 10_000,
     "queued.max.messages.kbytes": 16_384,
@@ -80,8 +80,8 @@ class WorkerConsumer:
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, f"intake {topic}")
-        own = {"bootstrap.servers": servers, "group.id": group, "error_cb": self._on_error}
-        self._consumer = Consumer({**own, **SETTINGS, **settings})
+        own = {"bootstrap.servers": servers, "error_cb": self._on_error, **SETTINGS}
+        self._consumer = clients.group_consumer(own, group, settings)
 
     async def open(self, stop: asyncio.Event) -> dict[str, int]:
         """Join the group. Returns every topic's number of partitions. Raises WorkerError.

@@ -29,6 +29,7 @@ from schemas.rejected import Rejected
 from schemas.result import Failure, Result
 from schemas.route import Routed
 from schemas.wire import MAX_BYTES, Invalid, decode, encode
+from streams.kafka import clients
 from streams.kafka.topics import LARGEST_MESSAGE
 from streams.worker.backends.base import DEADLINE_EXCEEDED, Backend, failed
 from streams.worker.consumer import PATIENCE, Offsets, WorkerConsumer, WorkerError
@@ -45,18 +46,16 @@ GRACE = 30.0
 LARGEST_RESULT = MAX_BYTES - 65_536
 """Bytes; a longer one goes without its response. The rest of a record is key and headers."""
 
-PRODUCER: Mapping[str, Any] = {
-    "enable.idempotence": True,
-    "compression.type": "lz4",
-    "linger.ms": 5,
-    "delivery.timeout.ms": int(PATIENCE * 1000),
-    "message.max.bytes": LARGEST_MESSAGE,
-    "log_level": 2,  # what matters is reported with each delivery
-}
-"""Settings of the producer that workers are given."""
-
 _Place = tuple[int, int]
 """Partition and offset of a record of the routed topic."""
+
+
+def new_producer(
+    connection: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+) -> Producer:
+    """Make the producer that the workers of a process share; settings: more of librdkafka's."""
+    quiet = {"log_level": 2}  # what matters is reported with each delivery
+    return clients.producer(connection, PATIENCE, {**quiet, **(settings or {})})
 
 
 class _Job:
@@ -91,7 +90,7 @@ class Worker:
         answered: Callable[[Result], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """producer: configured by `PRODUCER`, shared by the workers of a process; settings:
+        """producer: made by `new_producer`, shared by the workers of a process; settings:
         librdkafka's (security); concurrency: calls at a time; backlog: records waiting for one;
         answered: hears of each result that the broker has acknowledged.
         """

@@ -14,7 +14,7 @@ from schemas.wire import decode, encode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
 from streams.worker.backends.base import Backend, BackendBroken
-from streams.worker.worker import PRODUCER, Worker
+from streams.worker.worker import Worker, new_producer
 from tests.support.patience import PATIENCE
 from tests.support.records import Record, Records
 
@@ -72,7 +72,7 @@ class Place:
         self.made: list[Worker] = []
 
     def new_producer(self, **settings: Any) -> Producer:
-        return Producer({**PRODUCER, "bootstrap.servers": self.broker.servers, **settings})
+        return new_producer({"bootstrap.servers": self.broker.servers}, settings)
 
     def start(self, model: Backend, **settings: Any) -> asyncio.Task[None]:
         """Run a worker until `stop`."""

@@ -4,33 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
 from router.budget.ledger import account_key
-from schemas import Result, Source
-from schemas.result import Usage
+from schemas import Source
 from streams.brokers.kafka import free_port
 from streams.metrics.router import Live, Metrics
-from streams.metrics.worker import WorkMetrics
 from streams.routing.arrivals import Arrival
 from streams.state.rows import Log, Row
 from tests.support.recorded import FLEET, new_ledger, receipt, record
-from tests.support.scrape import samples
-
-Scraped = dict[tuple[str, ...], float]
-
-
-def scrape(metrics: Metrics | WorkMetrics) -> Scraped:
-    """Every sample by name and label values, as an HTTP client reads them."""
-    port = free_port()
-    stop = metrics.serve("127.0.0.1", port)
-    try:
-        found = samples(f"127.0.0.1:{port}")
-    finally:
-        stop()
-    return {(sample.name, *sample.labels.values()): sample.value for sample in found}
+from tests.support.scrape import scrape
 
 
 def arrival(offset: int, created: float = 100.0) -> Arrival:
@@ -138,37 +122,6 @@ def test_results_are_counted(metrics: Metrics) -> None:
         ("large", "failed"): 1,
         ("", "rejected"): 1,
     }
-
-
-def test_a_worker_counts_its_results() -> None:
-    """By model and status, with what they used; a model without any is there at 0."""
-    metrics, waiting = WorkMetrics(), 3
-    metrics.know("small", lambda: waiting)
-    metrics.know("large", lambda: 0)
-    answer = Result(
-        id="q",
-        decision_id="queries/0/0",
-        model="small",
-        status_code=200,
-        usage=Usage(prompt_tokens=20, completion_tokens=7),
-        cost=1_500_000_000,
-        duration=0.3,
-        attempts=2,
-    )
-    metrics.answered(answer)
-    metrics.answered(msgspec.structs.replace(answer, usage=None, cost=None, status_code=503))
-    waiting = 1
-    found = scrape(metrics)
-    assert found["sluice_work_results_total", "small", "ok"] == 1
-    assert found["sluice_work_results_total", "small", "failed"] == 1
-    assert found["sluice_work_results_total", "large", "ok"] == 0
-    assert found["sluice_work_attempts_total", "small"] == 4
-    assert found["sluice_work_tokens_total", "prompt", "small"] == 20
-    assert found["sluice_work_tokens_total", "completion", "small"] == 7
-    assert found["sluice_work_cost_total", "small"] == 1.5
-    assert found["sluice_work_duration_seconds_bucket", "0.25", "small"] == 0
-    assert found["sluice_work_duration_seconds_bucket", "0.5", "small"] == 2
-    assert found["sluice_work_unanswered", "small"] == 1
 
 
 def test_an_address_that_is_taken(metrics: Metrics) -> None:
