@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from router.arrays import Floats, Ints
-from router.evaluation import budgets, engine
-from router.evaluation.experiment import CONTROLS, REFERENCES, Setting, compare, make
+from router.evaluation import engine
+from router.evaluation.experiment import Setting, make
 from router.evaluation.problem import Change, Problem
-from router.evaluation.summary import summarise
 from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
 from router.policies.base import NONE, Batch, Decisions, Policy
-from tests.support.outcomes import ground, outcomes
+from tests.support.outcomes import ground
 
 every_policy = pytest.mark.parametrize("name", sorted(POLICIES))
 
@@ -145,97 +144,6 @@ def test_unrecorded_outcomes_are_not_routed_to() -> None:
     run = engine.run(make("primal-dual", put.catalog, 0), replace(put, known=known))
     assert (run.model != NONE).any()
     assert 1 not in run.model
-
-
-def test_reordering_keeps_queries_whole() -> None:
-    """Ids, outcomes and estimates move together."""
-    put = problem()
-    order = np.random.default_rng(0).permutation(len(put))
-    moved = put.reordered(order)
-    assert [moved.ids[i] for i in range(3)] == [put.ids[row] for row in order[:3]]
-    assert np.array_equal(moved.scores, put.scores[order])
-    assert np.array_equal(moved.estimates("exact").cost, put.estimates("exact").cost[order])
-
-
-@pytest.mark.parametrize("split", budgets.SPLITS)
-def test_splits_share_the_cheapest_models_cost(split: str) -> None:
-    """Every split gives out the total (less than a nano-unit a model is lost in rounding)."""
-    history, queries = outcomes(seed=1).split(0.4)
-    total = 0.5 * queries.costs.sum(axis=0).min()
-    given = budgets.limits(history, queries, 0.5, split, seed=2)
-    assert given.min() >= 0
-    assert total - len(given) < given.sum() <= total
-
-
-def test_splits_weigh_models_as_they_say() -> None:
-    """weighted ∝ √(score/cost); extreme gives 80 % to the least cost-efficient half."""
-    history, queries = outcomes(seed=1, models=4).split(0.4)
-    score, cost = history.scores.mean(axis=0), history.costs.mean(axis=0)
-    weighted = budgets.limits(history, queries, 1.0, "weighted").astype(float)
-    ratio = weighted / np.sqrt(score / cost)
-    assert ratio.max() / ratio.min() == pytest.approx(1.0, rel=1e-3)
-    extreme = budgets.limits(history, queries, 1.0, "extreme")
-    worst = np.argsort(score / cost)[:2]
-    assert extreme[worst].sum() / extreme.sum() == pytest.approx(0.8, rel=1e-3)
-
-
-def test_models_without_outcomes_get_no_budget() -> None:
-    """An empty column neither takes money nor spoils the others' shares."""
-    data = outcomes(seed=1)
-    data.scores[:, 1] = data.costs[:, 1] = np.nan
-    history, queries = data.split(0.4)
-    others = ["maker/model-0", "maker/model-2"]
-    for split in budgets.SPLITS:
-        given = budgets.limits(history, queries, 1.0, split)
-        expected = budgets.limits(
-            history.with_models(others), queries.with_models(others), 1.0, split
-        )
-        assert given.tolist() == [expected[0], 0, expected[1]]
-
-
-def test_unknown_splits_and_budgets_are_refused() -> None:
-    """The message names what there is."""
-    history, queries = outcomes().split(0.4)
-    with pytest.raises(ValueError, match="weighted, cost"):
-        budgets.limits(history, queries, 1.0, "fair")
-    with pytest.raises(ValueError, match="buys nothing"):
-        budgets.limits(history, queries, 0.0)
-
-
-def test_compare_puts_references_first_and_relates_to_them() -> None:
-    """The linear program on estimates is 100 %, the one on the truth at least as much."""
-    rows = [row for row, _, _ in compare(ground(), Setting(), CONTROLS)]
-    assert [row.policy for row in rows] == [*REFERENCES, *CONTROLS]
-    assert rows[0].relative == 100.0
-    assert rows[1].performance == max(row.performance for row in rows)
-    assert rows[0].setting.models == 3
-
-
-def test_summary_means_over_seeds_and_orders() -> None:
-    """Repetitions of a cell become one line with mean and spread."""
-    rows = [
-        row
-        for order in range(3)
-        for row, _, _ in compare(ground(), Setting(order=order), ["random"])
-    ]
-    line = summarise(rows)[-1]
-    found = [row.relative for row in rows if row.policy == "random"]
-    assert line.policy == "random"
-    assert line.runs == 3
-    assert line.relative == pytest.approx(np.mean(found))
-    assert line.spread == pytest.approx(np.std(found))
-
-
-def test_fewer_models_are_drawn_by_seed() -> None:
-    """A ground with two of four models has their outcomes and no others."""
-    whole = ground(models=4)
-    part = whole.with_models(2, seed=5)
-    assert len(part.history.models) == 2
-    assert part is whole.with_models(2, seed=5)
-    assert set(part.history.models) < set(whole.history.models)
-    assert whole.with_models(0, seed=5) is whole
-    with pytest.raises(ValueError, match="the data has 4"):
-        whole.with_models(9, seed=5)
 
 
 def test_batches_end_where_the_fleet_changes() -> None:

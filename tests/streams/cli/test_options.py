@@ -1,0 +1,124 @@
+"""What several commands have in common: files, amounts, addresses, times, an end."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from streams.cli import options
+from tests.support.patience import PATIENCE
+
+CONTEXT = click.Context(click.Command("any"))
+OPTION = click.Option(["--any"])
+
+
+class TestWritable:
+    def test_a_folder_that_is_there(self, tmp_path: Path) -> None:
+        """The file itself need not be there yet."""
+        assert options.writable(CONTEXT, OPTION, tmp_path / "new") == tmp_path / "new"
+        assert options.writable(CONTEXT, OPTION, None) is None
+
+    def test_a_folder_that_is_not(self, tmp_path: Path) -> None:
+        """The folder is named before any work is done."""
+        with pytest.raises(click.BadParameter, match="absent is not there or not writable"):
+            options.writable(CONTEXT, OPTION, tmp_path / "absent" / "new")
+
+
+class TestListed:
+    def test_words(self) -> None:
+        """Each once, in their order, without blanks."""
+        assert options.listed(str)(CONTEXT, OPTION, "b, a,b,, c") == ("b", "a", "c")
+        assert options.listed(str)(CONTEXT, OPTION, "") == ()
+
+    def test_a_word_that_is_none(self) -> None:
+        """The error is that of the word's own reader."""
+        with pytest.raises(click.BadParameter, match="no policy 'best'; there are: "):
+            options.listed(options.policy)(CONTEXT, OPTION, "random,best")
+
+
+class TestAmount:
+    def test_a_decimal(self) -> None:
+        """Every digit is kept."""
+        assert options.Amount().convert("0.000000001", None, None) == Decimal("0.000000001")
+
+    def test_a_word(self) -> None:
+        """An example shows what is wanted."""
+        with pytest.raises(click.BadParameter, match=r"'much' is not an amount, such as 12\.50"):
+            options.Amount().convert("much", None, None)
+
+
+class TestAddress:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+            ("[::1]:80", ("::1", 80)),
+            ("", None),
+            (None, None),
+        ],
+    )
+    def test_addresses(self, text: str | None, expected: tuple[str, int] | None) -> None:
+        """Host and port, also of IPv6; none for none."""
+        assert options.address(CONTEXT, OPTION, text) == expected
+
+    @pytest.mark.parametrize("text", ["9464", ":9464", "host:", "host:0", "host:65536", "host:x"])
+    def test_refusals(self, text: str) -> None:
+        """What is no address is refused before a socket is opened."""
+        with pytest.raises(click.BadParameter, match="is no address"):
+            options.address(CONTEXT, OPTION, text)
+
+
+class TestMoment:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (None, None),
+            ("12.5", 12.5),
+            ("1970-01-01T00:01", 60.0),
+            ("1970-01-01T01:01+01:00", 60.0),
+        ],
+    )
+    def test_times(self, text: str | None, expected: float | None) -> None:
+        """Unix seconds, or ISO 8601, which is UTC where it does not say otherwise."""
+        assert options.moment(CONTEXT, OPTION, text) == expected
+
+    def test_now(self) -> None:
+        """The clock of this machine."""
+        before = datetime.now(UTC).timestamp()
+        found = options.moment(CONTEXT, OPTION, "now")
+        assert found is not None
+        assert before <= found <= datetime.now(UTC).timestamp()
+
+    def test_a_word(self) -> None:
+        """The rule is told."""
+        with pytest.raises(click.BadParameter, match="'noon' is no time: it must be now, Unix"):
+            options.moment(CONTEXT, OPTION, "noon")
+
+
+@pytest.mark.parametrize("name", ["lines.jsonl", "lines.jsonl.gz"])
+def test_lines_are_written_as_the_name_says(tmp_path: Path, name: str) -> None:
+    """One JSON object a line; gzip where the name ends in .gz."""
+    lines: list[dict[str, Any]] = [{"a": 1}, {"b": "ü"}]
+    assert options.write_lines(tmp_path / name, lines) == 2
+    data = (tmp_path / name).read_bytes()
+    text = gzip.decompress(data) if name.endswith(".gz") else data
+    assert text.decode() == '{"a":1}\n{"b":"ü"}\n'
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_an_event_while_it_is_waited_for(number: signal.Signals) -> None:
+    """Afterwards it has its usual effect again."""
+    before = signal.getsignal(number)
+    with options.ending() as ended:
+        assert not ended.is_set()
+        os.kill(os.getpid(), number)
+        assert ended.wait(PATIENCE)
+    assert signal.getsignal(number) is before
