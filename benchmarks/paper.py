@@ -24,6 +24,7 @@ import numpy as np
 from rich.progress import Progress
 
 from benchmarks import paper_page
+from benchmarks.paper_page import Found
 from router.estimation.embedders.base import EmbeddingError
 from router.evaluation import experiment, offline, sources
 from router.evaluation.budgets import SPLITS
@@ -51,17 +52,6 @@ class Job:
     experiment: str
     seed: int
     quick: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A row of an experiment. point: what it is plotted against; note: what was special."""
-
-    dataset: str
-    experiment: str
-    point: float | str
-    row: Row
-    note: str = ""
 
 
 @lru_cache(maxsize=2)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, pstdev
-from typing import TYPE_CHECKING
 
 from router.evaluation import plots
 from router.evaluation.experiment import REFERENCE_POLICY, REFERENCES, Row
-
-if TYPE_CHECKING:
-    from benchmarks.paper import Found
 
 OURS = "primal-dual"
 BASELINES = (
@@ -27,6 +23,27 @@ BASELINES = (
 )
 """The eight baselines over whose mean the paper states its headline ratios."""
 MINILM_TITLE = "## Main table with all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row of an experiment.
+
+    Attributes:
+        dataset: Name of the data.
+        experiment: Name of the experiment; the page has a section for each.
+        point: What the row is plotted against.
+        row: A policy's figures.
+        note: What was special about it.
+    """
+
+    dataset: str
+    experiment: str
+    point: float | str
+    row: Row
+    note: str = ""
+
+
 Groups = Mapping[tuple[str, float | str, str], list[Row]]
 """(dataset, point, policy) -> the rows of all seeds."""
 

@@ -5,6 +5,9 @@ No Kafka, no asyncio, no clock.
 
 import os
 
-# Before numpy is loaded. One thread a process: routers are many and cores few. And always the same
-# number, because the order of a product's additions depends on it, and a replay must find the same.
+# Before numpy is loaded. Fitting an estimator solves dense systems, and the order of BLAS's
+# additions, hence the last bits of what is fitted, depends on its number of threads: the same
+# command must print the same bytes everywhere. (Estimates from a fitted estimator are exact sums
+# and do not depend on it, see `estimation/exact_sums.py`.) One thread is also the fastest here:
+# the systems are small, and router processes are as many as cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

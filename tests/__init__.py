@@ -1,3 +1,3 @@
 """Tests."""
 
-import router  # noqa: F401  # before numpy, whose number of threads it sets: estimates depend on it
+import router  # noqa: F401  # before numpy: it sets the number of BLAS threads, on which fits depend

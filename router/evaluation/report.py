@@ -39,8 +39,8 @@ def page(
     budgets and prices over time; the sweeps: the same policies over several budgets, and over
     several numbers of models.
     """
-    said = ", ".join(f"{name} {value}" for name, value in settings.items())
-    parts = [f"<h1>Sluice: {escape(title)}</h1>", _explained(), f"<p>Run: {escape(said)}.</p>"]
+    run = ", ".join(f"{name} {value}" for name, value in settings.items())
+    parts = [f"<h1>Sluice: {escape(title)}</h1>", _explained(), f"<p>Run: {escape(run)}.</p>"]
     for cell, group in groupby(lines, key=lambda line: line.cell):
         members = list(group)
         parts.append(
@@ -50,37 +50,43 @@ def page(
                 members,
             )
         )
-    routed = [row for row, _, _ in shown if row.policy not in REFERENCES]
-    parts.append(
-        _figure("What each policy spent of each model's budget.", plots.budget_use(routed))
-    )
-    for row, run, problem in shown:
-        # PORT's prices are in a unit of its own (alpha), and never change.
-        if row.policy != "port" and np.isfinite(run.prices).any():
-            parts.append(
-                _figure(
-                    f"Prices of {row.policy} over time, in score per dollar.",
-                    plots.prices(run, problem.catalog.names),
-                )
-            )
-    parts.append(
-        _figure(
-            "Performance against budget.",
-            plots.against(budget_sweep, "budget", "budget (x the cheapest model's cost)"),
-        )
-    )
-    parts.append(
-        _figure(
-            "Performance against the number of models.",
-            plots.against(model_sweep, "models", "models"),
-        )
-    )
+    parts += _budget_figures(shown)
+    parts += _sweep_figures(budget_sweep, model_sweep)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>Sluice: {escape(title)}</title><style>{STYLE}</style></head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
     )
+
+
+def _budget_figures(shown: Sequence[tuple[Row, Run, Problem]]) -> list[str]:
+    """What each policy spent, and its prices over time where it has any."""
+    routed = [row for row, _, _ in shown if row.policy not in REFERENCES]
+    figures = [_figure("What each policy spent of each model's budget.", plots.budget_use(routed))]
+    for row, run, problem in shown:
+        # PORT's prices are in a unit of its own (alpha), and never change.
+        if row.policy != "port" and np.isfinite(run.prices).any():
+            figures.append(
+                _figure(
+                    f"Prices of {row.policy} over time, in score per dollar.",
+                    plots.prices(run, problem.catalog.names),
+                )
+            )
+    return figures
+
+
+def _sweep_figures(budget_sweep: Sequence[Line], model_sweep: Sequence[Line]) -> list[str]:
+    return [
+        _figure(
+            "Performance against budget.",
+            plots.against(budget_sweep, "budget", "budget (x the cheapest model's cost)"),
+        ),
+        _figure(
+            "Performance against the number of models.",
+            plots.against(model_sweep, "models", "models"),
+        ),
+    ]
 
 
 def _explained() -> str:

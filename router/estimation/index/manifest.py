@@ -94,10 +94,7 @@ def save_index(
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
-        embeddings = np.ascontiguousarray(history.embeddings, dtype=np.float32)
-        np.save(draft / EMBEDDINGS, embeddings, allow_pickle=False)
-        ids = np.array(list(history.ids), dtype=np.str_)
-        _savez(draft / OUTCOMES, {"ids": ids, "scores": history.scores, "costs": history.costs})
+        embeddings = _save_history(draft, history)
         if kind == "annoy":
             AnnoyIndex.build(embeddings, draft / TREES_FILE, trees=trees)
         if estimator is not None:
@@ -122,6 +119,14 @@ def save_index(
         shutil.rmtree(draft, ignore_errors=True)
         raise
     return manifest
+
+
+def _save_history(folder: Path, history: History) -> Vectors:
+    embeddings = np.ascontiguousarray(history.embeddings, dtype=np.float32)
+    np.save(folder / EMBEDDINGS, embeddings, allow_pickle=False)
+    ids = np.array(list(history.ids), dtype=np.str_)
+    _savez(folder / OUTCOMES, {"ids": ids, "scores": history.scores, "costs": history.costs})
+    return embeddings
 
 
 def older_folder(folder: Path, version: str) -> Path:

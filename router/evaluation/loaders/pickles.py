@@ -128,45 +128,56 @@ def _play(data: bytes) -> Any:
             stack.append(memo[argument])
         elif name in CONSTANTS:
             stack.append(CONSTANTS[name])
-        elif name == "EMPTY_LIST":
-            stack.append([])
-        elif name == "EMPTY_DICT":
-            stack.append({})
         elif name == "MARK":
             outer.append(stack)
             stack = []
-        elif name == "TUPLE":
+        elif name in ("TUPLE", "APPENDS", "SETITEMS"):
             items, stack = stack, outer.pop()
-            stack.append(tuple(items))
-        elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            count = int(name[-1])
-            stack[-count:] = [tuple(stack[-count:])]
-        elif name == "APPENDS":
-            items, stack = stack, outer.pop()
-            stack[-1].extend(items)
-        elif name == "APPEND":
-            item = stack.pop()
-            stack[-1].append(item)
-        elif name == "SETITEMS":
-            items, stack = stack, outer.pop()
-            stack[-1].update(zip(items[::2], items[1::2], strict=True))
-        elif name == "SETITEM":
-            value, key = stack.pop(), stack.pop()
-            stack[-1][key] = value
+            _collect(name, items, stack)
         elif name in ("GLOBAL", "STACK_GLOBAL"):
             parts = argument.split(" ") if name == "GLOBAL" else [stack.pop(), stack.pop()][::-1]
             stack.append(Node(_allowed(".".join(parts))))
-        elif name in ("REDUCE", "NEWOBJ"):
-            arguments, called = stack.pop(), stack.pop()
-            stack.append(Node(called.name, tuple(arguments)))
-        elif name == "BUILD":
-            state = stack.pop()
-            stack[-1].state = state
         elif name == "STOP":
             return stack.pop()
-        elif name not in IDLE:
+        elif not _build(name, stack) and name not in IDLE:
             raise DatasetError(f"operation {name} at byte {position} has no place in a table")
     raise DatasetError("ends before it is complete")
+
+
+def _collect(name: str, items: list[Any], stack: list[Any]) -> None:
+    """Carry out an operation on all items above the last mark."""
+    if name == "TUPLE":
+        stack.append(tuple(items))
+    elif name == "APPENDS":
+        stack[-1].extend(items)
+    else:
+        stack[-1].update(zip(items[::2], items[1::2], strict=True))
+
+
+def _build(name: str, stack: list[Any]) -> bool:
+    """Carry out an operation on the top of the stack; False for a name that is not one of them."""
+    if name == "EMPTY_LIST":
+        stack.append([])
+    elif name == "EMPTY_DICT":
+        stack.append({})
+    elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
+        count = int(name[-1])
+        stack[-count:] = [tuple(stack[-count:])]
+    elif name == "APPEND":
+        item = stack.pop()
+        stack[-1].append(item)
+    elif name == "SETITEM":
+        value, key = stack.pop(), stack.pop()
+        stack[-1][key] = value
+    elif name in ("REDUCE", "NEWOBJ"):
+        arguments, called = stack.pop(), stack.pop()
+        stack.append(Node(called.name, tuple(arguments)))
+    elif name == "BUILD":
+        state = stack.pop()
+        stack[-1].state = state
+    else:
+        return False
+    return True
 
 
 def _allowed(name: str) -> str:

@@ -64,7 +64,7 @@ def test_no_data_is_said(tmp_path: Path) -> None:
 def test_cells_that_are_not_won_are_named(tmp_path: Path) -> None:
     """A cell is held against the best other policy; where that leads, the page says so."""
     rows = [
-        paper.Found("d", "grid", point, _row(policy, performance))
+        paper_page.Found("d", "grid", point, _row(policy, performance))
         for point, ours in (("uniform 1", 5.0), ("uniform 2", 7.0))
         for policy, performance in (("primal-dual", ours), ("port", 6.0), ("static-mix", 1.0))
     ]
