@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from router.arrays import Vectors
 from router.estimation.history import History
 from router.estimation.index.annoy import SEARCH_K, TREES, AnnoyIndex
 from router.estimation.index.base import NeighbourIndex
