@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from streams.brokers import Broker, jars
-from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
+from tests.support.faulty_broker import FaultyBroker
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("sluice", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,9 +38,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Kinds:
 
 
 @pytest.fixture(scope="session")
-def embedded_broker() -> Iterator[EmbeddedBroker]:
+def embedded_broker() -> Iterator[FaultyBroker]:
     """The mock cluster. Whoever injects a fault takes it back before the test ends."""
-    with EmbeddedBroker() as broker:
+    with FaultyBroker() as broker:
         yield broker
 
 

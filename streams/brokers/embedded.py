@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 import logging
 from collections.abc import Mapping
-from enum import IntEnum
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -26,25 +25,7 @@ from streams.kafka.errors import BrokerError
 
 logger = logging.getLogger(__name__)
 
-EVERY_BROKER = -1
 PRODUCER = 0  # RD_KAFKA_PRODUCER: the mock cluster hangs on a client handle, of any kind
-
-
-class Request(IntEnum):
-    """Requests of the Kafka protocol that `EmbeddedBroker.fail` can answer with an error."""
-
-    PRODUCE = 0
-    FETCH = 1
-    LIST_OFFSETS = 2
-    METADATA = 3
-    OFFSET_COMMIT = 8
-    OFFSET_FETCH = 9
-    FIND_COORDINATOR = 10
-    JOIN_GROUP = 11
-    HEARTBEAT = 12
-    LEAVE_GROUP = 13
-    SYNC_GROUP = 14
-    INIT_PRODUCER_ID = 22
 
 
 class EmbeddedBroker:
@@ -68,7 +49,7 @@ class EmbeddedBroker:
 
     def start(self) -> None:
         """Open the broker and make its topics. Raises BrokerError where librdkafka cannot."""
-        library = _library()
+        library = librdkafka()
         reason = ctypes.create_string_buffer(512)
         conf = library.rd_kafka_conf_new()
         # librdkafka prints the cluster's every move at its default level.
@@ -94,8 +75,8 @@ class EmbeddedBroker:
         """Close the broker and forget all messages; a second call does nothing."""
         if self._cluster is None:
             return
-        _library().rd_kafka_mock_cluster_destroy(self._cluster)
-        _library().rd_kafka_destroy(self._client)
+        librdkafka().rd_kafka_mock_cluster_destroy(self._cluster)
+        librdkafka().rd_kafka_destroy(self._client)
         self._cluster = self._client = None
 
     def __enter__(self) -> Self:
@@ -111,37 +92,12 @@ class EmbeddedBroker:
         Raises BrokerError for the first that cannot be made.
         """
         for name, partitions in topics.items():
-            error = _library().rd_kafka_mock_topic_create(
+            error = librdkafka().rd_kafka_mock_topic_create(
                 self._running(), name.encode(), partitions, 1
             )
             if error:
                 why = confluent_kafka.KafkaError(error).str()
                 raise BrokerError(f"cannot make topic {name!r} with {partitions} partitions: {why}")
-
-    def down(self) -> None:
-        """Cut all connections and refuse new ones, until `up`."""
-        _library().rd_kafka_mock_broker_set_down(self._running(), EVERY_BROKER)
-
-    def up(self) -> None:
-        """Accept connections again; messages and offsets are still there."""
-        _library().rd_kafka_mock_broker_set_up(self._running(), EVERY_BROKER)
-
-    def delay(self, milliseconds: int) -> None:
-        """Answer every request this much later; 0 ends it."""
-        _library().rd_kafka_mock_broker_set_rtt(self._running(), EVERY_BROKER, milliseconds)
-
-    def fail(self, request: Request, error: int, times: int = 1) -> None:
-        """Answer the next `times` requests of a kind with an error.
-
-        error: a code of `confluent_kafka.KafkaError`; `KafkaError._TRANSPORT` disconnects the
-        client instead of answering.
-        """
-        errors = (ctypes.c_int * times)(*[error] * times)
-        _library().rd_kafka_mock_push_request_errors_array(self._running(), request, times, errors)
-
-    def heal(self, request: Request) -> None:
-        """Forget the errors that `fail` still holds for a kind of request."""
-        _library().rd_kafka_mock_clear_request_errors(self._running(), request)
 
     def _running(self) -> int:
         if self._cluster is None:
@@ -150,15 +106,14 @@ class EmbeddedBroker:
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def librdkafka() -> ctypes.CDLL:
     """The librdkafka that came with confluent-kafka, with the types of what is called."""
     library = ctypes.CDLL(str(_library_path()))
     handle, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
-    key, size = ctypes.c_int16, ctypes.c_size_t
     for name, result, arguments in (
         ("rd_kafka_conf_new", handle, []),
-        ("rd_kafka_conf_set", number, [handle, text, text, text, size]),
-        ("rd_kafka_new", handle, [number, handle, text, size]),
+        ("rd_kafka_conf_set", number, [handle, text, text, text, ctypes.c_size_t]),
+        ("rd_kafka_new", handle, [number, handle, text, ctypes.c_size_t]),
         ("rd_kafka_destroy", None, [handle]),
         ("rd_kafka_mock_cluster_new", handle, [handle, number]),
         ("rd_kafka_mock_cluster_destroy", None, [handle]),
@@ -167,9 +122,6 @@ def _library() -> ctypes.CDLL:
         ("rd_kafka_mock_topic_create", number, [handle, text, number, number]),
         ("rd_kafka_mock_broker_set_down", number, [handle, ctypes.c_int32]),
         ("rd_kafka_mock_broker_set_up", number, [handle, ctypes.c_int32]),
-        ("rd_kafka_mock_broker_set_rtt", number, [handle, ctypes.c_int32, number]),
-        ("rd_kafka_mock_push_request_errors_array", None, [handle, key, size, handle]),
-        ("rd_kafka_mock_clear_request_errors", None, [handle, key]),
     ):
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments

@@ -14,9 +14,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 
 from streams.brokers import Broker, jars, kafka
-from streams.brokers.embedded import EmbeddedBroker, Request
 from streams.brokers.kafka import KafkaServer
 from streams.kafka.errors import BrokerError
+from tests.support.faulty_broker import FaultyBroker, Request
 from tests.support.patience import PATIENCE
 
 
@@ -131,7 +131,7 @@ class TestEveryBroker:
 class TestEmbedded:
     def test_says_that_nothing_survives(self, caplog: pytest.LogCaptureFixture) -> None:
         """The start leaves one line that names the address and the limits."""
-        with EmbeddedBroker() as broker:
+        with FaultyBroker() as broker:
             servers = broker.servers
         [line] = caplog.messages
         assert servers in line
@@ -139,7 +139,7 @@ class TestEmbedded:
 
     def test_outside_its_context_it_is_an_error(self) -> None:
         """A broker that does not run has no address, and says what to do."""
-        broker = EmbeddedBroker({"a": 1})
+        broker = FaultyBroker({"a": 1})
         with pytest.raises(BrokerError, match="enter its context"):
             _ = broker.servers
         with broker:
@@ -150,7 +150,7 @@ class TestEmbedded:
 
     def test_down_and_up(self) -> None:
         """While down nothing is reached; once up again messages are still there."""
-        with EmbeddedBroker({"a": 1}) as broker:
+        with FaultyBroker({"a": 1}) as broker:
             produce(broker.servers, "a", [b"before"])
             broker.down()
             admin = AdminClient({"bootstrap.servers": broker.servers, "log_level": 0})
@@ -163,7 +163,7 @@ class TestEmbedded:
 
     def test_injected_error_reaches_the_client(self) -> None:
         """The next requests of a kind fail with the error given, and then no more."""
-        with EmbeddedBroker({"a": 1}) as broker:
+        with FaultyBroker({"a": 1}) as broker:
             broker.fail(Request.PRODUCE, KafkaError.MSG_SIZE_TOO_LARGE, times=1)
             producer = Producer({"bootstrap.servers": broker.servers, "log_level": 0})
             answers: list[KafkaError | None] = []
@@ -176,7 +176,7 @@ class TestEmbedded:
 
     def test_heal_takes_errors_back(self) -> None:
         """Errors that were not yet given are forgotten."""
-        with EmbeddedBroker({"a": 1}) as broker:
+        with FaultyBroker({"a": 1}) as broker:
             broker.fail(Request.PRODUCE, KafkaError.MSG_SIZE_TOO_LARGE, times=5)
             broker.heal(Request.PRODUCE)
             failed: list[KafkaError] = []
@@ -197,7 +197,7 @@ class TestEmbedded:
             "admin = AdminClient({'bootstrap.servers': sys.argv[1]})\n"
             "print(sorted(admin.list_topics(timeout=10).topics))"
         )
-        with EmbeddedBroker({"a": 1}) as broker:
+        with FaultyBroker({"a": 1}) as broker:
             shown = subprocess.run(
                 [sys.executable, "-c", script, broker.servers],
                 capture_output=True,

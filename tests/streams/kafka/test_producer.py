@@ -10,10 +10,10 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streams.brokers import Broker
-from streams.brokers.embedded import EmbeddedBroker, Request
 from streams.brokers.kafka import KafkaServer
 from streams.kafka.producer import Outbox
 from streams.kafka.topics import LARGEST_MESSAGE, Topics, create
+from tests.support.faulty_broker import FaultyBroker, Request
 from tests.support.records import Record, Records
 
 
@@ -77,7 +77,7 @@ async def test_a_removal_is_a_record_without_value(
 
 
 async def test_one_refused_record_fails_its_batch(
-    embedded_broker: EmbeddedBroker, prefix: str
+    embedded_broker: FaultyBroker, prefix: str
 ) -> None:
     """Whatever the broker refuses raises, also when the rest of the batch was taken; the next
     batch is judged for itself."""
@@ -101,7 +101,7 @@ async def test_one_refused_record_fails_its_batch(
 
 async def test_a_broker_that_is_gone_fails_in_bounded_time() -> None:
     """No acknowledgement by the delivery timeout is an error, not a wait for ever."""
-    with EmbeddedBroker({"out": 1}) as broker:
+    with FaultyBroker({"out": 1}) as broker:
         outbox = Outbox(broker.servers, {"delivery.timeout.ms": 1000, "linger.ms": 0})
         batch = outbox.batch()
         batch.send("out", b"1", partition=0)

@@ -14,10 +14,11 @@ from schemas import Rejected, Result
 from schemas.fields import Source
 from schemas.wire import MAX_BYTES, decode, encode
 from streams.brokers import Broker
-from streams.brokers.embedded import EmbeddedBroker, Request
+from streams.brokers.embedded import EmbeddedBroker
 from streams.worker import consumer as intake
 from streams.worker.backends.base import DEADLINE_EXCEEDED, BackendBroken, failed
 from streams.worker.consumer import WorkerError
+from tests.support.faulty_broker import FaultyBroker, Request
 from tests.support.patience import PATIENCE
 from tests.support.worker_place import TRACE, Model, Place, routed
 
@@ -235,7 +236,7 @@ async def test_a_missing_topic_is_named(place: Place, model: Model, which: str) 
 
 
 async def test_no_broker(
-    embedded_broker: EmbeddedBroker,
+    embedded_broker: FaultyBroker,
     prefix: str,
     model: Model,
     monkeypatch: pytest.MonkeyPatch,
@@ -249,7 +250,7 @@ async def test_no_broker(
 
 
 async def test_a_stop_ends_the_wait_for_a_broker(
-    embedded_broker: EmbeddedBroker, prefix: str, model: Model, monkeypatch: pytest.MonkeyPatch
+    embedded_broker: FaultyBroker, prefix: str, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C while no broker is there is not held up until patience ends."""
     monkeypatch.setattr(intake, "PATIENCE", 100 * PATIENCE)
@@ -262,7 +263,7 @@ async def test_a_stop_ends_the_wait_for_a_broker(
 
 
 async def test_a_result_that_is_refused_is_not_committed(
-    embedded_broker: EmbeddedBroker, prefix: str, model: Model
+    embedded_broker: FaultyBroker, prefix: str, model: Model
 ) -> None:
     """The worker ends, names the topic, and the next one answers the query again."""
     place = Place(embedded_broker, prefix)
