@@ -1,4 +1,4 @@
-"""`sluice demo`: run the whole system once, and say what it reached."""
+"""`sluice demo`: run the whole system once and print its results."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from rich.table import Column, Table
 
 from schemas.fields import NANO
 from streams.cli.options import FILE, FOLDER, writable
-from streams.demo.demo import Asked, Ran, run
-from streams.demo.figures import Account, Figures, Policy, as_json, figures
-from streams.demo.progress import Watch
+from streams.demo.demo import DemoOptions, DemoRun, run
+from streams.demo.figures import Figures, ModelSpending, PolicyFigures, as_json, figures
+from streams.demo.progress import DemoProgress
 
 EVERY = 5.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -84,18 +84,18 @@ def command(
     """Run the whole system once on this machine.
 
     Starts a broker, router processes and a worker for all models, sends queries, and waits for
-    the end of each. Nobody is called: answers are recorded or made up. Then the same queries are
-    put to other policies, under the same budgets.
+    the end of each. Nobody is called: answers are recorded or made up. Then other policies
+    run offline on the same queries, under the same budgets.
     """
-    asked = Asked(dataset, queries, broker, routers, partitions, rate, seed, latency)
+    options = DemoOptions(dataset, queries, broker, routers, partitions, rate, seed, latency)
     with _terminated(), _folder(keep) as folder:
         with _Display() as display:
-            ran = run(asked, folder, display.say, display.show)
+            ran = run(options, folder, display.say, display.show)
             display.say("the same queries under other policies")
             found = figures(ran)
         _print(ran, found, synthetic=dataset is None)
         if json_out is not None:
-            json_out.write_bytes(orjson.dumps(as_json(asked, found), option=orjson.OPT_INDENT_2))
+            json_out.write_bytes(orjson.dumps(as_json(options, found), option=orjson.OPT_INDENT_2))
     if found.twice or found.over_limit:
         raise click.ClickException(
             f"{found.twice} queries went to two models; over their limit: "
@@ -105,7 +105,7 @@ def command(
 
 @contextmanager
 def _terminated() -> Iterator[None]:
-    """Let SIGTERM end us as Ctrl-C does: with all that we have started."""
+    """Let SIGTERM end this process as Ctrl-C does: with every process it has started."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         yield
@@ -122,7 +122,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     try:
         keep.mkdir(parents=True)
     except FileExistsError:
-        raise click.BadParameter(f"{keep} is there already: name a new folder") from None
+        raise click.BadParameter(f"{keep} already exists: name a new folder") from None
     yield keep.resolve()
 
 
@@ -151,13 +151,13 @@ class _Display:
     def say(self, words: str) -> None:
         self._console.print(words, highlight=False, soft_wrap=True)
 
-    def show(self, produced: int, total: int, watch: Watch) -> None:
+    def show(self, produced: int, total: int, progress: DemoProgress) -> None:
         """Called often."""
         rest = 0.2 if self._console.is_terminal else EVERY
         if time.monotonic() - self._shown < rest:
             return
         self._shown = time.monotonic()
-        counts = watch.counts()
+        counts = progress.counts()
         state = (
             f"produced {produced:,}  routed {counts.routed:,}  deferred {counts.deferred:,}  "
             f"answered {counts.answered:,}  spent ${counts.spent / NANO:.4f}"
@@ -168,9 +168,9 @@ class _Display:
             self.say(state)
 
 
-def _print(ran: Ran, found: Figures, synthetic: bool) -> None:
+def _print(ran: DemoRun, found: Figures, synthetic: bool) -> None:
     console = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
-    queries, limit = len(ran.ground.queries), sum(one.limit for one in found.accounts)
+    queries, limit = len(ran.data.queries), sum(one.limit for one in found.accounts)
     table = _table(
         f"{queries:,} queries, {len(found.accounts)} models, ${limit / NANO:.4f} in all",
         ("policy", "RP %", "score", "cost $", "per $", "served", "deferred", "rejected", "lost"),
@@ -212,7 +212,7 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def _cells(name: str, policy: Policy) -> tuple[str, ...]:
+def _cells(name: str, policy: PolicyFigures) -> tuple[str, ...]:
     return (
         name,
         f"{policy.relative:.1f}",
@@ -226,7 +226,7 @@ def _cells(name: str, policy: Policy) -> tuple[str, ...]:
     )
 
 
-def _money(accounts: Sequence[Account]) -> Table:
+def _money(accounts: Sequence[ModelSpending]) -> Table:
     table = _table("Budgets, $", ("model", "spent", "limit", "spent %", "reserved"))
     for one in accounts:
         table.add_row(

@@ -1,4 +1,4 @@
-"""Processes of `sluice` that this one starts, watches and ends."""
+"""Child processes of the demo: `sluice` commands that are started, monitored and stopped."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ from pathlib import Path
 from typing import Self
 
 TAIL = 30
-"""Lines of a log that an error shows."""
+"""Lines of a log that an error message shows."""
 GRACE = 20.0
 """Seconds in which a process ends after SIGTERM, before it is killed."""
 POLL = 0.05
 
 
 class ChildDied(RuntimeError):
-    """A process that ended when it should not have, with the end of its log."""
+    """A process ended early; the message has the end of its log."""
 
 
 class Children:
-    """Processes that all end with this context, whatever ends it."""
+    """Child processes that are stopped when the context exits."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        """folder: where they run and where their logs are, NAME.log each."""
+        """Prepare; nothing is started yet.
+
+        Args:
+            folder: working directory of the processes; each writes NAME.log there.
+            environment: variables to set beside those of this process.
+        """
         self._folder = folder
         self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -51,33 +56,41 @@ class Children:
             )
 
     def run(self, name: str, *arguments: str) -> None:
-        """Start `sluice ARGUMENTS` and wait for its end. Raises ChildDied where it fails."""
+        """Start `sluice ARGUMENTS` and wait until it ends.
+
+        Raises:
+            ChildDied: its exit code is not 0.
+        """
         self.start(name, *arguments)
         if code := self._running[name].wait():
             raise self._died(name, code)
         del self._running[name]
 
     def check(self) -> None:
-        """Raise ChildDied where one has ended."""
+        """Check that all processes are running.
+
+        Raises:
+            ChildDied: one has ended.
+        """
         for name, process in self._running.items():
             if (code := process.poll()) is not None:
                 raise self._died(name, code)
 
     def stop(self) -> None:
-        """End all of them in order (SIGTERM), and by force where that takes too long."""
+        """Send SIGTERM to all, and kill those that do not end within `GRACE` seconds."""
         for process in self._running.values():
             process.terminate()
-        give_up = time.monotonic() + GRACE
+        deadline = time.monotonic() + GRACE
         for process in self._running.values():
             with suppress(subprocess.TimeoutExpired):
-                process.wait(max(give_up - time.monotonic(), POLL))
+                process.wait(max(deadline - time.monotonic(), POLL))
                 continue
             process.kill()
             process.wait()
         self._running.clear()
 
     def tails(self) -> str:
-        """The ends of all logs."""
+        """Return the last lines of every log."""
         return "\n".join(self._tail(name) for name in self._running)
 
     def _died(self, name: str, code: int) -> ChildDied:

@@ -1,4 +1,4 @@
-"""`sluice demo`: a whole Sluice on this machine, from the making of topics to the last answer.
+"""`sluice demo`: a whole Sluice on this machine, from creating topics to the last answer.
 
 Its processes are the real ones (`sluice index build`, `route`, `work`); answers are recorded ones.
 """
@@ -29,29 +29,39 @@ from streams.client.produce import Line, Sender, paced
 from streams.config import settings as configuration
 from streams.config.settings import Config
 from streams.demo.children import Children
-from streams.demo.progress import Watch
+from streams.demo.progress import DemoProgress
 from streams.kafka import clients
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topic, Topics, create
 
 QUERIES_PART = 0.35
-"""The part of a dataset that is routed; the rest is the history (the paper's protocol)."""
+"""Fraction of a dataset that is routed; the rest is the history (the paper's protocol)."""
 READY = 120.0
 """Seconds in which the routers must have their partitions."""
 SILENCE = 60.0
-"""Seconds without any news from the topics, after which the demo gives up."""
+"""Seconds without a change in any topic, after which the demo gives up."""
 LOOK = 0.1
-"""Seconds between two looks at how things stand."""
+"""Seconds between two reads of the topics."""
 
 
 class DemoError(RuntimeError):
-    """A demo that does not come to its end."""
+    """A demo that did not finish."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is to be run. broker: None for the embedded one; latency: median seconds of an answer,
-    None for no time; rate: queries a second."""
+class DemoOptions:
+    """The options of `sluice demo`.
+
+    Attributes:
+        dataset: recorded outcomes; None for a synthetic workload.
+        queries: size of the synthetic workload.
+        broker: HOST:PORT; None for an embedded broker.
+        routers: number of router processes.
+        partitions: number of partitions of `queries`.
+        rate: queries per second.
+        seed: of the workload and its split.
+        latency: median seconds of an answer; None for none.
+    """
 
     dataset: Path | None
     queries: int
@@ -64,90 +74,107 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """A demo that has ended. ground: history and queries, embedded; config: what it ran with;
-    seconds: from the first query to the end."""
+class DemoRun:
+    """A finished demo.
 
-    ground: EvaluationData
+    Attributes:
+        data: history and queries, embedded.
+        setting: budget and models of the offline runs.
+        config: the configuration it ran with.
+        progress: everything read from the topics.
+        seconds: from the first query to the end.
+    """
+
+    data: EvaluationData
     setting: Setting
     config: Config
-    watch: Watch
+    progress: DemoProgress
     seconds: float
 
 
 Say = Callable[[str], None]
-"""Hears, in a few words, what is being done."""
-Show = Callable[[int, int, Watch], None]
-"""Hears how many queries were produced, how many there are, and what has become of them."""
+"""Called with a short description of each step."""
+Show = Callable[[int, int, DemoProgress], None]
+"""Called with the number of queries produced, their total, and the progress."""
 
 
-def run(asked: Asked, folder: Path, say: Say, show: Show) -> Ran:
-    """Run it in a folder of its own, where logs and all other files are.
+def run(options: DemoOptions, folder: Path, say: Say, show: Show) -> DemoRun:
+    """Run a demo. Its processes and its broker have ended when this returns or raises.
 
-    Raises DemoError, ChildDied, BrokerError, DatasetError or KafkaException where it fails; its
-    processes and its broker have ended in any case.
+    Args:
+        options: what to run.
+        folder: where configuration, index and logs are written.
+        say: called with a description of each step.
+        show: called often with the progress.
+
+    Raises:
+        DemoError: the system did not start or finish in time.
+        ChildDied: a process ended early.
+        BrokerError: the broker refused a topic.
+        DatasetError: the dataset cannot be read.
+        KafkaException: the broker does not answer.
     """
-    say("reading and embedding the workload" if asked.dataset else "making up the workload")
-    ground, setting = _workload(asked)
+    say("reading and embedding the workload" if options.dataset else "generating the workload")
+    data, setting = _workload(options)
     with ExitStack() as stack:
-        servers = asked.broker
+        servers = options.broker
         embedded = None
         if servers is None:
             embedded = stack.enter_context(EmbeddedBroker())
             servers = embedded.servers
         environment = {"SLUICE_BROKER": servers, "OPENBLAS_NUM_THREADS": "1"}
-        config = _prepare(asked, folder, ground, setting, environment)
+        config = _prepare(options, folder, data, setting, environment)
         topics = Topics(config.topics.prefix)
         children = stack.enter_context(Children(folder, environment))
-        say(f"building the index of {len(ground.history):,} queries of the past")
+        say(f"building the index of {len(data.history):,} past queries")
         file = str(folder / "sluice.toml")
-        past = str(folder / "history.jsonl.gz")
-        children.run("index", "index", "build", "--config", file, "--history", past)
-        say(f"making topics {topics.prefix}* on {servers}")
+        history = str(folder / "history.jsonl.gz")
+        children.run("index", "index", "build", "--config", file, "--history", history)
+        say(f"creating topics {topics.prefix}* on {servers}")
         planned = topics.planned(
             list(config.models), config.topics.partitions, config.topics.model_partitions
         )
         if embedded is not None:
             embedded.create({topic.name: topic.partitions for topic in planned})
         else:
-            stack.enter_context(_foreign(config, planned))
-        watch = Watch(config.broker, topics, config.topics.partitions)
-        stack.callback(watch.close)
-        say(f"starting {asked.routers} router(s) and a worker for {len(config.models)} models")
-        _start(asked, children, folder, file, config)
-        _ready(asked, children, watch, config, embedded is not None)
-        say(f"producing {len(ground.queries):,} queries, {asked.rate:g} a second")
+            stack.enter_context(_temporary_topics(config, planned))
+        progress = DemoProgress(config.broker, topics, config.topics.partitions)
+        stack.callback(progress.close)
+        say(f"starting {options.routers} router(s) and a worker for {len(config.models)} models")
+        _start(options, children, folder, file, config)
+        _ready(options, children, progress, config, embedded is not None)
+        say(f"producing {len(data.queries):,} queries, {options.rate:g} a second")
         began = time.monotonic()
-        _produce(asked, ground.queries, config, children, watch, show)
-        _finish(ground.queries, children, watch, show)
-        return Ran(ground, setting, config, watch, time.monotonic() - began)
+        _produce(options, data.queries, config, children, progress, show)
+        _finish(data.queries, children, progress, show)
+        return DemoRun(data, setting, config, progress, time.monotonic() - began)
 
 
-def _workload(asked: Asked) -> tuple[EvaluationData, Setting]:
-    if asked.dataset is None:
-        dataset = synthesize(round(asked.queries / QUERIES_PART), asked.seed)
+def _workload(options: DemoOptions) -> tuple[EvaluationData, Setting]:
+    if options.dataset is None:
+        dataset = synthesize(round(options.queries / QUERIES_PART), options.seed)
     else:
-        dataset = load_outcomes(str(asked.dataset))
+        dataset = load_outcomes(str(options.dataset))
     vectors = sources.embed(dataset.prompts, sources.embedder_named("wordllama"))
-    (ground,) = sources.splits(dataset, vectors, QUERIES_PART, [asked.seed])
-    return ground, Setting(models=len(dataset.models), seed=asked.seed)
+    (data,) = sources.splits(dataset, vectors, QUERIES_PART, [options.seed])
+    return data, Setting(models=len(dataset.models), seed=options.seed)
 
 
 def _prepare(
-    asked: Asked,
+    options: DemoOptions,
     folder: Path,
-    ground: EvaluationData,
+    data: EvaluationData,
     setting: Setting,
     environment: dict[str, str],
 ) -> Config:
-    """Write the files that the processes read. Budgets are those of the evaluation."""
-    limits = ground.problem(setting).limits.tolist()
-    write_jsonl(ground.history, folder / "history.jsonl.gz")
-    write_jsonl(ground.queries, folder / "queries.jsonl.gz")
+    """Write the configuration and data files. Budgets are those of `sluice evaluate`."""
+    limits = data.problem(setting).limits.tolist()
+    write_jsonl(data.history, folder / "history.jsonl.gz")
+    write_jsonl(data.queries, folder / "queries.jsonl.gz")
     prefix = f"demo-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}."
     sections: dict[str, dict[str, object]] = {
-        "topics": {"prefix": prefix, "partitions": asked.partitions, "model_partitions": 1},
-        "policy": {"expected_queries": len(ground.queries), "resolve_every": 100},
+        "topics": {"prefix": prefix, "partitions": options.partitions, "model_partitions": 1},
+        "policy": {"expected_queries": len(data.queries), "resolve_every": 100},
         # Where budgets are this small, what is held at most for an answer (mode max) idles too
         # much of them: 6 % less on llmrouter14.
         "reservation": {"mode": "quantile"},
@@ -155,12 +182,12 @@ def _prepare(
         "index": {"path": "index"},
         "router": {
             "id": f"{prefix}router",
-            "store": "memory" if asked.broker is None else "rocksdb",
+            "store": "memory" if options.broker is None else "rocksdb",
             "data_dir": "data",
         },
     }
     # One token is one nano-dollar, as the costs were recorded in money.
-    for model, limit in zip(ground.queries.catalog().models, limits, strict=True):
+    for model, limit in zip(data.queries.catalog().models, limits, strict=True):
         sections[f"models.{orjson.dumps(model.name).decode()}"] = {
             "input_price": "0",
             "output_price": "0.001",
@@ -178,8 +205,8 @@ def _keys(keys: dict[str, object]) -> str:
 
 
 @contextmanager
-def _foreign(config: Config, planned: tuple[Topic, ...]) -> Iterator[None]:
-    """Topics on a broker that is not ours; they are deleted in the end."""
+def _temporary_topics(config: Config, planned: tuple[Topic, ...]) -> Iterator[None]:
+    """Create topics on an existing broker, and delete them at the end."""
     admin = clients.admin(for_librdkafka(config.broker))
     create(admin, planned, config.topics.replicas)
     try:
@@ -189,46 +216,57 @@ def _foreign(config: Config, planned: tuple[Topic, ...]) -> Iterator[None]:
             deleted.exception(READY)
 
 
-def _start(asked: Asked, children: Children, folder: Path, file: str, config: Config) -> None:
-    slow = () if asked.latency is None else ("--latency-median", str(asked.latency))
-    answers = ("--dataset", str(folder / "queries.jsonl.gz"), "--seed", str(asked.seed))
+def _start(
+    options: DemoOptions, children: Children, folder: Path, file: str, config: Config
+) -> None:
+    slow = () if options.latency is None else ("--latency-median", str(options.latency))
+    answers = ("--dataset", str(folder / "queries.jsonl.gz"), "--seed", str(options.seed))
     children.start("worker", "work", *config.models, "--config", file, *answers, *slow)
-    for number in range(asked.routers):
+    for number in range(options.routers):
         name = f"router{number}"
         children.start(name, "route", "--config", file, "--name", name)
 
 
-def _ready(asked: Asked, children: Children, watch: Watch, config: Config, embedded: bool) -> None:
-    """Wait until the routers share all partitions; the embedded broker cannot tell how many."""
+def _ready(
+    options: DemoOptions, children: Children, progress: DemoProgress, config: Config, embedded: bool
+) -> None:
+    """Wait until the routers own all partitions."""
     admin = clients.admin(for_librdkafka(config.broker))
     group, began = config.router.id, time.time()
 
     def joined() -> bool:
         found = admin.describe_consumer_groups([group])[group].result(READY)
-        return len(found.members) >= asked.routers and found.state == ConsumerGroupState.STABLE
+        return len(found.members) >= options.routers and found.state == ConsumerGroupState.STABLE
 
     if not embedded:
-        _wait(joined, children, watch, "the routers to join their group")
+        _wait(joined, children, progress, "the routers to join their group")
         began = time.time()
 
     def reporting() -> bool:
-        fresh = [moment for moment in watch.reported.values() if moment > began]
-        return len(fresh) == asked.partitions
+        fresh = [moment for moment in progress.reported.values() if moment > began]
+        return len(fresh) == options.partitions
 
-    _wait(reporting, children, watch, "the routers to take their partitions")
+    _wait(reporting, children, progress, "the routers to take their partitions")
 
 
-def _wait(condition: Callable[[], bool], children: Children, watch: Watch, what: str) -> None:
-    give_up = time.monotonic() + READY
+def _wait(
+    condition: Callable[[], bool], children: Children, progress: DemoProgress, what: str
+) -> None:
+    deadline = time.monotonic() + READY
     while not condition():
         children.check()
-        watch.look(LOOK)
-        if time.monotonic() > give_up:
+        progress.poll(LOOK)
+        if time.monotonic() > deadline:
             raise DemoError(f"waited {READY:.0f} s for {what}\n{children.tails()}")
 
 
 def _produce(
-    asked: Asked, queries: Dataset, config: Config, children: Children, watch: Watch, show: Show
+    options: DemoOptions,
+    queries: Dataset,
+    config: Config,
+    children: Children,
+    progress: DemoProgress,
+    show: Show,
 ) -> None:
     sender = Sender(for_librdkafka(config.broker), Topics(config.topics.prefix).queries)
     lines = (
@@ -236,27 +274,31 @@ def _produce(
         for row, (id, prompt) in enumerate(zip(queries.ids, queries.prompts, strict=True))
     )
     shown = 0.0
-    for _ in paced(lines, asked.rate, sender):
-        watch.look()
+    for _ in paced(lines, options.rate, sender):
+        progress.poll()
         if time.monotonic() - shown > LOOK:
             children.check()
-            show(sender.sent, len(queries), watch)
+            show(sender.sent, len(queries), progress)
             shown = time.monotonic()
     sender.flush()
 
 
-def _finish(queries: Dataset, children: Children, watch: Watch, show: Show) -> None:
-    """Wait for the end of every query. Raises DemoError where nothing comes for long."""
-    before, heard = watch.counts(), time.monotonic()
-    while not watch.over(queries.ids):
+def _finish(queries: Dataset, children: Children, progress: DemoProgress, show: Show) -> None:
+    """Wait until every query has finished.
+
+    Raises:
+        DemoError: nothing has changed for `SILENCE` seconds.
+    """
+    before, changed = progress.counts(), time.monotonic()
+    while not progress.finished(queries.ids):
         children.check()
-        watch.look(LOOK)
-        show(len(queries), len(queries), watch)
-        if (now := watch.counts()) != before:
-            before, heard = now, time.monotonic()
-        elif time.monotonic() - heard > SILENCE:
+        progress.poll(LOOK)
+        show(len(queries), len(queries), progress)
+        if (now := progress.counts()) != before:
+            before, changed = now, time.monotonic()
+        elif time.monotonic() - changed > SILENCE:
             raise DemoError(
-                f"nothing has come for {SILENCE:.0f} s, and not all queries have ended: {now}\n"
-                f"{children.tails()}"
+                f"nothing has changed for {SILENCE:.0f} s, and not all queries have finished: "
+                f"{now}\n{children.tails()}"
             )
-    show(len(queries), len(queries), watch)
+    show(len(queries), len(queries), progress)

@@ -1,4 +1,4 @@
-"""What a demo reached, beside what other policies make of the same queries and budgets."""
+"""A demo's results, compared with other policies on the same queries and budgets."""
 
 from __future__ import annotations
 
@@ -10,16 +10,25 @@ import numpy as np
 
 from router.evaluation import experiment
 from router.evaluation.experiment import REFERENCE_POLICY
-from streams.demo.demo import Asked, Ran
+from streams.demo.demo import DemoOptions, DemoRun
 
 CONTROLS = ("static-mix", "greedy-perf", "random")
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """One policy's figures. score: the sum over answers; relative: per cent of the offline
-    program's; cost: nano-dollars; lost: offline, queries whose true cost no longer fitted; as it
-    ran, answers cut at their reservation, which are charged and score 0, and failed ones.
+class PolicyFigures:
+    """One policy's results.
+
+    Attributes:
+        name: the policy.
+        relative: score in per cent of the offline linear program's.
+        score: sum of the answers' scores.
+        cost: nano-dollars.
+        served: queries answered in full.
+        deferred: queries deferred to the end.
+        rejected: queries rejected.
+        lost: offline, queries whose true cost no longer fitted the budget; live, answers that
+            failed or were cut at their reservation (charged, scored 0).
     """
 
     name: str
@@ -38,8 +47,8 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """One model's money, nano-dollars."""
+class ModelSpending:
+    """What one model spent, reserved, and was limited to; nano-dollars."""
 
     model: str
     spent: int
@@ -49,13 +58,23 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All that is told in the end. p50, p99: seconds from a query's record to its first decision;
-    twice: queries that went to two models (there must be none)."""
+    """The summary of a demo.
 
-    ran: Policy
-    offline: Policy
-    others: Sequence[Policy]
-    accounts: Sequence[Account]
+    Attributes:
+        ran: the policy as it ran live.
+        offline: the same policy, run offline.
+        others: other policies, run offline.
+        accounts: spending by model.
+        p50: median seconds from a query's record to its first decision.
+        p99: the 99th percentile of the same.
+        seconds: from the first query to the end.
+        twice: queries that went to two models (there must be none).
+    """
+
+    ran: PolicyFigures
+    offline: PolicyFigures
+    others: Sequence[PolicyFigures]
+    accounts: Sequence[ModelSpending]
     p50: float
     p99: float
     seconds: float
@@ -63,16 +82,16 @@ class Figures:
 
     @property
     def over_limit(self) -> list[str]:
-        """Models that spent more than they may (there must be none)."""
+        """Models that exceeded their limit (there must be none)."""
         return [one.model for one in self.accounts if one.spent + one.reserved > one.limit]
 
 
-def figures(ran: Ran) -> Figures:
-    """Judge the run, and run the others offline."""
+def figures(ran: DemoRun) -> Figures:
+    """Summarise a run, and run the other policies offline."""
     name = ran.config.policy.name
-    rows = experiment.compare(ran.ground, ran.setting, (name, *CONTROLS))
+    rows = experiment.compare(ran.data, ran.setting, (name, *CONTROLS))
     offline = [
-        Policy(
+        PolicyFigures(
             name=row.policy,
             relative=row.relative,
             score=row.performance,
@@ -85,8 +104,8 @@ def figures(ran: Ran) -> Figures:
         for row, _, _ in rows
     ]
     by_name = {policy.name: policy for policy in offline}
-    watch = ran.watch
-    waits = [watch.first[id].decided_at - watch.arrived[id] for id in ran.ground.queries.ids]
+    progress = ran.progress
+    waits = [progress.first[id].decided_at - progress.arrived[id] for id in ran.data.queries.ids]
     p50, p99 = np.percentile(waits, [50, 99]).tolist()
     same = by_name.pop(name)
     return Figures(
@@ -97,17 +116,17 @@ def figures(ran: Ran) -> Figures:
         p50=p50,
         p99=p99,
         seconds=ran.seconds,
-        twice=sum(len(models) > 1 for models in watch.models.values()),
+        twice=sum(len(models) > 1 for models in progress.models.values()),
     )
 
 
-def _as_it_ran(ran: Ran, hundred: float) -> Policy:
-    watch, queries, counts = ran.watch, ran.ground.queries, ran.watch.counts()
+def _as_it_ran(ran: DemoRun, hundred: float) -> PolicyFigures:
+    progress, queries, counts = ran.progress, ran.data.queries, ran.progress.counts()
     row = {id: number for number, id in enumerate(queries.ids)}
     column = {model: number for number, model in enumerate(queries.models)}
     score, served, lost = 0.0, 0, 0
-    for receipt in watch.last.values():
-        result = watch.results.get(receipt.decision_id)
+    for receipt in progress.last.values():
+        result = progress.results.get(receipt.decision_id)
         if receipt.model is None or result is None:
             continue
         cost = queries.costs[row[receipt.id], column[receipt.model]]
@@ -117,7 +136,7 @@ def _as_it_ran(ran: Ran, hundred: float) -> Policy:
             score += result.score or 0.0
         else:
             lost += 1
-    return Policy(
+    return PolicyFigures(
         name=ran.config.policy.name,
         relative=100 * score / hundred if hundred else 0.0,
         score=score,
@@ -129,20 +148,20 @@ def _as_it_ran(ran: Ran, hundred: float) -> Policy:
     )
 
 
-def _accounts(ran: Ran) -> list[Account]:
-    spent, reserved = ran.watch.spent(), ran.watch.reserved()
+def _accounts(ran: DemoRun) -> list[ModelSpending]:
+    spent, reserved = ran.progress.spent(), ran.progress.reserved()
     limits = ran.config.limits().tolist()
     return [
-        Account(model, spent.get(model, 0), limit, reserved.get(model, 0))
+        ModelSpending(model, spent.get(model, 0), limit, reserved.get(model, 0))
         for model, limit in zip(ran.config.models, limits, strict=True)
     ]
 
 
-def as_json(asked: Asked, found: Figures) -> dict[str, Any]:
-    """Everything as plain values; amounts in nano-dollars."""
-    settings = asdict(asked) | {"dataset": str(asked.dataset) if asked.dataset else None}
+def as_json(options: DemoOptions, found: Figures) -> dict[str, Any]:
+    """Return everything as plain values; amounts in nano-dollars."""
+    settings = asdict(options) | {"dataset": str(options.dataset) if options.dataset else None}
     return {
-        "synthetic": asked.dataset is None,
+        "synthetic": options.dataset is None,
         "settings": settings,
         "seconds": found.seconds,
         "decision_latency_seconds": {"p50": found.p50, "p99": found.p99},
@@ -155,5 +174,5 @@ def as_json(asked: Asked, found: Figures) -> dict[str, Any]:
     }
 
 
-def _values(policy: Policy) -> dict[str, Any]:
+def _values(policy: PolicyFigures) -> dict[str, Any]:
     return {**asdict(policy), "per_dollar": policy.per_dollar}

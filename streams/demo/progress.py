@@ -1,11 +1,11 @@
-"""What becomes of queries, read from the topics while a system runs."""
+"""A running system's progress, read from its topics."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
@@ -20,12 +20,12 @@ from streams.state.fence import Fence
 from streams.state.rows import STATE_KEY, State
 
 BLOCK = 1000
-"""Records taken at once."""
+"""Records consumed at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Queries by what has become of them, and nano-units spent."""
+    """Numbers of queries by their last decision, answers received, and nano-units spent."""
 
     decided: int
     routed: int
@@ -35,11 +35,48 @@ class Counts:
     spent: int
 
 
-class Watch:
+class LedgerStates:
+    """The newest state record of each partition, from the changelog."""
+
+    def __init__(self) -> None:
+        self.states: dict[int, State] = {}
+        """By partition, its newest state."""
+        self.settled_at = 0.0
+        """Unix second of the last settlement."""
+        self._fences: defaultdict[int, Fence] = defaultdict(Fence)
+
+    def sum(self, column: Literal["spent", "reserved"]) -> Mapping[str, int]:
+        """Return nano-units by model, over all partitions."""
+        sums: defaultdict[str, int] = defaultdict(int)
+        for state in self.states.values():
+            for name, account in state.accounts.items():
+                if owner(name)[1] is None:  # what tenants use is in their models' accounts too
+                    sums[name] += getattr(account, column)
+        return sums
+
+    def take(self, message: Any) -> None:
+        """Take in a record of the changelog."""
+        counts = self._fences[message.partition()].counts(message.key(), message.headers())
+        if not counts or message.key() != STATE_KEY or message.value() is None:
+            return
+        state = decode_state(message.value())
+        before = self.states.get(message.partition())
+        if before is None or state.settled > before.settled:
+            self.settled_at = max(self.settled_at, message.timestamp()[1] / 1000)
+        self.states[message.partition()] = state
+
+
+class DemoProgress:
     """Follows queries, receipts, results, reports and ledgers, from the topics' beginnings."""
 
     def __init__(self, broker: Secured, topics: Topics, partitions: int) -> None:
-        """partitions: of `queries` and what shares its partition numbers."""
+        """Start reading.
+
+        Args:
+            broker: where the topics are.
+            topics: their names.
+            partitions: number of partitions of `queries` and of the topics that follow it.
+        """
         self.arrived: dict[str, float] = {}
         """By query id, the Unix second at which its record was made."""
         self.first: dict[str, Receipt] = {}
@@ -48,50 +85,51 @@ class Watch:
         """By query id, its last decision."""
         self.results: dict[str, Result] = {}
         """By decision id, the result that was charged."""
-        self.states: dict[int, State] = {}
-        """By partition, its newest state."""
-        self.settled_at = 0.0
-        """Unix second of the last settlement."""
+        self.ledgers = LedgerStates()
         self.reported: dict[int, float] = {}
         """By partition, the Unix second of its newest report to the controller."""
         self.models: defaultdict[str, set[str]] = defaultdict(set)
         """By query id, every model that it was routed to."""
-        self._partitions = partitions
-        self._fences: defaultdict[int, Fence] = defaultdict(Fence)
         self._deferred = topics.deferred
         self._decided: dict[tuple[str, int], int] = {}
-        self._take = {
+        self._handlers = {
             topics.queries: self._query,
             topics.receipts: self._receipt,
             topics.results: self._result,
-            topics.changelog: self._state,
+            topics.changelog: self.ledgers.take,
             topics.share_reports: self._report,
         }
         self._consumer = clients.consumer(for_librdkafka(broker), "watch", {"log_level": 0})
         self._consumer.assign(
             [
                 TopicPartition(topic, number, OFFSET_BEGINNING)
-                for topic in self._take
+                for topic in self._handlers
                 for number in range(1 if topic == topics.share_reports else partitions)
             ]
         )
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection."""
         self._consumer.close()
 
-    def look(self, seconds: float = 0.0) -> None:
-        """Take in what has come, for so long at most. Raises KafkaException for a broker's error
-        that does not pass by itself."""
+    def poll(self, seconds: float = 0.0) -> None:
+        """Take in new records.
+
+        Args:
+            seconds: how long to wait for the first.
+
+        Raises:
+            KafkaException: a broker error that is not transient.
+        """
         message: Any
         for message in self._consumer.consume(BLOCK, seconds):
             if (error := message.error()) is None:
-                self._take[message.topic()](message)
+                self._handlers[message.topic()](message)
             elif error.fatal() or error.code() == KafkaError._ALL_BROKERS_DOWN:
                 raise KafkaException(error)
 
     def counts(self) -> Counts:
-        """How things stand."""
+        """Return the numbers so far."""
         words = [receipt.decision for receipt in self.last.values()]
         return Counts(
             decided=len(self.last),
@@ -99,26 +137,28 @@ class Watch:
             deferred=words.count("deferred"),
             rejected=words.count("rejected"),
             answered=len(self.results),
-            spent=sum(self._sum("spent").values()),
+            spent=sum(self.ledgers.sum("spent").values()),
         )
 
     def spent(self) -> Mapping[str, int]:
-        """Nano-units by model."""
-        return self._sum("spent")
+        """Return nano-units by model."""
+        return self.ledgers.sum("spent")
 
     def reserved(self) -> Mapping[str, int]:
-        """Nano-units by model."""
-        return self._sum("reserved")
+        """Return nano-units by model."""
+        return self.ledgers.sum("reserved")
 
-    def over(self, ids: Iterable[str]) -> bool:
-        """Whether nothing more will come of these queries: each is decided, each that was routed
-        is settled, nothing is reserved, and each that waits was looked at once more after that.
+    def finished(self, ids: Iterable[str]) -> bool:
+        """Return whether these queries are finished: each is decided, each routed one is settled,
+        nothing is reserved, and each deferred one was retried after the last settlement.
         """
         if not all(id in self.last for id in ids) or not self._covered():
             return False
         if any(self.reserved().values()):
             return False
-        calm = max([self.settled_at, *(receipt.decided_at for receipt in self.first.values())])
+        calm = max(
+            [self.ledgers.settled_at, *(receipt.decided_at for receipt in self.first.values())]
+        )
         for receipt in self.last.values():
             if receipt.decision == "routed" and receipt.decision_id not in self.results:
                 return False
@@ -127,23 +167,15 @@ class Watch:
         return True
 
     def _covered(self) -> bool:
-        """Whether the states that were read tell of every decision that was."""
+        """Return whether the states read cover every decision read."""
         for (topic, number), offset in self._decided.items():
-            state = self.states.get(number)
+            state = self.ledgers.states.get(number)
             if state is None:
                 return False
             position = state.deferred if topic == self._deferred else state.queries
             if position.decided < offset:
                 return False
         return True
-
-    def _sum(self, column: str) -> Mapping[str, int]:
-        sums: defaultdict[str, int] = defaultdict(int)
-        for state in self.states.values():
-            for name, account in state.accounts.items():
-                if owner(name)[1] is None:  # what tenants use is in their models' accounts too
-                    sums[name] += getattr(account, column)
-        return sums
 
     # One record each
 
@@ -169,18 +201,8 @@ class Watch:
         try:
             result = decode(Result, message.value())
         except Invalid:
-            return  # the rejected topic tells of it
+            return  # it is on the topic `rejected`
         self.results.setdefault(result.decision_id, result)
-
-    def _state(self, message: Any) -> None:
-        counts = self._fences[message.partition()].counts(message.key(), message.headers())
-        if not counts or message.key() != STATE_KEY or message.value() is None:
-            return
-        state = decode_state(message.value())
-        before = self.states.get(message.partition())
-        if before is None or state.settled > before.settled:
-            self.settled_at = max(self.settled_at, message.timestamp()[1] / 1000)
-        self.states[message.partition()] = state
 
     def _report(self, message: Any) -> None:
         number = int(message.key() or b"0")
