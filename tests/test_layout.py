@@ -79,7 +79,6 @@ LONG_FUNCTIONS: set[str] = {
 }
 LARGE_CLASSES: set[str] = {
     "router/budget/ledger.py:Ledger",
-    "streams/control/controller.py:Controller",
     "streams/routing/route.py:Router",
     "streams/runtime/process.py:Process",
     "streams/state/partition.py:Partition",

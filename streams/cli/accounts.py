@@ -1,4 +1,4 @@
-"""What `sluice model` and `sluice budget` share: known models, and the table of their money."""
+"""Helpers of `sluice model` and `sluice budget`: known models, and the table of accounts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from streams.config.settings import Config
 
 
 def table(config: Config, tenants: bool = True) -> None:
-    """Print the standing of every model, and of tenants too, in units of currency."""
-    from streams.control.commands import standings
+    """Print the status of every model, and of tenants too, in units of currency."""
+    from streams.control.commands import account_statuses
 
     shown = Table("model", "status")
     for column in ("limit", "spent", "reserved", "left"):
         shown.add_column(column, justify="right")
-    for name, now in standings(config).items():
+    for name, now in account_statuses(config).items():
         if owner(name)[1] is not None and not tenants:
             continue
         amounts = (now.limit, now.spent, now.reserved, now.left)
@@ -32,8 +32,8 @@ def check_known(config: Config, name: str) -> None:
     """Raise ClickException for a model that neither the configuration has nor a command added."""
     if name in config.models:
         return
-    from streams.control.commands import orders
+    from streams.control.commands import read_registry
 
-    known = [*config.models, *orders(config).added]
+    known = [*config.models, *read_registry(config).added]
     if name not in known:
         raise click.ClickException(f"no model {name!r}; there are: {', '.join(known)}")

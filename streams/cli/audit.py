@@ -1,4 +1,4 @@
-"""`sluice audit`: the ledger rebuilt from the log, beside the live one."""
+"""`sluice audit`: rebuild the ledger from the log, and compare it with the live one."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def command(
     """
     config = load(config_file)
     topics, logs = Topics(config.topics.prefix), Logs(config.broker)
-    orders = Registry.of(logs.read(logs.spans(topics.control)), models=config.models)
-    catalog = config.catalog().extended(orders.newcomers())
+    registry = Registry.of(logs.read(logs.spans(topics.control)), models=config.models)
+    catalog = config.catalog().extended(registry.newcomers())
     with progress() as bar, ReceiptStore(topics) as receipt_store:
         snapshot = LedgerSnapshot.open(logs, topics)
         size = sum(span.size for span in snapshot.receipts)
@@ -139,7 +139,8 @@ def show(audited: Sequence[Audited], differences: Sequence[Difference]) -> None:
 
 
 def totals(audited: Sequence[Audited]) -> dict[str, tuple[int, int, int, int, int]]:
-    """By account: share, spent and reserved of the current window, and the same two by the log."""
+    """Return by account: share, spent and reserved of the current window, and the latter two
+    by the log."""
     sums: dict[str, Counter[str]] = {}
     for one in audited:
         for name, account in (one.state.accounts if one.state is not None else {}).items():
@@ -157,7 +158,7 @@ def totals(audited: Sequence[Audited]) -> dict[str, tuple[int, int, int, int, in
 
 
 def overcharged(audited: Sequence[Audited]) -> dict[str, dict[str, int | str]]:
-    """By model, what its answers cost above their reservations."""
+    """Return by model what its answers cost above their reservations."""
     found: dict[str, dict[str, int | str]] = {}
     accounts = {name for one in audited for name in one.overcharges}
     for name in sorted(name for name in accounts if owner(name)[1] is None):
@@ -174,7 +175,7 @@ def overcharged(audited: Sequence[Audited]) -> dict[str, dict[str, int | str]]:
 
 
 def report(audited: Sequence[Audited], differences: Sequence[Difference]) -> dict[str, object]:
-    """All that was found, as plain values."""
+    """Return the audit as plain values."""
     names = ("share", "spent", "reserved", "log_spent", "log_reserved")
     return {
         "equal": not differences,

@@ -40,7 +40,7 @@ def set_limit(model: str, limit: Decimal, tenant: str | None, config_file: Path)
     Below what is spent, the model stops (for that tenant); nothing is taken back.
     """
     config = load(config_file)
-    _order(config, account_key(model, tenant), to_nano("limit", limit))
+    _set_limit(config, account_key(model, tenant), to_nano("limit", limit))
 
 
 @group.command("top-up")
@@ -50,20 +50,20 @@ def set_limit(model: str, limit: Decimal, tenant: str | None, config_file: Path)
 @options.config
 def top_up(model: str, amount: Decimal, tenant: str | None, config_file: Path) -> None:
     """Add to a model's limit, or to a tenant's for it."""
-    from streams.control.commands import standings
+    from streams.control.commands import account_statuses
 
     config, account = load(config_file), account_key(model, tenant)
     check_known(config, model)
-    now = standings(config).get(account)
+    now = account_statuses(config).get(account)
     if now is None:
         raise click.ClickException(f"{account_words(account)} has no limit to add to: set one")
-    _order(config, account, now.limit + to_nano("amount", amount))
+    _set_limit(config, account, now.limit + to_nano("amount", amount))
 
 
-def _order(config: Config, account: str, limit: int) -> None:
-    from streams.control.commands import order
+def _set_limit(config: Config, account: str, limit: int) -> None:
+    from streams.control.commands import send_command
 
     model, tenant = owner(account)
     check_known(config, model)
-    order(config, BudgetControl(model=model, tenant=tenant, limit=limit))
+    send_command(config, BudgetControl(model=model, tenant=tenant, limit=limit))
     click.echo(f"{account_words(account)}: limit {limit / NANO:,.9f}")

@@ -1,4 +1,4 @@
-"""`sluice history`: what came of a log's queries, for the next index."""
+"""`sluice history`: write a log's answered queries as a history for the next index."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from streams.cli import options
 from streams.cli.bar import progress
 from streams.config.settings import load
-from streams.control.commands import orders
+from streams.control.commands import read_registry
 from streams.kafka.logs import Logs
 from streams.kafka.topics import Topics
 from streams.verify.outcomes import history_lines
@@ -35,7 +35,7 @@ def command(file: Path, config_file: Path, since: float | None, until: float | N
     logs, topics = Logs(config.broker), Topics(config.topics.prefix)
     asked = [*logs.spans(topics.queries, since, until), *logs.spans(topics.deferred, since)]
     results, receipts = logs.spans(topics.results, since), logs.spans(topics.receipts, since)
-    catalog = config.catalog().extended(orders(config).newcomers())
+    catalog = config.catalog().extended(read_registry(config).newcomers())
     with progress() as bar, ReceiptStore(topics) as receipt_store:
         read = [
             bar.add_task(what, total=sum(span.size for span in spans))

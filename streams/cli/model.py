@@ -56,7 +56,7 @@ def add(
     It has no history, so it is only tried, with a part of its limit ([newcomers]); to be more, it
     must be in sluice.toml and in the index that sluice index build makes.
     """
-    from streams.control import commands as operate
+    from streams.control.commands import add_model
 
     config = load(config_file)
     try:
@@ -68,7 +68,7 @@ def add(
             limit=to_nano("limit", limit),
             **terms,
         )
-        operate.add(config, message)
+        add_model(config, message)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     tried = f"{config.newcomers.budget:.0%} of its limit"
@@ -80,7 +80,7 @@ def add(
 @options.config
 def pause(name: str, config_file: Path) -> None:
     """Send no new queries to a model. What is under way settles; queries for it alone wait."""
-    _order(load(config_file), name, "pause")
+    _send(load(config_file), name, "pause")
 
 
 @group.command()
@@ -88,20 +88,20 @@ def pause(name: str, config_file: Path) -> None:
 @options.config
 def resume(name: str, config_file: Path) -> None:
     """Send queries to a paused or removed model again."""
-    _order(load(config_file), name, "resume")
+    _send(load(config_file), name, "resume")
 
 
 @group.command()
 @NAME
 @options.config
 def remove(name: str, config_file: Path) -> None:
-    """Take a model out for good: as `pause`; then delete it from sluice.toml."""
-    _order(load(config_file), name, "remove")
+    """Remove a model for good: as `pause`; then delete it from sluice.toml."""
+    _send(load(config_file), name, "remove")
 
 
-def _order(config: Config, name: str, action: str) -> None:
-    from streams.control.commands import order
+def _send(config: Config, name: str, action: str) -> None:
+    from streams.control.commands import send_command
 
     check_known(config, name)
-    order(config, ModelControl(name=name, action=action))  # type: ignore[arg-type]  # see callers
+    send_command(config, ModelControl(name=name, action=action))  # type: ignore[arg-type]  # see callers
     click.echo(f"{name}: {action}")

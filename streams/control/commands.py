@@ -1,4 +1,4 @@
-"""What an operator asks for and sees: orders on the topic `control`, and the accounts."""
+"""Admin commands on the topic `control`, and the status of accounts."""
 
 from __future__ import annotations
 
@@ -23,12 +23,20 @@ from streams.kafka.topics import Topics, create
 from streams.state.changelog import last_states
 
 TIMEOUT = 60.0
+"""Seconds within which a command must be acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One account as it stands. status: of its model; amounts in nano-units, over all partitions;
-    trial: what a newcomer may use of its limit to be tried, None for what is none.
+class AccountStatus:
+    """The status of one account. Amounts are in nano-units, over all partitions.
+
+    Attributes:
+        status: of its model: "open", "new", "paused" or "removed".
+        limit: what may be spent in the current window.
+        shares: granted to partitions.
+        reserved: for answers that are awaited.
+        spent: charged in the current window.
+        trial: what a newcomer may use of its limit; None for a model that an index knows.
     """
 
     status: str
@@ -40,15 +48,17 @@ class Standing:
 
     @property
     def left(self) -> int:
-        """What may still be spent; 0 where a limit was set below what is spent."""
+        """What may still be spent; 0 if the limit was set below what is spent."""
         limit = self.limit if self.trial is None else self.trial
         return max(limit - self.spent - self.reserved, 0)
 
 
-def order(config: Config, message: Control) -> None:
-    """Publish an order; every router follows it.
+def send_command(config: Config, message: Control) -> None:
+    """Publish an admin command; every router applies it.
 
-    Raises Invalid for one that routers would pass over, BrokerError where it is not taken.
+    Raises:
+        Invalid: routers would ignore the command.
+        BrokerError: the broker did not acknowledge it.
     """
     topic = Topics(config.topics.prefix).control
     decode_control(encode(message))
@@ -61,21 +71,22 @@ def order(config: Config, message: Control) -> None:
         on_delivery=lambda error, _: failures.append(error.str()) if error else None,
     )
     if producer.flush(TIMEOUT + 1) or failures:
-        raise BrokerError(f"topic {topic!r} did not take the order: {''.join(failures)}")
+        raise BrokerError(f"topic {topic!r} did not take the command: {''.join(failures)}")
 
 
-def add(config: Config, message: ModelControl) -> None:
-    """Make the topic of a new model, and then publish the order that adds it.
+def add_model(config: Config, message: ModelControl) -> None:
+    """Create the topic of a new model, and then publish the command that adds it.
 
-    Raises ValueError for one that routers would pass over, BrokerError where the topic cannot be
-    made or the order is not taken.
+    Raises:
+        ValueError: the configuration has the model, or routers would ignore the command.
+        BrokerError: the topic cannot be created, or the command was not acknowledged.
     """
     decode_control(encode(message))
     if message.name in config.models:
         raise ValueError(f"the configuration has a model {message.name!r} already")
-    registry, topics = orders(config), Topics(config.topics.prefix)
-    if why_not := registry.take(message):
-        raise ValueError(why_not)
+    registry, topics = read_registry(config), Topics(config.topics.prefix)
+    if refusal := registry.take(message):
+        raise ValueError(refusal)
     planned = topics.planned(
         [*config.models, *registry.added],
         config.topics.partitions,
@@ -84,24 +95,34 @@ def add(config: Config, message: ModelControl) -> None:
     routed = [topic for topic in planned if topic.name == topics.routed(message.name)]
     admin = clients.admin(for_librdkafka(config.broker))
     create(admin, routed, config.topics.replicas)
-    order(config, message)
+    send_command(config, message)
 
 
-def orders(config: Config) -> Registry:
-    """Read all that operators have ordered. Raises BrokerError or KafkaException."""
+def read_registry(config: Config) -> Registry:
+    """Read all admin commands.
+
+    Raises:
+        BrokerError: the topic is missing.
+        KafkaException: the broker does not answer.
+    """
     logs = Logs(config.broker)
     records = logs.read(logs.spans(Topics(config.topics.prefix).control))
     return Registry.of(records, config.tenant_limits(), config.models)
 
 
-def standings(config: Config) -> dict[str, Standing]:
-    """Read every account's standing from `control` and the partitions' changelog: of the models,
-    each followed by the tenants that have a limit for it (`account_key`).
+def account_statuses(config: Config) -> dict[str, AccountStatus]:
+    """Read every account's status from `control` and the partitions' changelog.
 
-    Raises BrokerError or KafkaException where the topics cannot be read.
+    Returns:
+        The status by account (`account_key`): of each model, followed by the tenants that have a
+        limit for it.
+
+    Raises:
+        BrokerError: a topic is missing.
+        KafkaException: the broker does not answer.
     """
     topics, logs = Topics(config.topics.prefix), Logs(config.broker)
-    registry = orders(config)
+    registry = read_registry(config)
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for state in last_states(logs.read(logs.spans(topics.changelog))).values():
         for name, account in state.accounts.items():
@@ -115,12 +136,12 @@ def standings(config: Config) -> dict[str, Standing]:
     for name in names:
         status, (shares, reserved, spent) = registry.status(owner(name)[0]), sums[name]
         trial = usable[name] if name in registry.added else None
-        found[name] = Standing(status, limits[name], shares, reserved, spent, trial)
+        found[name] = AccountStatus(status, limits[name], shares, reserved, spent, trial)
     return found
 
 
 def configured_limits(config: Config) -> Mapping[str, int]:
-    """Nano-units by model, as sluice.toml says; a shared total needs the index to be split."""
+    """Return nano-units by model, as configured; splitting a shared total needs the index."""
     score = cost = None
     if config.budget is not None:
         manifest = read_manifest(config.index.path)

@@ -1,7 +1,7 @@
-"""Agent `control`: moves shares of the budgets to where they are needed, and learns prices.
+"""Agent `control`: moves shares of the budgets to where they are needed, and solves prices.
 
-One partition, so one process at a time. Away, it costs nothing but fresh prices and shares:
-routers go on with those they hold. Its accounts are in a changelog of their own; the window of
+One partition, so one process at a time. While it is down, routers go on with the prices and
+shares that they hold. Its accounts are in a changelog of their own; the window of
 estimates that prices are learned from fills again from the next reports.
 """
 
@@ -28,15 +28,18 @@ from streams.kafka.topics import Topics
 logger = logging.getLogger(__name__)
 
 MOST = 2.0**62
-"""Nano-units that a solution counts with at most: the product with a factor must fit 64 bits."""
+"""Most nano-units that a solution uses: the product with a factor must fit 64 bits."""
 Save = Callable[[dict[str, Any]], Awaitable[None]]
-"""Writes the accounts to the changelog; returns when it has them."""
+"""Writes the accounts to the changelog; returns when they are acknowledged."""
 Confirm = Callable[[], Awaitable[None]]
-"""Returns if these accounts are the newest; raises where another controller has taken over."""
+"""Returns if these accounts are the newest; raises if another controller has taken over."""
 
 
 class Controller:
-    """Plans shares and prices for money that has not been spent and queries that have not come."""
+    """Plans shares and prices for the remaining money and the expected queries.
+
+    Size: its collaborators are passed in one by one, so that tests can replace each.
+    """
 
     def __init__(
         self,
@@ -51,12 +54,21 @@ class Controller:
         every: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Begin. `policy` is this controller's own instance, warmed from history.
+        """Start at version 0.
 
-        horizon: how many queries the money of now is for; every: seconds between two solutions of
-        the prices at least.
+        Args:
+            catalog: the models.
+            policy: this controller's own instance, warmed from history.
+            allocator: divides the limits into shares.
+            save: writes the accounts to the changelog.
+            confirm: checks that this controller still owns them.
+            horizon: forecasts the queries that the remaining money is for.
+            outbox: publishes grants and prices.
+            topics: names of the topics.
+            every: least seconds between two solutions of the prices.
+            clock: Unix seconds.
         """
-        self._fleet = catalog
+        self._catalog = catalog
         self._policy = policy
         self._allocator = allocator
         self._save = save
@@ -72,7 +84,7 @@ class Controller:
         self.version = 0
 
     async def follow(self, records: Sequence[Any]) -> None:
-        """Take in a chunk of reports; grant shares, and solve prices if it is time."""
+        """Take in a chunk of reports; grant shares, and solve prices if due."""
         await self._reject([refused for record in records if (refused := self._take(record))])
         await self._grant()
         now = self._clock()
@@ -81,7 +93,7 @@ class Controller:
             await self._solve()
 
     def limit(self, limits: dict[str, int]) -> None:
-        """Take over limits, nano-units by model: shares follow with the next grants."""
+        """Set the limits, nano-units by model; shares follow with the next grants."""
         self._allocator.limits = limits
 
     def _take(self, record: Any) -> Rejected | None:
@@ -100,7 +112,7 @@ class Controller:
         return None
 
     async def _grant(self) -> None:
-        """Write the accounts ahead of the grants that follow from them."""
+        """Write the accounts before the grants that follow from them."""
         now = self._clock()
         grants = self._allocator.plan(now - self._granted_at)
         self._granted_at = now
@@ -115,7 +127,7 @@ class Controller:
 
     async def _solve(self) -> None:
         left = self._allocator.remaining()
-        remaining = np.array([left.get(name, 0) for name in self._fleet.names], dtype=np.int64)
+        remaining = np.array([left.get(name, 0) for name in self._catalog.names], dtype=np.int64)
         arrived = sum(report.arrivals for report in self._seen.values())
         expected, factor = self._horizon.expected(self._clock(), arrived)
         remaining = np.minimum(remaining * factor, MOST).astype(np.int64)
@@ -124,11 +136,11 @@ class Controller:
             await self._publish(remaining, expected)
 
     def _sample(self, report: ShareReport) -> tuple[Floats, Floats]:
-        """Put a report's sample into the fleet's order; models it lacks are worth nothing."""
-        shape = (len(report.quality), len(self._fleet))
+        """Put a report's sample in the order of the catalog; models it lacks get quality 0."""
+        shape = (len(report.quality), len(self._catalog))
         quality, cost = np.zeros(shape), np.ones(shape)
         for column, name in enumerate(report.columns):
-            model = self._fleet.index.get(name)
+            model = self._catalog.index.get(name)
             if model is not None:
                 quality[:, model] = [row[column] for row in report.quality]
                 cost[:, model] = [row[column] for row in report.cost]
@@ -141,7 +153,7 @@ class Controller:
             state=self._policy.snapshot(),
             solved_at=self._clock(),
             expected=expected,
-            remaining=dict(zip(self._fleet.names, remaining.tolist(), strict=True)),
+            remaining=dict(zip(self._catalog.names, remaining.tolist(), strict=True)),
         )
         batch = self._outbox.batch()
         batch.send(self._topics.prices, encode(prices), prices.policy.encode(), 0)

@@ -1,4 +1,4 @@
-"""What operators have said on the topic `control`, folded: models added and closed, and limits."""
+"""The state that admin commands on the topic `control` add up to: models and limits."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from schemas.control import BudgetControl, Control, ModelControl, control_key, d
 from streams.kafka.logs import Record
 
 MOST_MODELS = 256
-"""As many as a configuration may have."""
+"""Most models of a deployment; a configuration may have as many."""
 
 
 class Registry:
-    """The state that all control messages so far add up to. Later ones win, key by key."""
+    """The state after all commands so far; of one key, the last command wins."""
 
     def __init__(self, tenants: Iterable[str] = (), models: Iterable[str] = ()) -> None:
-        """`tenants`: the accounts of tenants that the configuration limits (`account_key`); models:
-        those that it names.
+        """Begin without commands.
+
+        Args:
+            tenants: accounts of tenants that the configuration limits (`account_key`).
+            models: names of the configured models.
         """
         self._configured = frozenset(models)
         self.added: dict[str, ModelControl] = {}
-        """The orders that added models, by name, in their order."""
+        """The commands that added models, by model name, in the order of the log."""
         self._closed: dict[str, str] = {}
         self._limits: dict[str, int] = {}
         self.tenants = frozenset(tenants)
@@ -39,33 +42,40 @@ class Registry:
     def of(
         cls, records: Iterable[Record], tenants: Iterable[str] = (), models: Iterable[str] = ()
     ) -> Self:
-        """Fold records of the topic, from its first."""
+        """Apply the records of the topic, from its first."""
         registry = cls(tenants, models)
         for record in records:
             registry.read(record.key, record.value, record.offset)
         return registry
 
     def read(self, key: bytes | None, value: bytes | None, offset: int) -> str | None:
-        """Fold one record in. Returns why it is passed over, or None.
+        """Apply one record.
 
-        A record with another key than its message's is passed over: compaction would keep it
-        beside others that it should replace, or drop one that it should not.
+        A record whose key is not its message's is ignored: compaction would keep it beside others
+        that it should replace, or drop one that it should not.
+
+        Returns:
+            The reason why it is ignored, or None.
         """
-        why_not = None
+        refusal = None
         try:
             if value is not None:
                 message = decode_control(value)
                 if key == (wanted := control_key(message).encode()):
-                    why_not = self.take(message)
+                    refusal = self.take(message)
                 else:
-                    why_not = f"its key must be {wanted.decode()!r}"
+                    refusal = f"its key must be {wanted.decode()!r}"
         except Invalid as error:
-            why_not = error.reason
+            refusal = error.reason
         self.version = offset + 1
-        return why_not
+        return refusal
 
     def take(self, message: Control) -> str | None:
-        """Fold one message in. Returns why it cannot be followed, or None."""
+        """Apply one command.
+
+        Returns:
+            The reason why it cannot be applied, or None.
+        """
         self.version += 1
         if isinstance(message, BudgetControl):
             account = account_key(message.model, message.tenant)
@@ -86,25 +96,25 @@ class Registry:
 
     def _add(self, message: ModelControl) -> str | None:
         if message.name in self._configured:
-            return None  # it has found its way into sluice.toml since
+            return None  # it has been added to sluice.toml since
         if message.name in self.added:
-            return f"a model {message.name!r} is known already"
+            return f"a model {message.name!r} already exists"
         if len(self._configured) + len(self.added) >= MOST_MODELS:
-            return f"there are {MOST_MODELS} models, and more cannot be"
+            return f"there are already {MOST_MODELS} models, the maximum"
         self.added[message.name] = message
         return None
 
     def newcomers(self) -> list[Model]:
-        """The models that orders have added, in their order."""
+        """Return the models added by commands, in the order of the log."""
         return [
             Model(
                 name,
-                order.input_price or 0,
-                order.output_price or 0,
-                order.max_output_tokens,
-                order.context,
+                command.input_price or 0,
+                command.output_price or 0,
+                command.max_output_tokens,
+                command.context,
             )
-            for name, order in self.added.items()
+            for name, command in self.added.items()
         ]
 
     def status(self, model: str) -> str:
@@ -113,17 +123,17 @@ class Registry:
         return {"pause": "paused", "remove": "removed"}.get(self._closed.get(model, ""), is_open)
 
     def open(self, models: Sequence[str]) -> Bools:
-        """bool[M]: which models take new queries. What is reserved settles in any case."""
+        """Return which models take new queries, bool[M]. Reservations settle in any case."""
         return np.array([model not in self._closed for model in models], dtype=np.bool_)
 
     def limits(self, configured: Mapping[str, int]) -> dict[str, int]:
-        """Nano-units by account: as configured or added, or set here for such a model."""
-        added = {name: order.limit or 0 for name, order in self.added.items()}
+        """Return nano-units by account: as configured or added, unless a command set the limit."""
+        added = {name: command.limit or 0 for name, command in self.added.items()}
         configured = dict(configured) | added
         here = {name: limit for name, limit in self._limits.items() if owner(name)[0] in configured}
         return configured | here
 
     def allotted(self, configured: Mapping[str, int], part: float) -> dict[str, int]:
-        """`limits`, of which newcomers may only use a part (of 1) to be tried."""
+        """Return `limits`, with those of newcomers reduced to a part (0 to 1) for their trial."""
         limits = self.limits(configured)
         return limits | {name: int(limits[name] * part) for name in self.added}

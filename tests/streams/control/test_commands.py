@@ -19,8 +19,15 @@ from streams.brokers import Broker
 from streams.brokers.kafka import KafkaServer
 from streams.cli import main
 from streams.config.settings import Config, load
-from streams.control import commands as operate
-from streams.control.commands import Standing, add, configured_limits, order, orders, standings
+from streams.control import commands
+from streams.control.commands import (
+    AccountStatus,
+    account_statuses,
+    add_model,
+    configured_limits,
+    read_registry,
+    send_command,
+)
 from streams.kafka.errors import BrokerError
 from streams.kafka.topics import Topics, create
 from streams.routing.build import build
@@ -68,15 +75,17 @@ def state(**accounts: Account) -> bytes:
 
 def test_without_routers_all_is_free(config: Config) -> None:
     """Empty topics: every model is open, with its configured limit, and nobody holds anything."""
-    assert standings(config) == {name: Standing("open", 5 * 10**9, 0, 0, 0) for name in MODELS}
+    assert account_statuses(config) == {
+        name: AccountStatus("open", 5 * 10**9, 0, 0, 0) for name in MODELS
+    }
 
 
 def test_orders_are_seen_by_the_next_who_looks(config: Config, broker: Broker) -> None:
     """A closed model and another limit show; the keys let compaction keep the last of each."""
-    order(config, ModelControl(name="mistral-7b", action="pause"))
-    order(config, BudgetControl(model="mistral-7b", limit=7))
-    order(config, BudgetControl(model="mistral-7b", limit=8))
-    shown = standings(config)
+    send_command(config, ModelControl(name="mistral-7b", action="pause"))
+    send_command(config, BudgetControl(model="mistral-7b", limit=7))
+    send_command(config, BudgetControl(model="mistral-7b", limit=8))
+    shown = account_statuses(config)
     assert (shown["mistral-7b"].status, shown["mistral-7b"].limit) == ("paused", 8)
     assert (shown["gpt-4-1106"].status, shown["gpt-4-1106"].limit) == ("open", 5 * 10**9)
     topic = Topics(config.topics.prefix).control
@@ -104,9 +113,9 @@ def test_accounts_are_sums_over_the_partitions_last_states(config: Config, broke
     ):
         producer.produce(topics.changelog, value, key, partition)
     assert producer.flush(10) == 0
-    assert standings(config) == {
-        "mistral-7b": Standing("open", 5 * 10**9, 30, 4, 6),
-        "gpt-4-1106": Standing("open", 5 * 10**9, 20, 3, 4),
+    assert account_statuses(config) == {
+        "mistral-7b": AccountStatus("open", 5 * 10**9, 30, 4, 6),
+        "gpt-4-1106": AccountStatus("open", 5 * 10**9, 20, 3, 4),
     }
 
 
@@ -126,9 +135,9 @@ def test_limits_of_tenants_stand_after_their_models(config: Config, broker: Brok
     producer = Producer({"bootstrap.servers": broker.servers, "log_level": 0})
     producer.produce(topics.changelog, state(**{own: Account(9, 3, 4)}), STATE_KEY, 0)
     assert producer.flush(10) == 0
-    shown = standings(config)
+    shown = account_statuses(config)
     assert list(shown) == ["mistral-7b", own, "gpt-4-1106"]
-    assert shown[own] == Standing("open", 2_500_000_000, 9, 3, 4)
+    assert shown[own] == AccountStatus("open", 2_500_000_000, 9, 3, 4)
     assert shown["mistral-7b"].limit == 5 * 10**9
     assert "mistral-7b (shop)" in budget("show").output
     missing = budget("top-up", "gpt-4-1106", "1", "--tenant", "shop")
@@ -136,7 +145,7 @@ def test_limits_of_tenants_stand_after_their_models(config: Config, broker: Brok
     for wrong in ("", "a\tb"):
         refused = budget("set", "mistral-7b", "0", "--tenant", wrong)
         assert (refused.exit_code, "tenant" in refused.output) == (1, True)
-    assert standings(config) == shown
+    assert account_statuses(config) == shown
 
 
 def new(name: str, **changes: Any) -> ModelControl:
@@ -153,23 +162,23 @@ def test_an_added_model_has_its_topic_and_stands_with_the_others(
     config = configured(tmp_path, kafka_broker.servers, prefix, "budget.limit = 5")
     topics, admin = Topics(prefix), AdminClient({"bootstrap.servers": kafka_broker.servers})
     create(admin, topics.planned(MODELS, 2))
-    add(config, new("org/new"))
+    add_model(config, new("org/new"))
     made = admin.list_topics(timeout=10).topics[topics.routed("org/new")]
     assert len(made.partitions) == config.topics.model_partitions
-    assert standings(config)["org/new"] == Standing("new", 10**9, 0, 0, 0, 5 * 10**7)
-    assert standings(config)["org/new"].left == 5 * 10**7
+    assert account_statuses(config)["org/new"] == AccountStatus("new", 10**9, 0, 0, 0, 5 * 10**7)
+    assert account_statuses(config)["org/new"].left == 5 * 10**7
     for refused, words in (
-        (new("org/new"), "known already"),
+        (new("org/new"), "already exists"),
         (new("mistral-7b"), "the configuration has a model 'mistral-7b' already"),
         (new("org-new"), "would share the topic"),
         (new("x" * 250), "shorten the prefix"),
         (new("line\nbreak"), "control character"),
     ):
         with pytest.raises(ValueError, match=words):
-            add(config, refused)
-    order(config, ModelControl(name="org/new", action="remove"))
-    assert list(orders(config).added) == ["org/new"]
-    assert standings(config)["org/new"].status == "removed"
+            add_model(config, refused)
+    send_command(config, ModelControl(name="org/new", action="remove"))
+    assert list(read_registry(config).added) == ["org/new"]
+    assert account_statuses(config)["org/new"].status == "removed"
 
 
 def test_an_embedded_broker_takes_no_new_model(embedded_broker: Broker, tmp_path: Path) -> None:
@@ -177,18 +186,18 @@ def test_an_embedded_broker_takes_no_new_model(embedded_broker: Broker, tmp_path
     embedded_broker.create({"embedded.control": 1, "embedded.partitions-changelog": 2})
     config = configured(tmp_path, embedded_broker.servers, "embedded.", "budget.limit = 5")
     with pytest.raises(BrokerError, match="only the topics that it was started with"):
-        add(config, new("org/new"))
-    assert orders(config).version == 0
+        add_model(config, new("org/new"))
+    assert read_registry(config).version == 0
 
 
 def test_an_order_that_nobody_takes_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a broker the operator learns that nothing has changed."""
-    monkeypatch.setattr(operate, "TIMEOUT", 0.5)
+    monkeypatch.setattr(commands, "TIMEOUT", 0.5)
     config = configured(tmp_path, "127.0.0.1:9", budget="budget.limit = 5")
-    with pytest.raises(BrokerError, match="topic 'control' did not take the order"):
-        order(config, ModelControl(name="mistral-7b", action="pause"))
+    with pytest.raises(BrokerError, match="topic 'control' did not take the command"):
+        send_command(config, ModelControl(name="mistral-7b", action="pause"))
 
 
 def test_a_shared_total_is_split_as_the_routers_split_it(tmp_path: Path) -> None:

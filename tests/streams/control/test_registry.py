@@ -129,16 +129,16 @@ def test_a_model_that_is_known_is_not_added_again() -> None:
     to name is that of the configuration. A model too many is refused."""
     registry = Registry(models=CONFIGURED)
     registry.take(added("new"))
-    assert "known already" in (registry.take(added("new", limit=5)) or "")
+    assert "already exists" in (registry.take(added("new", limit=5)) or "")
     registry.take(ModelControl(name="new", action="remove"))
-    assert "known already" in (registry.take(added("new")) or "")
+    assert "already exists" in (registry.take(added("new")) or "")
     assert registry.limits(CONFIGURED)["new"] == 1000
     assert registry.take(added("small")) is None
     assert registry.limits(CONFIGURED)["small"] == 100
     assert len(registry.newcomers()) == 1
     many = Registry(models=CONFIGURED)
     refusals = [many.take(added(f"new {i}")) for i in range(MOST_MODELS)]
-    assert refusals[MOST_MODELS - 3 :] == [None] + 2 * ["there are 256 models, and more cannot be"]
+    assert refusals[MOST_MODELS - 3 :] == [None] + 2 * ["there are already 256 models, the maximum"]
 
 
 def test_records_are_counted_by_offset_and_known_by_their_keys() -> None:
