@@ -16,7 +16,8 @@ SLUICE = [sys.executable, "-c", "from streams.cli import main; main()"]
 
 def run(*arguments: object, broker: str | None = None) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command."""
-    result = CliRunner().invoke(main, [str(a) for a in arguments], env={"SLUICE_BROKER": broker})
+    environment = {} if broker is None else {"SLUICE_BROKER": broker}
+    result = CliRunner().invoke(main, [str(a) for a in arguments], env=environment)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr

@@ -1,0 +1,46 @@
+"""`sluice model`: models that are paused, resumed, removed and added at run time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import run
+
+
+def statuses(config: Path) -> dict[str, str]:
+    """By model, what `sluice model list` says of it."""
+    code, stdout, stderr = run("model", "list", "-c", config)
+    assert code == 0, stderr
+    lines = [line.strip("│").split("│") for line in stdout.splitlines() if line.startswith("│")]
+    return {cells[0].strip(): cells[1].strip() for cells in lines}
+
+
+def test_models_are_listed_without_tenants(deployed: Path) -> None:
+    """Tenants' limits are `sluice budget`'s matter."""
+    assert statuses(deployed) == {"small": "open", "large": "open"}
+
+
+@pytest.mark.parametrize(("action", "status"), [("pause", "paused"), ("remove", "removed")])
+def test_a_model_is_stopped_and_resumed(deployed: Path, action: str, status: str) -> None:
+    """The last command counts."""
+    assert run("model", action, "small", "-c", deployed)[1] == f"small: {action}\n"
+    assert statuses(deployed) == {"small": status, "large": "open"}
+    assert run("model", "resume", "small", "-c", deployed)[0] == 0
+    assert statuses(deployed) == {"small": "open", "large": "open"}
+
+
+def test_an_unknown_model_is_refused(deployed: Path) -> None:
+    """Nothing is ordered for it."""
+    code, _, stderr = run("model", "pause", "huge", "-c", deployed)
+    assert code == 1
+    assert "no model 'huge'; there are: small, large" in stderr
+
+
+def test_a_configured_model_cannot_be_added(deployed: Path) -> None:
+    """It is there already."""
+    prices = ("--input-price", "1", "--output-price", "2", "--limit", "3")
+    code, _, stderr = run("model", "add", "small", *prices, "-c", deployed)
+    assert code == 1
+    assert "the configuration has a model 'small' already" in stderr

@@ -1,0 +1,110 @@
+"""`sluice produce`: what is sent, what is not, and what is said of it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streams.brokers.embedded import EmbeddedBroker
+from streams.cli import main
+from tests.support.records import Records
+
+CONFIG = """
+[topics]
+prefix = "{prefix}"
+[models.small]
+input_price = "0.1"
+output_price = "0.2"
+budget = {{ limit = "1" }}
+[policy]
+expected_queries = 100
+"""
+
+
+class Produced:
+    """The command, run on a file of these lines, and the topic after it."""
+
+    def __init__(self, broker: EmbeddedBroker, folder: Path, prefix: str) -> None:
+        self.topic = f"{prefix}queries"
+        broker.create({self.topic: 2})
+        self.broker, self.folder = broker, folder
+        self.config = folder / "sluice.toml"
+        self.config.write_text(CONFIG.format(prefix=prefix))
+
+    def run(self, lines: list[str], *options: str, name: str = "queries.jsonl") -> Result:
+        file = self.folder / name
+        data = "\n".join(lines).encode()
+        file.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        arguments = ["produce", str(file), "--config", str(self.config), *options]
+        return CliRunner(env={"SLUICE_BROKER": self.broker.servers}).invoke(main, arguments)
+
+    def sent(self) -> dict[str, Any]:
+        """By key, what is in the topic."""
+        records = Records(self.broker.servers, {self.topic: 2})
+        found = {(r.key or b"").decode(): r.json() for r in records.of(self.topic)}
+        records.close()
+        return found
+
+
+@pytest.fixture
+def produced(embedded_broker: EmbeddedBroker, tmp_path: Path, prefix: str) -> Produced:
+    return Produced(embedded_broker, tmp_path, prefix)
+
+
+def test_queries_are_sent_as_they_are(produced: Produced) -> None:
+    """A query's every field is sent, unknown ones too; its id is the key."""
+    query = {"id": "a", "prompt": "Why?", "max_tokens": 5, "later": [1]}
+    result = produced.run([json.dumps(query), "", json.dumps({"id": "b", "prompt": "How?"})])
+    assert result.exit_code == 0, result.output
+    assert "2 of 2 queries acknowledged" in result.output
+    assert produced.sent() == {"a": query, "b": {"id": "b", "prompt": "How?"}}
+
+
+def test_outcomes_never_leave(produced: Produced) -> None:
+    """Of a dataset's row only id and prompt are sent."""
+    row = {"id": "a", "task": "t", "prompt": "Why?", "scores": {"m": 1}, "cost_usd": {"m": 0.1}}
+    result = produced.run([json.dumps(row)], name="rows.jsonl.gz")
+    assert result.exit_code == 0, result.output
+    assert produced.sent() == {"a": {"id": "a", "prompt": "Why?"}}
+
+
+def test_a_bad_line_ends_it(produced: Produced) -> None:
+    """The line is named by its number, what came before it is sent, and the exit code is 1."""
+    result = produced.run(['{"id": "a", "prompt": "Why?"}', "", '{"id": "b"}', "{"])
+    assert result.exit_code == 1
+    assert "queries.jsonl, line 3: prompt" in result.output
+    assert "1 queries before it were sent" in result.output
+    assert list(produced.sent()) == ["a"]
+
+
+def test_bad_lines_can_be_passed_over(produced: Produced) -> None:
+    """With --skip-bad every good line is sent, and each bad one named."""
+    lines = ['{"id": 7, "prompt": "Why?"}', '{"id": "a", "prompt": "Why?"}', "nonsense"]
+    result = produced.run(lines, "--skip-bad")
+    assert result.exit_code == 0, result.output
+    assert "line 1: id" in result.output
+    assert "line 3: " in result.output
+    assert "1 of 1 queries acknowledged, 2 bad lines passed over" in result.output
+    assert list(produced.sent()) == ["a"]
+
+
+def test_another_topic(produced: Produced, embedded_broker: EmbeddedBroker, prefix: str) -> None:
+    """--topic sends there, not to the configuration's."""
+    embedded_broker.create({f"{prefix}other": 2})
+    result = produced.run(['{"id": "a", "prompt": "Why?"}'], "--topic", f"{prefix}other")
+    assert result.exit_code == 0, result.output
+    assert produced.sent() == {}
+    produced.topic = f"{prefix}other"
+    assert list(produced.sent()) == ["a"]
+
+
+def test_a_topic_that_is_not_there(produced: Produced) -> None:
+    """Nothing is sent to a topic that nobody made; a sentence says how to make it."""
+    result = produced.run(['{"id": "a", "prompt": "Why?"}'], "--topic", "no.such")
+    assert result.exit_code == 1
+    assert "there is no topic no.such; make it with: sluice topics create" in result.output
