@@ -1,4 +1,4 @@
-"""What each model's answer to a query will probably be worth, and cost."""
+"""Estimates of what each model's answer to a query will be worth, and cost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.arrays import Floats, Ints, Vectors, even_rows
-from router.estimation.features import Seen, TextFeatures
+from router.estimation.features import TextFeatures, TextVectors
 from router.estimation.history import History
 from router.estimation.index.base import NeighbourIndex, Neighbours, without_itself
 from router.estimation.kernel_ridge import KernelRidge
@@ -37,10 +37,14 @@ UPPER = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """quality: float64[n, M] expected score; cost: float64[n, M] expected cost, nano-units;
-    upper_cost: float64[n, M] nano-units, what a part `upper` of the answers does not exceed;
-    neighbours: int64[n, k] rows of the history, NO_ROW where there were fewer; similarity:
-    float32[n, k] their cosines.
+    """Estimates of n queries for M models.
+
+    Attributes:
+        quality: float64[n, M], the expected score.
+        cost: float64[n, M], the expected cost, nano-units.
+        upper_cost: float64[n, M] nano-units, not exceeded by the part `upper` of the answers.
+        neighbours: int64[n, k] rows of the history, NO_ROW where there were fewer.
+        similarity: float32[n, k], their cosines.
     """
 
     quality: Floats
@@ -54,12 +58,16 @@ class Estimates:
 class Fitted:
     """What was learned of a history; every choice by leave-one-out.
 
-    k: neighbours; doubt: of what they say, see `DOUBTS`; missed: float32[H, M], what the ridge
-    missed of each score of the history by leave-one-out, NaN where nobody knows; ridge: [2M] scores
-    and logarithms of costs; mean_factor: float64[M], from exp of an estimated logarithm to the
-    mean; features: of texts, None where there were none; usual: the features of a query whose text
-    is not known; rows: int64[r], an even sample of the history; others: float32[r, 2M], what the
-    ridge says of each of them without its own outcome.
+    Attributes:
+        k: Number of neighbours.
+        doubt: Shrinkage of their mean residual, see `DOUBTS`.
+        missed: float32[H, M], leave-one-out residuals of the ridge's scores, NaN where unknown.
+        ridge: Predicts [2M] scores and logarithms of costs.
+        mean_factor: float64[M], from exp of an estimated logarithm to the mean (Duan 1983).
+        features: Of texts; None where there were none.
+        usual: The features of a query whose text is not known.
+        rows: int64[r], an even sample of the history.
+        others: float32[r, 2M], leave-one-out predictions of those rows.
     """
 
     k: int
@@ -68,22 +76,30 @@ class Fitted:
     ridge: KernelRidge
     mean_factor: Floats
     features: TextFeatures | None
-    usual: Seen
+    usual: TextVectors
     rows: Ints
     others: Vectors
 
 
 class Estimator:
-    """Kernel ridge on embedding and text, put right by what it missed of the k nearest neighbours.
+    """Kernel ridge on embedding and text, corrected by its residuals on the k nearest neighbours.
 
-    An outcome that nobody has seen (NaN) puts nothing right, and the ridge fills it with what the
-    others suggest. Reads only; several threads may use it at once.
+    An outcome that nobody has seen (NaN) corrects nothing, and the ridge fills it with what the
+    others suggest. An instance is not changed after construction; several threads may use it at
+    once.
     """
 
     def __init__(
         self, history: History, index: NeighbourIndex, fitted: Fitted, upper: float = UPPER
     ) -> None:
-        """`index` finds rows of `history`, numbered alike; upper: of 0 to 1, see `Estimates`."""
+        """Put a fitted estimator together.
+
+        Args:
+            history: The outcomes that it was fitted on.
+            index: Finds rows of `history`, numbered alike.
+            fitted: What was learned.
+            upper: The part of answers, 0 to 1, that cost at most `Estimates.upper_cost`.
+        """
         self.history = history
         self.index = index
         self.fitted = fitted
@@ -91,26 +107,35 @@ class Estimator:
         self._upper_factor = _upper_factor(
             history.costs[fitted.rows], fitted.others[:, models:], upper
         )
-        self._missed = _Missed(fitted.missed)
+        self._missed = _Residuals(fitted.missed)
 
     @property
     def k(self) -> int:
-        """How many neighbours are looked at."""
+        """Number of neighbours looked at."""
         return self.fitted.k
 
     @classmethod
     def fit(
         cls, history: History, index: NeighbourIndex, texts: Sequence[str] | None = None
     ) -> Self:
-        """Learn from a history of at least two rows, and their texts where they are kept."""
+        """Learn from a history.
+
+        Args:
+            history: At least two rows.
+            index: Finds rows of `history`, numbered alike.
+            texts: The history's H prompts where they are kept.
+
+        Raises:
+            ValueError: The history has fewer than two rows.
+        """
         if len(history) < 2:
             raise ValueError(f"a history of {len(history)}: estimates need at least 2 outcomes")
         features, kernels = None, EMBEDDING_KERNELS
-        seen = usual = Seen(*np.zeros((2, 1, 0), dtype=np.float32))
+        seen = usual = TextVectors(*np.zeros((2, 1, 0), dtype=np.float32))
         blocks = [history.embeddings]
         if texts is not None:
             features, seen = TextFeatures.fit(texts)
-            usual = Seen(*(block.mean(axis=0, keepdims=True) for block in seen))
+            usual = TextVectors(*(block.mean(axis=0, keepdims=True) for block in seen))
             blocks, kernels = [history.embeddings, *seen], KERNELS
         log_cost = np.log(np.maximum(history.costs, 1.0))
         ridge, others = KernelRidge.fit(blocks, kernels, history.scores, log_cost)
@@ -118,7 +143,7 @@ class Estimator:
         mean_factor = _mean_factor(history.costs, others[:, models:])
         missed: Vectors = (history.scores - others[:, :models]).astype(np.float32)
         rows = sample_rows(len(history))
-        k, doubt = _neighbours_word(history, index, rows, missed)
+        k, doubt = _choose_neighbours(history, index, rows, missed)
         apart: Vectors = others[rows].astype(np.float32)
         return cls(
             history,
@@ -127,19 +152,30 @@ class Estimator:
         )
 
     def estimate(self, vectors: Vectors, texts: Sequence[str] | None = None) -> Estimates:
-        """For float32[n, dim] unit vectors of queries, and their texts where they are known."""
+        """Estimate queries.
+
+        Args:
+            vectors: float32[n, dim], unit norm.
+            texts: n prompts; None where they are not known.
+        """
         blocks = [vectors]
         if self.fitted.features is not None:
             if texts is None:
-                seen = Seen(*(block.repeat(len(vectors), axis=0) for block in self.fitted.usual))
+                seen = TextVectors(
+                    *(block.repeat(len(vectors), axis=0) for block in self.fitted.usual)
+                )
             else:
                 seen = self.fitted.features(texts)
             blocks += seen
         return self._blend(self.fitted.ridge(blocks), self.index.search(vectors, self.k))
 
     def leave_one_out(self, rows: Ints | None = None) -> Estimates:
-        """For the even sample of the history, or those of int64[n] `rows` of the history that are
-        in it: each without its own outcome."""
+        """Estimate queries of the history, each without its own outcome.
+
+        Args:
+            rows: int64[n] rows; those that are not in the even sample of the history are left out.
+                None for all of the sample.
+        """
         places = np.arange(len(self.fitted.rows))
         if rows is not None:
             places = np.flatnonzero(np.isin(self.fitted.rows, rows))
@@ -149,7 +185,7 @@ class Estimator:
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that was learned, to be saved beside the history."""
+        """Return all learned arrays by name, to be saved beside the history."""
         arrays: dict[str, NDArray[Any]] = {
             "k": np.array(self.fitted.k),
             "doubt": np.array(self.fitted.doubt),
@@ -174,7 +210,11 @@ class Estimator:
         index: NeighbourIndex,
         upper: float = UPPER,
     ) -> Self:
-        """The estimator that `arrays()` came from. Raises ValueError where they do not fit."""
+        """Rebuild the estimator that `arrays()` came from.
+
+        Raises:
+            ValueError: An array is missing, or they are not of this history.
+        """
         try:
             fitted = Fitted(
                 k=int(arrays["k"]),
@@ -185,7 +225,7 @@ class Estimator:
                 features=TextFeatures.from_arrays(_under(arrays, "text_"))
                 if "text_words" in arrays
                 else None,
-                usual=Seen(arrays["usual_words"], arrays["usual_shape"]),
+                usual=TextVectors(arrays["usual_words"], arrays["usual_shape"]),
                 rows=arrays["rows"],
                 others=arrays["others"],
             )
@@ -219,8 +259,8 @@ class Estimator:
         )
 
 
-class _Missed:
-    """What the ridge missed, float32[H, M], with NaN where nobody knows."""
+class _Residuals:
+    """Residuals of the ridge, float32[H, M], with NaN where unknown."""
 
     def __init__(self, missed: Vectors) -> None:
         known = np.isfinite(missed)
@@ -230,8 +270,11 @@ class _Missed:
         self._rows = np.concatenate([rows, nobody])
 
     def sums(self, found: Neighbours) -> Vectors:
-        """float32[n, 2M]: sums over k neighbours, the near ones counting more, and beside them
-        those of how much they count."""
+        """Sum residuals over k neighbours, weighted by similarity.
+
+        Returns:
+            float32[n, 2M]: the weighted sums, and beside them the sums of the weights.
+        """
         weight = found.similarity
         for _ in range(CLOSE):
             weight = weight * weight
@@ -241,14 +284,14 @@ class _Missed:
         return total
 
     def mean(self, found: Neighbours, doubt: float) -> Vectors:
-        """float32[n, M]: shrunk towards 0, as if `doubt` neighbours had said so."""
+        """Return float32[n, M], weighted means with `doubt` neighbours of residual 0 added."""
         total = self.sums(found)
         mean: Vectors = total[:, : self._models] / (total[:, self._models :] + np.float32(doubt))
         return mean
 
 
 def sample_rows(count: int, most: int = SAMPLE) -> Ints:
-    """int64[min(count, most)] rows spread evenly over a history."""
+    """Return int64[min(count, most)] rows spread evenly over a history."""
     return even_rows(count, most)
 
 
@@ -261,18 +304,18 @@ def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray
 
 
 def _others(history: History, index: NeighbourIndex, rows: Ints, k: int) -> Neighbours:
-    """The k nearest of each of int64[n] rows of the history, itself left out."""
+    """Return the k nearest of each of int64[n] rows of the history, itself left out."""
     return without_itself(index.search(history.embeddings[rows], k + 1), rows)
 
 
-def _neighbours_word(
+def _choose_neighbours(
     history: History, index: NeighbourIndex, rows: Ints, missed: Vectors
 ) -> tuple[int, float]:
-    """(k, doubt) of least squared error on the sample; doubt is infinite where neighbours harm."""
+    """Choose (k, doubt) of least squared error on the sample; doubt is inf if neighbours harm."""
     found = _others(history, index, rows, max(CANDIDATES))
     truth = missed[rows].astype(np.float64)
     known = np.isfinite(truth)
-    near = _Missed(missed)
+    near = _Residuals(missed)
     best = (float((truth[known] ** 2).sum()), CANDIDATES[0], np.inf)
     for k in CANDIDATES:
         nearest = Neighbours(found.rows[:, :k], found.similarity[:, :k])
@@ -285,8 +328,11 @@ def _neighbours_word(
 
 
 def _mean_factor(costs: Floats, log_cost: Floats) -> Floats:
-    """float64[M]: what to multiply exp of the leave-one-out logarithms by, so that their sum is
-    that of the costs (Duan's smearing); 0 for a model whose answers cost nothing."""
+    """Return float64[M] factors that turn exp of estimated logarithms into means.
+
+    They make the sum of leave-one-out predictions that of the costs (Duan's smearing, 1983); 0 for
+    a model whose answers cost nothing.
+    """
     factor = np.ones(costs.shape[1])
     for model in range(costs.shape[1]):
         known = np.isfinite(costs[:, model])
@@ -297,8 +343,10 @@ def _mean_factor(costs: Floats, log_cost: Floats) -> Floats:
 
 
 def _upper_factor(costs: Floats, log_cost: Floats | Vectors, upper: float) -> Floats:
-    """float64[M]: what to multiply them by, so that a part `upper` of the costs is not above
-    (split conformal quantile)."""
+    """Return float64[M] factors that turn exp of estimated logarithms into upper costs.
+
+    The part `upper` of the costs is not above (split conformal quantile, Vovk et al. 2005).
+    """
     factor = np.ones(costs.shape[1])
     for model in range(costs.shape[1]):
         known = np.isfinite(costs[:, model])

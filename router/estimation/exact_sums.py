@@ -1,9 +1,9 @@
 """Sums that are exact in floating point, so that no order of addition changes a bit of them.
 
-BLAS adds up in another order for another shape, another place in a block, another number of
-threads and another processor. What is decided must not depend on any of these (invariant I6). Where
-all factors are multiples of a power of two, and no sum exceeds what the float's digits can count in
-such steps, every order gives the same.
+BLAS adds in another order for another shape, another place in a block, another number of threads
+and another processor. Decisions must not depend on any of these (invariant I6). If all factors are
+multiples of a power of two, and no sum exceeds what the float's digits can count in such steps,
+every order gives the same result.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ WEIGHT_STEPS = 2.0**20
 
 
 def rounded(points: Vectors) -> Vectors:
-    """float32[n, d] on the lattice: the product of any two rows is exact in float32."""
+    """Round points to a grid on which the inner product of any two is exact in float32.
+
+    Args:
+        points: float32[n, d].
+
+    Returns:
+        float32[n, d], multiples of `STEP`, each row at most `LONGEST` long.
+    """
     norm = np.sqrt(np.einsum("nd,nd->n", points, points))[:, None]
     shorter = points * (np.float32(LONGEST) / np.maximum(norm, np.float32(LONGEST)))
     # Half a step a coordinate could make a row grow beyond `LONGEST`: towards 0 those that might.
@@ -33,7 +40,14 @@ def rounded(points: Vectors) -> Vectors:
 
 
 def rounded_weights(weights: Floats) -> Floats:
-    """float64[L, M] weights, L ≤ 2,048, rounded so that `weighted` is exact."""
+    """Round weights to a grid on which `weighted` is exact.
+
+    Args:
+        weights: float64[L, M], L ≤ 2,048.
+
+    Returns:
+        float64[L, M], multiples of one power of two.
+    """
     largest = float(np.abs(weights).max(initial=0.0))
     step = 2.0 ** np.ceil(np.log2(largest / WEIGHT_STEPS)) if largest else 1.0
     found: Floats = np.rint(weights / step) * step
@@ -41,7 +55,15 @@ def rounded_weights(weights: Floats) -> Floats:
 
 
 def weighted(near: Vectors, weights: Floats) -> Floats:
-    """float64[n, M]: near @ weights, of float32[n, L] in 0..1 and `rounded_weights`."""
+    """Compute `near @ weights` exactly, with `near` rounded to multiples of `NEAR_STEP`.
+
+    Args:
+        near: float32[n, L] in 0..1, L ≤ 2,048.
+        weights: float64[L, M], made by `rounded_weights`.
+
+    Returns:
+        float64[n, M].
+    """
     factors = near.astype(np.float64)
     factors *= 1.0 / NEAR_STEP
     np.rint(factors, out=factors)

@@ -1,4 +1,4 @@
-"""Texts as short vectors fitted to a history: which words its queries share, and how they look."""
+"""Text features fitted to a history: word directions (LSA), and measures of shape."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from router.arrays import Floats, Ints, Vectors, even_rows
-from router.estimation.words import BUCKETS, look
+from router.estimation.words import BUCKETS, count_words
 
 RANK = 256
 """Directions in the space of words that are kept (fewer where the history is smaller)."""
@@ -26,24 +26,38 @@ OUTLIER = 5.0
 """Standard deviations beyond which a measure of shape is taken to be no further away."""
 
 
-class Seen(NamedTuple):
-    """What is seen of n texts. words: float32[n, r]; shape: float32[n, F]."""
+class TextVectors(NamedTuple):
+    """Features of n texts.
+
+    Attributes:
+        words: float32[n, r], coordinates in word space.
+        shape: float32[n, F], standardised lengths and counts of signs.
+    """
 
     words: Vectors
     shape: Vectors
 
 
 class TextFeatures:
-    """Latent semantic analysis of a history's texts: counts of words, damped and weighted by
-    rarity (tf-idf), seen along the directions in which they vary most (truncated SVD); beside it
-    the standard scores of lengths, digits and signs.
+    """Latent semantic analysis of a history's texts (Deerwester et al. 1990).
+
+    Word counts are damped and weighted by rarity (tf-idf) and projected on the directions of
+    largest variance (truncated SVD); beside them stand standard scores of lengths, digits and
+    signs.
     """
 
     def __init__(
         self, buckets: Ints, idf: Floats, directions: Vectors, mean: Floats, scale: Floats
     ) -> None:
-        """buckets: int64[W], the words kept; idf: float64[W]; directions: float32[W, r];
-        mean, scale: float64[F] of the measures of shape."""
+        """Put fitted features together.
+
+        Args:
+            buckets: int64[W], the words kept, by hash bucket.
+            idf: float64[W], their inverse document frequencies.
+            directions: float32[W, r].
+            mean: float64[F], means of the measures of shape.
+            scale: float64[F], their standard deviations.
+        """
         self._buckets = buckets
         self._idf = idf
         self._directions = np.ascontiguousarray(directions)  # else every product copies it
@@ -53,9 +67,13 @@ class TextFeatures:
         self._place[buckets] = np.arange(len(buckets), dtype=np.int32)
 
     @classmethod
-    def fit(cls, texts: Sequence[str], seed: int = 0) -> tuple[Self, Seen]:
-        """The features of a history of at least one text, and its own."""
-        words, shape = look(texts)
+    def fit(cls, texts: Sequence[str], seed: int = 0) -> tuple[Self, TextVectors]:
+        """Fit features to a history of at least one text.
+
+        Returns:
+            The features, and those of the history's own texts.
+        """
+        words, shape = count_words(texts)
         frequency = np.bincount(words.indices, minlength=BUCKETS)
         buckets = np.flatnonzero(frequency >= RARE)
         if len(buckets) > MOST_WORDS:
@@ -74,13 +92,13 @@ class TextFeatures:
         features._directions = np.ascontiguousarray(directions, dtype=np.float32)
         return features, features._join(weighted, shape)
 
-    def __call__(self, texts: Sequence[str]) -> Seen:
-        """What is seen of n texts."""
-        words, shape = look(texts)
+    def __call__(self, texts: Sequence[str]) -> TextVectors:
+        """Return the features of n texts."""
+        words, shape = count_words(texts)
         return self._join(self._weigh(words), shape)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that was fitted."""
+        """Return all fitted arrays by name, to be saved."""
         return {
             "words": self._buckets,
             "idf": self._idf,
@@ -91,12 +109,16 @@ class TextFeatures:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The features that `arrays()` came from. Raises KeyError for one that is not there."""
+        """Rebuild the features that `arrays()` came from.
+
+        Raises:
+            KeyError: An array is missing.
+        """
         names = ("words", "idf", "directions", "shape_mean", "shape_scale")
         return cls(*(arrays[name] for name in names))
 
     def _weigh(self, words: csr_array) -> csr_array:
-        """tf-idf [n, W] with rows of unit norm, from counts [n, BUCKETS]."""
+        """Return tf-idf [n, W] with rows of unit norm, from counts [n, BUCKETS]."""
         place = self._place[words.indices]
         kept = place >= 0
         row = np.repeat(np.arange(words.shape[0]), np.diff(words.indptr))[kept]
@@ -107,15 +129,17 @@ class TextFeatures:
         edges = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=words.shape[0]))])
         return csr_array((weight, place, edges), shape=(words.shape[0], len(self._buckets)))
 
-    def _join(self, weighted: csr_array, shape: Floats) -> Seen:
+    def _join(self, weighted: csr_array, shape: Floats) -> TextVectors:
         standard = np.clip((shape - self._mean) / self._scale, -OUTLIER, OUTLIER)
         words: Vectors = (weighted @ self._directions).astype(np.float32)
-        return Seen(words, (SHAPE_WEIGHT * standard).astype(np.float32))
+        return TextVectors(words, (SHAPE_WEIGHT * standard).astype(np.float32))
 
 
 def _directions(rows: csr_array, rank: int, seed: int) -> Floats:
-    """float64[W, r]: the first right singular vectors, r ≤ rank, by randomised subspace iteration
-    (Halko, Martinsson and Tropp 2011, algorithm 4.4)."""
+    """Return float64[W, r], the first right singular vectors, r ≤ rank.
+
+    By randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4).
+    """
     rank = min(rank, *rows.shape)
     if rank == 0:
         return np.zeros((rows.shape[1], 0))

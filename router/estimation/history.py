@@ -1,4 +1,4 @@
-"""Outcomes that are already known: the ground on which estimates stand."""
+"""Recorded outcomes, on which estimates are based."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from router.arrays import Floats, Vectors
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """H queries with what is known of every model's answer to them.
+    """H queries with the outcomes of the models that answered them.
 
-    ids: H query ids; embeddings: float32[H, dim], unit norm; scores: float64[H, M] in 0..1;
-    costs: float64[H, M] in nano-units. A NaN is an outcome nobody has seen.
+    Attributes:
+        ids: H query ids.
+        embeddings: float32[H, dim], unit norm.
+        scores: float64[H, M] in 0..1, NaN where no outcome is known.
+        costs: float64[H, M] nano-units, NaN where no outcome is known.
     """
 
     ids: Sequence[str]

@@ -1,4 +1,4 @@
-"""One kernel's features of a history, and ridge regression on them in closed form."""
+"""Features of one kernel on a history (Nyström), and ridge regression on them in closed form."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ JITTER = 1e-4
 
 
 class Solved(NamedTuple):
-    """inner: float64[r, M] weights of the basis; fitted, others: float64[n, M], what the fit says
-    of each row of the history, and what the fit without that row says of it."""
+    """A ridge regression of M outcomes on n rows.
+
+    Attributes:
+        inner: float64[r, M], weights of the basis.
+        fitted: float64[n, M], the fit's prediction of each row.
+        others: float64[n, M], the prediction of each row by the fit without it (leave-one-out).
+    """
 
     inner: Floats
     fitted: Floats
@@ -25,11 +30,19 @@ class Solved(NamedTuple):
 
 
 class Basis:
-    """Kernel features of a history, whitened so that their ridge is the kernel's, and turned to
-    their own principal directions so that every penalty costs one product (Nyström)."""
+    """Kernel features of a history, whitened so that ridge regression on them is the kernel's.
+
+    They are rotated to their principal directions, so that each penalty costs one product (Nyström
+    approximation: Williams and Seeger 2001).
+    """
 
     def __init__(self, near: Vectors, among: Vectors) -> None:
-        """near: float32[n, L], the kernel of each row and each landmark; among: float32[L, L]."""
+        """Decompose the kernel.
+
+        Args:
+            near: float32[n, L], the kernel of each row with each landmark.
+            among: float32[L, L], the kernel of the landmarks.
+        """
         variance, turn = np.linalg.eigh(among.astype(np.float64))
         kept = variance > JITTER * variance[-1]
         whiten = turn[:, kept] / np.sqrt(variance[kept])
@@ -43,8 +56,14 @@ class Basis:
         self._mean = mean @ turn
 
     def solve(self, outcomes: Floats) -> Solved:
-        """Each column of float64[n, M], of mean 0, with the penalty of least leave-one-out error;
-        the hat matrix gives it without refits."""
+        """Fit each outcome with the penalty of least leave-one-out error.
+
+        The hat matrix gives leave-one-out errors without refits: missed = residual / (1 −
+        leverage).
+
+        Args:
+            outcomes: float64[n, M], each column of mean 0.
+        """
         n, columns = outcomes.shape
         moment = (self._rows.T @ outcomes.astype(np.float32)).astype(np.float64)
         least = np.full(columns, np.inf)
@@ -65,12 +84,25 @@ class Basis:
         return Solved(inner, fitted, others)
 
     def weights(self, inner: Floats) -> tuple[Floats, Floats]:
-        """float64[L, M] weights of the kernels themselves, and float64[M] to be added."""
+        """Convert weights of the basis to weights of the kernel's landmarks.
+
+        Args:
+            inner: float64[r, M].
+
+        Returns:
+            float64[L, M] weights of the landmarks, and float64[M] to be added.
+        """
         return self._turn @ inner, -(self._mean @ inner)
 
 
 def squared(points: Vectors, landmarks: Vectors, norms: Vectors) -> Vectors:
-    """float32[n, L] of |x − x_l|². norms: float32[L], the landmarks' |x_l|²."""
+    """Return float32[n, L], squared distances |x − x_l|² between points and landmarks.
+
+    Args:
+        points: float32[n, d].
+        landmarks: float32[L, d].
+        norms: float32[L], the landmarks' |x_l|².
+    """
     apart: Vectors = points @ landmarks.T
     apart *= np.float32(-2.0)
     apart += norms
@@ -79,7 +111,12 @@ def squared(points: Vectors, landmarks: Vectors, norms: Vectors) -> Vectors:
 
 
 def gaussian(apart: Sequence[Vectors], widths: Sequence[float]) -> Vectors:
-    """float32[n, L] of exp(−Σ_b t_b·|x − x_l|²_b), from the squared distances in each block b."""
+    """Return float32[n, L], the kernel exp(−Σ_b t_b·|x − x_l|²_b).
+
+    Args:
+        apart: Squared distances, float32[n, L] for each block of coordinates b.
+        widths: t_b for each block; a block of width 0 is ignored. At least one is not.
+    """
     near: Vectors | None = None
     for block, width in zip(apart, widths, strict=True):
         if width:

@@ -24,8 +24,12 @@ PRIOR = 20.0
 
 
 class Fit(NamedTuple):
-    """ridge: what predicts; others: float64[n, M], the prediction for each row of the history by
-    all rows but itself."""
+    """A fitted regression.
+
+    Attributes:
+        ridge: What predicts.
+        others: float64[n, M], the prediction of each row of the history by all other rows.
+    """
 
     ridge: KernelRidge
     others: Floats
@@ -35,20 +39,26 @@ class KernelRidge:
     """f(x) = Σ_k Σ_l exp(−Σ_b t_kb·|x − x_l|²_b)·β_kl + b, with β in closed form.
 
     A point has several blocks of coordinates b, and each kernel k its own widths t_k for them.
-    Every kernel's ridge is fitted alone, its penalty by leave-one-out, which the hat matrix gives
-    without refits; then all are added up with the weights ≥ 0 that make the least leave-one-out
-    error (stacked regressions, Breiman 1996).
+    Every kernel's ridge is fitted alone, with the penalty of least leave-one-out error; then all
+    are added with the weights ≥ 0 that minimise the leave-one-out error (stacked regressions,
+    Breiman 1996).
 
-    The outcomes are turned to their principal directions first, each with penalties and weights
-    of its own: what all models have in common (how hard a query is) is learned well from little
-    data, what tells one from another is not, and needs a stronger hand.
+    Outcomes are rotated to their principal directions first, each with penalties and weights of its
+    own: what all models have in common (how hard a query is) is learned well from little data; what
+    distinguishes them is not, and needs stronger regularisation.
     """
 
     def __init__(
         self, landmarks: Sequence[Vectors], widths: Floats, weights: Floats, offset: Floats
     ) -> None:
-        """landmarks: float32[L, d_b] a block, on the lattice; widths: float64[K, B]; weights:
-        float64[K, L, M], rounded; offset: float64[M]."""
+        """Put a fit together from its parts.
+
+        Args:
+            landmarks: float32[L, d_b] for each block, as `exact_sums.rounded` gives them.
+            widths: float64[K, B].
+            weights: float64[K, L, M], as `exact_sums.rounded_weights` gives them.
+            offset: float64[M].
+        """
         self._landmarks = list(landmarks)
         self._widths = widths
         self._weights = weights
@@ -59,9 +69,14 @@ class KernelRidge:
     def fit(
         cls, blocks: Sequence[Vectors], widths: Sequence[Sequence[float]], *kinds: Floats
     ) -> Fit:
-        """blocks: float32[n, d_b] each, n ≥ 2, rows of length 2 at most; widths: of each kernel,
-        for each block (0: it does not look there); each kind of outcome: float64[n, m], NaN where
-        nobody knows. The kinds stand side by side in what comes back."""
+        """Fit outcomes on a history.
+
+        Args:
+            blocks: float32[n, d_b] for each block of coordinates, n ≥ 2, rows of length 2 at most.
+            widths: Of each kernel, one width for each block; 0 ignores the block.
+            *kinds: Kinds of outcomes, float64[n, m] each, NaN where unknown. In the result they
+                stand side by side.
+        """
         n = len(blocks[0])
         blocks = [rounded(block) for block in blocks]
         rows = even_rows(n, LANDMARKS)
@@ -86,10 +101,17 @@ class KernelRidge:
         return Fit(ridge, np.hstack([one.others for one in stacked]))
 
     def __call__(self, blocks: Sequence[Vectors]) -> Floats:
-        """float64[n, M] for n points, float32[n, d_b] a block.
+        """Predict outcomes.
 
-        To the last bit, a point's figures do not depend on the points beside it, nor on threads, so
-        that a replay in other batches decides the same: all sums are exact (`exact_sums.py`).
+        To the last bit, a point's prediction depends neither on the points beside it nor on
+        threads, so a replay in other batches decides the same: all sums are exact
+        (`exact_sums.py`).
+
+        Args:
+            blocks: float32[n, d_b] for each block.
+
+        Returns:
+            float64[n, M].
         """
         n = len(blocks[0])
         found = np.empty((n, len(self._offset)))
@@ -105,7 +127,7 @@ class KernelRidge:
         return found
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that was fitted."""
+        """Return all fitted arrays by name, to be saved."""
         arrays: dict[str, NDArray[Any]] = {
             f"landmarks_{i}": block for i, block in enumerate(self._landmarks)
         }
@@ -113,7 +135,11 @@ class KernelRidge:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The fit that `arrays()` came from. Raises KeyError for one that is not there."""
+        """Rebuild the fit that `arrays()` came from.
+
+        Raises:
+            KeyError: An array is missing.
+        """
         widths = arrays["widths"]
         landmarks = [arrays[f"landmarks_{i}"] for i in range(widths.shape[1])]
         return cls(landmarks, widths, arrays["weights"], arrays["offset"])
@@ -126,10 +152,15 @@ class _Stacked(NamedTuple):
 
 
 class _Target:
-    """One kind of outcome, turned to its principal directions, and each kernel's fit of it."""
+    """One kind of outcome, rotated to its principal directions, and each kernel's fit of it."""
 
     def __init__(self, outcomes: Floats, basis: Basis) -> None:
-        """What nobody knows in float64[n, M] is filled by the kernel of `basis`."""
+        """Fill unknown outcomes by the first kernel's fit.
+
+        Args:
+            outcomes: float64[n, m], NaN where unknown.
+            basis: Of the first kernel.
+        """
         known = np.isfinite(outcomes)
         filled = _fill(outcomes, known)
         self._turn_to(filled)
@@ -137,7 +168,7 @@ class _Target:
             fitted = basis.solve(self._turned).fitted @ self._turn.T + self._mean
             self._turn_to(np.where(known, outcomes, fitted))
         # A row that was mostly filled says little of which kernel is right.
-        self._said = known.mean(axis=1)
+        self._row_weight = known.mean(axis=1)
         self._weights: list[Floats] = []
         self._offsets: list[Floats] = []
         self._others: list[Floats] = []
@@ -149,7 +180,7 @@ class _Target:
         self._turned = centred @ self._turn
 
     def learn(self, basis: Basis) -> None:
-        """Fit one kernel more."""
+        """Fit one more kernel."""
         solved = basis.solve(self._turned)
         weights, offset = basis.weights(solved.inner)
         self._weights.append(weights)
@@ -157,8 +188,8 @@ class _Target:
         self._others.append(solved.others)
 
     def stack(self) -> _Stacked:
-        """The sum of all kernels learned."""
-        part = _stacking(np.stack(self._others), self._turned, self._said)
+        """Return the weighted sum of all kernels learned."""
+        part = _stacking(np.stack(self._others), self._turned, self._row_weight)
         others = np.einsum("km,knm->nm", part, np.stack(self._others))
         weights = np.stack(self._weights) * part[:, None, :]
         offset = (part * np.stack(self._offsets)).sum(axis=0)
@@ -169,16 +200,21 @@ class _Target:
         )
 
 
-def _stacking(others: Floats, truth: Floats, said: Floats) -> Floats:
-    """float64[K, M] weights ≥ 0 of K leave-one-out predictions, float64[K, n, M], that make the
-    least squared error, column by column. said: float64[n], how much a row counts."""
+def _stacking(others: Floats, truth: Floats, row_weight: Floats) -> Floats:
+    """Return float64[K, M] weights ≥ 0 of K predictions that minimise the squared error by column.
+
+    Args:
+        others: float64[K, n, M], leave-one-out predictions.
+        truth: float64[n, M].
+        row_weight: float64[n], how much a row counts.
+    """
     kernels, _, columns = others.shape
     part = np.zeros((kernels, columns))
-    total = max(float(said.sum()), 1e-12)
+    total = max(float(row_weight.sum()), 1e-12)
     for column in range(columns):
         guess = others[:, :, column]
-        products = (guess * said) @ guess.T / total
-        aims = (guess * said) @ truth[:, column] / total
+        products = (guess * row_weight) @ guess.T / total
+        aims = (guess * row_weight) @ truth[:, column] / total
         prior = max(float(np.trace(products)) / kernels, 1e-12) * PRIOR / (PRIOR + total)
         products[np.diag_indices(kernels)] += prior
         root = np.linalg.cholesky(products)
@@ -192,7 +228,7 @@ def _norms(block: Vectors) -> Vectors:
 
 
 def _fill(outcomes: Floats, known: Bools) -> Floats:
-    """float64[n, M] without gaps: the model's mean, moved by how the row's others fare."""
+    """Return float64[n, M] without gaps: the model's mean, shifted by how the row's others fare."""
     value = np.where(known, outcomes, 0.0)
     count = known.sum(axis=0)
     mean = value.sum(axis=0) / np.maximum(count, 1)

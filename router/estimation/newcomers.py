@@ -1,4 +1,4 @@
-"""What is said of models that no history tells of yet: a prior, in columns after the others'."""
+"""Priors for models without history, in columns after those of the known models."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ from router.models.catalog import MILLION, ModelCatalog
 def with_newcomers(
     estimates: Estimates, known: ModelCatalog, catalog: ModelCatalog, prompt_tokens: Ints
 ) -> Estimates:
-    """Estimates float64[n, K] of the known models, grown to float64[n, M] of the fleet, which
-    begins with them.
+    """Extend estimates of the known models by columns for models without history.
 
-    quality: the mean over the known models. cost: a newcomer's prices times the output tokens that
-    the known models' costs imply, their mean; the longest answer where no price implies any. The
-    longest answer is the upper cost in any case: an answer cut short would tell nothing of a model.
-    prompt_tokens: int64[n, 1].
+    A newcomer's quality is the mean over the known models. Its cost is its prices times the output
+    tokens that the known models' costs imply (their mean; the longest answer where no price implies
+    any). Its upper cost is that of the longest answer: an answer cut short would teach nothing.
+
+    Args:
+        estimates: Of n queries, for the K known models.
+        known: The known models.
+        catalog: All M models; the known ones come first.
+        prompt_tokens: int64[n, 1].
+
+    Returns:
+        Estimates of the same queries for all M models.
     """
     newcomers = ModelCatalog(catalog.models[len(known) :])
     shape = (len(estimates.quality), len(newcomers))
@@ -38,8 +45,10 @@ def with_newcomers(
 
 
 def _implied_tokens(cost: Floats, known: ModelCatalog, prompt_tokens: Ints) -> Floats:
-    """float64[n, 1]: the output tokens that costs pay for, the mean over models with a price for
-    them; infinite where there is none."""
+    """Return float64[n, 1], the output tokens that estimated costs pay for.
+
+    It is the mean over models with an output price; infinite where no model has one.
+    """
     priced = known.output_price > 0
     if not priced.any():
         return np.full((len(cost), 1), np.inf)

@@ -1,4 +1,4 @@
-"""The words of texts as sparse counts, and what a glance at a text shows: no vocabulary, no loops.
+"""Word counts and surface measures of texts, vectorised: no vocabulary, no loops over characters.
 
 All texts of a call are one array of bytes, and every step is one pass over it.
 """
@@ -36,25 +36,32 @@ _FOLD = np.where(_UPPER, _CODE + 32, _CODE).astype(np.uint64) + np.uint64(1)
 _SIGNS = [ord(sign) for sign in "\n?=\\$(.,:`"]
 
 
-class Looks(NamedTuple):
-    """words: sparse counts [n, BUCKETS]; shape: float64[n, F] lengths, parts and signs."""
+class TextCounts(NamedTuple):
+    """Raw counts of n texts.
+
+    Attributes:
+        words: Sparse counts [n, BUCKETS] of words and pairs of words.
+        shape: float64[n, F], lengths, proportions and counts of signs.
+    """
 
     words: csr_array
     shape: Floats
 
 
-def look(texts: Sequence[str]) -> Looks:
-    """Count words and pairs of neighbouring words (by hash, letters folded), and measure."""
-    blocks = [_look(texts[start : start + BLOCK]) for start in range(0, len(texts) or 1, BLOCK)]
+def count_words(texts: Sequence[str]) -> TextCounts:
+    """Count hashed, case-folded words and pairs of them, and measure lengths and signs."""
+    blocks = [
+        _count_block(texts[start : start + BLOCK]) for start in range(0, len(texts) or 1, BLOCK)
+    ]
     if len(blocks) == 1:
         return blocks[0]
-    return Looks(
+    return TextCounts(
         vstack([block.words for block in blocks], format="csr"),
         np.concatenate([block.shape for block in blocks]),
     )
 
 
-def _look(texts: Sequence[str]) -> Looks:
+def _count_block(texts: Sequence[str]) -> TextCounts:
     encoded = [_cut(text.encode("utf-8", "replace")) for text in texts]
     size = np.array([len(text) for text in encoded], dtype=np.int64)
     # A zero byte after each text keeps words from running into the next.
@@ -75,7 +82,7 @@ def _look(texts: Sequence[str]) -> Looks:
     )
     counts.sum_duplicates()
     words = np.bincount(owner, minlength=len(texts))
-    return Looks(counts, _shape(data, begin, end, size, words, texts))
+    return TextCounts(counts, _shape(data, begin, end, size, words, texts))
 
 
 def _cut(text: bytes) -> bytes:
@@ -85,7 +92,7 @@ def _cut(text: bytes) -> bytes:
 
 
 def _hashes(data: NDArray[np.uint8], first: Ints, last: Ints) -> NDArray[np.uint64]:
-    """uint64: Σ byte_i · base^(i − first) modulo 2^64 of each word, by differences of sums."""
+    """Return uint64 hashes of words, Σ byte_i · base^(i − first) mod 2^64."""
     power = np.full(len(data), _BASE, dtype=np.uint64)
     back = np.full(len(data), _INVERSE, dtype=np.uint64)
     power[:1] = back[:1] = 1
