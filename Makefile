@@ -19,7 +19,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 PARALLEL ?= -n 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock hooks demo test test-quick tools chaos lint format kafka kafka-stop bench paper docs release clean
+.PHONY: help venv lock hooks demo test test-quick tools chaos lint format kafka kafka-stop bench paper docs schemas release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml $(LOCK)
 	@# An environment made before the distribution was called sluice-llm holds the old one too.
 	@$(PIP) uninstall --yes sluice >/dev/null 2>&1 || true
 	@rm -rf sluice.egg-info
-	$(PIP) install -c $(LOCK) -e '.[dev]'
+	$(PIP) install -c $(LOCK) -e '.[dev,docs]'
 	@touch $(STAMP)
 
 $(RELEASE_TOOLS): $(STAMP)
@@ -53,7 +53,7 @@ $(RELEASE_TOOLS): $(STAMP)
 
 lock: $(RELEASE_TOOLS) ## Refresh the lock: the newest versions that pyproject.toml allows, for Python 3.11 and later
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --upgrade \
-	  --extra dev --extra release --no-emit-index-url \
+	  --extra dev --extra docs --extra release --no-emit-index-url \
 	  --custom-compile-command 'make lock' --output-file $(LOCK)
 
 hooks: $(STAMP) ## Let git run ruff, mypy and the import contracts before each commit
@@ -99,7 +99,11 @@ bench: $(STAMP) ## Measure each part beside its own baseline
 paper: $(STAMP) ## Repeat the paper's experiments on the data in SLUICE_DATA or ../shared/data
 	$(BIN)/python -m benchmarks.paper
 
-docs: $(STAMP) ## Write the JSON Schemas and the AsyncAPI document from the code
+docs: $(STAMP) ## Build the documentation site into site/; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+schemas: $(STAMP) ## Write JSON Schemas, AsyncAPI document and message reference from the code
 	$(BIN)/python -m schemas.documents
 
 release: $(RELEASE_TOOLS) ## Build sdist and wheel into dist/, check both, and run the wheel in a fresh environment
@@ -118,5 +122,5 @@ release: $(RELEASE_TOOLS) ## Build sdist and wheel into dist/, check both, and r
 	cd build/fresh && bin/sluice version
 
 clean: ## Remove caches and build outputs; .venv and data stay
-	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist site ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

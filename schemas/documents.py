@@ -1,4 +1,4 @@
-"""The published description of the wire: a JSON Schema a message, and one AsyncAPI document.
+"""The published description of the wire: JSON Schemas, an AsyncAPI document, a reference page.
 
 `python -m schemas.documents` writes them to docs/; with `--check` it writes nothing and exits 1,
 naming the files that differ from the code.
@@ -20,6 +20,7 @@ from schemas.control import ADD_NEEDS, BudgetControl, Control, ModelControl
 from schemas.price import Prices
 from schemas.query import Query
 from schemas.receipt import Receipt
+from schemas.reference_page import messages_page
 from schemas.rejected import Rejected
 from schemas.result import Result
 from schemas.route import Routed
@@ -88,7 +89,9 @@ def documents() -> dict[Path, str]:
     """Every generated file by its path below docs/, with its text."""
     texts = {Path("schemas") / f"{name}.json": json_schema(name) for name in MESSAGES}
     texts[Path("asyncapi.json")] = asyncapi()
-    return {path: json.dumps(text, indent=2) + "\n" for path, text in texts.items()}
+    written = {path: json.dumps(text, indent=2) + "\n" for path, text in texts.items()}
+    page = messages_page(texts[Path("asyncapi.json")]["components"]["schemas"])
+    return written | {Path("reference") / "messages.md": page}
 
 
 def stale(docs: Path = DOCS) -> list[Path]:

@@ -1,6 +1,6 @@
 """sluice.toml: what a deployment says about its models, money, topics and ways of deciding.
 
-Every key with its meaning stands in docs/configuration.md, an example in examples/sluice.toml.
+Every key with its meaning stands in docs/reference/configuration.md, an example in examples/sluice.toml.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ def test_the_example_is_valid_and_shows_the_defaults(tmp_path: Path) -> None:
 
 
 def test_documented_keys_are_the_keys_there_are() -> None:
-    """docs/configuration.md names every section and every key of the code."""
-    documented = (EXAMPLE.parents[1] / "docs" / "configuration.md").read_text()
+    """docs/reference/configuration.md names every section and every key of the code."""
+    documented = (EXAMPLE.parents[1] / "docs" / "reference" / "configuration.md").read_text()
     for name, section in zip(Config.__struct_fields__, _sections(), strict=True):
         assert f"[{name}" in documented
         for key in section:
