@@ -1,6 +1,6 @@
 """sluice.toml: what a deployment says about its models, money, topics and ways of deciding.
 
-Every key with its meaning stands in docs/reference/configuration.md, an example in examples/sluice.toml.
+docs/reference/configuration.md explains every key; examples/sluice.toml is an example.
 """
 
 from __future__ import annotations
