@@ -82,9 +82,8 @@ def _message(name: str, schema: Mapping[str, Any]) -> str:
     required = schema.get("required", ())
     rows = []
     for field, rule in schema.get("properties", {}).items():
-        default = "required" if field in required else f"`{rule['default']!r}`"
-        if field not in required and rule.get("default") is None:
-            default = ""
+        value = rule.get("default")
+        default = "required" if field in required else "" if value is None else f"`{value!r}`"
         meaning = meanings.get(field) or rule.get("description", "")
         rows.append((f"`{field}`", _type(rule), default, meaning))
     return f"### {name}\n\n{text}\n\n" + _table(("field", "type", "default", "meaning"), rows)
