@@ -44,8 +44,6 @@ UNTESTED: set[str] = {
     "streams/cli/audit.py",
     "streams/cli/demo.py",
     "streams/cli/history.py",
-    "streams/config/loader.py",
-    "streams/config/settings.py",
     "streams/demo/children.py",
     "streams/demo/demo.py",
     "streams/demo/figures.py",

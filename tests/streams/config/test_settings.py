@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +11,10 @@ from hypothesis import strategies as st
 
 from router.budget.ledger import account_key
 from router.models.catalog import Model
-from streams.config.loader import variable
-from streams.config.settings import Config, ConfigError, load
+from streams.config.settings import Config, load
+from tests.streams.config.files import GOOD, POLICY, SMALL, read, refusal
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "sluice.toml"
-POLICY = "[policy]\nexpected_queries = 1000\n"
-SMALL = '[models.small]\ninput_price = "0.15"\noutput_price = 0.6\nbudget = {limit = "5"}\n'
-GOOD = SMALL + POLICY
-
-
-def read(folder: Path, text: str, environment: Mapping[str, str] | None = None) -> Config:
-    file = folder / "sluice.toml"
-    file.write_text(text)
-    return load(file, environment or {})
-
-
-def refusal(folder: Path, text: str, environment: Mapping[str, str] | None = None) -> ConfigError:
-    with pytest.raises(ConfigError) as caught:
-        read(folder, text, environment)
-    assert str(caught.value).startswith(f"{folder / 'sluice.toml'}: ")
-    return caught.value
 
 
 def test_the_shortest_file(tmp_path: Path) -> None:
@@ -157,59 +140,6 @@ def test_refusals(tmp_path: Path, text: str, key: str | None, words: str) -> Non
         assert error.reason.startswith(f"{key}: ")
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """Where there is no file, the error says which was looked for."""
-    with pytest.raises(ConfigError, match=r"absent\.toml: cannot be read: No such file"):
-        load(tmp_path / "absent.toml", {})
-
-
-def test_the_file_can_be_named_by_the_environment(tmp_path: Path) -> None:
-    """SLUICE_CONFIG says where the file is, for containers."""
-    (tmp_path / "other.toml").write_text(GOOD)
-    assert load(None, {"SLUICE_CONFIG": str(tmp_path / "other.toml")}).topics.partitions == 3
-
-
-def test_references(tmp_path: Path) -> None:
-    """${NAME} and ${NAME:-default} are put in, also where a number is wanted."""
-    text = GOOD + '[topics]\nprefix = "${STAGE:-dev}."\npartitions = "${COUNT:-6}"\n'
-    text += '[broker]\nservers = "${HOST}:9092"\nsecurity = {"sasl.password" = "${SECRET}"}\n'
-    found = read(tmp_path, text, {"HOST": "kafka", "SECRET": "7${x}", "STAGE": ""})
-    assert (found.topics.prefix, found.topics.partitions) == ("dev.", 6)
-    assert found.broker.servers == "kafka:9092"
-    assert found.broker.security == {"sasl.password": "7${x}"}
-
-
-def test_references_that_lead_nowhere(tmp_path: Path) -> None:
-    """A variable that is not set is named, and so is a reference that is none."""
-    error = refusal(tmp_path, GOOD + '[broker]\nservers = "${HOST}"')
-    assert error.reason == (
-        "broker.servers: ${HOST} is not set in the environment, and has no :-default"
-    )
-    error = refusal(tmp_path, GOOD + '[broker]\nservers = "${1}"')
-    assert "a reference must be ${NAME}" in error.reason
-
-
-def test_overrides(tmp_path: Path) -> None:
-    """Every key has its variable, which wins over the file; an empty one is not set."""
-    environment = {
-        "SLUICE_BROKER": "kafka:1",
-        "SLUICE_BROKER_SECURITY_SASL_USERNAME": "me",
-        "SLUICE_TOPICS_PARTITIONS": "12",
-        "SLUICE_TOPICS_PREFIX": "3",
-        "SLUICE_MODELS_SMALL_INPUT_PRICE": "1.5",
-        "SLUICE_MODELS_SMALL_BUDGET_LIMIT": "7",
-        "SLUICE_ROUTER_STORE": "",
-        "SLUICE_ROUTER_DATA_DIR": "/data",
-    }
-    config = read(tmp_path, GOOD, environment)
-    assert config.broker.servers == "kafka:1"
-    assert config.broker.security == {"sasl.username": "me"}
-    assert (config.topics.partitions, config.topics.prefix) == (12, "3")
-    assert config.catalog().models[0].input_price == 1_500_000_000
-    assert config.limits().tolist() == [7_000_000_000]
-    assert (config.router.store, config.router.data_dir) == ("rocksdb", Path("/data"))
-
-
 def test_limits_of_tenants(tmp_path: Path) -> None:
     """Each is an account of its own, in nano-units; a variable can change it."""
     text = GOOD + SMALL.replace("small", "gpt-4o") + '[tenants.shop.limits]\n"gpt-4o" = "2.5"\n'
@@ -220,26 +150,6 @@ def test_limits_of_tenants(tmp_path: Path) -> None:
         account_key("small", "bank"): 1_000_000_000,
     }
     assert read(tmp_path, GOOD).tenant_limits() == {}
-
-
-def test_an_override_can_make_a_section(tmp_path: Path) -> None:
-    """A total budget can come from the environment alone."""
-    text = GOOD.replace('budget = {limit = "5"}', "")
-    config = read(tmp_path, text, {"SLUICE_BUDGET_TOTAL": "9"})
-    assert config.limits(np.array([0.5]), np.array([10.0])).tolist() == [9_000_000_000]
-
-
-def test_a_wrong_override_is_named_and_not_shown(tmp_path: Path) -> None:
-    """The error leads to the variable, not to a line of the file that is right."""
-    error = refusal(tmp_path, GOOD, {"SLUICE_TOPICS_PARTITIONS": "many"})
-    assert error.reason == (
-        "topics.partitions (from SLUICE_TOPICS_PARTITIONS): found a string, it must be an integer"
-    )
-
-
-def test_names_of_variables() -> None:
-    """Upper case, and an underscore for whatever is neither letter nor digit."""
-    assert variable(("models", "gpt-4o.x", "context")) == "SLUICE_MODELS_GPT_4O_X_CONTEXT"
 
 
 def test_secrets_are_not_shown(tmp_path: Path) -> None:
