@@ -33,7 +33,8 @@ from streams.brokers import Broker, jars
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
 from streams.worker.backends.recorded import Recorded
-from streams.worker.worker import Worker, new_producer
+from streams.worker.publisher import new_producer
+from streams.worker.worker import Worker
 
 PARTITIONS = 3
 COUNTS = {"routed.m": PARTITIONS, "results": PARTITIONS, "rejected": 1}

@@ -122,12 +122,12 @@ def _is(error: Exception, module: str, name: str) -> bool:
 def _kafka(error: Any) -> str:
     from confluent_kafka import KafkaError
 
-    from streams.worker.consumer import AWAY
+    from streams.worker.consumer import UNREACHABLE
 
     cause = error.args[0]
     if not isinstance(cause, KafkaError):
         return f"Kafka: {error}"
-    if cause.code() in AWAY:
+    if cause.code() in UNREACHABLE:
         return (
             f"no broker answers ({cause.str()}): start one (make kafka, or sluice broker), or "
             "name another by SLUICE_BROKER or broker.servers in the configuration"

@@ -19,7 +19,8 @@ from streams.metrics.router import Address
 from streams.metrics.worker import WorkMetrics
 from streams.worker.backends.base import Backend
 from streams.worker.backends.echo import Echo
-from streams.worker.worker import Worker, new_producer
+from streams.worker.publisher import new_producer
+from streams.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
-"""A worker's consumer: fetches records, gives partitions back in order, notices a dead broker.
+"""A worker's consumer: fetches records, revokes partitions in order, detects a dead broker.
 
-confluent-kafka calls back about partitions inside `poll`, and blocks there. So all that may block
-runs in one thread of the intake's own; the worker's event loop goes on meanwhile.
+confluent-kafka calls back about partitions inside `poll`, and blocks there. So all calls that may
+block run in one thread of the consumer's own, and the worker's event loop goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 120.0
 """Seconds without any broker after which the worker ends, as routers do."""
-ASK_EVERY = 10.0
-"""Seconds after which a broker that does not answer is asked again, and the log says so."""
+RETRY_INTERVAL = 10.0
+"""Seconds between two attempts to reach a broker, each of which is logged."""
 
-AWAY = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT})
-"""Codes that say that no broker answers; any other is an answer."""
+UNREACHABLE = frozenset(
+    {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
+)
+"""Error codes that mean that no broker answers; with any other, one has answered."""
 
 SETTINGS: Mapping[str, Any] = {
     "partition.assignment.strategy": "cooperative-sticky",
@@ -33,7 +35,7 @@ SETTINGS: Mapping[str, Any] = {
     "queued.max.messages.kbytes": 16_384,
     "log_level": 2,  # errors are called back; the log repeats each a hundred times
 }
-HOPELESS = frozenset(
+NON_RETRIABLE = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -42,15 +44,15 @@ HOPELESS = frozenset(
         KafkaError._AUTHENTICATION,
     }
 )
-"""Errors that no waiting mends."""
+"""Non-retriable errors."""
 
 Offsets = dict[int, int]
-"""Partition: the offset to go on from after a crash."""
+"""By partition, the offset to resume from after a crash."""
 Returned = TypeVar("Returned")
 
 
 class WorkerError(RuntimeError):
-    """The worker cannot go on, and no message is to blame. Says what is wrong."""
+    """The worker cannot continue, and not because of a message. Says what is wrong."""
 
 
 class WorkerConsumer:
@@ -62,31 +64,38 @@ class WorkerConsumer:
         settings: Mapping[str, Any],
         topic: str,
         group: str,
-        give_back: Callable[[Iterable[int]], Coroutine[Any, Any, Offsets]],
-        lose: Callable[[Iterable[int]], Coroutine[Any, Any, None]],
+        on_revoke: Callable[[Iterable[int]], Coroutine[Any, Any, Offsets]],
+        on_lost: Callable[[Iterable[int]], Coroutine[Any, Any, None]],
     ) -> None:
-        """settings: librdkafka's (security); give_back: awaited on the event loop before
-        partitions go to another member, returns what to commit for them; lose: awaited when they
-        have already gone.
+        """Connect to nothing yet.
+
+        Args:
+            servers: bootstrap addresses.
+            settings: librdkafka's (security); they win over those here.
+            topic: the topic to read.
+            group: the consumer group to join.
+            on_revoke: awaited on the event loop before partitions go to another member; returns
+                what to commit for them.
+            on_lost: awaited on the event loop when partitions have already gone.
         """
         self.topic = topic
         self._servers = servers
-        self._give_back = give_back
-        self._lose = lose
+        self._revoke = on_revoke
+        self._lose = on_lost
         self._first: Message | None = None
         self._failure: str | None = None
-        self._brokers_down = False
+        self._all_down = False
         self._last_error = ""
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, f"intake {topic}")
+        self._thread = ThreadPoolExecutor(1, f"consumer {topic}")
         own = {"bootstrap.servers": servers, "error_cb": self._on_error, **SETTINGS}
         self._consumer = clients.group_consumer(own, group, settings)
 
     async def open(self, stop: asyncio.Event) -> dict[str, int]:
         """Join the group. Returns every topic's number of partitions. Raises WorkerError.
 
-        stop: once it is set, a broker that is away is not waited for any longer.
+        stop: once it is set, an unreachable broker is not waited for any longer.
         """
         self._stop = stop
         return await self._in_thread(self._open)
@@ -94,13 +103,13 @@ class WorkerConsumer:
     async def fetch(self, most: int, timeout: float) -> list[Message]:
         """Wait at most `timeout` seconds for a first record, then take those that are there.
 
-        To be called at least every few minutes, also while paused, or the group goes on without
-        this member. Raises WorkerError where the topic or all brokers are gone.
+        To be called at least every few minutes, also while paused, or the group expels this
+        member. Raises WorkerError where the topic or all brokers are gone.
         """
         return await self._in_thread(self._fetch, most, timeout)
 
     def pause(self) -> None:
-        """Fetch no more, and stay in the group; to be repeated when partitions may have come."""
+        """Fetch no more, and stay in the group; call again when partitions may have been added."""
         self._consumer.pause(self._consumer.assignment())
 
     def resume(self) -> None:
@@ -110,14 +119,14 @@ class WorkerConsumer:
     def commit_soon(self, offsets: Offsets) -> None:
         """Commit without waiting."""
         if offsets:
-            self._consumer.commit(offsets=self._places(offsets), asynchronous=True)
+            self._consumer.commit(offsets=self._positions(offsets), asynchronous=True)
 
     async def commit(self, offsets: Offsets) -> None:
         """Commit and wait. A refusal is logged: the next owner repeats what was not committed."""
         await self._in_thread(self._commit, offsets)
 
     async def close(self) -> None:
-        """Leave the group, which gives all partitions back."""
+        """Leave the group, which revokes all partitions."""
         await self._in_thread(self._consumer.close)
         self._thread.shutdown()
 
@@ -125,7 +134,7 @@ class WorkerConsumer:
         return await self._loop.run_in_executor(self._thread, function, *arguments)
 
     def _open(self) -> dict[str, int]:
-        found = self._partitions()
+        found = self._partition_counts()
         if self.topic not in found:
             raise WorkerError(
                 f"{self._servers} has no topic {self.topic}; make it with: sluice topics create"
@@ -133,16 +142,16 @@ class WorkerConsumer:
         self._consumer.subscribe([self.topic], on_revoke=self._on_revoke, on_lost=self._on_lost)
         return found
 
-    def _partitions(self) -> dict[str, int]:
+    def _partition_counts(self) -> dict[str, int]:
         began = time.monotonic()
         while True:
             try:
-                topics = self._consumer.list_topics(timeout=min(ASK_EVERY, PATIENCE)).topics
+                topics = self._consumer.list_topics(timeout=min(RETRY_INTERVAL, PATIENCE)).topics
                 return {name: len(topic.partitions) for name, topic in topics.items()}
             except KafkaException as error:
                 why, waited = error.args[0].str(), time.monotonic() - began
-                away = error.args[0].code() in AWAY
-                if not away or waited >= PATIENCE or self._stop.is_set():
+                unreachable = error.args[0].code() in UNREACHABLE
+                if not unreachable or waited >= PATIENCE or self._stop.is_set():
                     raise WorkerError(
                         f"no broker at {self._servers} answers for {waited:.0f} seconds ({why})"
                     ) from error
@@ -151,9 +160,9 @@ class WorkerConsumer:
     def _fetch(self, most: int, timeout: float) -> list[Message]:
         self._first = self._consumer.poll(timeout)
         messages = self._consumer.consume(most - 1, 0.01) if self._first and most > 1 else []
-        if self._brokers_down:
-            self._partitions()
-            self._brokers_down = False
+        if self._all_down:
+            self._partition_counts()
+            self._all_down = False
         if self._failure is not None:
             raise WorkerError(self._failure)
         if self._first is not None:
@@ -163,7 +172,7 @@ class WorkerConsumer:
     def _is_record(self, message: Message) -> bool:
         error = message.error()
         if error is not None:
-            if error.fatal() or error.code() in HOPELESS:
+            if error.fatal() or error.code() in NON_RETRIABLE:
                 raise WorkerError(f"cannot read {self.topic}: {error.str()}")
             logger.warning("%s: %s", self.topic, error.str())
         return error is None
@@ -171,20 +180,20 @@ class WorkerConsumer:
     def _commit(self, offsets: Offsets) -> None:
         if offsets:
             try:
-                self._consumer.commit(offsets=self._places(offsets), asynchronous=False)
+                self._consumer.commit(offsets=self._positions(offsets), asynchronous=False)
             except KafkaException as error:
                 logger.warning("%s: not committed: %s", self.topic, error.args[0].str())
 
-    def _places(self, offsets: Offsets) -> list[TopicPartition]:
+    def _positions(self, offsets: Offsets) -> list[TopicPartition]:
         return [TopicPartition(self.topic, number, offset) for number, offset in offsets.items()]
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        leaving = self._give_back(self._numbers(partitions))
-        self._commit(asyncio.run_coroutine_threadsafe(leaving, self._loop).result())
+        revoking = self._revoke(self._numbers(partitions))
+        self._commit(asyncio.run_coroutine_threadsafe(revoking, self._loop).result())
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        leaving = self._lose(self._numbers(partitions))
-        asyncio.run_coroutine_threadsafe(leaving, self._loop).result()
+        losing = self._lose(self._numbers(partitions))
+        asyncio.run_coroutine_threadsafe(losing, self._loop).result()
 
     def _numbers(self, partitions: list[TopicPartition]) -> list[int]:
         numbers = [each.partition for each in partitions]
@@ -197,6 +206,6 @@ class WorkerConsumer:
             self._last_error = error.str()
             logger.warning("%s: %s", self.topic, self._last_error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._brokers_down = True
-        elif error.fatal() or error.code() in HOPELESS:
+            self._all_down = True
+        elif error.fatal() or error.code() in NON_RETRIABLE:
             self._failure = f"{self._servers}: {error.str()}"

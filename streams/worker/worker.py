@@ -1,6 +1,6 @@
-"""A model worker: takes routed queries of one model, asks its backend, publishes the results.
+"""A model worker: takes routed queries of one model, calls its backend, publishes the results.
 
-What it promises. Every routed query gets a result: an offset is committed only when the results
+Guarantees. Every routed query gets a result: an offset is committed only when the results
 of all records before it are acknowledged by the broker. A decision gets one result, also where
 its record comes twice, as long as one worker sees both: decisions in flight and the last
 `REMEMBERED` answered ones are known by id. After kill -9, or when partitions are lost with a
@@ -12,62 +12,29 @@ decision, but a provider may have charged both calls; nothing on this side of it
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-import msgspec
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import Message, Producer
 
 from schemas.fields import Source
 from schemas.invalid import wrong
-from schemas.rejected import Rejected
-from schemas.result import Failure, Result
+from schemas.result import Result
 from schemas.route import Routed
-from schemas.wire import MAX_BYTES, Invalid, decode, encode
-from streams.kafka import clients
+from schemas.wire import Invalid, decode
 from streams.kafka.topics import LARGEST_MESSAGE
 from streams.worker.backends.base import DEADLINE_EXCEEDED, Backend, failed
-from streams.worker.consumer import PATIENCE, Offsets, WorkerConsumer, WorkerError
-from streams.worker.offsets import OffsetTracker
+from streams.worker.consumer import Offsets, WorkerConsumer, WorkerError
+from streams.worker.jobs import Job, Jobs, Place
+from streams.worker.publisher import ResultPublisher
 
-logger = logging.getLogger(__name__)
-
-REMEMBERED = 50_000
-"""Ids of answered decisions that are kept (about 10 MB)."""
 COMMIT_EVERY = 0.5
 """Seconds."""
 GRACE = 30.0
-"""Seconds that calls in flight get to end when the worker stops or gives a partition back."""
-LARGEST_RESULT = MAX_BYTES - 65_536
-"""Bytes; a longer one goes without its response. The rest of a record is key and headers."""
-
-_Place = tuple[int, int]
-"""Partition and offset of a record of the routed topic."""
-
-
-def new_producer(
-    connection: Mapping[str, Any], settings: Mapping[str, Any] | None = None
-) -> Producer:
-    """Make the producer that the workers of a process share; settings: more of librdkafka's."""
-    quiet = {"log_level": 2}  # what matters is reported with each delivery
-    return clients.producer(connection, PATIENCE, {**quiet, **(settings or {})})
-
-
-class _Job:
-    """A decision without an acknowledged result, and the places of all records that carry it."""
-
-    __slots__ = ("headers", "places", "routed", "started")
-
-    def __init__(self, routed: Routed, headers: Any, place: _Place) -> None:
-        self.routed = routed
-        self.headers = headers
-        self.places = [place]
-        self.started = False
+"""Seconds that calls in flight get to end when the worker stops or a partition is revoked."""
 
 
 class Worker:
@@ -87,33 +54,40 @@ class Worker:
         group: str,
         concurrency: int = 16,
         backlog: int = 500,
-        answered: Callable[[Result], None] | None = None,
+        answered: Callable[[Result], None] = lambda result: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """producer: made by `new_producer`, shared by the workers of a process; settings:
-        librdkafka's (security); concurrency: calls at a time; backlog: records waiting for one;
-        answered: hears of each result that the broker has acknowledged.
+        """Open nothing yet.
+
+        Args:
+            model: whose queries the routed topic carries.
+            backend: answers them; closed when the worker ends.
+            producer: made by `publisher.new_producer`, shared by the workers of a process.
+            servers: bootstrap addresses, "host:port,host:port".
+            settings: more of librdkafka's, for the consumer (security).
+            routed_topic: where the model's queries are.
+            results_topic: where results go, with the queries' partition numbers.
+            rejected_topic: where records go that are no routed queries.
+            group: the consumer group of the model's workers.
+            concurrency: calls at a time.
+            backlog: records that wait for a call.
+            answered: called with each result that the broker has acknowledged.
+            clock: Unix time in seconds.
         """
         self.model = model
         self._backend = backend
-        self._producer = producer
-        self._results = results_topic
-        self._rejected = rejected_topic
+        self._publisher = ResultPublisher(producer, results_topic, rejected_topic)
         self._concurrency = concurrency
         self._backlog = backlog
-        self._hears = answered
+        self._on_answered = answered
         self._clock = clock
-        self._intake = WorkerConsumer(
-            servers, settings, routed_topic, group, self._give_back, self._lose
+        self._consumer = WorkerConsumer(
+            servers, settings, routed_topic, group, self._revoke, self._lose
         )
-        self._waiting: asyncio.Queue[_Job] = asyncio.Queue()
+        self._waiting: asyncio.Queue[Job] = asyncio.Queue()
         self._room = asyncio.Event()
-        self._jobs: dict[str, _Job] = {}
-        self._answered: OrderedDict[str, None] = OrderedDict()
-        self._offsets: defaultdict[int, OffsetTracker] = defaultdict(OffsetTracker)
-        self._committed: Offsets = {}
-        self._partitions: dict[str, int] = {}
-        self._failure: str | None = None
+        self._jobs = Jobs()
+        self._result_partitions = 0
 
     @property
     def unanswered(self) -> int:
@@ -134,67 +108,66 @@ class Worker:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            await self._intake.commit(await self._give_back(self._offsets.keys()))
-            self._check_failure()
+            await self._consumer.commit(await self._revoke(self._jobs.partitions))
+            self._publisher.check()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._jobs.clear()
-            await self._intake.close()
+            await self._consumer.close()
             await self._backend.close()
 
     async def _take_all(self, stop: asyncio.Event) -> None:
-        self._partitions = await self._intake.open(stop)
-        for topic in (self._results, self._rejected):
-            if topic not in self._partitions:
+        """Fetch records, pass them on and commit what has finished, until `stop` is set."""
+        partitions = await self._consumer.open(stop)
+        for topic in (self._publisher.results_topic, self._publisher.rejected_topic):
+            if topic not in partitions:
                 raise WorkerError(f"there is no topic {topic}; make it with: sluice topics create")
+        self._result_partitions = partitions[self._publisher.results_topic]
         commit_at, paused = 0.0, False
         while not stop.is_set():
             if self._waiting.qsize() >= self._backlog:
                 paused = True
-                self._intake.pause()
+                self._consumer.pause()
                 self._room.clear()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._room.wait(), 1.0)
-                messages = await self._intake.fetch(1, 0.0)
+                messages = await self._consumer.fetch(1, 0.0)
             else:
                 if paused:
                     paused = False
-                    self._intake.resume()
-                messages = await self._intake.fetch(self._backlog - self._waiting.qsize(), 0.2)
+                    self._consumer.resume()
+                messages = await self._consumer.fetch(self._backlog - self._waiting.qsize(), 0.2)
             for message in messages:
                 self._take(message)
             await asyncio.sleep(0)  # answers that need no waiting are given here
-            self._producer.poll(0)
-            self._check_failure()
+            self._publisher.poll()
+            self._publisher.check()
             if time.monotonic() >= commit_at:
                 commit_at = time.monotonic() + COMMIT_EVERY
-                self._intake.commit_soon(self._to_commit(self._offsets.keys()))
+                self._consumer.commit_soon(self._jobs.to_commit(self._jobs.partitions))
 
     def _take(self, message: Message) -> None:
-        partition, offset = place = cast(_Place, (message.partition(), message.offset()))
-        self._offsets[partition].take(offset)
+        """Queue a record's decision if it is new; reject a record that is no routed query."""
+        place = Place(int(message.partition() or 0), int(message.offset() or 0))
+        self._jobs.take(place)
         try:
             routed = decode(Routed, message.value(), LARGEST_MESSAGE)
             self._check(routed)
         except Invalid as invalid:
-            self._reject(message, invalid, place)
+            source = Source(self._consumer.topic, *place)
+            self._publisher.reject(message, invalid, source, partial(self._jobs.finish, place))
             return
-        if routed.decision_id in self._answered:
-            self._end(place)
-        elif (job := self._jobs.get(routed.decision_id)) is not None:
-            job.places.append(place)
-        else:
-            job = _Job(routed, message.headers(), place)
-            self._jobs[routed.decision_id] = job
+        if (job := self._jobs.add(routed, message.headers(), place)) is not None:
             self._waiting.put_nowait(job)
 
     def _check(self, routed: Routed) -> None:
         if routed.model != self.model:
             raise wrong("model", routed.model, f"this topic is that of {self.model}")
-        if routed.source.partition >= (partitions := self._partitions[self._results]):
-            rule = f"topic {self._results} has {partitions} partitions"
+        if routed.source.partition >= self._result_partitions:
+            topic = self._publisher.results_topic
+            rule = f"topic {topic} has {self._result_partitions} partitions"
             raise wrong("source.partition", routed.source.partition, rule)
 
     async def _answer_all(self) -> None:
@@ -203,11 +176,12 @@ class Worker:
             job = await self._waiting.get()
             if self._waiting.qsize() <= self._backlog // 2:
                 self._room.set()
-            if self._is_ours(job):
+            if self._jobs.is_current(job):
                 job.started = True
                 result = await self._answer(job.routed)
-                if self._is_ours(job):
-                    self._publish(job, result)
+                if self._jobs.is_current(job):
+                    then = partial(self._acknowledged, job)
+                    self._publisher.publish(job.routed, job.headers, result, then)
 
     async def _answer(self, routed: Routed) -> Result:
         if routed.deadline is not None and routed.deadline <= (now := self._clock()):
@@ -215,112 +189,28 @@ class Worker:
             return failed(routed, 504, DEADLINE_EXCEEDED, late)
         return await self._backend.answer(routed)
 
-    def _publish(self, job: _Job, result: Result) -> None:
-        data = encode(result)
-        if len(data) > LARGEST_RESULT:
-            reason = f"the answer makes a message of {len(data)} bytes, {LARGEST_RESULT} may go"
-            too_large = Failure(code="RESPONSE_TOO_LARGE", message=reason)
-            result = msgspec.structs.replace(result, response=None, error=too_large)
-            data = encode(result)
-        key, partition = job.routed.id.encode(), job.routed.source.partition
-        then = partial(self._acknowledged, job, result)
-        self._send(self._results, data, key, partition, job.headers, then)
+    def _acknowledged(self, job: Job, result: Result) -> None:
+        self._on_answered(result)
+        self._jobs.complete(job)
 
-    def _reject(self, message: Message, invalid: Invalid, place: _Place) -> None:
-        logger.warning("%s: %s: %s", self._intake.topic, place, invalid.reason)
-        rejected = Rejected.of(invalid, message.value(), Source(self._intake.topic, *place))
-        key, then = message.key(), partial(self._end, place)
-        self._send(self._rejected, encode(rejected), key, -1, message.headers(), then)
+    async def _revoke(self, partitions: Iterable[int]) -> Offsets:
+        """Start nothing more of these partitions, and wait until what has started is acknowledged.
 
-    def _send(
-        self,
-        topic: str,
-        value: bytes,
-        key: bytes | None,
-        partition: int,
-        headers: Any,
-        then: Callable[[], None],
-    ) -> None:
-        """Hand a record to the producer; `then` is called when the broker has acknowledged it."""
-
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            if error is None:
-                then()
-            else:
-                self._failure = f"topic {topic} does not acknowledge: {error.str()}"
-
-        while True:
-            try:
-                self._producer.produce(
-                    topic, value, key, partition, on_delivery=delivered, headers=headers or []
-                )
-                return
-            except BufferError:  # the producer's queue is full: wait for acknowledgements
-                self._producer.poll(0.05)
-
-    def _acknowledged(self, job: _Job, result: Result) -> None:
-        if self._hears is not None:
-            self._hears(result)
-        if self._is_ours(job):
-            del self._jobs[job.routed.decision_id]
-            self._answered[job.routed.decision_id] = None
-            if len(self._answered) > REMEMBERED:
-                self._answered.popitem(last=False)
-            for place in job.places:
-                self._end(place)
-
-    def _end(self, place: _Place) -> None:
-        if (offsets := self._offsets.get(place[0])) is not None:
-            offsets.finish(place[1])
-
-    def _is_ours(self, job: _Job) -> bool:
-        """False where the job's partition was given back, though it may have come again."""
-        return self._jobs.get(job.routed.decision_id) is job
-
-    def _to_commit(self, partitions: Iterable[int]) -> Offsets:
-        """What has finished since the last call."""
-        due = {number: self._offsets[number].committable() for number in partitions}
-        new = {n: at for n, at in due.items() if at is not None and at != self._committed.get(n)}
-        self._committed |= new
-        return new
-
-    async def _give_back(self, partitions: Iterable[int]) -> Offsets:
-        """Begin nothing more of these partitions, and wait until what has begun is acknowledged.
-
-        Returns what to commit for them. Calls that take longer than GRACE are given up: whoever
-        gets the partition asks again.
+        Returns what to commit for them. Calls that take longer than GRACE are abandoned: whoever
+        gets the partition repeats them.
         """
-        theirs = set(partitions) & self._offsets.keys()
-        self._forget(theirs, lambda job: not job.started)
-        give_up = time.monotonic() + GRACE
-        while self._failure is None and time.monotonic() < give_up:
-            self._producer.poll(0)
-            if not any(_is_of(job, theirs) for job in self._jobs.values()):
-                self._producer.flush(1.0)  # rejected records are no jobs
+        revoked = set(partitions) & self._jobs.partitions
+        self._jobs.drop_unstarted(revoked)
+        deadline = time.monotonic() + GRACE
+        while not self._publisher.failed and time.monotonic() < deadline:
+            self._publisher.poll()
+            if not self._jobs.any_in(revoked):
+                self._publisher.flush(1.0)  # rejected records are no jobs
                 break
             await asyncio.sleep(0.005)
-        for number in theirs:  # an earlier commit may not have arrived: this one repeats it
-            self._committed.pop(number, None)
-        due = self._to_commit(theirs)
-        await self._lose(theirs)
+        due = self._jobs.to_commit_again(revoked)
+        self._jobs.drop(revoked)
         return due
 
     async def _lose(self, partitions: Iterable[int]) -> None:
-        """Drop all of these partitions: another worker has them."""
-        theirs = set(partitions)
-        self._forget(theirs, lambda job: True)
-        for number in theirs:
-            self._offsets.pop(number, None)
-            self._committed.pop(number, None)
-
-    def _forget(self, partitions: set[int], which: Callable[[_Job], bool]) -> None:
-        kept = self._jobs.items()
-        self._jobs = {id: j for id, j in kept if not (which(j) and _is_of(j, partitions))}
-
-    def _check_failure(self) -> None:
-        if self._failure is not None:
-            raise WorkerError(self._failure)
-
-
-def _is_of(job: _Job, partitions: set[int]) -> bool:
-    return any(partition in partitions for partition, _ in job.places)
+        self._jobs.drop(set(partitions))

@@ -14,7 +14,8 @@ from schemas.wire import decode, encode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
 from streams.worker.backends.base import Backend, BackendBroken
-from streams.worker.worker import Worker, new_producer
+from streams.worker.publisher import new_producer
+from streams.worker.worker import Worker
 from tests.support.patience import PATIENCE
 from tests.support.records import Record, Records
 

@@ -21,7 +21,7 @@ from schemas.wire import encode
 from streams.brokers import Broker
 from streams.cli import main
 from streams.kafka.topics import Topics
-from streams.worker import consumer as intake
+from streams.worker import consumer
 from tests.support.patience import PATIENCE
 from tests.support.records import Records
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_is_said(config: Path, arguments: list[str], code: int, w
 
 def test_no_broker(config: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last line names the address, and the exit code is 1."""
-    monkeypatch.setattr(intake, "PATIENCE", 0.5)
+    monkeypatch.setattr(consumer, "PATIENCE", 0.5)
     code, stderr = run(
         "small", "org/large", "-c", config, "--dataset", dataset, SLUICE_BROKER="127.0.0.1:9"
     )

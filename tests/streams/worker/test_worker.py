@@ -15,7 +15,7 @@ from schemas.fields import Source
 from schemas.wire import MAX_BYTES, decode, encode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
-from streams.worker import consumer as intake
+from streams.worker import consumer
 from streams.worker.backends.base import DEADLINE_EXCEEDED, BackendBroken, failed
 from streams.worker.consumer import WorkerError
 from tests.support.faulty_broker import FaultyBroker, Request
@@ -242,7 +242,7 @@ async def test_no_broker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A worker that reaches no broker ends, and says which address it tried."""
-    monkeypatch.setattr(intake, "PATIENCE", 0.5)
+    monkeypatch.setattr(consumer, "PATIENCE", 0.5)
     place = Place(embedded_broker, prefix)
     with pytest.raises(WorkerError, match=r"no broker at 127\.0\.0\.1:9 answers"):
         await place.start(model, servers="127.0.0.1:9")
@@ -253,8 +253,8 @@ async def test_a_stop_ends_the_wait_for_a_broker(
     embedded_broker: FaultyBroker, prefix: str, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C while no broker is there is not held up until patience ends."""
-    monkeypatch.setattr(intake, "PATIENCE", 100 * PATIENCE)
-    monkeypatch.setattr(intake, "ASK_EVERY", 0.1)
+    monkeypatch.setattr(consumer, "PATIENCE", 100 * PATIENCE)
+    monkeypatch.setattr(consumer, "RETRY_INTERVAL", 0.1)
     place = Place(embedded_broker, prefix)
     task = place.start(model, servers="127.0.0.1:9")
     with pytest.raises(WorkerError, match=r"no broker at 127\.0\.0\.1:9 answers"):

@@ -1,0 +1,113 @@
+"""Publishes results and rejections, and reports when the broker has acknowledged them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+from confluent_kafka import KafkaError, Message, Producer
+
+from schemas.fields import Source
+from schemas.rejected import Rejected
+from schemas.result import Failure, Result
+from schemas.route import Routed
+from schemas.wire import MAX_BYTES, Invalid, encode
+from streams.kafka import clients
+from streams.worker.consumer import PATIENCE, WorkerError
+
+logger = logging.getLogger(__name__)
+
+LARGEST_RESULT = MAX_BYTES - 65_536
+"""Bytes; a longer one goes without its response. The rest of a record is key and headers."""
+
+
+def new_producer(
+    connection: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+) -> Producer:
+    """Make the producer that the workers of a process share; settings: more of librdkafka's."""
+    quiet = {"log_level": 2}  # what matters is reported with each delivery
+    return clients.producer(connection, PATIENCE, {**quiet, **(settings or {})})
+
+
+class ResultPublisher:
+    """Sends one worker's results and rejections."""
+
+    def __init__(self, producer: Producer, results_topic: str, rejected_topic: str) -> None:
+        """producer: made by `new_producer`."""
+        self.results_topic = results_topic
+        self.rejected_topic = rejected_topic
+        self._producer = producer
+        self._failure: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a record was refused, or not acknowledged in time."""
+        return self._failure is not None
+
+    def publish(
+        self, routed: Routed, headers: Any, result: Result, acknowledged: Callable[[Result], None]
+    ) -> None:
+        """Send a result to its query's partition number.
+
+        acknowledged: called, from `poll` or `flush`, with the result as it was sent: one that is
+        too long for a message goes without its response.
+        """
+        data = encode(result)
+        if len(data) > LARGEST_RESULT:
+            reason = f"the answer makes a message of {len(data)} bytes, {LARGEST_RESULT} may go"
+            too_large = Failure(code="RESPONSE_TOO_LARGE", message=reason)
+            result = msgspec.structs.replace(result, response=None, error=too_large)
+            data = encode(result)
+        key, partition = routed.id.encode(), routed.source.partition
+        self._send(self.results_topic, data, key, partition, headers, partial(acknowledged, result))
+
+    def reject(
+        self, message: Message, invalid: Invalid, source: Source, acknowledged: Callable[[], None]
+    ) -> None:
+        """Send a record that is no routed query to the rejected topic, with the reason."""
+        place = (source.partition, source.offset)
+        logger.warning("%s: %s: %s", source.topic, place, invalid.reason)
+        rejected = encode(Rejected.of(invalid, message.value(), source))
+        self._send(
+            self.rejected_topic, rejected, message.key(), -1, message.headers(), acknowledged
+        )
+
+    def poll(self) -> None:
+        """Take in acknowledgements without waiting."""
+        self._producer.poll(0)
+
+    def flush(self, timeout: float) -> None:
+        """Take in acknowledgements until all are there, at most `timeout` seconds."""
+        self._producer.flush(timeout)
+
+    def check(self) -> None:
+        """Raise WorkerError where a record was refused."""
+        if self._failure is not None:
+            raise WorkerError(self._failure)
+
+    def _send(
+        self,
+        topic: str,
+        value: bytes,
+        key: bytes | None,
+        partition: int,
+        headers: Any,
+        acknowledged: Callable[[], None],
+    ) -> None:
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is None:
+                acknowledged()
+            else:
+                self._failure = f"topic {topic} does not acknowledge: {error.str()}"
+
+        while True:
+            try:
+                self._producer.produce(
+                    topic, value, key, partition, on_delivery=delivered, headers=headers or []
+                )
+                return
+            except BufferError:  # the producer's queue is full: wait for acknowledgements
+                self._producer.poll(0.05)

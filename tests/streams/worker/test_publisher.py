@@ -1,0 +1,138 @@
+"""Results and rejections on their way out: what is sent where, and who hears of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from schemas import Rejected, Result
+from schemas.fields import Source
+from schemas.invalid import missing
+from schemas.wire import MAX_BYTES, decode
+from streams.worker.consumer import WorkerError
+from streams.worker.publisher import ResultPublisher
+from tests.support.worker_place import TRACE, routed
+
+Sent = tuple[str, bytes, bytes | None, int, list[Any]]
+
+
+class Producer:
+    """Keeps what it is given; `full` times its queue is full. Acknowledges when told."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.delivered: list[Callable[[KafkaError | None, Any], None]] = []
+        self.full = 0
+        self.polls: list[float] = []
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes,
+        key: bytes | None,
+        partition: int,
+        on_delivery: Callable[[KafkaError | None, Any], None],
+        headers: list[Any],
+    ) -> None:
+        if self.full:
+            self.full -= 1
+            raise BufferError
+        self.sent.append((topic, value, key, partition, headers))
+        self.delivered.append(on_delivery)
+
+    def poll(self, timeout: float) -> None:
+        self.polls.append(timeout)
+
+
+class Record:
+    """A message as the consumer has it."""
+
+    def value(self) -> bytes:
+        return b"no json"
+
+    def key(self) -> bytes:
+        return b"k"
+
+    def headers(self) -> list[Any]:
+        return [TRACE]
+
+
+@pytest.fixture
+def producer() -> Producer:
+    return Producer()
+
+
+@pytest.fixture
+def publisher(producer: Producer) -> ResultPublisher:
+    given: Any = producer
+    return ResultPublisher(given, "results", "rejected")
+
+
+def result(response: Any = None) -> Result:
+    return Result(
+        id="a", decision_id="decision a", model="m", status_code=200, cost=1, response=response
+    )
+
+
+def test_a_result_goes_to_its_query_s_partition(
+    publisher: ResultPublisher, producer: Producer
+) -> None:
+    """Under its id, with its headers; who sent it hears when the broker has it, and not before."""
+    heard: list[Result] = []
+    query = routed("a", source=Source("queries", 2, 7))
+    publisher.publish(query, [TRACE], result("yes"), heard.append)
+    [(topic, value, key, partition, headers)] = producer.sent
+    assert (topic, key, partition, headers) == ("results", b"a", 2, [TRACE])
+    assert decode(Result, value) == result("yes")
+    assert heard == []
+    producer.delivered[0](None, None)
+    assert heard == [result("yes")]
+
+
+def test_too_long_a_result_goes_without_its_response(
+    publisher: ResultPublisher, producer: Producer
+) -> None:
+    """What is heard of is what was sent."""
+    heard: list[Result] = []
+    publisher.publish(routed("a"), None, result("x" * MAX_BYTES), heard.append)
+    producer.delivered[0](None, None)
+    [sent] = heard
+    assert decode(Result, producer.sent[0][1]) == sent
+    assert (sent.response, sent.cost) == (None, 1)
+    assert sent.error is not None
+    assert sent.error.code == "RESPONSE_TOO_LARGE"
+
+
+def test_a_bad_record_is_rejected_whole(publisher: ResultPublisher, producer: Producer) -> None:
+    """With its bytes, key and headers, and what is wrong with it."""
+    heard: list[int] = []
+    record: Any = Record()
+    publisher.reject(record, missing("id"), Source("routed.m", 1, 5), lambda: heard.append(1))
+    [(topic, value, key, partition, headers)] = producer.sent
+    assert (topic, key, partition, headers) == ("rejected", b"k", -1, [TRACE])
+    rejected = decode(Rejected, value)
+    assert (rejected.original(), rejected.field) == (b"no json", "id")
+    assert rejected.source == Source("routed.m", 1, 5)
+    producer.delivered[0](None, None)
+    assert heard == [1]
+
+
+def test_a_full_queue_is_waited_for(publisher: ResultPublisher, producer: Producer) -> None:
+    """Acknowledgements are taken in meanwhile, and nothing is lost."""
+    producer.full = 3
+    publisher.publish(routed("a"), None, result(), lambda _: None)
+    assert (len(producer.sent), len(producer.polls)) == (1, 3)
+
+
+def test_a_refused_record_is_an_error(publisher: ResultPublisher, producer: Producer) -> None:
+    """It names the topic, and nobody hears that the record has arrived."""
+    heard: list[Result] = []
+    publisher.publish(routed("a"), None, result(), heard.append)
+    publisher.check()
+    producer.delivered[0](KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), None)
+    assert (heard, publisher.failed) == ([], True)
+    with pytest.raises(WorkerError, match="topic results does not acknowledge"):
+        publisher.check()
