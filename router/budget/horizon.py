@@ -1,4 +1,4 @@
-"""For how many queries the money of now is: the pace that prices keep."""
+"""Expected arrivals until budgets end: the pace that prices keep."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from router.budget.windows import Calendar, Windowing, window_of
 class Horizon:
     """Expected arrivals until each budget's window ends.
 
-    A budget without windows is for `queries` arrivals in all; one with windows is for as many in
-    its window, taken to come evenly.
+    A budget without windows is for a fixed number of arrivals in all; one with windows is for as
+    many in each window, assumed to come evenly.
     """
 
     def __init__(
@@ -23,22 +23,37 @@ class Horizon:
         budgets: Mapping[str, Windowing],
         calendar: Calendar | None = None,
     ) -> None:
-        """`budgets` by account name; calendar: of these accounts, and of newcomers, whose trials
-        keep no pace. Raises ValueError for an unknown zone or kind.
+        """Set the pace.
+
+        Args:
+            queries: Expected arrivals, in all or in a window.
+            budgets: Windows by account name.
+            calendar: Of these accounts and of newcomers, whose trials keep no pace. None to make
+                one.
+
+        Raises:
+            ValueError: A zone or kind of window is unknown.
         """
         self._queries = float(queries)
         self._budgets = dict(budgets)
         self._calendar = calendar or Calendar(budgets)
 
     def latest(self, moment: float) -> dict[str, int]:
-        """Return the begin of each account's window at a moment, Unix seconds."""
+        """Return the begin of each account's window at a moment, in Unix seconds."""
         return self._calendar.latest(moment)
 
     def expected(self, moment: float, arrived: int) -> tuple[float, Floats]:
         """Return the arrivals to plan for, and the part of each budget that they may use.
 
-        A program has one number of arrivals; where windows end at different times, it is that of
-        the last, and a budget that is for fewer is stretched: float64[M], at least 1.
+        The linear program has one number of arrivals. Where windows end at different times it is
+        the largest, and a budget that is for fewer arrivals is stretched.
+
+        Args:
+            moment: Unix seconds.
+            arrived: Arrivals so far.
+
+        Returns:
+            The number of arrivals, and float64[M] factors ≥ 1.
         """
         left = np.array([self._left(one, moment, arrived) for one in self._budgets.values()])
         most = float(left.max())

@@ -1,15 +1,15 @@
 """The money of one partition: its share of every model's budget, to the nano-unit.
 
-Invariant I3, for each account and budget window: spent + reserved <= share + carried, unless a
-backend charged more than was reserved for it (`settle` says by how much). All amounts are integer
-nano-units of the budget's currency.
+Invariant I3, for each account and budget window: spent + reserved ≤ share + carried, unless a
+backend charged more than was reserved for it (`Ledger.settle` returns by how much). All amounts are
+integer nano-units of the budget's currency.
 
-An account is a model, or a model and a tenant (`account_key`): what that tenant may use of the
-model, beside the model's own. What is held or charged for such a tenant is so in both.
-A window is known by the Unix second at which it begins (`windows.py`); 0 for budgets that
-have none. A share is a slice of each window's limit: at a roll-over it stays, and what was spent
-and reserved of it stays behind, with the window that reserved it. A tenant's account is always in
-its model's window.
+An account belongs to a model, or to one tenant's use of a model (`account_key`). What is reserved
+or charged for a tenant with an account of its own is so in both.
+A window is identified by the Unix second at which it begins (`windows.py`), 0 for budgets that have
+none. A share is a slice of each window's limit: at a roll-over it stays, while what was spent and
+reserved of it remains with the window that reserved it. A tenant's account is always in its model's
+window.
 """
 
 from __future__ import annotations
@@ -24,11 +24,18 @@ from router.arrays import Ints
 
 
 class Account(NamedTuple):
-    """One account, JSON-ready.
+    """One account, JSON-ready. Amounts are nano-units.
 
-    carried: what was left over by the window before; past: (reserved, spent) of earlier windows
-    by their begin, kept while something is reserved there, the last one until the next roll-over;
-    lifted: a tenant's limit that holds no more: only what is reserved there still settles.
+    Attributes:
+        share: The partition's share of the limit.
+        reserved: Held for queries under way in the current window.
+        spent: Charged in the current window.
+        window: Begin of the current window, Unix seconds.
+        carried: Left over by the window before.
+        past: (reserved, spent) of earlier windows by their begin; kept while something is reserved
+            there, the last one until the next roll-over.
+        lifted: Whether this is a tenant's limit that no longer applies: only what is reserved there
+            still settles.
     """
 
     share: int
@@ -46,18 +53,26 @@ _TENANT = "\t"
 
 
 class OverdrawnError(ValueError):
-    """A reservation that its share cannot hold. The policy that asked for it is at fault."""
+    """A reservation exceeds its share. The policy that asked for it is at fault."""
 
 
 class Ledger:
-    """Shares, reservations and spending, one account a name. A: accounts, M: those of models."""
+    """Shares, reservations and spending by account. A: accounts, M: those of models.
+
+    Its 13 attributes are the columns of one table (share, reserved, spent, window, carried, …) and
+    the numbers of its rows; splitting them would put one row's invariant into two classes.
+    """
 
     def __init__(
         self, names: Sequence[str], shares: Ints, carry: NDArray[np.bool_] | None = None
     ) -> None:
-        """`shares` is int64[A], in the order of `names`; carry: bool[A], whose unspent money is
-        carried over into the next window (once: what is left of it then is gone). A tenant's
-        account comes after its model's.
+        """Open accounts.
+
+        Args:
+            names: Account names (`account_key`); a tenant's account comes after its model's.
+            shares: int64[A] nano-units, in the order of `names`.
+            carry: bool[A], whose unspent money is carried over into the next window (once: what is
+                left of it then expires). None for no account.
         """
         self.names: tuple[str, ...] = ()
         self.index: dict[str, int] = {}
@@ -77,9 +92,14 @@ class Ledger:
         self._name(names)
 
     def add(self, name: str, carry: bool = False) -> None:
-        """Open an account that has nothing yet. A tenant's is as its model's is.
+        """Open an empty account. A tenant's takes window and carry-over from its model's.
 
-        Raises KeyError for a tenant's account of a model that has none.
+        Args:
+            name: The account's name.
+            carry: Whether unspent money is carried over.
+
+        Raises:
+            KeyError: The model of a tenant's account has no account.
         """
         model, tenant = owner(name)
         begin = 0
@@ -95,10 +115,13 @@ class Ledger:
         self._name([name])
 
     def limit_tenants(self, accounts: frozenset[str]) -> None:
-        """Let the limits of tenants be these (names by `account_key`) and no others.
+        """Set which tenants' limits apply.
 
-        An account that is new has nothing yet; one that is named no more keeps what it holds until
-        that is settled, and takes no reservation. Models that are not known are passed over.
+        A new account is empty. One that is no longer named keeps what it holds until that is
+        settled, and takes no reservation. Models without an account are skipped.
+
+        Args:
+            accounts: Names by `account_key`.
         """
         if accounts == self._limits:
             return
@@ -112,20 +135,28 @@ class Ledger:
         self._limits = accounts
 
     def free(self) -> Ints:
-        """What may still be reserved: int64[A], never below 0."""
+        """Return int64[A] nano-units that may still be reserved, never below 0."""
         free: Ints = np.maximum(self.share + self.carried - self.reserved - self.spent, 0)
         return free
 
     def drawn(self) -> Ints:
-        """What is gone or held of the shares themselves: int64[A]. No share may fall below it."""
+        """Return int64[A] nano-units of the shares themselves that are spent or reserved.
+
+        No share may fall below it.
+        """
         drawn: Ints = np.maximum(self.reserved + self.spent - self.carried, 0)
         return drawn
 
     def reserve(self, accounts: Ints, amounts: Ints) -> None:
-        """Hold `amounts` int64[n] in the current window of `accounts` int64[n], their numbers: all
-        or none.
+        """Reserve amounts in the current windows: all or none.
 
-        Raises OverdrawnError where an account has no room, ValueError for a negative amount.
+        Args:
+            accounts: int64[n] account numbers.
+            amounts: int64[n] nano-units.
+
+        Raises:
+            OverdrawnError: An account has no room.
+            ValueError: An amount is negative.
         """
         if len(amounts) and amounts.min() < 0:
             raise ValueError("a reservation is not negative")
@@ -140,12 +171,21 @@ class Ledger:
         self.reserved += wanted
 
     def settle(self, model: int, reserved: int, actual: int, window: int | None = None) -> int:
-        """Turn a reservation into what was really charged, in the window that reserved it.
+        """Replace a reservation by the actual charge, in the window that reserved it.
 
-        window: its begin, None for the current one. Returns the excess of `actual` over `reserved`
-        (0 for a worker that honours its bound). Raises ValueError where less is reserved there
-        than is to be released. A result that comes after its reservation was released is settled
-        with reserved 0.
+        A result that comes after its reservation was released is settled with reserved 0.
+
+        Args:
+            model: The account's number.
+            reserved: Nano-units to release.
+            actual: Nano-units charged.
+            window: Begin of the window that reserved; None for the current one.
+
+        Returns:
+            The excess of `actual` over `reserved`; 0 for a worker that honours its bound.
+
+        Raises:
+            ValueError: Less is reserved there, or the charge is negative.
         """
         if actual < 0:
             raise ValueError("a charge is not negative")
@@ -153,14 +193,29 @@ class Ledger:
         return max(actual - reserved, 0)
 
     def release(self, model: int, reserved: int, window: int | None = None) -> None:
-        """Give a reservation back. Raises ValueError where less than that is reserved."""
+        """Give a reservation back.
+
+        Args:
+            model: The account's number.
+            reserved: Nano-units to release.
+            window: Begin of the window that reserved; None for the current one.
+
+        Raises:
+            ValueError: Less than that is reserved.
+        """
         self._move(model, window, reserved, 0)
 
     def roll(self, begins: Ints) -> bool:
-        """Take every account on to the window that begins at `begins` int64[M], if that is later.
+        """Advance accounts to later windows.
 
-        A tenant's account goes with its model's. Earlier windows are passed over: a clock that
-        goes back changes nothing. Returns whether an account went on.
+        A tenant's account goes with its model's. Earlier windows are ignored: a clock that goes
+        back changes nothing.
+
+        Args:
+            begins: int64[M], the begin of each model's window, Unix seconds.
+
+        Returns:
+            Whether any account advanced.
         """
         begins = begins[self._owner]
         rolled = np.flatnonzero(begins > self.window).tolist()
@@ -185,8 +240,10 @@ class Ledger:
         return dict(zip(self.names, rows, strict=True))
 
     def restore(self, accounts: Mapping[str, Account]) -> None:
-        """Take over `accounts()`. Names that it lacks stay as they are, and models that are not
-        known here are passed over; a tenant's limit holds only where `limit_tenants` says so.
+        """Replace accounts by those that `accounts()` returned.
+
+        Accounts that are not named stay as they are, and models without an account here are
+        skipped. A tenant's limit applies only where `limit_tenants` says so.
         """
         for name, account in accounts.items():
             if name not in self.index and not self._is_tenants(name):
@@ -203,7 +260,7 @@ class Ledger:
         return tenant is not None and model in self.index
 
     def _name(self, names: Sequence[str]) -> None:
-        """Give the accounts that have none their names, and tell models from tenants."""
+        """Number new accounts, and tell models from tenants."""
         self.index |= {name: i for i, name in enumerate(names, start=len(self.names))}
         self.names += tuple(names)
         models = [name for name in self.names if owner(name)[1] is None]
@@ -230,7 +287,7 @@ class Ledger:
 
 
 def account_key(model: str, tenant: str | None = None) -> str:
-    """Name the account of a model, or of one tenant's use of it.
+    """Return the name of a model's account, or of one tenant's account for it.
 
     Names hold no control characters, so the tab cannot be part of either.
     """
@@ -238,18 +295,18 @@ def account_key(model: str, tenant: str | None = None) -> str:
 
 
 def owner(account: str) -> tuple[str, str | None]:
-    """Return the model of an account, and the tenant whose use of it is meant, None for all."""
+    """Return the model of an account, and its tenant; None for a model's own account."""
     model, tab, tenant = account.partition(_TENANT)
     return model, tenant if tab else None
 
 
 def account_words(account: str) -> str:
-    """Name an account for people: its model, and the tenant in brackets."""
+    """Return an account's name for people: its model, and the tenant in brackets."""
     model, tenant = owner(account)
     return model if tenant is None else f"{model} ({tenant})"
 
 
 def split(limit: int, parts: int) -> list[int]:
-    """Cut a limit into whole shares that sum to it; the remainder goes to the first parts."""
+    """Cut a limit into whole shares that sum to it; the remainder goes to the first ones."""
     each, rest = divmod(limit, parts)
     return [each + (part < rest) for part in range(parts)]

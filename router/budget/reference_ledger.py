@@ -1,7 +1,7 @@
 """The ledger of one partition, rebuilt from its receipts and results (invariant I7).
 
-A second, simpler way to the sums that `budget.ledger` keeps while it runs: nothing is shared but
-the price of an answer, so that each can be held against the other.
+A second, simpler implementation of the sums that `budget.ledger` keeps at run time. The two share
+nothing but the price of an answer, so that each can be checked against the other.
 """
 
 from __future__ import annotations
@@ -20,8 +20,16 @@ MAX_CHARGE = 10**16
 
 @dataclass(slots=True)
 class Held:
-    """A reservation. since: results of the partition that were folded before it was made; window:
-    of the budget, by its begin; tenant: whose account for the model holds it too.
+    """A reservation.
+
+    Attributes:
+        query: The query's id.
+        model: The model it was sent to.
+        amount: Nano-units.
+        since: The partition's results that were processed before it was made.
+        window: Begin of the budget window, Unix seconds.
+        tenant: Whose account for the model holds it too; None for nobody's.
+        expired: Whether its deadline passed and the money was released.
     """
 
     query: str
@@ -39,7 +47,16 @@ class Held:
 
 
 class Charge(NamedTuple):
-    """What a result did. released, cost: nano-units; late: its reservation had been released."""
+    """What a result did to the accounts.
+
+    Attributes:
+        query: The query's id.
+        model: The model that answered.
+        released: Nano-units that were still reserved for it.
+        cost: Nano-units charged.
+        late: Whether its reservation had already been released.
+        tenant: Whose account was charged too; None for nobody's.
+    """
 
     query: str
     model: str
@@ -55,7 +72,7 @@ class Charge(NamedTuple):
 
     @property
     def excess(self) -> int:
-        """By how much the answer cost more than was held for it."""
+        """Nano-units by which the answer cost more than was reserved for it."""
         return max(self.cost - self.released, 0)
 
 
@@ -66,14 +83,19 @@ class ReferenceLedger:
     """
 
     def __init__(self, catalog: ModelCatalog) -> None:
-        self._fleet = catalog
+        self._catalog = catalog
         self.reserved: Counter[tuple[str, int]] = Counter()
         self.spent: Counter[tuple[str, int]] = Counter()
         self.held: dict[str, Held] = {}
         """By decision id."""
 
     def decide(self, receipt: Receipt, window: int = 0) -> None:
-        """Hold what a receipt reserves. Each decision is to be given once."""
+        """Hold what a receipt reserves. Call it once for each decision.
+
+        Args:
+            receipt: Of the decision.
+            window: Begin of the budget window, Unix seconds.
+        """
         if receipt.decision == "routed" and receipt.model is not None:
             held = Held(
                 receipt.id,
@@ -87,17 +109,22 @@ class ReferenceLedger:
             self.held[receipt.decision_id] = held
 
     def settle(self, offset: int, result: Result) -> Charge | None:
-        """Charge a result that stands at `offset` of the partition's results, in their order.
+        """Charge a result.
 
-        None where it charges nothing: no reservation was open for it at its time (also where it
-        comes a second time), it names another query or model, or costs more than any can.
+        Args:
+            offset: Of the result in the partition's results; call in rising order.
+            result: The result.
+
+        Returns:
+            The charge; None where it charges nothing: no reservation was open for it (also when it
+            comes a second time), it names another query or model, or costs more than `MAX_CHARGE`.
         """
         held = self.held.get(result.decision_id)
         if (
             held is None
             or offset < held.since
             or (result.id, result.model) != (held.query, held.model)
-            or (cost := cost_of(result, self._fleet)) > MAX_CHARGE
+            or (cost := cost_of(result, self._catalog)) > MAX_CHARGE
         ):
             return None
         del self.held[result.decision_id]
@@ -106,7 +133,11 @@ class ReferenceLedger:
         return Charge(held.query, held.model, released, cost, held.expired, held.tenant)
 
     def expire(self, decision_id: str) -> Held | None:
-        """Release what is held at its deadline; a late result is still charged."""
+        """Release a reservation at its deadline; a late result is still charged.
+
+        Returns:
+            The reservation; None where there is none, or it has expired before.
+        """
         held = self.held.get(decision_id)
         if held is None or held.expired:
             return None
@@ -115,7 +146,7 @@ class ReferenceLedger:
         return held
 
     def forget(self, decision_id: str) -> None:
-        """Expect no late result any more."""
+        """Drop an expired reservation: no late result is expected any more."""
         held = self.held.get(decision_id)
         if held is not None and held.expired:
             del self.held[decision_id]
@@ -127,14 +158,17 @@ class ReferenceLedger:
 
 
 def accounts_of(model: str, tenant: str | None) -> tuple[str, ...]:
-    """The names of the accounts that hold what is reserved for a tenant; None: for nobody's."""
+    """Return the names of the accounts that hold a reservation for a tenant; None for nobody's."""
     return (model,) if tenant is None else (model, account_key(model, tenant))
 
 
 def cost_of(result: Result, catalog: ModelCatalog) -> int:
-    """Nano-units: what the provider says, else usage at the model's prices, else nothing.
+    """Return a result's cost in nano-units.
 
-    Raises KeyError for a model that is not in the fleet.
+    It is the provider's figure, else the usage at the model's prices, else 0.
+
+    Raises:
+        KeyError: The model is not in the catalog.
     """
     if result.cost is not None:
         return result.cost

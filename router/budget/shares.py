@@ -43,11 +43,19 @@ UNREPORTED = ShareUse(share=0, reserved=0, spent=0)
 
 
 def apply_grant(ledger: Ledger, granted: int, grant: ShareGrant) -> int:
-    """Give a partition's ledger the shares of a grant, if it is newer than `granted`.
+    """Apply a grant to a partition's ledger if it is newer than the last one.
 
     A share is not cut below what is drawn of it. Accounts that only one side knows stay as they
-    are. Returns the sequence of the last grant applied: to be written to the changelog with the
-    ledger's accounts before it is reported.
+    are.
+
+    Args:
+        ledger: The partition's ledger.
+        granted: Sequence of the last grant applied.
+        grant: The grant.
+
+    Returns:
+        The sequence of the last grant applied: to be written to the changelog with the ledger's
+        accounts before it is reported.
     """
     if grant.sequence <= granted:
         return granted
@@ -81,12 +89,12 @@ class _Holder:
         self.demand: dict[str, float] = {}
 
     def bound(self, account: str) -> int:
-        """The most that the partition may believe it owns."""
+        """Return the most that the partition may believe it owns."""
         share = self.shares.get(account, 0)
         return max(share, self.grant.models.get(account, 0)) if self.is_open else share
 
     def record(self, report: ShareReport) -> None:
-        """Take over a report that is newer than all before."""
+        """Store a report that is newer than all before."""
         for name, use in report.models.items():
             before = self.uses.get(name, UNREPORTED if self.last_report else use)
             gone = before.reserved + before.spent if before.window == use.window else 0
@@ -96,21 +104,23 @@ class _Holder:
         self.uses = report.models
 
     def decay(self, factor: float) -> None:
-        """Weigh the demand of the past less, and add what came since."""
+        """Halve the weight of past demand by its age, and add what came since."""
         for name in self.demand.keys() | self.fresh.keys():
             self.demand[name] = self.demand.get(name, 0.0) * factor + self.fresh.get(name, 0)
         self.fresh = {}
 
 
 class ShareAllocator:
-    """The controller's accounts: who owns how much of every limit."""
+    """The controller's accounts: how much of every limit each partition owns."""
 
     def __init__(self, partitions: int, limits: Mapping[str, int] | None = None) -> None:
-        """Begin without knowledge of what `partitions` partitions own.
+        """Begin without knowledge of what partitions own.
 
-        limits: nano-units by account name (`account_key`). Change them at any time: an account
-        that is taken out counts as 0; one lowered below what is spent stops, and its shares
-        shrink to what is drawn.
+        Args:
+            partitions: Their number.
+            limits: Nano-units by account name (`account_key`). Change them at any time: an account
+                that is removed counts as 0; one lowered below what is spent stops, and its shares
+                shrink to what is drawn.
         """
         self.limits = dict(limits or {})
         self._holders: list[_Holder | None] = [None] * partitions
@@ -120,8 +130,12 @@ class ShareAllocator:
     def observe(self, report: ShareReport, latest: Mapping[str, int] | None = None) -> None:
         """Take in a report. One that is late or repeated changes nothing.
 
-        latest: the newest window that each model may be in, by the caller's clock. Raises
-        Invalid, with nothing changed, for a report that cannot be true.
+        Args:
+            report: Of one partition.
+            latest: The newest window that each model may be in, by the caller's clock.
+
+        Raises:
+            Invalid: The report cannot be true; nothing was changed.
         """
         holder = self._check(report, latest or {})
         for name, use in report.models.items():
@@ -143,7 +157,8 @@ class ShareAllocator:
     def plan(self, elapsed: float) -> list[ShareGrant]:
         """Decide grants. Write `snapshot()` to the changelog before they leave.
 
-        elapsed: seconds since the plan before, by which past demand loses weight.
+        Args:
+            elapsed: Seconds since the previous plan, by which past demand loses weight.
         """
         holders = self._known()
         if len(holders) < len(self._holders):
@@ -163,16 +178,16 @@ class ShareAllocator:
         return again + fresh
 
     def accounts(self) -> list[str]:
-        """All accounts with a limit, and those that some partition still owns a share of."""
+        """Return all accounts with a limit, and those that some partition still owns a share of."""
         owned = (name for holder in self._known() for name in holder.shares if holder.bound(name))
         return sorted({*self.limits, *owned})
 
     def granted(self, account: str) -> int:
-        """The most that all partitions together may believe they own of an account."""
+        """Return the most that all partitions together may believe they own, nano-units."""
         return sum(holder.bound(account) for holder in self._known())
 
     def remaining(self) -> dict[str, int]:
-        """What is neither reserved nor spent of each limit in its window, as far as reported."""
+        """Return the unreserved and unspent part of each limit in its window, as reported."""
         return {
             account: max(
                 limit - sum(drawn(self._use(account, holder)) for holder in self._known()), 0
@@ -194,7 +209,11 @@ class ShareAllocator:
         return {"windows": dict(self._windows), "partitions": rows}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Take over `snapshot()`. Raises ValueError for one of more partitions than there are."""
+        """Replace the state by a `snapshot()`.
+
+        Raises:
+            ValueError: It is of more partitions than there are.
+        """
         rows = snapshot["partitions"]
         if len(rows) > len(self._holders):
             raise ValueError(
@@ -265,7 +284,7 @@ class ShareAllocator:
 
 
 def drawn(use: ShareUse) -> int:
-    """What is gone or held of a share itself, beyond what was carried over."""
+    """Return what is spent or reserved of a share itself, beyond what was carried over."""
     return max(use.reserved + use.spent - use.carried, 0)
 
 

@@ -1,8 +1,8 @@
 """Limits of tenants beside those of models: a query goes only where both accounts have room.
 
-A policy knows the budgets of models and nothing of tenants. So it is asked with the reservations
-that a tenant's account cannot hold made larger than any budget, and asked again from the first
-query on that its answer leaves without room. As room only shrinks within a batch, what is settled
+A policy knows the budgets of models and nothing of tenants. It is called with the reservations that
+a tenant's account cannot hold made larger than any budget, and called again from the first query
+that finds no room in its tenant's account. Room only shrinks within a batch, so what is settled
 stays: the outcome is that of a loop in which each query takes its reservations, in both accounts,
 before the next one looks (for policies that decide a query by what came before it, as all but
 `batchsplit` do; for that one the limits hold as well).
@@ -26,10 +26,16 @@ BEYOND = np.iinfo(np.int64).max
 def tenant_accounts(
     ledger: Ledger, models: Sequence[str], tenants: Sequence[str | None]
 ) -> Ints | None:
-    """int64[n, M]: the number of the account that each query's tenant has for each model, NONE
-    where it has no limit; None where no query's tenant has any.
+    """Return the account of each query's tenant for each model.
 
-    models: the M names in order; tenants: of the n queries.
+    Args:
+        ledger: With the tenants' accounts.
+        models: The M models in order.
+        tenants: Of the n queries; None for nobody.
+
+    Returns:
+        int64[n, M] account numbers, NONE where a tenant has no limit; None where no query's tenant
+        has any.
     """
     if not ledger.tenants or not any(tenant in ledger.tenants for tenant in tenants):
         return None
@@ -42,10 +48,14 @@ def tenant_accounts(
 
 
 def route(policy: Policy, batch: Batch, free: Ints, accounts: Ints | None, room: Ints) -> Decisions:
-    """Let a policy decide, within `free` int64[M] of the models and `room` of the tenants.
+    """Let a policy decide within the budgets of models and tenants.
 
-    accounts: as `tenant_accounts` gives them; room: int64[A], what may still be reserved of every
-    account of the ledger, by number.
+    Args:
+        policy: The policy.
+        batch: n queries.
+        free: int64[M] nano-units that may still be reserved of each model's budget.
+        accounts: int64[n, M], as `tenant_accounts` returns them.
+        room: int64[A] nano-units that may still be reserved of each account, by number.
     """
     if accounts is None:
         return policy.route(batch, free)
@@ -63,8 +73,11 @@ def route(policy: Policy, batch: Batch, free: Ints, accounts: Ints | None, room:
 def _first_without_room(
     bound: Ints, accounts: Ints, room: Ints, model: Ints, short: Bools
 ) -> tuple[int, Ints]:
-    """The first query with an account that has no room for it and is not known as `short`, and
-    what those before it leave of `room`; n where there is none."""
+    """Find the first query with an account that lacks room for it and is not yet in `short`.
+
+    Returns:
+        Its row (n where there is none), and int64[A], what the queries before it leave of `room`.
+    """
     n = len(model)
     sent = np.flatnonzero(model != NONE)
     account, amount = accounts[sent, model[sent]], bound[sent, model[sent]]

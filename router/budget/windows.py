@@ -26,9 +26,11 @@ HOUR = 3600
 
 
 class Window(NamedTuple):
-    """A span of a budget. begin: Unix second of its first moment, which is its id; 0 for "none".
+    """A span of time of a budget.
 
-    end: Unix second of the first moment after it, None for one that never ends.
+    Attributes:
+        begin: Unix second of its first moment, which identifies it; 0 for kind "none".
+        end: Unix second of the first moment after it; None for one that never ends.
     """
 
     begin: int
@@ -36,7 +38,13 @@ class Window(NamedTuple):
 
 
 class Windowing(NamedTuple):
-    """How a budget's windows follow one another: the arguments of `window_of`."""
+    """How a budget's windows follow one another: the arguments of `window_of`.
+
+    Attributes:
+        kind: "none", "hour", "day" or "month".
+        zone: IANA time zone.
+        start: Unix seconds that set the phase; None for midnight, and the 1st.
+    """
 
     kind: Kind = "none"
     zone: str = "UTC"
@@ -51,18 +59,25 @@ class Calendar:
     """The windows of all accounts of a ledger, in its order."""
 
     def __init__(self, budgets: Mapping[str, Windowing]) -> None:
-        """`budgets` by account name. Raises ValueError for an unknown zone or kind."""
+        """Set the windows of a ledger's accounts.
+
+        Args:
+            budgets: By account name, in the ledger's order.
+
+        Raises:
+            ValueError: A zone or kind is unknown.
+        """
         self._budgets = dict(budgets)
         self._from, self._until = math.inf, -math.inf
         self.begins(0.0)
 
     def add(self, name: str, budget: Windowing) -> None:
-        """Take in one more account, after the others."""
+        """Add an account after the others."""
         self._budgets[name] = budget
         self._until = -math.inf
 
     def begins(self, moment: float) -> Ints:
-        """Return int64[M], the begin of each account's window at a moment: for `Ledger.roll`."""
+        """Return int64[M], the begin of each account's window at a moment, for `Ledger.roll`."""
         if not self._from <= moment < self._until:
             windows = [window_of(moment, *budget) for budget in self._budgets.values()]
             self._begins = np.array([window.begin for window in windows], dtype=np.int64)
@@ -82,10 +97,16 @@ class Calendar:
 
 
 def window_of(moment: float, kind: Kind, zone: str = "UTC", start: float | None = None) -> Window:
-    """Return the window that a moment (Unix seconds) falls into.
+    """Return the window that a moment falls into.
 
-    zone: an IANA name; start: Unix seconds, whole ones count. Raises ValueError for a zone that
-    is not known, a kind that is not one of `schemas.Window`, or a moment beyond the calendar.
+    Args:
+        moment: Unix seconds.
+        kind: Of the windows.
+        zone: An IANA name.
+        start: Unix seconds that set the phase; fractions are ignored.
+
+    Raises:
+        ValueError: The zone or kind is unknown, or the moment is beyond the calendar.
     """
     if kind == "none":
         return ALWAYS

@@ -36,7 +36,9 @@ class Fit(NamedTuple):
 
 
 class KernelRidge:
-    """f(x) = Σ_k Σ_l exp(−Σ_b t_kb·|x − x_l|²_b)·β_kl + b, with β in closed form.
+    """A weighted sum of kernel ridge regressions.
+
+    f(x) = Σ_k Σ_l exp(−Σ_b t_kb·|x − x_l|²_b)·β_kl + b, with β in closed form.
 
     A point has several blocks of coordinates b, and each kernel k its own widths t_k for them.
     Every kernel's ridge is fitted alone, with the penalty of least leave-one-out error; then all

@@ -1,4 +1,4 @@
-"""The models that queries can be sent to, and what an answer of theirs may cost."""
+"""The models that queries are sent to, and what their answers may cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model. Prices are integer nano-units of the budget's currency per million tokens."""
+    """One model.
+
+    Attributes:
+        name: Unique in a catalog.
+        input_price: Nano-units of the budget's currency per million prompt tokens.
+        output_price: Nano-units per million output tokens.
+        max_output_tokens: Longest answer.
+        context: Tokens of prompt and answer together.
+    """
 
     name: str
     input_price: int
@@ -24,7 +32,7 @@ class Model:
     context: int = 128_000
 
     def cost(self, prompt_tokens: int, output_tokens: int) -> int:
-        """What one answer costs, rounded up to whole nano-units."""
+        """Return an answer's cost, rounded up to whole nano-units."""
         return -(-(prompt_tokens * self.input_price + output_tokens * self.output_price) // MILLION)
 
 
@@ -32,13 +40,17 @@ class ModelCatalog:
     """An ordered set of models; every array with a model axis follows this order."""
 
     def __init__(self, models: Iterable[Model]) -> None:
-        """Keep the models in the order given. Raises ValueError for a name given twice."""
+        """Keep the models in the order given.
+
+        Raises:
+            ValueError: A name is given twice.
+        """
         self.models = tuple(models)
         self.names = tuple(model.name for model in self.models)
         self.index = {name: i for i, name in enumerate(self.names)}
         if len(self.index) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
-            raise ValueError(f"a fleet names each model once; given twice: {', '.join(twice)}")
+            raise ValueError(f"a catalog names each model once; given twice: {', '.join(twice)}")
         self.input_price = self._column("input_price")
         self.output_price = self._column("output_price")
         self.max_output_tokens = self._column("max_output_tokens")
@@ -48,7 +60,11 @@ class ModelCatalog:
         return len(self.models)
 
     def extended(self, newcomers: Iterable[Model]) -> ModelCatalog:
-        """This fleet with more models after its own. Raises ValueError for a name given twice."""
+        """Return this catalog with more models after its own.
+
+        Raises:
+            ValueError: A name is given twice.
+        """
         return ModelCatalog([*self.models, *newcomers])
 
     def align(self, values: Floats, before: ModelCatalog, missing: float) -> Floats:
@@ -68,19 +84,24 @@ class ModelCatalog:
         return aligned
 
     def cost(self, prompt_tokens: Ints, output_tokens: Ints) -> Ints:
-        """What answers cost, rounded up to whole nano-units.
+        """Return answers' costs, int64[n, M], rounded up to whole nano-units.
 
-        prompt_tokens: int64[n, 1] or [n, M]; output_tokens: int64[n, M]. Returns int64[n, M].
+        Args:
+            prompt_tokens: int64[n, 1] or int64[n, M].
+            output_tokens: int64[n, M].
         """
         nano_millionths = prompt_tokens * self.input_price + output_tokens * self.output_price
         cost: Ints = -(-nano_millionths // MILLION)
         return cost
 
     def output_tokens_for(self, amount: Ints, prompt_tokens: Ints) -> Ints:
-        """The most output tokens that `amount` nano-units pay for (inverse of `cost`).
+        """Return the output tokens that amounts pay for, int64[n, M] (inverse of `cost`).
 
-        amount: int64[n, M]; prompt_tokens: int64[n, 1]. Returns int64[n, M], at least 0 and at
-        most the model's `max_output_tokens`.
+        They are at least 0 and at most the model's `max_output_tokens`.
+
+        Args:
+            amount: int64[n, M] nano-units.
+            prompt_tokens: int64[n, 1].
         """
         left = np.maximum(amount * MILLION - prompt_tokens * self.input_price, 0)
         tokens = left // np.maximum(self.output_price, 1)
@@ -88,7 +109,11 @@ class ModelCatalog:
         return allowed
 
     def mask(self, names: Iterable[str]) -> NDArray[np.bool_]:
-        """bool[M], true for the named models. Raises KeyError for a name not in the fleet."""
+        """Return bool[M], true for the named models.
+
+        Raises:
+            KeyError: A name is not in the catalog.
+        """
         chosen = np.zeros(len(self), dtype=np.bool_)
         for name in names:
             chosen[self.index[name]] = True

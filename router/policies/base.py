@@ -1,4 +1,4 @@
-"""What every policy promises, and the value classes it speaks in.
+"""What every policy promises, and the value classes of its interface.
 
 The driver (the offline engine, or a router process) does, for each batch of one partition:
 
@@ -9,7 +9,7 @@ The driver (the offline engine, or a router process) does, for each batch of one
 Before the first batch it calls `policy.warm_start(quality, cost)` with leave-one-out estimates of
 the history, then `policy.plan(limits, expected)` once.
 
-In a router process `observe` and `plan` run in the controller, on all partitions' samples, and
+In a live system `observe` and `plan` run in the controller, on samples of all partitions, and
 `snapshot()` travels on the `prices` topic to every router, which calls `restore()`.
 """
 
@@ -81,7 +81,7 @@ REASONS = {
 
 
 class Policy(ABC):
-    """Chooses a model for each query of a batch. One instance serves one fleet."""
+    """Chooses a model for each query of a batch. One instance serves one catalog."""
 
     name: ClassVar[str]
     estimator: ClassVar[str] = "paper"
@@ -93,37 +93,60 @@ class Policy(ABC):
 
     @abstractmethod
     def route(self, batch: Batch, free: Ints) -> Decisions:
-        """Choose. `free` int64[M] is what may still be reserved of each budget, nano-units.
+        """Choose a model for each query.
 
         The chosen reservations of one call sum to at most `free` for every model, and a query is
-        sent only where it is allowed. `free` and `batch` are not modified; the same call on the
-        same state gives the same decisions.
+        sent only where it is allowed. The arguments are not modified; the same call on the same
+        state gives the same decisions.
+
+        Args:
+            batch: n queries.
+            free: int64[M] nano-units that may still be reserved of each budget.
         """
 
     def warm_start(self, quality: Floats, cost: Floats) -> None:  # noqa: B027
-        """See leave-one-out estimates of the history (float64[H, M] each), before any arrival.
+        """See the history before any arrival. The paper's own policies ignore it.
 
-        The paper's own policies ignore it.
+        Args:
+            quality: float64[H, M], leave-one-out estimates of scores.
+            cost: float64[H, M], of costs, nano-units.
         """
 
     def observe(self, quality: Floats, cost: Floats) -> None:  # noqa: B027
-        """See estimates of arrivals (float64[n, M] each); for policies that learn prices."""
+        """See estimates of arrivals; for policies that learn prices.
+
+        Args:
+            quality: float64[n, M] estimated scores.
+            cost: float64[n, M] estimated costs, nano-units.
+        """
 
     def plan(self, remaining: Ints, expected: float) -> bool:
-        """Re-solve prices if due. Returns whether `snapshot()` has changed.
+        """Re-solve prices if due.
 
-        remaining: int64[M] nano-units neither spent nor reserved; expected: how many more
-        queries will share them.
+        Args:
+            remaining: int64[M] nano-units neither spent nor reserved.
+            expected: Future queries that will share them.
+
+        Returns:
+            Whether `snapshot()` has changed.
         """
         return False
 
     def set_catalog(self, catalog: ModelCatalog) -> None:
-        """Follow a change of fleet: models by name keep what was learned of them."""
+        """Follow a change of models. What was learned of those that stay is kept, matched by name.
+
+        Args:
+            catalog: The models from now on.
+        """
         self.catalog = catalog
 
     def snapshot(self) -> dict[str, Any]:
-        """All learned state as JSON-ready values, keyed by model name where it is per model."""
+        """Return all learned state, JSON-ready, by model name where it is per model."""
         return {}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:  # noqa: B027
-        """Take over a `snapshot()`. Raises ValueError where it is not one of this policy."""
+        """Replace the state by a `snapshot()`.
+
+        Raises:
+            ValueError: It is not a snapshot of this policy.
+        """

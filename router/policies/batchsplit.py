@@ -1,5 +1,4 @@
-"""BatchSplit: the best use of all the money that is left on the batch at hand (baseline of the
-paper)."""
+"""The integer program on the present batch with all remaining money (baseline of the paper)."""
 
 from __future__ import annotations
 
@@ -19,8 +18,12 @@ NODES = 200
 
 
 class BatchSplit(Policy):
-    """max Σ d̂_ij x_ij  with  Σ_j b_ij x_ij ≤ free_i,  Σ_i x_ij ≤ 1,  x ∈ {0, 1}  (paper, eq. 1,
-    on one batch). It keeps nothing for the batches to come."""
+    """Solves the paper's integer program for each batch by itself.
+
+    max Σ d̂_ij x_ij  with  Σ_j b_ij x_ij ≤ free_i,  Σ_i x_ij ≤ 1,  x ∈ {0, 1}  (paper, eq. 1).
+
+    It is solved on one batch after the other, and keeps nothing for the batches to come.
+    """
 
     name = "batchsplit"
 
@@ -42,7 +45,7 @@ class BatchSplit(Policy):
 
     @staticmethod
     def _solve(batch: Batch, rows: Ints, free: Ints) -> Ints:
-        """int64[len(rows)] models for one program's queries."""
+        """Return int64[len(rows)], the models of one program's queries."""
         fits = batch.allowed[rows] & (batch.bound[rows] <= free) & (batch.quality[rows] > 0)
         query, model = np.nonzero(fits)  # one variable for each pair that is possible at all
         chosen = np.full(len(rows), NONE, dtype=np.int64)

@@ -11,10 +11,18 @@ from router.arrays import Floats
 
 
 def uniform(ids: Sequence[str], seed: int, purpose: str = "") -> Floats:
-    """float64[n] in [0, 1), one draw an id.
+    """Draw one number for each id.
 
-    Draws for different purposes or seeds are independent. Nothing is shared between queries, so
-    a draw does not depend on which others came before or how arrivals were cut into batches.
+    Draws for different purposes or seeds are independent. Nothing is shared between queries, so a
+    draw depends neither on which others came before nor on how arrivals were cut into batches.
+
+    Args:
+        ids: n query ids.
+        seed: Of the run.
+        purpose: Separates draws for the same ids.
+
+    Returns:
+        float64[n] in [0, 1).
     """
     key = blake2b(f"{seed}/{purpose}".encode(), digest_size=32).digest()
     digests = b"".join(blake2b(name.encode(), digest_size=8, key=key).digest() for name in ids)

@@ -1,4 +1,4 @@
-"""A share of exploration on top of a policy, so that what it does not choose stays known."""
+"""Exploration on top of a policy, so that models it does not choose stay known."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from router.policies.draws import uniform
 
 
 class Explore(Policy):
-    """With probability `share` a query goes to a model drawn evenly from those it may go to and
-    whose budgets have room; otherwise the wrapped policy decides.
+    """Sends a fixed share of queries to random models; the wrapped policy decides the rest.
 
-    Drawn by seed and query id. The propensity of a decision is share/m + (1 - share)·[it is the
-    policy's own], with m such models at that moment; exact for policies that do not draw
-    themselves. It is a policy by the wrapped one's name: its prices, its snapshots.
+    With probability `share` a query goes to a model drawn evenly from those it may go to and whose
+    budgets have room. Draws depend on seed and query id. The propensity of a decision is
+    share/m + (1 − share)·[it is the policy's own], with m such models at that moment; it is exact
+    for policies that do not draw themselves. The name, prices and snapshots are the wrapped
+    policy's.
 
     With newcomers it draws from those alone, and the policy decides as if they were not there; a
     query that allows nothing else is always drawn.
@@ -29,8 +30,17 @@ class Explore(Policy):
     def __init__(
         self, policy: Policy, share: float, seed: int = 0, catalog: ModelCatalog | None = None
     ) -> None:
-        """share: from 0 to 1. Raises ValueError for another. fleet: the policy's own models, and
-        after them newcomers, which it does not know.
+        """Wrap a policy.
+
+        Args:
+            policy: Decides the queries that are not drawn.
+            share: Probability of a draw, 0 to 1.
+            seed: Of the draws.
+            catalog: The policy's own models and, after them, newcomers that it does not know; None
+                for no newcomers.
+
+        Raises:
+            ValueError: `share` is not from 0 to 1.
         """
         if not 0 <= share <= 1:
             raise ValueError(f"a share of exploration is from 0 to 1, not {share}")
@@ -95,7 +105,7 @@ class Explore(Policy):
         return Decisions(model, reason, propensity, version, known)
 
     def _own(self, batch: Batch, free: Ints) -> Decisions:
-        """What the policy decides on the models that it knows."""
+        """Return the policy's decisions on the models that it knows."""
         if self._known == len(self.catalog):
             return self.policy.route(batch, free)
         return self.policy.route(_first_models(batch, self._known), free[: self._known])
@@ -113,22 +123,22 @@ class Explore(Policy):
         return self.policy.plan(remaining, expected)
 
     def set_catalog(self, catalog: ModelCatalog) -> None:
-        """As the policy does. There are no newcomers then."""
+        """As the policy does. There are no newcomers afterwards."""
         self.policy.set_catalog(catalog)
         self.catalog = catalog
         self._known, self._first, self._purpose = len(catalog), 0, "explore"
 
     def snapshot(self) -> dict[str, Any]:
-        """The policy's own."""
+        """Return the policy's own."""
         return self.policy.snapshot()
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Take over a snapshot of the policy."""
+        """Restore the policy."""
         self.policy.restore(snapshot)
 
 
 def _first_models(batch: Batch, count: int) -> Batch:
-    """The batch as it is for the first `count` models alone."""
+    """Return the batch for its first `count` models alone."""
     return replace(
         batch,
         quality=batch.quality[:, :count],
@@ -149,7 +159,7 @@ def _rows(batch: Batch, start: int, end: int) -> Batch:
 
 
 def _taken(batch: Batch, model: Ints) -> Ints:
-    """int64[n, M]: what each query reserves of each budget."""
+    """Return int64[n, M] nano-units that each query reserves of each budget."""
     taken = np.zeros(batch.bound.shape, dtype=np.int64)
     sent = np.flatnonzero(model != NONE)
     taken[sent, model[sent]] = batch.bound[sent, model[sent]]
@@ -157,7 +167,7 @@ def _taken(batch: Batch, model: Ints) -> Ints:
 
 
 def _open_to(batch: Batch, model: Ints, free: Ints) -> Bools:
-    """bool[n, M]: where each query may go, with what those before it leave."""
+    """Return bool[n, M], where each query may go, with what those before it leave."""
     taken = _taken(batch, model)
     before = taken.cumsum(axis=0) - taken
     open_to: Bools = batch.allowed & (batch.bound <= free - before)

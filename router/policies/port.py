@@ -1,4 +1,4 @@
-"""PORT as its authors coded it (arXiv 2509.02718), for comparison."""
+"""PORT as its authors implemented it (arXiv 2509.02718), for comparison."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from schemas.fields import NANO
 
 
 class Port(Policy):
-    """The first ε·N queries are drawn uniformly from the models and "drop"; then γ is solved once
-    from their estimates, and each query goes to argmax_i α·d̂_ij − γ_i·ĝ_ij.
+    """Warms up at random, solves its prices once, and then takes the best score.
 
-    Faithful also where the paper is not: no max with 0 (every query is sent somewhere), no second
-    choice (an over-budget query is lost), L-BFGS-B with numeric gradients on a function that is
-    not smooth, from 1/M, in the box [0, 1] (authors' code; paper, eq. 5). N is the number of
-    queries expected when the policy is first told of its budgets. The neighbours' number k
-    belongs to the estimates.
+    The warm-up is the first ε·N queries; the score is argmax_i α·d̂_ij − γ_i·ĝ_ij.
+
+    Faithful also where the paper is not optimal: no max with 0 (every query is sent somewhere),
+    draws that "drop" queries, no second choice (an over-budget query is lost), L-BFGS-B with
+    numeric gradients on a non-smooth function, from 1/M, in the box [0, 1] (authors' code; paper,
+    eq. 5). N is the number of queries expected when the policy first learns its budgets. The number
+    of neighbours belongs to the estimates.
     """
 
     name = "port"
@@ -95,9 +96,9 @@ class Port(Policy):
         return True
 
     def set_catalog(self, catalog: ModelCatalog) -> None:
-        """Prices of the models that stay are kept; a newcomer's is the box's middle start 1/M.
+        """Keep the prices of models that stay; a newcomer's is the solver's starting point 1/M.
 
-        The authors' code knows no change of fleet; their prices are never solved again.
+        The authors' code has no change of models; its prices are never solved again.
         """
         before = self.catalog
         self._quality = catalog.align(self._quality, before, 0.0)
@@ -108,7 +109,7 @@ class Port(Policy):
         self.catalog = catalog
 
     def snapshot(self) -> dict[str, Any]:
-        """Prices (quality times α per unit of money) and the warm-up so far."""
+        """Return prices (quality times α per dollar) and the warm-up so far."""
         names = self.catalog.names
         return {
             "prices": None
@@ -122,7 +123,11 @@ class Port(Policy):
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Take over a snapshot."""
+        """Replace the state by a snapshot.
+
+        Raises:
+            ValueError: It is not a snapshot of port for these models.
+        """
         names = self.catalog.names
         try:
             prices = snapshot["prices"]

@@ -16,20 +16,28 @@ from router.pricing.prices import dual_prices
 
 
 class PrimalDual(Policy):
-    """argmax_i d̂_ij − γ_i·ĝ_ij where that is positive; the next best where there is no room.
+    """Sends each query to the model of highest quality net of its price.
 
-    The prices γ come from the linear program over a sample of queries like those to come
-    (`demand.py`), with the remaining budget over the expected remaining arrivals (Agrawal-Wang-Ye
-    2014; Li-Ye 2022), solved again every `every` arrivals. The history's leave-one-out estimates
-    make the first ones, so that no query is spent on a warm-up; without a history the sample is
-    what has arrived.
+    argmax_i d̂_ij − γ_i·ĝ_ij where that is positive; the next best where there is no room.
+
+    The prices γ come from the linear program (`pricing/prices.py`) over a sample of queries like
+    those to come (`pricing/demand.py`), with the remaining budget over the expected remaining
+    arrivals (Agrawal, Wang and Ye 2014; Li and Ye 2022), solved again every `every` arrivals. The
+    first prices come from leave-one-out estimates of the history, so that no query is spent on a
+    warm-up; without a history the sample is what has arrived.
     """
 
     name = "primal-dual"
     estimator = "best"
 
     def __init__(self, catalog: ModelCatalog, every: int = 250, window: int = 2000) -> None:
-        """every: arrivals between two solutions; window: queries that a solution looks at."""
+        """Start with prices of 0.
+
+        Args:
+            catalog: The models.
+            every: Arrivals between two solutions.
+            window: Queries in the sample of a solution.
+        """
         super().__init__(catalog)
         self.every = every
         self.window = window
@@ -64,7 +72,7 @@ class PrimalDual(Policy):
             self._forecast = DemandForecast(quality[rows], cost[rows], self.window)
 
     def observe(self, quality: Floats, cost: Floats) -> None:
-        """See what arrives."""
+        """Add arrivals to the forecast, or to the sample where there is no history."""
         if self._forecast is not None:
             self._forecast.observe(quality, cost)
         else:
@@ -73,7 +81,7 @@ class PrimalDual(Policy):
         self._unsolved += len(quality)
 
     def plan(self, remaining: Ints, expected: float) -> bool:
-        """Solve the program over the sample for the budget that is left."""
+        """Solve the program for the remaining budget if `every` queries have arrived since."""
         if self._unsolved < self.every or expected <= 0:
             return False
         quality, cost = self._quality, self._cost
@@ -101,12 +109,17 @@ class PrimalDual(Policy):
         self._unsolved = self.every
 
     def snapshot(self) -> dict[str, Any]:
-        """The prices by model, and their version."""
+        """Return the prices by model, and their version."""
         prices = dict(zip(self.catalog.names, self.gamma.tolist(), strict=True))
         return {"version": self.version, "prices": prices}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Take over prices; a model they do not name costs what the dearest does."""
+        """Replace the prices; a model they do not name gets the highest of them.
+
+        Raises:
+            ValueError: The snapshot lacks a version or prices, or a price is negative or not
+                finite.
+        """
         version, prices = snapshot.get("version"), snapshot.get("prices")
         if not isinstance(version, int) or not isinstance(prices, Mapping):
             raise ValueError("a primal-dual snapshot holds a version and prices by model")

@@ -9,15 +9,20 @@ from router.policies.base import NONE
 
 
 def reserve_in_order(score: Floats, bound: Ints, free: Ints) -> Ints:
-    """int64[n]: for each query in turn, the model of highest positive score that has room.
+    """Give each query in turn the model of highest positive score that has room.
 
-    score: float64[n, M], -inf where a query may not go; bound: int64[n, M] nano-units each model
-    would reserve; free: int64[M] (not modified). The outcome is that of a loop over the queries,
-    in which each takes its reservation before the next one looks: NONE where no model of positive
-    score has room.
+    The outcome is that of a loop over the queries in which each takes its reservation before the
+    next one looks. Usually all best models have room, and one look at the totals shows it.
+    Otherwise all queries before the first without room are settled at once, and the rest look
+    again.
 
-    Nearly always all best models have room, and one look at the totals says so. Otherwise all
-    queries before the first that finds no room are settled at once, and the rest look again.
+    Args:
+        score: float64[n, M], -inf where a query may not go.
+        bound: int64[n, M] nano-units that each model would reserve.
+        free: int64[M] nano-units; not modified.
+
+    Returns:
+        int64[n] models, NONE where no model of positive score has room.
     """
     chosen = np.full(len(score), NONE, dtype=np.int64)
     left = free.copy()

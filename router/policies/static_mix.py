@@ -1,7 +1,7 @@
 """Static mix: the best fixed shares of the traffic for the same money, blind to the query.
 
-The control that any router must beat: it knows what models score and cost on average, and what
-the budgets are, and nothing else.
+The control that any router must beat: it knows what models score and cost on average, and the
+budgets, and nothing else.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from router.policies.draws import uniform
 
 
 class StaticMix(Policy):
-    """max Σ p_i d̄_i  with  N p_i ḡ_i ≤ B_i,  Σ p_i ≤ 1: shares p from means over the history.
+    """Routes fixed shares of the traffic, solved once from the history's means.
 
-    Each query draws its model from p (by seed and id); what the shares leave over is deferred.
-    Before there are means, all models are equally likely.
+    max Σ p_i d̄_i  with  N p_i ḡ_i ≤ B_i,  Σ p_i ≤ 1: shares p from means over the history.
+
+    Each query draws its model from p (by seed and id); the rest of the shares is deferred. Without
+    means, all models are equally likely.
     """
 
     name = "static-mix"
@@ -59,7 +61,7 @@ class StaticMix(Policy):
             self.cost = cost.mean(axis=0)
 
     def plan(self, remaining: Ints, expected: float) -> bool:
-        """Solve for the shares once: the mix stays what it is to the end."""
+        """Solve for the shares once: they stay fixed to the end."""
         if self.solved or self.quality is None or self.cost is None or not len(self.catalog):
             return False
         affordable = np.maximum(remaining, 0) / np.maximum(self.cost * max(expected, 1.0), 1e-9)
@@ -75,7 +77,7 @@ class StaticMix(Policy):
         return True
 
     def set_catalog(self, catalog: ModelCatalog) -> None:
-        """Models that stay keep mean and share; the mix is solved anew at the next plan."""
+        """Keep means and shares of the models that stay; solve again at the next `plan`."""
         before = self.catalog
         if self.quality is None or self.cost is None:
             self.share = np.full(len(catalog), 1.0 / max(len(catalog), 1))
@@ -88,7 +90,7 @@ class StaticMix(Policy):
         super().set_catalog(catalog)
 
     def snapshot(self) -> dict[str, Any]:
-        """Shares and means by model, and whether the mix is solved."""
+        """Return shares and means by model, and whether the shares are solved."""
         return {
             "share": _by_model(self.catalog, self.share),
             "quality": None if self.quality is None else _by_model(self.catalog, self.quality),
@@ -97,7 +99,11 @@ class StaticMix(Policy):
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Models that the snapshot does not name keep what they have."""
+        """Replace the state; models that the snapshot does not name keep what they have.
+
+        Raises:
+            ValueError: It is not a snapshot of static-mix.
+        """
         try:
             self.share = _of_model(self.catalog, snapshot["share"], self.share)
             for field in ("quality", "cost"):

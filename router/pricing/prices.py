@@ -25,25 +25,32 @@ TOLERANCE = 1e-9
 
 
 class PricesNotSolved(RuntimeError):
-    """The solver gave no optimum. The message carries its own words."""
+    """The solver found no optimum. The message carries its own words."""
 
 
 def dual_prices(
     quality: Floats, cost: Floats, budget: Floats, start: Floats | None = None
 ) -> Floats:
-    """float64[M] prices γ ≥ 0, in quality per nano-unit.
+    """Solve the linear program for its prices γ (paper, eq. 2; module docstring).
 
-    quality: float64[n, M]; cost: float64[n, M] nano-units, ≥ 0; budget: float64[M] nano-units that
-    these n queries may spend, ≥ 0. A pair of query and model that is not possible has quality
-    -inf or NaN. start: float64[M], prices that may be near: they save time and change nothing
-    else but which of several optima is found.
+    Most pairs of query and model are far from being chosen, so the program starts with those
+    nearest to it at approximate prices, and adds the pairs that its own prices show to be missing
+    until there are
+    none: the optimum of the whole program (column generation, Dantzig and Wolfe 1960).
 
-    A model that no query wants has price 0. A budget of nothing has the price at which no query
-    wants the model. Raises PricesNotSolved.
+    Args:
+        quality: float64[n, M], -inf or NaN where a pair of query and model is not possible.
+        cost: float64[n, M] nano-units, ≥ 0.
+        budget: float64[M] nano-units that these n queries may spend, ≥ 0.
+        start: float64[M], prices that may be near. They save time, and decide only which of several
+            optima is found.
 
-    Most pairs are far from being chosen, so the program starts with those that come nearest at
-    prices that are roughly right, and takes in whatever its own prices show to be missing, until
-    nothing is: the optimum of the whole program (column generation).
+    Returns:
+        float64[M] prices ≥ 0, quality per nano-unit. A model that no query wants has price 0; a
+        budget of 0 has the price at which no query wants the model.
+
+    Raises:
+        PricesNotSolved: The solver found no optimum.
     """
     empty = ~(budget > 0)
     useful = np.isfinite(quality) & (quality > 0) & ~empty
@@ -67,7 +74,14 @@ def dual_prices(
 
 
 def _solve(quality: Floats, cost: Floats, scale: Floats, pairs: Bools) -> Floats:
-    """Prices of the program with these pairs only. scale: float64[M], the budgets, > 0."""
+    """Return the prices of the program with these pairs only.
+
+    Args:
+        quality: float64[n, M].
+        cost: float64[n, M] nano-units.
+        scale: float64[M] nano-units, the budgets, > 0.
+        pairs: bool[n, M].
+    """
     n, models = quality.shape
     query, model = np.nonzero(pairs)
     pair = np.arange(len(query))
@@ -101,7 +115,7 @@ def _solve(quality: Floats, cost: Floats, scale: Floats, pairs: Bools) -> Floats
 
 
 def _from_sample(quality: Floats, cost: Floats, scale: Floats, useful: Bools) -> Floats:
-    """Prices on an even sample of the queries: near enough to start from."""
+    """Return prices on an even sample of the queries: near enough to start from."""
     rows = even_rows(len(quality), SAMPLE)
     if not useful[rows].any():
         return np.zeros(len(scale))
@@ -114,8 +128,10 @@ def _score(gamma: Floats, quality: Floats, cost: Floats, useful: Bools) -> Float
 
 
 def _nearest(score: Floats) -> Bools:
-    """bool[n, M]: the NEAR·n pairs that lack least to be the best of their query, where to go
-    nowhere is worth 0. score: float64[n, M], -inf where a pair is not possible."""
+    """Return bool[n, M], the NEAR·n pairs that lack least to be their query's best.
+
+    Going nowhere is worth 0. Score is float64[n, M], -inf where a pair is not possible.
+    """
     lack = score.max(axis=1, initial=0.0)[:, None] - score
     last = min(NEAR * len(score), lack.size) - 1
     nearest: Bools = np.isfinite(lack) & (lack <= np.partition(lack, last, axis=None)[last])
@@ -123,7 +139,7 @@ def _nearest(score: Floats) -> Bools:
 
 
 def _prohibitive(quality: Floats, cost: Floats) -> Floats:
-    """float64[M]: at this price no query of the sample has a positive score."""
+    """Return float64[M], prices at which no query of the sample has a positive score."""
     wanted = np.isfinite(quality) & (quality > 0)
     rate = np.where(wanted, quality, 0.0) / np.maximum(cost, 1.0)
     highest: Floats = rate.max(axis=0, initial=0.0)
