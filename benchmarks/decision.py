@@ -86,7 +86,7 @@ def speed(count: int, folder: Path) -> None:
         (f"annoy, search_k {most}", AnnoyIndex(folder / "speed.ann", exact.dimension, most))
         for most in SEARCH_K
     ]
-    print(f"{'index':<22} {'recall':>7} {'decisions/s':>12} {'texts too':>10}")
+    print(f"{'index':<22} {'recall':>7} {'decisions/s':>12} {'with texts':>10}")
     for name, index in indexes:
         estimator = Estimator(history, index, fitted.fitted)
         found = index.search(queries.embeddings, fitted.k).rows

@@ -1,4 +1,4 @@
-"""The whole way on a real Kafka: queries/s routed by one process, beside a bare loop.
+"""End to end on a real Kafka: queries/s routed by one process, beside a bare loop.
 
 The bare loop consumes, embeds and produces, no more: what this machine could do at best with the
 same embedder. The router runs twice: with the fixed shares that it starts from (no reports, so no
