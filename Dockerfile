@@ -2,22 +2,27 @@
 #   docker build -t sluice .
 #   docker run --rm sluice version
 
-FROM python:3.12-slim AS build
+# Named by exact version; with a digest from your registry: --build-arg PYTHON=python:3.12.11-slim-bookworm@sha256:…
+ARG PYTHON=python:3.12.11-slim-bookworm
+
+FROM ${PYTHON} AS build
 # annoy is compiled; the compiler stays in this stage.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends g++ \
  && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/sluice
 WORKDIR /src
+COPY requirements.lock ./
+# annoy is otherwise tuned to the processor of the machine that builds it.
+RUN ANNOY_COMPILER_ARGS="-O3,-fpermissive,-ffast-math,-fno-associative-math,-std=c++14,-DANNOYLIB_MULTITHREADED_BUILD" \
+    /opt/sluice/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY router router
 COPY streams streams
-# annoy is otherwise tuned to the processor of the machine that builds it.
-RUN ANNOY_COMPILER_ARGS="-O3,-fpermissive,-ffast-math,-fno-associative-math,-std=c++14,-DANNOYLIB_MULTITHREADED_BUILD" \
-    /opt/sluice/bin/pip install --no-cache-dir .
+RUN /opt/sluice/bin/pip install --no-cache-dir --no-deps .
 
-FROM python:3.12-slim
+FROM ${PYTHON}
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/sluice sluice \
  && install -d -o sluice /index
 COPY --from=build /opt/sluice /opt/sluice

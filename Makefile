@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 RELEASE_TOOLS := $(VENV)/.release-tools
 # Every environment has the versions of the lock; `make lock` refreshes it.
 LOCK := requirements-dev.lock
+# The same versions with hashes, without what only development needs: for the container image.
+IMAGE_LOCK := requirements.lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHON ?=
 SOURCES := schemas router streams tests benchmarks
@@ -55,6 +57,9 @@ lock: $(RELEASE_TOOLS) ## Refresh the lock: the newest versions that pyproject.t
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --upgrade \
 	  --extra dev --extra docs --extra release --no-emit-index-url \
 	  --custom-compile-command 'make lock' --output-file $(LOCK)
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	  --generate-hashes --constraint $(LOCK) --no-emit-index-url \
+	  --custom-compile-command 'make lock' --output-file $(IMAGE_LOCK)
 
 hooks: $(STAMP) ## Let git run ruff, mypy and the import contracts before each commit
 	$(BIN)/pre-commit install

@@ -20,12 +20,14 @@ from streams.brokers import jars
 from streams.brokers.kafka import KafkaServer
 from streams.cli import main
 from streams.config.settings import load
+from tests.support import tools
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 ONE_SHOTS = {"topics-init", "index-init"}
-OURS = [name for name in SERVICES if name != "kafka"]
+MONITORING = {"prometheus", "grafana"}
+OURS = [name for name in SERVICES if name not in {"kafka", *MONITORING}]
 EXAMPLE = ROOT / "examples" / "sluice.toml"
 MODELS = list(tomllib.loads(EXAMPLE.read_text())["models"])
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -49,11 +51,25 @@ def default(text: str) -> str:
 
 class TestServices:
     def test_one_worker_a_model_of_the_example(self) -> None:
-        """The services are the broker, the two one-shots, a router, and each model's worker."""
+        """The services are the broker, the two one-shots, a router, and each model's worker; if
+        asked for, what watches them."""
         workers = {f"worker-{model}" for model in MODELS}
-        assert set(SERVICES) == {"kafka", "router"} | ONE_SHOTS | workers
+        assert set(SERVICES) == {"kafka", "router"} | ONE_SHOTS | workers | MONITORING
         for model in MODELS:
-            assert SERVICES[f"worker-{model}"]["command"] == ["work", model]
+            assert SERVICES[f"worker-{model}"]["command"] == ["work", model, "--wait-for-key"]
+        asked_for = {name for name, service in SERVICES.items() if "profiles" in service}
+        assert asked_for == MONITORING
+
+    @pytest.mark.parametrize("name", sorted(SERVICES))
+    def test_memory_is_bounded_and_images_are_pinned(self, name: str) -> None:
+        """No service can take the machine's memory, or change its version by itself."""
+        service = SERVICES[name]
+        assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+        if name in OURS:
+            assert service["build"] == "."
+        else:
+            version = r"(?:@sha256:[0-9a-f]{64}|:v?\d+\.\d+\.\d+(?:@sha256:[0-9a-f]{64})?)"
+            assert re.search(rf"[a-z]{version}$", default(service["image"]))
 
     @pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOTS))
     def test_what_runs_on_is_watched_and_restarted(self, name: str) -> None:
@@ -89,7 +105,7 @@ class TestServices:
             for volume in service.get("volumes", []):
                 source = default(volume).split(":")[0]
                 if source.startswith("."):
-                    assert (ROOT / source).is_file(), source
+                    assert (ROOT / source).exists(), source
                 else:
                     assert source in COMPOSE["volumes"]
 
@@ -99,6 +115,10 @@ class TestServices:
             for name, value in service.get("environment", {}).items():
                 if re.search(r"KEY|PASSWORD|SECRET|TOKEN", name):
                     assert default(str(value)) == "", name
+
+    def test_a_learned_index_stays(self) -> None:
+        """Whoever starts again does not lose what the index has learned."""
+        assert "--if-missing" in SERVICES["index-init"]["command"]
 
 
 class TestCommands:
@@ -138,7 +158,7 @@ class TestCommands:
 class TestKafka:
     def test_the_version_is_the_one_that_is_tested(self) -> None:
         """Image and jars are the same Kafka."""
-        assert SERVICES["kafka"]["image"] == f"apache/kafka:{jars.VERSION}"
+        assert default(SERVICES["kafka"]["image"]) == f"apache/kafka:{jars.VERSION}"
 
     def test_listeners_fit_together(self) -> None:
         """What is advertised is listened on, mapped to a protocol and reached by services."""
@@ -171,6 +191,38 @@ class TestKafka:
         assert settings().keys() - answer.result(30).keys() == set()
 
 
+class TestMonitoring:
+    def test_all_that_runs_is_scraped_where_it_answers(self) -> None:
+        """Prometheus asks routers and workers by their services' names, at their port."""
+        folder = ROOT / "deploy" / "prometheus"
+        settings = yaml.safe_load((folder / "prometheus.yml").read_text())
+        [[found]] = [each["dns_sd_configs"] for each in settings["scrape_configs"]]
+        assert set(found["names"]) == set(OURS) - ONE_SHOTS
+        for name in found["names"]:
+            assert SERVICES[name]["environment"]["SLUICE_METRICS"] == f"0.0.0.0:{found['port']}"
+        for rules in settings["rule_files"]:
+            assert (folder / rules).is_file()
+        # Rules and dashboard look for deployments under this name.
+        assert re.search("sluice", settings["scrape_configs"][0]["job_name"])
+
+    def test_prometheus_accepts_its_configuration(self) -> None:
+        """promtool's own check, of the rules too."""
+        promtool = tools.find("promtool")
+        tools.run(promtool, "check", "config", ROOT / "deploy" / "prometheus" / "prometheus.yml")
+
+    def test_grafana_finds_what_it_is_given(self) -> None:
+        """The data source is this Prometheus, and the dashboard lies where it looks."""
+        provisioning = ROOT / "deploy" / "grafana" / "provisioning"
+        source = yaml.safe_load((provisioning / "datasources" / "sluice.yml").read_text())
+        assert source["datasources"][0]["url"] == "http://prometheus:9090"
+        provider = yaml.safe_load((provisioning / "dashboards" / "sluice.yml").read_text())
+        mounts = dict(volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"])
+        where = provider["providers"][0]["options"]["path"]
+        assert mounts["./deploy/grafana/dashboards"] == where
+        home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+        assert (ROOT / "deploy/grafana/dashboards" / Path(home).relative_to(where)).is_file()
+
+
 class TestDockerfile:
     def test_all_that_the_build_needs_is_sent(self) -> None:
         """Each COPY from the tree names something that is there and not ignored."""
@@ -180,7 +232,7 @@ class TestDockerfile:
             for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
             for source in line.split()[:-1]
         ]
-        assert {"schemas", "router", "streams"} <= set(sources)
+        assert {"schemas", "router", "streams", "requirements.lock"} <= set(sources)
         for source in sources:
             assert (ROOT / source).exists()
             assert f"!{source}" in ignored
@@ -194,9 +246,22 @@ class TestDockerfile:
 
     def test_its_python_is_supported(self) -> None:
         """The images' Python satisfies requires-python."""
-        versions = re.findall(r"^FROM python:3\.(\d+)-slim", DOCKERFILE, re.MULTILINE)
-        assert len(set(versions)) == 1
-        assert int(versions[0]) >= 11
+        [version] = re.findall(r"^ARG PYTHON=python:3\.(\d+)\.\d+-slim", DOCKERFILE, re.MULTILINE)
+        assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON}"] * 2
+        assert int(version) >= 11
+
+    def test_what_it_depends_on_is_locked(self) -> None:
+        """Every package has its hash, in the version that development and CI have; all that the
+        project asks for is among them."""
+        assert "--require-hashes -r requirements.lock" in DOCKERFILE
+        locked, wanted = (
+            set(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", (ROOT / file).read_text(), re.MULTILINE))
+            for file in ("requirements.lock", "requirements-dev.lock")
+        )
+        assert locked <= wanted
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        asked = {re.split(r"[^A-Za-z0-9._-]", one)[0] for one in project["dependencies"]}
+        assert asked <= {name for name, _ in locked}
 
 
 class TestExamples:

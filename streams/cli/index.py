@@ -12,7 +12,7 @@ from router.arrays import Vectors
 from router.estimation.embedders import Embedder, make_embedder
 from router.estimation.estimator import Estimator
 from router.estimation.index.exact import ExactIndex
-from router.estimation.index.manifest import save_index
+from router.estimation.index.manifest import MANIFEST, save_index
 from router.evaluation.datasets import Dataset, joined, read_jsonl
 from streams.cli import options
 from streams.config.settings import load
@@ -54,9 +54,19 @@ def group() -> None:
 @click.option(
     "--out", type=options.FOLDER, help="Folder to write. [default: index.path of the configuration]"
 )
+@click.option(
+    "--if-missing",
+    is_flag=True,
+    help="Leave an index that is there as it is, also one of another history.",
+)
 @options.config
 def build(
-    histories: tuple[Path, ...], most: int, keep: int, out: Path | None, config_file: Path
+    histories: tuple[Path, ...],
+    most: int,
+    keep: int,
+    out: Path | None,
+    if_missing: bool,
+    config_file: Path,
 ) -> None:
     """Embed a history and index it for the configured embedder and models.
 
@@ -65,6 +75,9 @@ def build(
     """
     config = load(config_file)
     folder = out or config.index.path
+    if if_missing and (folder / MANIFEST).exists():
+        click.echo(f"{folder}: there is an index, and it stays as it is (--if-missing)")
+        return
     dataset = _newest(joined([read_jsonl(history) for history in histories]), most)
     dataset = _of_models(dataset, list(config.models))
     embedder = make_embedder(config.embedder.kind, **config.embedder.arguments())

@@ -24,6 +24,9 @@ from streams.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+REMIND_EVERY = 60.0
+"""Seconds between two reminders of a worker that waits for a key."""
+
 
 @click.command(context_settings={"show_default": True})
 @click.argument("models", metavar="MODEL [MODEL]...", nargs=-1, required=True)
@@ -58,6 +61,12 @@ logger = logging.getLogger(__name__)
     type=click.IntRange(1, 10_000),
     help="Calls at a time, for each model. [default: concurrency in the configuration]",
 )
+@click.option(
+    "--wait-for-key",
+    is_flag=True,
+    help="Where the variable of an API key is empty, say so and wait to be stopped, instead of "
+    "ending with an error: for supervisors that would start it again and again.",
+)
 @options.metrics
 @click.option(
     "--log-level",
@@ -73,6 +82,7 @@ def command(
     latency_sigma: float,
     seed: int,
     concurrency: int | None,
+    wait_for_key: bool,
     metrics: tuple[str, int] | None,
     log_level: str,
 ) -> None:
@@ -101,6 +111,9 @@ def command(
     elif dataset is not None:
         backends = _recorded(dataset, models, latency_median, latency_sigma, seed)
     else:
+        if wait_for_key and (empty := _empty_keys(config, models)):
+            _wait_without(empty)
+            return
         backends = _servers(config, calls)
     asyncio.run(_serve(config, backends, calls, metrics))
 
@@ -167,6 +180,24 @@ def _servers(config: Config, calls: Mapping[str, int]) -> Mapping[str, Backend]:
         return OpenAI(name, url, key, settings.timeout, connections=calls[model])
 
     return {model: backend(model, config.models[model]) for model in calls}
+
+
+def _empty_keys(config: Config, models: Sequence[str]) -> Sequence[str]:
+    """Names of the variables that should hold the models' API keys, and do not."""
+    names = {config.models[model].api_key_env for model in models} - {None}
+    return sorted(name for name in names if name and not os.environ.get(name))
+
+
+def _wait_without(empty: Sequence[str]) -> None:
+    """Wait until the process is told to stop: its environment cannot change any more."""
+    with options.ending() as ended:
+        while True:
+            logger.warning(
+                "waiting, and answering nothing: %s empty; set it and start this worker again",
+                " and ".join(empty) + (" is" if len(empty) == 1 else " are"),
+            )
+            if ended.wait(REMIND_EVERY):
+                return
 
 
 def _key(model: str, settings: ModelSettings) -> str | None:

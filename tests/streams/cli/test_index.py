@@ -57,6 +57,20 @@ class TestIndex:
         )
         assert known.sum(axis=0).tolist() == [30, 40]
 
+    def test_a_learned_index_stays(self, config: Path, tmp_path: Path) -> None:
+        """With --if-missing the first call builds, the others change nothing, and say so."""
+        out = tmp_path / "index"
+        built = []
+        for count in (20, 40):
+            file = history(tmp_path / "h.jsonl.gz", ("org/large", "small"), count=count)
+            asked = ("--history", file, "--out", out, "--if-missing", "-c", config)
+            code, stdout, stderr = run("index", "build", *asked)
+            assert code == 0, stderr
+            built.append(read_manifest(out))
+        assert "stays as it is" in stdout
+        assert built[0] == built[1]
+        assert built[0].count == 20
+
     def test_a_model_without_outcomes_is_named(self, config: Path, tmp_path: Path) -> None:
         """A configured model that the history does not know stops the build."""
         file = history(tmp_path / "h.jsonl.gz", ("small",))

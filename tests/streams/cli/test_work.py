@@ -125,6 +125,23 @@ def test_it_starts_without_what_only_routers_need() -> None:
     assert shown.stdout.strip() == "[]", shown.stderr
 
 
+@pytest.mark.parametrize("key", ["", None])
+def test_it_waits_without_a_key(config: Path, key: str | None) -> None:
+    """Asked to wait, a worker without a key says which one is missing and ends when it is told to;
+    it asks no broker for queries that it could not answer."""
+    environment = {**os.environ, "SLUICE_BROKER": "127.0.0.1:9", "A_KEY_OF_TESTS": key or ""}
+    if key is None:
+        del environment["A_KEY_OF_TESTS"]
+    command = [sys.executable, "-m", "streams.cli", "work", "org/large", "--wait-for-key"]
+    with subprocess.Popen(
+        [*command, "-c", str(config)], env=environment, stderr=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stderr is not None
+        assert "A_KEY_OF_TESTS is empty; set it" in worker.stderr.readline()
+        worker.terminate()
+        assert worker.wait(PATIENCE) == 0
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_two_models_in_a_process(
     broker: Broker, config: Path, dataset: Path, prefix: str, how: signal.Signals
