@@ -1,12 +1,16 @@
-"""One partition over a recorded outbox and an empty store, for tests that need no broker."""
+"""One partition over a recorded outbox and an empty store; and a whole recorded deployment."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from streams.brokers.embedded import EmbeddedBroker
 from streams.state.partition import Partition
 from streams.state.store import MemoryStore
 from tests.support.recorded import RecordedOutbox, memory_store, open_partition
+from tests.support.recording import RECORDINGS, Recording, Restored
 
 
 @pytest.fixture
@@ -25,3 +29,19 @@ def store() -> MemoryStore:
 def partition(outbox: RecordedOutbox, store: MemoryStore) -> Partition:
     """Partition 0, new."""
     return open_partition(outbox, store)
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restored]:
+    """A deployment's topics, for commands that only read."""
+    with EmbeddedBroker() as broker:
+        folder = tmp_path_factory.mktemp("deployment")
+        yield Restored(Recording.read(RECORDINGS[-1]), broker, folder)
+
+
+@pytest.fixture
+def own_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restored]:
+    """The same for a test that writes to the topics."""
+    with EmbeddedBroker() as broker:
+        folder = tmp_path_factory.mktemp("deployment")
+        yield Restored(Recording.read(RECORDINGS[-1]), broker, folder)

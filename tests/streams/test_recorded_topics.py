@@ -6,51 +6,29 @@ How a recording is made stands in `tests.support.recording`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import orjson
 import pytest
-from click.testing import CliRunner, Result
 
 from router.budget.ledger import Ledger
 from schemas.wire import decode, encode
 from streams.brokers.embedded import EmbeddedBroker
-from streams.cli import main
-from streams.config.settings import Config, load
+from streams.config.settings import Config
 from streams.control.registry import Registry
 from streams.kafka.logs import Record
 from streams.state.fence import rightful
 from streams.state.partition import STATE_BYTES
 from streams.state.rows import ROW_PREFIXES, STATE_KEY, Row, State
 from tests.support.recorded import RecordedOutbox, memory_store, open_partition
-from tests.support.recording import Recording
-
-RECORDINGS = sorted((Path(__file__).parents[1] / "data").glob("topics-*.jsonl.gz"))
+from tests.support.recording import RECORDINGS, Recording, Restored
 
 
 @pytest.fixture(scope="module", params=RECORDINGS, ids=lambda path: path.name.split(".jsonl")[0])
 def recording(request: pytest.FixtureRequest) -> Recording:
     """The topics of one earlier version."""
     return Recording.read(request.param)
-
-
-class Restored:
-    """A recording on a broker, for commands of this version."""
-
-    def __init__(self, recording: Recording, broker: EmbeddedBroker, folder: Path) -> None:
-        self._broker = broker
-        self._folder = folder
-        self.config = recording.restore(broker, folder / "restored")
-
-    def sluice(self, *arguments: str) -> tuple[Result, Any]:
-        """Run a command. Returns what it printed, and what it wrote to --json."""
-        out = self._folder / "out.json"
-        command = [*arguments, "--json", str(out), "--config", str(self.config)]
-        found = CliRunner().invoke(main, command, env={"SLUICE_BROKER": self._broker.servers})
-        return found, orjson.loads(out.read_bytes())
 
 
 @pytest.fixture(scope="module")
@@ -92,21 +70,21 @@ def test_what_the_recording_holds(recording: Recording) -> None:
 
 def test_audit_finds_the_same(restored: Restored, recording: Recording) -> None:
     """The ledger equals the log, and every figure is the one that the version before found."""
-    found, values = restored.sluice("audit")
+    found, values = restored.figures("audit")
     assert found.exit_code == 0, found.output
     assert values == recording.header.audit
 
 
 def test_replay_takes_every_decision_again(restored: Restored, recording: Recording) -> None:
     """To the byte of its receipt, on the index that the version before built."""
-    found, values = restored.sluice("replay", "--verify")
+    found, values = restored.figures("replay", "--verify")
     assert found.exit_code == 0, found.output
     assert values == recording.header.verified
 
 
 def test_a_partition_loads_its_state(restored: Restored, recording: Recording) -> None:
     """From the changelog, with every open row, position and amount as they were written."""
-    config = load(restored.config)
+    config = restored.config
     for number in range(recording.header.partitions["rec.queries"]):
         records = recording.of("partitions-changelog", number)
         written = list(rightful(records))

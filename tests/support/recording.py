@@ -25,17 +25,23 @@ from typing import Any, Self
 
 import msgspec
 import orjson
+from click.testing import CliRunner, Result
 from confluent_kafka import Producer
 
 from schemas import Receipt, Routed
 from schemas.wire import decode
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
+from streams.cli import main
+from streams.config.settings import load
 from streams.kafka.logs import Record
+from streams.kafka.topics import Topics
 from tests.support.answers import bad_answer
 from tests.support.child import SLUICE
 from tests.support.system import System
 
+RECORDINGS = sorted((Path(__file__).parents[1] / "data").glob("topics-*.jsonl.gz"))
+"""The recordings of all earlier versions."""
 FOLDER = "@FOLDER@"
 """Stands in the recorded configuration for the folder that a recording is restored to."""
 PREFIX = "rec."
@@ -135,6 +141,35 @@ class Recording:
         assert producer.flush(60.0) == 0
         assert not wrong, wrong[:5]
         return config
+
+
+class Restored:
+    """A recording on a broker, for commands of this version."""
+
+    def __init__(self, recording: Recording, broker: EmbeddedBroker, folder: Path) -> None:
+        self.recording = recording
+        self.broker = broker
+        self.folder = folder
+        self.file = recording.restore(broker, folder / "restored")
+        self.config = load(self.file, {"SLUICE_BROKER": broker.servers})
+        self.topics = Topics(PREFIX)
+
+    def sluice(self, *arguments: object) -> Result:
+        """Run a command."""
+        command = [*map(str, arguments), "--config", str(self.file)]
+        return CliRunner().invoke(main, command, env={"SLUICE_BROKER": self.broker.servers})
+
+    def figures(self, *arguments: object) -> tuple[Result, Any]:
+        """Run a command that writes --json. Returns its result and what it wrote."""
+        out = self.folder / "out.json"
+        found = self.sluice(*arguments, "--json", out)
+        return found, orjson.loads(out.read_bytes())
+
+    def send(self, topic: str, value: bytes, key: bytes = b"", partition: int = 0) -> None:
+        """Append one record to a topic."""
+        producer = Producer({"bootstrap.servers": self.broker.servers})
+        producer.produce(topic, value, key, partition)
+        assert producer.flush(60.0) == 0
 
 
 def _line(record: Record) -> _Line:
@@ -325,7 +360,7 @@ def _sluice(system: System, *arguments: str, config: bool = True) -> str:
     return done.stdout
 
 
-def main(arguments: Iterable[str] | None = None) -> None:
+def record_to_file(arguments: Iterable[str] | None = None) -> None:
     """Record a deployment and write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--code", type=Path, required=True, help="checkout whose code is recorded")
@@ -338,4 +373,4 @@ def main(arguments: Iterable[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    record_to_file()

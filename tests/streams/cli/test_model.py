@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from schemas.control import ModelControl
+from streams.control.commands import read_registry
 from tests.support.command import run
+from tests.support.recording import Restored
+
+PRICES = ("--input-price", "1", "--output-price", "2", "--limit", "3")
 
 
 def statuses(config: Path) -> dict[str, str]:
@@ -44,3 +49,15 @@ def test_a_configured_model_cannot_be_added(deployed: Path) -> None:
     code, _, stderr = run("model", "add", "small", *prices, "-c", deployed)
     assert code == 1
     assert "the configuration has a model 'small' already" in stderr
+
+
+def test_add(own_deployment: Restored) -> None:
+    """With its prices and limit in nano-units, once its topic is there."""
+    own_deployment.broker.create({own_deployment.topics.routed("new-one"): 1})
+    found = own_deployment.sluice("model", "add", "new-one", *PRICES, "--window", "day")
+    assert found.exit_code == 0, found.output
+    assert "tried with 5% of its limit" in found.output
+    added = read_registry(own_deployment.config).added["new-one"]
+    assert isinstance(added, ModelControl)
+    assert (added.input_price, added.output_price, added.limit) == (10**9, 2 * 10**9, 3 * 10**9)
+    assert added.window == "day"
