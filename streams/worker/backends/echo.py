@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas.query import text_of
 from schemas.result import Result, Usage
 from schemas.route import Routed
-from streams.worker.backends.base import INVALID_REQUEST, Backend, failed
+from streams.worker.backends.base import INVALID_REQUEST, Backend, failed, succeeded
 
 
 class Echo(Backend):
@@ -25,11 +25,8 @@ class Echo(Backend):
             return failed(routed, 400, INVALID_REQUEST, reason)
         said = words[: routed.max_tokens]
         usage = Usage(prompt_tokens=len(words), completion_tokens=len(said))
-        return Result(
-            id=routed.id,
-            decision_id=routed.decision_id,
-            model=routed.model,
-            status_code=200,
+        return succeeded(
+            routed,
             usage=usage,
             response=_completion(routed, " ".join(said), cut=len(said) < len(words), usage=usage),
         )

@@ -22,6 +22,7 @@ from streams.worker.backends.base import (
     Backend,
     BackendBroken,
     failed,
+    succeeded,
 )
 
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
@@ -34,10 +35,13 @@ LONGEST_REASON = 500
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """Waits before the next attempt: exponential with full jitter, or what Retry-After says.
+    """The retry policy: exponential backoff with full jitter, or what Retry-After says.
 
-    attempts: calls at most; first, longest: seconds. A Retry-After of more than `longest` is not
-    waited for: the query fails with the status that came with it.
+    Attributes:
+        attempts: calls at most.
+        first: upper bound of the first wait, seconds; it doubles with each attempt.
+        longest: upper bound of every wait, seconds. With a Retry-After of more than that the
+            query fails, with the status that came with it.
     """
 
     attempts: int = 5
@@ -74,10 +78,18 @@ class OpenAI(Backend):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Random | None = None,
     ) -> None:
-        """model: as the server calls it; timeout: seconds for one attempt.
+        """Open no connection yet.
 
-        The key comes from the environment (whoever reads the configuration does that) and is
-        never logged, nor passed on with a server's error message.
+        Args:
+            model: as the server calls it.
+            base_url: the server's address, which ends in /v1.
+            api_key: from the environment; never logged, nor passed on with a server's error.
+            timeout: seconds for one attempt.
+            retries: the retry policy.
+            connections: to the server at most.
+            clock: Unix time in seconds.
+            sleep: waits between attempts.
+            random: draws the jitter.
         """
         self._model = model
         self._key = api_key
@@ -100,7 +112,8 @@ class OpenAI(Backend):
     async def answer(self, routed: Routed) -> Result:
         """Call until there is an answer, a refusal, no attempt left, or the deadline has passed.
 
-        Raises BackendBroken where the server does not accept the key.
+        Raises:
+            BackendBroken: the server does not accept the key.
         """
         body = self.body(routed)
         started = self._clock()
@@ -176,11 +189,8 @@ class OpenAI(Backend):
         except (AttributeError, RecursionError, TypeError, ValueError) as error:
             message = f"the answer is not a chat completion: {error}"
             return failed(routed, 502, INFERENCE_ERROR, message, routed.reserved, attempt, duration)
-        return Result(
-            id=routed.id,
-            decision_id=routed.decision_id,
-            model=routed.model,
-            status_code=200,
+        return succeeded(
+            routed,
             usage=usage,
             cost=routed.reserved if usage is None else None,
             response=answer,
@@ -201,11 +211,11 @@ class OpenAI(Backend):
 
 
 _OURS = frozenset({"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"})
-"""Fields of a payload that are the worker's to set."""
+"""Fields of a payload that the worker sets."""
 
 
 def _usage(answer: dict[str, Any]) -> Usage | None:
-    """Read back what was used; None where the server does not say."""
+    """The usage that the server reports; None where it reports none."""
     if not isinstance(answer.get("choices"), list):
         raise ValueError("it has no list of choices")
     used = answer.get("usage")

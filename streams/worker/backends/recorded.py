@@ -1,4 +1,4 @@
-"""A backend that answers with what a dataset has recorded: for the demo, tests and benchmarks.
+"""A backend that answers with recorded outcomes: for the demo, tests and benchmarks.
 
 It reads the file with msgspec alone, so that a worker process starts without numpy.
 """
@@ -19,7 +19,7 @@ import msgspec
 from schemas.fields import NANO
 from schemas.result import Result
 from schemas.route import Routed
-from streams.worker.backends.base import INVALID_REQUEST, Backend, failed
+from streams.worker.backends.base import INVALID_REQUEST, Backend, failed, succeeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,19 @@ class Latency:
 class Recorded(Backend):
     """Answers a query with its recorded score and cost.
 
-    A recorded answer that is dearer than its reservation is cut as a real one would be: it is
+    A recorded answer that costs more than its reservation is cut as a real one would be: it is
     charged the reservation, and scored 0. A query without a record gets a 404 that costs nothing.
     """
 
     def __init__(
         self, outcomes: Mapping[str, tuple[float, int]], latency: Latency | None = None
     ) -> None:
-        """`outcomes`: by query id, the score (0..1) and the cost (nano-units)."""
+        """Answer from outcomes in memory.
+
+        Args:
+            outcomes: by query id, the score (0..1) and the cost (nano-units).
+            latency: how long answers take; None for no time.
+        """
         self._outcomes = outcomes
         self._latency = latency
 
@@ -53,9 +58,10 @@ class Recorded(Backend):
     def read(
         cls, path: str | Path, models: Sequence[str], latency: Latency | None = None
     ) -> dict[str, Recorded]:
-        """Take models' outcomes from a dataset's file (see `datasets.read_jsonl`).
+        """Make a backend for each model from a dataset's file (see `datasets.read_jsonl`).
 
-        Raises ValueError where the file cannot be read, or holds nothing of one of the models.
+        Raises:
+            ValueError: the file cannot be read, or has no outcome of one of the models.
         """
         outcomes: dict[str, dict[str, tuple[float, int]]] = {model: {} for model in models}
         try:
@@ -92,15 +98,7 @@ class Recorded(Backend):
         score, cost = outcome
         if cost > routed.reserved:
             score, cost = 0.0, routed.reserved
-        return Result(
-            id=routed.id,
-            decision_id=routed.decision_id,
-            model=routed.model,
-            status_code=200,
-            cost=cost,
-            score=score,
-            duration=duration,
-        )
+        return succeeded(routed, cost=cost, score=score, duration=duration)
 
 
 class _Row(msgspec.Struct):
