@@ -1,4 +1,4 @@
-"""Brokers that this project can start by itself, and the settings to reach any other."""
+"""Brokers that this project can start by itself."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ class Broker(Protocol):
         ...
 
     def create(self, topics: Mapping[str, int]) -> None:
-        """Make topics, each with the given number of partitions; return when all are there.
+        """Create topics, each with the given number of partitions; return when all exist.
 
-        Raises BrokerError for the first that cannot be made.
+        Raises:
+            BrokerError: for the first that cannot be created.
         """
         ...
 

@@ -1,8 +1,8 @@
-"""A broker with nothing to install: the mock cluster inside the confluent-kafka wheel.
+"""A broker without installation: the mock cluster inside the confluent-kafka wheel.
 
 It speaks the Kafka protocol over TCP on loopback, so any client of any process on this machine
 can use it. It keeps everything in memory: at most 5 MiB and 100,000 messages per partition, then
-it drops the oldest. Compaction, transactions' isolation and the admin API are not to be had.
+it drops the oldest. It has no compaction, no transaction isolation and no admin API.
 Once the last member of a consumer group has left, the next one waits for that member's
 `session.timeout.ms` less a second (44 s by default): clients of this broker keep it short.
 
@@ -31,11 +31,11 @@ PRODUCER = 0  # RD_KAFKA_PRODUCER: the mock cluster hangs on a client handle, of
 class EmbeddedBroker:
     """Run a mock cluster of one broker while the context is open.
 
-    topics: the partitions of each topic to make at once. A topic that nobody made springs up with
-    four partitions when a client first asks for it.
+    A topic that nobody created is created, with four partitions, when a client first asks for it.
     """
 
     def __init__(self, topics: Mapping[str, int] | None = None) -> None:
+        """topics: the partitions of each topic to create at the start."""
         self._topics = dict(topics or {})
         self._client: int | None = None
         self._cluster: int | None = None
@@ -48,7 +48,7 @@ class EmbeddedBroker:
         return self._servers
 
     def start(self) -> None:
-        """Open the broker and make its topics. Raises BrokerError where librdkafka cannot."""
+        """Start the broker and create its topics. Raises BrokerError where librdkafka cannot."""
         library = librdkafka()
         reason = ctypes.create_string_buffer(512)
         conf = library.rd_kafka_conf_new()
@@ -61,7 +61,7 @@ class EmbeddedBroker:
         if not self._cluster:
             library.rd_kafka_destroy(self._client)
             raise BrokerError("the embedded broker did not start: no loopback port to listen on")
-        # The default of 3 s makes every first consumer of a group wait; nobody else is coming.
+        # The default of 3 s makes every first consumer of a group wait for others.
         library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 100)
         self._servers = library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
         self.create(self._topics)
@@ -72,7 +72,7 @@ class EmbeddedBroker:
         )
 
     def stop(self) -> None:
-        """Close the broker and forget all messages; a second call does nothing."""
+        """Stop the broker and discard all messages; a second call does nothing."""
         if self._cluster is None:
             return
         librdkafka().rd_kafka_mock_cluster_destroy(self._cluster)
@@ -87,9 +87,10 @@ class EmbeddedBroker:
         self.stop()
 
     def create(self, topics: Mapping[str, int]) -> None:
-        """Make topics, each with the given number of partitions.
+        """Create topics, each with the given number of partitions.
 
-        Raises BrokerError for the first that cannot be made.
+        Raises:
+            BrokerError: for the first that cannot be created.
         """
         for name, partitions in topics.items():
             error = librdkafka().rd_kafka_mock_topic_create(
@@ -107,7 +108,7 @@ class EmbeddedBroker:
 
 @cache
 def librdkafka() -> ctypes.CDLL:
-    """The librdkafka that came with confluent-kafka, with the types of what is called."""
+    """The librdkafka of confluent-kafka, with the types of the functions that are called."""
     library = ctypes.CDLL(str(_library_path()))
     handle, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
     for name, result, arguments in (

@@ -23,13 +23,13 @@ TIMEOUT = 600.0
 
 
 def folder() -> Path:
-    """Where the jars of this version lie, or will."""
+    """Where the jars of this version are, or will be."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "sluice" / f"kafka-{VERSION}"
 
 
 def missing() -> str:
-    """What this machine lacks to run a real Kafka, as a sentence; empty if nothing."""
+    """What this machine lacks to run a real Kafka, as a clause; empty if nothing."""
     lacks = []
     version = java_version()
     if version is None:
@@ -47,7 +47,7 @@ def available() -> bool:
 
 
 def java_version() -> int | None:
-    """The major version of the `java` on PATH, None where there is none that answers."""
+    """The major version of the `java` on PATH; None where there is none that works."""
     try:
         answer = subprocess.run(
             ["java", "-version"], capture_output=True, text=True, timeout=30, check=True
@@ -59,9 +59,10 @@ def java_version() -> int | None:
 
 
 def fetch() -> Path:
-    """The folder of jars, downloaded now if they are not there.
+    """Return the folder of jars; download them if they are missing.
 
-    Raises BrokerError where Java or Maven is missing or the download fails.
+    Raises:
+        BrokerError: Java or Maven is missing, or the download fails.
     """
     target = folder()
     if lacks := missing():
@@ -69,14 +70,14 @@ def fetch() -> Path:
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Maven fills a folder of its own, moved in whole: a broken download never looks finished.
+    # Maven fills a temporary folder, renamed at the end: a broken download never looks complete.
     with tempfile.TemporaryDirectory(dir=target.parent) as fresh:
         jars = Path(fresh, "jars")
         _maven("dependency:copy-dependencies", f"-DoutputDirectory={jars}")
         try:
             jars.rename(target)
         except OSError:
-            if not target.is_dir():  # else another process was faster, with the same jars
+            if not target.is_dir():  # otherwise another process was faster, with the same jars
                 raise
     return target
 

@@ -53,11 +53,9 @@ share.coordinator.state.topic.min.isr=1
 
 
 class KafkaServer:
-    """One Kafka process whose data, settings, log and process id lie in `folder`.
+    """One Kafka process whose data, settings, log and process id are in `folder`.
 
-    port: 0 picks a free one and keeps it over restarts. heap: as `java -Xmx` takes it. settings:
-    more of Kafka's own, which win over ours. As a context manager it is running inside, and
-    stopped outside; its data stay.
+    As a context manager it is running inside, and stopped outside; its data stay.
     """
 
     def __init__(
@@ -67,6 +65,14 @@ class KafkaServer:
         heap: str = "1g",
         settings: Mapping[str, str] | None = None,
     ) -> None:
+        """Start nothing yet.
+
+        Args:
+            folder: made if it does not exist.
+            port: of the listener; 0 picks a free one and keeps it over restarts.
+            heap: as `java -Xmx` takes it.
+            settings: more of Kafka's own; they win over those here.
+        """
         self.folder = folder.resolve()
         self.port = port or free_port()
         self.controller_port = free_port()
@@ -84,9 +90,9 @@ class KafkaServer:
     def start(self) -> None:
         """Start, and return when a consumer group can be joined.
 
-        Raises BrokerError where Java or the jars are missing, where Kafka ends or does not
-        answer in time (with its log's last lines), where one already runs on this folder, or
-        where the port is in use.
+        Raises:
+            BrokerError: Java or the jars are missing, Kafka ends or does not answer in time (with
+                the last lines of its log), one already runs on this folder, or the port is in use.
         """
         if pid := running(self.folder):
             raise BrokerError(
@@ -101,7 +107,7 @@ class KafkaServer:
         ours = PROPERTIES.format(
             host=HOST, port=self.port, controller_port=self.controller_port, data=data.as_posix()
         )
-        # Of a name that comes twice, Java takes the last.
+        # Java takes the last of a name's values.
         theirs = "".join(f"{name}={value}\n" for name, value in self.settings.items())
         settings = self.folder / "server.properties"
         settings.write_text(ours + theirs)
@@ -115,7 +121,7 @@ class KafkaServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Ctrl-C in a terminal is for us: we then stop Kafka in order.
+                # Ctrl-C in a terminal is for this process, which then stops Kafka in order.
                 start_new_session=True,
             )
         self._pid_file.write_text(str(self._process.pid))
@@ -151,9 +157,10 @@ class KafkaServer:
             raise self._failure(f"ended with exit code {code}")
 
     def create(self, topics: Mapping[str, int]) -> None:
-        """Make topics, each with the given number of partitions; return when all have leaders.
+        """Create topics, each with the given number of partitions; return when all have leaders.
 
-        Raises BrokerError for the first that cannot be made.
+        Raises:
+            BrokerError: for the first that cannot be created.
         """
         make(
             clients.admin({"bootstrap.servers": self.servers}),

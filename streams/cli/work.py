@@ -148,7 +148,7 @@ async def _serve(
             concurrency=calls[model],
             answered=metrics.answered,
         )
-        metrics.know(model, lambda: worker.unanswered)
+        metrics.add_model(model, lambda: worker.unanswered)
         try:
             await worker.run(stop)
         finally:

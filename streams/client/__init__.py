@@ -1,1 +1,1 @@
-"""What sends queries and reads answers."""
+"""Clients of the router: producers of queries."""

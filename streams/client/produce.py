@@ -1,4 +1,4 @@
-"""Send queries from a file to the topic `queries`, at a rate, and count what is acknowledged."""
+"""Sends queries to the topic `queries` at a rate, and counts acknowledgements."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from streams.kafka.admin import ANSWER
 from streams.kafka.errors import BrokerError
 
 IN_FLIGHT = 10_000
-"""Queries handed over and not yet acknowledged, at most: what bounds the memory."""
+"""Queries that are sent and not yet acknowledged, at most: bounds the memory."""
 PATIENCE = 60.0
-"""Seconds in which the broker acknowledges a query."""
+"""Seconds in which the broker must acknowledge a query."""
 
 _SETTINGS = {"queue.buffering.max.messages": IN_FLIGHT, "log_level": 0}
 
 
 class ProduceError(BrokerError):
-    """Queries that the broker does not take."""
+    """The broker does not accept queries."""
 
 
 class Line(NamedTuple):
-    """One line of a file, checked. key: the query's id; value: as it is sent."""
+    """A checked line of a file. key: the query's id; value: as it is sent."""
 
     number: int
     key: bytes
@@ -36,9 +36,10 @@ class Line(NamedTuple):
 
 
 def check(number: int, line: bytes) -> Line:
-    """Read a line as a query.
+    """Read a line as a query. Of a dataset's row, which has outcomes, only id and prompt are sent.
 
-    Of a dataset's row, known by its outcomes, only id and prompt are sent. Raises Invalid.
+    Raises:
+        Invalid: the line is no query.
     """
     query = decode(_Row, line)
     if query.scores is not None or query.cost_usd is not None:
@@ -49,26 +50,33 @@ def check(number: int, line: bytes) -> Line:
 
 
 class Sender:
-    """Hands queries to a topic; `flush` waits for the broker at the end."""
+    """Sends queries to a topic; `flush` waits for the last acknowledgements."""
 
     def __init__(self, broker: Mapping[str, Any], topic: str) -> None:
-        """broker: how librdkafka reaches it; see `streams.kafka.security`.
+        """Connect, and check that the topic exists.
 
-        Raises ProduceError where there is no such topic, KafkaException where no broker answers.
+        Args:
+            broker: connection settings (`streams.kafka.security.for_librdkafka`).
+            topic: the topic of queries.
+
+        Raises:
+            ProduceError: there is no such topic.
+            KafkaException: no broker answers.
         """
         self.topic = topic
         self.sent = 0
         self.acknowledged = 0
         self._refused: KafkaError | None = None
         self._producer = clients.producer(broker, PATIENCE, _SETTINGS)
-        # All topics are asked for: a broker may make one that is asked for by its name.
+        # List all topics: a broker may create one that is asked for by name.
         if topic not in self._producer.list_topics(timeout=ANSWER).topics:
             raise ProduceError(f"there is no topic {topic}; make it with: sluice topics create")
 
     def send(self, line: Line) -> None:
-        """Hand over a query. Waits where too many are under way.
+        """Send a query; blocks while too many are in flight.
 
-        Raises ProduceError where the broker has refused an earlier one.
+        Raises:
+            ProduceError: the broker has refused an earlier one.
         """
         while True:
             try:
@@ -84,12 +92,12 @@ class Sender:
         self._check()
 
     def wait(self, seconds: float) -> None:
-        """Take in acknowledgements for so long."""
+        """Process acknowledgements for `seconds`."""
         self._producer.poll(max(seconds, 0.0))
         self._check()
 
     def flush(self) -> None:
-        """Wait until all is acknowledged. Raises ProduceError where it is not."""
+        """Wait until everything is acknowledged. Raises ProduceError where it is not."""
         self._producer.flush(PATIENCE)
         self._check()
         if self.acknowledged < self.sent:
@@ -116,7 +124,7 @@ def paced(
     sender: Sender,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Line]:
-    """Send lines, no more than `rate` a second where one is given; yield each when handed over."""
+    """Send lines, at most `rate` a second where one is given; yield each when it is sent."""
     began = clock()
     for count, line in enumerate(lines):
         if rate is not None:
@@ -136,7 +144,7 @@ class _Row(Query, frozen=True, kw_only=True):
 def checked(
     lines: Iterable[tuple[int, bytes]], bad: Callable[[int, Invalid], None]
 ) -> Iterator[Line]:
-    """Check lines one by one. `bad` hears of each that is no query, and may raise."""
+    """Check lines one by one. `bad` is called with each that is no query, and may raise."""
     for number, line in lines:
         try:
             yield check(number, line)

@@ -28,17 +28,18 @@ from faust.types.tuples import ConsumerMessage, Message, ack_lock
 from streams.ingest.fetch import ConsumerThread
 
 TURN = 0.2
-"""Seconds that a fetch waits for records; so long at most a seek waits for its turn."""
+"""Seconds that a fetch waits for records at most, and so a seek for its turn."""
 
 Record = Any
 """An aiokafka ConsumerRecord: topic, partition, offset, timestamp, headers, key, value."""
 
 
 class Chunk(list[Record]):
-    """Records of one partition in a row.
+    """Consecutive records of one partition.
 
-    after: offset of the record fetched before the first one, None where the fetch begins (after
-    a seek). So whoever gets chunks can tell when one between two others was lost on the way.
+    Attributes:
+        after: offset of the record fetched before the first one; None for the first fetch after
+            a seek. Lets consumers of chunks detect one that was lost between two others.
     """
 
     after: int | None = None
@@ -50,17 +51,22 @@ class Chunk(list[Record]):
 
 
 class ChunkScheduler(DefaultSchedulingStrategy):
-    """Tells the consumer which topics it cuts into chunks; they are yielded, partitions in turn,
-    as Faust yields records."""
+    """Names the topics that the consumer cuts into chunks; yields chunks, partitions in turn, as
+    Faust yields records."""
 
     topics: ClassVar[frozenset[str]] = frozenset()
     size: ClassVar[int] = 500
 
 
 def chunked(topics: Collection[str], size: int) -> type[ChunkScheduler]:
-    """Make the scheduler class that Faust's `ConsumerScheduler` setting takes.
+    """Make the scheduler class for Faust's `ConsumerScheduler` setting.
 
-    Raises ValueError for a size below 1.
+    Args:
+        topics: those to cut into chunks.
+        size: records per chunk at most.
+
+    Raises:
+        ValueError: the size is below 1.
     """
     if size < 1:
         raise ValueError(f"a chunk holds at least 1 record, not {size}")
@@ -68,11 +74,11 @@ def chunked(topics: Collection[str], size: int) -> type[ChunkScheduler]:
 
 
 class Consumer(driver.Consumer):
-    """Faust's aiokafka consumer, which also speaks in chunks.
+    """Faust's aiokafka consumer, extended by chunks.
 
-    For each chunked partition it keeps the chunks it handed out, oldest first; what may be
-    committed ends before the first of them that is not acknowledged. So a chunk that was handed
-    out and lost on the way holds the commit back, and is delivered again after a restart.
+    For each chunked partition it keeps the chunks it has delivered, oldest first, and commits up to
+    the first that is not acknowledged. So a chunk that was delivered and lost in Faust's buffers
+    holds the commit back, and is redelivered after a restart.
 
     Fetching and seeking take turns: Faust seeks while it fetches, and a chunk that was fetched
     before a seek must never look like one that was fetched after it.
@@ -82,7 +88,7 @@ class Consumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._handed_out: dict[TP, deque[Message]] = {}
+        self._delivered: dict[TP, deque[Message]] = {}
         self._fetched: dict[TP, int] = {}
         self._turn = asyncio.Lock()
 
@@ -101,7 +107,7 @@ class Consumer(driver.Consumer):
             await self.sleep(TURN)
             return None, None
         async with self._turn:
-            if not self.flow_active:  # Faust would wait, and keep whoever wants to seek waiting
+            if not self.flow_active:  # Faust would wait here, and block a seek
                 return None, None
             records, active = await super()._wait_next_records(min(timeout, TURN))
             cut = {
@@ -124,7 +130,7 @@ class Consumer(driver.Consumer):
         message = super()._to_message(tp, record[-1])
         message.key, message.headers = None, None
         message.value = record  # type: ignore[assignment]  # Faust says bytes; its agents take any
-        self._handed_out.setdefault(tp, deque()).append(message)
+        self._delivered.setdefault(tp, deque()).append(message)
         return message
 
     def ack(self, message: Message) -> bool:
@@ -140,7 +146,7 @@ class Consumer(driver.Consumer):
         return True
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        ready = [tp for tp, chunks in self._handed_out.items() if chunks and chunks[0].acked]
+        ready = [tp for tp, chunks in self._delivered.items() if chunks and chunks[0].acked]
         return chain(
             super()._filter_tps_with_pending_acks(topics),
             (tp for tp in ready if topics is None or tp in topics or tp.topic in topics),
@@ -150,7 +156,7 @@ class Consumer(driver.Consumer):
         if not self._is_chunked(tp.topic):
             offset: int | None = super()._new_offset(tp)
             return offset
-        chunks, done = self._handed_out.get(tp, deque()), None
+        chunks, done = self._delivered.get(tp, deque()), None
         while chunks and chunks[0].acked:
             done = chunks.popleft()
         return None if done is None else done.offset + 1
@@ -160,21 +166,21 @@ class Consumer(driver.Consumer):
             await super()._add_gap(tp, offset_from, offset_to)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Let the app finish and commit what it has begun, then forget what was handed out."""
+        """Let the app finish and commit what it has begun, then forget the delivered chunks."""
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
-            self._handed_out.pop(tp, None)
+            self._delivered.pop(tp, None)
 
     async def perform_seek(self) -> None:
-        """Go back to the committed offsets: every chunk that is not committed comes again."""
+        """Seek to the committed offsets: every chunk that is not committed is redelivered."""
         async with self._turn:
             await super().perform_seek()
             await self._seek_to_the_earliest()
-            self._handed_out.clear()
+            self._delivered.clear()
             self._fetched.clear()
 
     async def _seek_to_the_earliest(self) -> None:
-        """Where nothing is committed aiokafka stays where it is: behind what was lost."""
+        """Seek to the beginning where nothing is committed: aiokafka would stay where it is."""
         tps = {tp for tp in self.assignment() if self._is_chunked(tp.topic)}
         new = [tp for tp in tps if not self._read_offset.get(tp)]
         if new:
@@ -182,13 +188,13 @@ class Consumer(driver.Consumer):
                 await self._seek(tp, offset)
 
     async def seek(self, partition: TP, offset: int) -> None:
-        """Go to an offset; chunks handed out before do not count any more."""
+        """Seek to an offset; chunks delivered before do not count any more."""
         if not self._is_chunked(partition.topic):
             await super().seek(partition, offset)
             return
         async with self._turn:
             await super().seek(partition, offset)
-            self._handed_out.pop(partition, None)
+            self._delivered.pop(partition, None)
             self._fetched.pop(partition, None)
 
 

@@ -1,4 +1,4 @@
-"""How long the broker may hold a fetch back: Faust asks for 1.5 s, and offers no setting."""
+"""Sets how long the broker may hold a fetch back: Faust asks for 1.5 s, and has no setting."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 from faust.transport.drivers import aiokafka as driver
 
 FETCH_WAIT = 0.1
-"""Seconds. An embedded broker holds a fetch so long whatever comes meanwhile, so this is the
-latency there; a real one answers at once, except for partitions that were resumed since."""
+"""Seconds. An embedded broker always holds a fetch for so long, so this is the latency there; a
+real one answers at once, except for partitions that were resumed since."""
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's thread around an aiokafka consumer, with our wait."""
+    """Faust's thread around an aiokafka consumer, with `FETCH_WAIT`."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

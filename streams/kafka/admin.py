@@ -1,4 +1,4 @@
-"""Make topics on a broker that takes such orders, and wait until they can be used."""
+"""Creates topics, and waits until they are usable."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ from confluent_kafka.cimpl import NewTopic
 from streams.kafka.errors import BrokerError
 
 CLUSTER_ID = "mockCluster"
-"""What the cluster id of an embedded broker begins with."""
+"""Prefix of an embedded broker's cluster id."""
 TIMEOUT = 30.0
-"""Seconds that an order may take."""
+"""Seconds that a request to create topics may take."""
 ANSWER = 5.0
-"""Seconds in which a broker that is there answers."""
+"""Seconds in which a reachable broker answers."""
 
 
 def make(admin: AdminClient, orders: Sequence[NewTopic], *, or_find: bool = False) -> None:
-    """Make topics; return when every partition has a leader.
+    """Create topics; return when every partition has a leader.
 
-    or_find: a topic that is there already is fine. Raises BrokerError for the first that cannot
-    be made, or where leaders are missing after `TIMEOUT`; KafkaException where no broker answers.
+    Args:
+        admin: the broker's admin client.
+        orders: the topics, with their settings.
+        or_find: accept a topic that exists already.
+
+    Raises:
+        BrokerError: for the first topic that cannot be created, or for leaders that are missing
+            after `TIMEOUT`.
+        KafkaException: no broker answers.
     """
     if not orders:
         return
-    # It would leave the request without an answer.
+    # An embedded broker would leave the request without an answer.
     if is_embedded(admin):
         raise BrokerError("an embedded broker has only the topics that it was started with")
     for name, made in admin.create_topics(list(orders)).items():
@@ -46,7 +53,7 @@ def make(admin: AdminClient, orders: Sequence[NewTopic], *, or_find: bool = Fals
 
 
 def is_embedded(admin: AdminClient) -> bool:
-    """Whether the broker is an embedded one, which takes no orders and tells no settings."""
+    """Whether the broker is an embedded one, which has no admin API."""
     cluster: str | None = admin.list_topics(timeout=ANSWER).cluster_id
     return cluster is not None and cluster.startswith(CLUSTER_ID)
 

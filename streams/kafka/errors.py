@@ -1,7 +1,7 @@
-"""What can go wrong with a broker, apart from single records."""
+"""Errors of a broker, as opposed to those of single records."""
 
 from __future__ import annotations
 
 
 class BrokerError(RuntimeError):
-    """A broker that cannot be started or stopped, or cannot do what it is asked."""
+    """A broker cannot be started or stopped, or cannot do what it is asked to."""

@@ -1,4 +1,4 @@
-"""The end of a process for a reason that is not a message's fault."""
+"""Ends the process on an error that no message is to blame for."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
 
 
 def die(reason: str) -> NoReturn:
-    """Say why and end at once, without a clean-up.
+    """Print the reason and exit at once, without clean-up.
 
-    What is not acknowledged comes again to whoever takes over, so skipping and waiting are both
-    worse than stopping here.
+    What is not acknowledged is redelivered to whoever takes over, so both skipping and waiting
+    are worse than stopping here.
     """
     print(f"sluice: stopped: {reason}", file=sys.__stderr__, flush=True)
     os._exit(EXIT_CODE)
 
 
 async def or_die(what: str, work: Coroutine[Any, Any, None]) -> None:
-    """Await `work`; if it fails, end the process and name what was being done."""
+    """Await `work`; if it fails, end the process and say that `what` failed."""
     try:
         await work
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""Follow a compacted topic: read what it holds, or its newest records, then every new one.
+"""Follows a compacted topic: reads its content, or its newest records, then every new one.
 
 Every process needs all of `prices` and `control`, whatever partitions it owns, so this is a
 consumer without a group (Faust's GlobalTable is not reliable over several instances).
@@ -32,8 +32,14 @@ class Follower:
         settings: Mapping[str, Any] | None = None,
         newest: int | None = None,
     ) -> None:
-        """Begin to read. settings: librdkafka's; newest: so many records at the topic's end are
-        enough to begin with, None for all that it holds.
+        """Start reading.
+
+        Args:
+            servers: bootstrap addresses.
+            topic: a topic with one partition.
+            handle: called on the event loop with each record.
+            settings: more of librdkafka's (security).
+            newest: how many of the topic's last records to begin with; None for all of them.
         """
         self._loop = asyncio.get_running_loop()
         self._handle = handle
@@ -47,7 +53,7 @@ class Follower:
         self._thread.start()
 
     async def caught_up(self) -> None:
-        """Wait until all that was in the topic at the start has been handled."""
+        """Wait until everything that was in the topic at the start has been handled."""
         await self._caught_up.wait()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Read topics as finished logs: from a first offset to where the log ended when it was looked at.
+"""Reads topics as finished logs: from a first offset to the end that was found at the start.
 
-Nothing joins a group and nothing is committed, so reading disturbs no router. A reader holds a
-few megabytes a partition, however long the log is.
+Nothing joins a group and nothing is committed, so reading disturbs no router. A reader needs a
+few megabytes per partition, however long the log is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streams.kafka.errors import BrokerError
 from streams.kafka.security import Secured, for_librdkafka
 
 ANSWER = 10.0
-"""Seconds in which a broker answers where a log begins and ends."""
+"""Seconds in which a broker answers for the bounds of a log."""
 SILENCE = 60.0
 """Seconds without a record or an end, after which reading gives up."""
 WAIT = 0.05
@@ -37,7 +37,7 @@ SETTINGS = {
 
 
 class LogError(BrokerError):
-    """A log that is not there, or cannot be read to its end."""
+    """A log does not exist, or cannot be read to its end."""
 
 
 class Record(NamedTuple):
@@ -67,7 +67,7 @@ class Span(NamedTuple):
 
 
 def _ends(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
-    """Where a partition begins and ends; one whose leader is only just moving is asked again."""
+    """First and next offset of a partition; repeated while its leader is moving."""
     give_up = time.monotonic() + ANSWER
     while True:
         try:
@@ -89,11 +89,16 @@ class Logs:
     def spans(
         self, topic: str, since: float | None = None, until: float | None = None
     ) -> list[Span]:
-        """What each partition of a topic holds now, in order of partitions.
+        """The spans that each partition of a topic holds now, in order of partitions.
 
-        since, until: Unix seconds; a span begins at the first record that is not older than
-        `since`, and ends before the first that is not older than `until`. Raises LogError where
-        the topic is not there, KafkaException where no broker answers.
+        Args:
+            topic: the topic's name.
+            since: Unix seconds; a span begins at the first record that is not older.
+            until: Unix seconds; a span ends before the first record that is not older.
+
+        Raises:
+            LogError: the topic does not exist.
+            KafkaException: no broker answers.
         """
         with self._consumer() as consumer:
             found = consumer.list_topics(topic, timeout=ANSWER).topics[topic]
@@ -118,9 +123,14 @@ class Logs:
     ) -> Iterator[Record]:
         """Yield the records of spans: those of one partition in order, partitions mixed.
 
-        `progress` hears by how many offsets reading came forward; in the end they sum to the
-        spans' sizes. Raises LogError where a part of a span has been deleted meanwhile or
-        nothing comes for long, KafkaException for the broker's other errors.
+        Args:
+            spans: at most one per partition.
+            progress: called with the number of offsets that reading has advanced by; the numbers
+                sum to the spans' sizes.
+
+        Raises:
+            LogError: a part of a span has been deleted meanwhile, or nothing arrives for long.
+            KafkaException: for the broker's other errors.
         """
         left = {(span.topic, span.partition): span for span in spans if span.size}
         if not left:

@@ -1,4 +1,4 @@
-"""Everything Sluice publishes leaves through here: idempotent, compressed, awaited by batches."""
+"""Publishes what routers write: idempotent, compressed, awaited in batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ class Outbox:
     """
 
     def __init__(self, servers: str, settings: Mapping[str, Any] | None = None) -> None:
-        """`settings` are librdkafka's (security, compression…) and override the defaults."""
+        """Connect when the first record is sent.
+
+        Args:
+            servers: bootstrap addresses.
+            settings: librdkafka's (security, compression…); they override the defaults.
+        """
         connection = {"bootstrap.servers": servers}
         self._producer = clients.producer(connection, settings={**_SETTINGS, **(settings or {})})
         self._stopped = threading.Event()
@@ -31,11 +36,11 @@ class Outbox:
         self._thread.start()
 
     def batch(self) -> Batch:
-        """Begin a set of records that are waited for together."""
+        """Begin a set of records that are awaited together."""
         return Batch(self._producer)
 
     def close(self, timeout: float = 10.0) -> None:
-        """Wait for what is under way, at most `timeout` seconds, and stop."""
+        """Wait for records in flight, at most `timeout` seconds, and stop."""
         self._producer.flush(timeout)
         self._stopped.set()
         self._thread.join()
@@ -74,8 +79,11 @@ class Batch:
     async def delivered(self) -> int:
         """Wait until the broker has acknowledged every record.
 
-        Returns the offset of the last one; -1 for an empty batch, and where the broker does not
-        tell. Raises KafkaException if any record was refused or could not be delivered in time.
+        Returns:
+            The offset of the last one; -1 for an empty batch, and where the broker does not say.
+
+        Raises:
+            KafkaException: a record was refused, or could not be delivered in time.
         """
         self._all_done = self._loop.create_future()
         if self._done == self._sent:

@@ -1,8 +1,8 @@
 """SASL and TLS: librdkafka's own settings, as configured, and the same for aiokafka and Faust.
 
 librdkafka (producers, workers, admin) takes the settings as they are. Faust reaches the broker
-through aiokafka, which knows the common ones under other names; what it cannot do is refused at
-the start rather than left out.
+through aiokafka, which has the common ones under other names; what it does not support is refused
+at the start rather than ignored.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UNDERSTOOD = frozenset(
 
 
 class Secured(Protocol):
-    """What is asked of a configured broker (`streams.config.settings.Broker` is one)."""
+    """A configured broker, as far as needed here (see `streams.config.settings.Broker`)."""
 
     @property
     def servers(self) -> str:
@@ -50,14 +50,15 @@ class Secured(Protocol):
 
 
 def for_librdkafka(broker: Secured) -> dict[str, Any]:
-    """How confluent-kafka's clients reach a broker: its address and its security settings."""
+    """The connection settings of confluent-kafka's clients: address and security."""
     return {"bootstrap.servers": broker.servers, **broker.security}
 
 
 def for_aiokafka(broker: Secured) -> dict[str, Any]:
-    """How aiokafka's clients reach a broker, as their keyword arguments.
+    """The connection settings of aiokafka's clients, as keyword arguments.
 
-    Raises BrokerError for a setting that aiokafka does not know, or a file that cannot be read.
+    Raises:
+        BrokerError: aiokafka does not know a setting, or a file cannot be read.
     """
     security = broker.security
     protocol = _protocol(security)
@@ -75,9 +76,10 @@ def for_aiokafka(broker: Secured) -> dict[str, Any]:
 
 
 def for_faust(broker: Secured) -> dict[str, Any]:
-    """The same for `faust.App`: its keyword arguments beside the address; none for plaintext.
+    """The security settings of `faust.App`, as keyword arguments; none for plaintext.
 
-    Raises BrokerError as `for_aiokafka` does.
+    Raises:
+        BrokerError: as `for_aiokafka` does.
     """
     arguments = for_aiokafka(broker)
     if arguments["security_protocol"] == "PLAINTEXT":

@@ -1,6 +1,6 @@
 """The topics on the broker: their names, partitions, cleanup and retention, as data.
 
-What each topic carries is said in `schemas.topics`; the names here follow from it.
+`schemas.topics` describes what each topic carries; the names here follow from it.
 """
 
 from __future__ import annotations
@@ -49,13 +49,19 @@ routed message its numbers written out. No query may make a message that the bro
 
 
 class TopicsError(BrokerError):
-    """Topics that are missing, are not as they must be, or cannot be made."""
+    """Topics are missing, are not as they must be, or cannot be created."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic as it must be. retention: seconds, None for ever; compaction_lag: seconds for
-    which compaction spares a message, by the broker's clock.
+    """One topic as it must be.
+
+    Attributes:
+        name: with the prefix.
+        partitions: their number.
+        cleanup: Kafka's cleanup.policy.
+        retention: seconds; None for ever.
+        compaction_lag: seconds for which compaction spares a message, by the broker's clock.
     """
 
     name: str
@@ -66,7 +72,7 @@ class Topic:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What Kafka is told of it."""
+        """The topic's settings in Kafka."""
         retention = -1 if self.retention is None else self.retention * 1000
         settings = {
             "cleanup.policy": self.cleanup,
@@ -120,9 +126,13 @@ class Topics:
     ) -> tuple[Topic, ...]:
         """All topics as they must be.
 
-        partitions: of queries and of every topic that shares their partition numbers;
-        model_partitions: of each model's topic, the most workers that can share its load.
-        Raises ValueError where two models' topics collide, or a name is too long for Kafka.
+        Args:
+            models: names of the models.
+            partitions: of queries and of every topic that shares their partition numbers.
+            model_partitions: of each model's topic: the most workers that can share its load.
+
+        Raises:
+            ValueError: two models' topics collide, or a name is too long for Kafka.
         """
         self._refuse_collisions(models)
         topics = []
@@ -160,11 +170,17 @@ class Topics:
 
 
 def create(admin: AdminClient, topics: Sequence[Topic], replicas: int = -1) -> list[str]:
-    """Make the topics that are missing, and return their names when all have leaders.
+    """Create the topics that are missing, and return their names when all have leaders.
 
-    replicas: copies of each partition; -1 leaves it to the cluster. Raises TopicsError where a
-    topic is there but not as it must be (nothing is made then), BrokerError where one
-    cannot be made, KafkaException where no broker answers.
+    Args:
+        admin: the broker's admin client.
+        topics: as they must be.
+        replicas: copies of each partition; -1 leaves it to the cluster.
+
+    Raises:
+        TopicsError: a topic exists but is not as it must be; nothing is created then.
+        BrokerError: a topic cannot be created.
+        KafkaException: no broker answers.
     """
     known = _partitions(admin)
     if wrong := differences(admin, [topic for topic in topics if topic.name in known]):
@@ -184,10 +200,12 @@ def create(admin: AdminClient, topics: Sequence[Topic], replicas: int = -1) -> l
 
 
 def differences(admin: AdminClient, topics: Sequence[Topic]) -> list[str]:
-    """Say, a sentence each, where topics are missing or not as they must be.
+    """Describe, in a sentence each, where topics are missing or not as they must be.
 
-    A broker that does not tell its topics' settings (the embedded one) is asked for partitions
-    only. Raises KafkaException where no broker answers.
+    An embedded broker, which has no admin API, is asked for partitions only.
+
+    Raises:
+        KafkaException: no broker answers.
     """
     known = _partitions(admin)
     present = [topic for topic in topics if topic.name in known]

@@ -1,4 +1,4 @@
-"""What a worker process tells Prometheus of the models that it answers for."""
+"""Prometheus metrics of a worker process."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class WorkMetrics:
             registry=registry,
         )
 
-    def know(self, model: str, unanswered: Callable[[], int]) -> None:
-        """Show a model's counts, 0 as yet. unanswered: asked at every scrape."""
+    def add_model(self, model: str, unanswered: Callable[[], int]) -> None:
+        """Export a model's counts from 0. unanswered: called at every scrape."""
         for status in ("ok", "failed"):
             self._results.labels(model, status)
         for kind in ("prompt", "completion"):
@@ -81,5 +81,5 @@ class WorkMetrics:
             self._cost.labels(model).inc(result.cost / NANO)
 
     def serve(self, host: str, port: int) -> Callable[[], None]:
-        """As `streams.metrics.router.serve`."""
+        """Serve the metrics over HTTP; see `streams.metrics.router.serve`."""
         return serve(self._registry, host, port)

@@ -65,7 +65,7 @@ def exposed() -> Exposed:
     )
     router, worker = Metrics(FLEET.names, lambda: live), WorkMetrics()
     for name in FLEET.names:
-        worker.know(name, lambda: 0)
+        worker.add_model(name, lambda: 0)
     text = "".join(served(metrics.serve) for metrics in (router, worker))
     text += generate_latest(audit_registry(0, dict.fromkeys(FLEET.names, 0), 0.0)).decode()
     labels: dict[str, dict[str, set[str]]] = {}

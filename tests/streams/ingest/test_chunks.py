@@ -49,7 +49,7 @@ def make_consumer(size: int = 3) -> Consumer:
     consumer.scheduler = chunked({"queries"}, size)()
     consumer.flow_active = True
     consumer._active_partitions = {QUERIES}
-    consumer._handed_out = {}
+    consumer._delivered = {}
     consumer._fetched = {}
     consumer._read_offset = {}
     consumer._turn = asyncio.Lock()
@@ -120,7 +120,7 @@ def test_offsets_may_have_gaps() -> None:
     assert consumer._new_offset(QUERIES) == 10
 
 
-async def test_a_seek_forgets_what_was_handed_out() -> None:
+async def test_a_seek_forgets_what_was_delivered() -> None:
     """After a seek, an old chunk's acknowledgement moves nothing, and a new one does."""
     consumer = make_consumer()
     old = hand_out(consumer, 0, 2)
@@ -155,7 +155,7 @@ async def test_a_revoked_partition_is_forgotten_after_its_last_commit() -> None:
     with patch.object(driver.Consumer, "on_partitions_revoked", finish_and_commit):
         await consumer.on_partitions_revoked({QUERIES})
     assert committed == [3]
-    assert QUERIES not in consumer._handed_out
+    assert QUERIES not in consumer._delivered
 
 
 def test_other_topics_keep_fausts_own_acknowledgements() -> None:

@@ -13,8 +13,8 @@ from tests.support.scrape import scrape
 def test_a_worker_counts_its_results() -> None:
     """By model and status, with what they used; a model without any is there at 0."""
     metrics, waiting = WorkMetrics(), 3
-    metrics.know("small", lambda: waiting)
-    metrics.know("large", lambda: 0)
+    metrics.add_model("small", lambda: waiting)
+    metrics.add_model("large", lambda: 0)
     answer = Result(
         id="q",
         decision_id="queries/0/0",
