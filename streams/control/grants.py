@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from router.budget.shares import apply_grant
 from schemas import Invalid, Rejected, ShareGrant, Source
 from schemas.wire import decode, encode
 from streams.kafka.producer import Outbox
+from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
 from streams.state.partition import Partition
 
@@ -19,7 +19,7 @@ class Grants:
         self._outbox = outbox
         self._topics = topics
 
-    async def take(self, partition: Partition, records: list[Any]) -> None:
+    async def take(self, partition: Partition, records: Sequence[ConsumedRecord]) -> None:
         """Apply a chunk of grants. One that is old, or comes twice, changes nothing."""
         batch = self._outbox.batch()
         async with partition.lock:
@@ -36,7 +36,7 @@ class Grants:
                     )
                     continue
                 if grant.partition == partition.number:
-                    partition.granted = apply_grant(partition.ledger, partition.granted, grant)
+                    partition.apply_grant(grant)
             await batch.delivered()
             if partition.granted != before:
                 await partition.commit({})

@@ -19,10 +19,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from router.budget.ledger import Ledger, owner
-from schemas import Code
+from schemas import Code, Receipt
 from schemas.fields import NANO
-from streams.routing.arrivals import Arrival
-from streams.state.rows import Log, Row
+from streams.state.rows import Log
 
 Address = tuple[str, int]
 """Host and port."""
@@ -110,16 +109,25 @@ class Metrics:
         for status in ("ok", "failed"):
             self._results.labels(model, status)
 
-    def decided(
-        self, log: Log, arrivals: Iterable[Arrival], rows: Mapping[int, Row], now: float
-    ) -> None:
-        """Count a chunk that has left. rows: by offset; now: Unix seconds."""
+    def know_all(self, models: Iterable[str]) -> None:
+        """Show the counts of several models."""
+        for model in models:
+            self.know(model)
+
+    def decided(self, log: Log, published: Iterable[tuple[int, Receipt]], now: float) -> None:
+        """Count decisions that have been published.
+
+        Args:
+            log: The log of the decided records.
+            published: Of each record, its timestamp (milliseconds since 1970) and its receipt.
+            now: Unix seconds.
+        """
         counted: Counting[tuple[str, str, str]] = Counting()
-        for arrival in arrivals:
-            receipt = rows[arrival.source.offset].receipt
+        for timestamp, receipt in published:
             if log == "queries":
-                self._standing.decided(arrival.source.partition, arrival.record.timestamp / 1000)
-                self._latency.observe(max(now - arrival.record.timestamp / 1000, 0.0))
+                made = timestamp / 1000
+                self._standing.decided(receipt.source.partition, made)
+                self._latency.observe(max(now - made, 0.0))
             elif receipt.decision == "deferred":
                 continue  # it waits on
             counted[receipt.decision, receipt.model or "", receipt.reason] += 1

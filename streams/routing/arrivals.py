@@ -1,28 +1,29 @@
-"""The records of a chunk as queries, or as refusals with a reason."""
+"""The records of a chunk, parsed: each is a query, or a refusal with a reason."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from router.estimation.embedders import Embedder
 from router.estimation.embedders.given import GivenEmbedder
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Query, Source, read_id
 from schemas.wire import decode
+from streams.kafka.records import ConsumedRecord
+from streams.state.decision_ids import decision_id, parse_decision_id
 from streams.state.recent_ids import RecentIds
 from streams.state.rows import Log
 
 DECISION_ID = "sluice-decision-id"
-"""Header of what leaves for a decision."""
+"""Header of the messages of a decision."""
 
 
 @dataclass(slots=True)
 class Arrival:
-    """A record of `queries`: its `query` where it could be read, its `refusal` where it failed."""
+    """A record to be decided: its `query` where it could be read, its `refusal` where not."""
 
-    record: Any
+    record: ConsumedRecord
     source: Source
     query: Query | None = None
     refusal: Invalid | None = None
@@ -40,22 +41,22 @@ class Arrival:
 
     @property
     def decision_id(self) -> str:
-        """The record's coordinates: the same for every delivery of it, and never used again."""
+        """The id of the decision on the record."""
         return decision_id(self.source)
 
 
-def decision_id(source: Source) -> str:
-    """Name the decision on a record."""
-    return f"{source.topic}/{source.partition}/{source.offset}"
+def parse(
+    records: Iterable[ConsumedRecord], catalog: ModelCatalog, embedder: Embedder
+) -> list[Arrival]:
+    """Parse and check records.
 
-
-def parse(records: Iterable[Any], catalog: ModelCatalog, embedder: Embedder) -> list[Arrival]:
-    """Parse and check records. A query may carry its embedding where it has the embedder's
-    dimension, and must where the embedder computes none."""
+    A query may carry its embedding where it has the embedder's dimension, and must carry it where
+    the embedder computes none.
+    """
     return [_parse_one(record, catalog, embedder) for record in records]
 
 
-def _parse_one(record: Any, catalog: ModelCatalog, embedder: Embedder) -> Arrival:
+def _parse_one(record: ConsumedRecord, catalog: ModelCatalog, embedder: Embedder) -> Arrival:
     arrival = Arrival(record, Source(record.topic, record.partition, record.offset))
     try:
         query = decode(Query, record.value)
@@ -75,33 +76,44 @@ def mark_duplicates(arrivals: Iterable[Arrival], recent: RecentIds) -> None:
         arrival.duplicate = duplicate
 
 
-def mark_repeated(arrivals: Iterable[Arrival], readmitted: dict[Log, int]) -> None:
-    """Mark the queries that were put into `deferred` twice, as a kill before it was noted that they
-    had left makes happen. Each log defers in the order of its offsets, so what comes from an offset
-    that was looked at already is a repetition.
+def mark_repeated(arrivals: Iterable[Arrival], retried: Mapping[Log, int]) -> dict[Log, int]:
+    """Mark the queries that were put into `deferred` twice.
 
-    readmitted: the last such offset by log; moved on to those of `arrivals`.
+    That happens when a kill comes before it is recorded that they have been published. Each log
+    defers in the order of its offsets, so a query from an offset that was retried already is a
+    repetition.
+
+    Args:
+        arrivals: Records of `deferred`, in order.
+        retried: Of each log, the last offset whose deferred query has been retried.
+
+    Returns:
+        `retried`, advanced to the offsets of `arrivals`.
     """
+    advanced = dict(retried)
     for arrival in arrivals:
         deferred_by = _deferred_by(arrival)
         if deferred_by is not None:
             log, offset = deferred_by
-            arrival.duplicate = offset <= readmitted[log]
-            readmitted[log] = max(readmitted[log], offset)
+            arrival.duplicate = offset <= advanced[log]
+            advanced[log] = max(advanced[log], offset)
+    return advanced
 
 
 def _deferred_by(arrival: Arrival) -> tuple[Log, int] | None:
-    """Log and offset of the record whose decision put a query into `deferred`."""
+    """Return log and offset of the record whose decision put a query into `deferred`."""
     for name, value in arrival.record.headers or ():
         if name == DECISION_ID:
-            topic, _, offset = value.decode(errors="replace").rpartition("/")
-            again = topic.rpartition("/")[0] == arrival.source.topic
-            return ("deferred" if again else "queries", int(offset)) if offset.isdecimal() else None
+            source = parse_decision_id(value.decode(errors="replace"))
+            if source is None:
+                return None
+            again = source.topic == arrival.source.topic
+            return ("deferred" if again else "queries"), source.offset
     return None
 
 
 def expire(arrivals: Iterable[Arrival], now: float) -> None:
-    """Refuse the queries whose deadline has passed. now: Unix seconds."""
+    """Refuse the queries whose deadline is not after `now`, Unix seconds."""
     for arrival in arrivals:
         query = arrival.query
         if query is not None and query.deadline is not None and query.deadline <= now:

@@ -22,20 +22,25 @@ from streams.config.settings import Config
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """core: estimates and bounds; limits: int64[M] nano-units; new_policy: makes a policy that
-    has been warmed from history and has its first prices; trial: the chance with which a query
-    goes to a newcomer; seed: of that draw.
+    """The parts that follow from the configuration and one version of the index.
+
+    Attributes:
+        scorer: Estimates quality, cost and bounds.
+        limits: int64[M], nano-units.
+        new_policy: Makes a policy that has been warmed from history and has its first prices.
+        trial: The probability with which a query goes to a newcomer.
+        seed: Of that draw.
     """
 
-    core: QueryScorer
+    scorer: QueryScorer
     limits: Ints
     new_policy: Callable[[], Policy]
     trial: float = 0.0
     seed: int = 0
 
     def with_trials(self, policy: Policy, catalog: ModelCatalog) -> Policy:
-        """A policy for its own models and the newcomers that `fleet` has after them."""
-        if len(catalog) == len(self.core.known):
+        """Return a policy for its own models and the newcomers that `catalog` has after them."""
+        if len(catalog) == len(self.scorer.known):
             return policy
         return Explore(policy, self.trial, self.seed, catalog)
 
@@ -43,7 +48,11 @@ class Parts:
 def build(config: Config, embedder: Embedder | None = None, folder: Path | None = None) -> Parts:
     """Load embedder and index, and warm the policy.
 
-    embedder: one that is loaded already; folder: of the index, where it is not the configured one.
+    Args:
+        config: The configuration.
+        embedder: One that is loaded already, or None.
+        folder: Of the index, where it is not the configured one.
+
     Raises IndexRefused, EmbeddingError or ValueError where they do not fit the configuration.
     """
     catalog = config.catalog()
@@ -69,12 +78,12 @@ def build(config: Config, embedder: Embedder | None = None, folder: Path | None 
         return policy
 
     version = saved.manifest.version
-    core = QueryScorer(embedder, estimator, catalog, config.reservation.mode, index=version)
-    return Parts(core, limits, new_policy, config.newcomers.probability, config.policy.seed)
+    scorer = QueryScorer(embedder, estimator, catalog, config.reservation.mode, index=version)
+    return Parts(scorer, limits, new_policy, config.newcomers.probability, config.policy.seed)
 
 
 def configured(config: Config, catalog: ModelCatalog) -> Policy:
-    """The configured policy for a fleet, cold, with its share of exploration."""
+    """Return the configured policy for a catalog, cold, with its share of exploration."""
     policy: Policy = POLICIES[config.policy.name](catalog, **_settings(config))
     if config.policy.explore:
         return Explore(policy, config.policy.explore, config.policy.seed)
@@ -82,7 +91,7 @@ def configured(config: Config, catalog: ModelCatalog) -> Policy:
 
 
 def _settings(config: Config) -> dict[str, int]:
-    """What the configured policy takes of the [policy] section."""
+    """Return the settings that the configured policy takes from the [policy] section."""
     policy = config.policy
     if policy.name == "primal-dual":
         return {"every": policy.resolve_every, "window": policy.window}

@@ -1,136 +1,201 @@
-"""Decisions on a chunk of arrivals: what the policy chose, as rows to write ahead."""
+"""Decides a chunk of arrivals: the policy's choices, as rows to write ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from router.arrays import Bools, Ints
+from router.arrays import Ints
+from router.budget.ledger import Ledger
 from router.budget.tenants import BEYOND, route, tenant_accounts
 from router.estimation.estimator import Estimates
 from router.estimation.scorer import UNSET, Prepared, QueryConstraints, QueryScorer
-from router.policies.base import NONE, REASONS, Batch, Decisions, Policy
+from router.policies.base import NONE, REASONS, Batch, Decisions
 from schemas import Invalid, Query, Receipt
+from streams.kafka.records import ConsumedRecord
 from streams.routing.arrivals import Arrival, expire, mark_duplicates, mark_repeated
-from streams.state.partition import Partition
+from streams.routing.decider import Decider
 from streams.state.recent_ids import RecentIds
-from streams.state.rows import Refusal, Row
+from streams.state.rows import Log, Refusal, Row
 
 NEIGHBOURS = 8
-"""So many nearest neighbours a receipt names."""
+"""Neighbours recorded per receipt."""
 CHAT_TEMPLATE = 64
 """Prompt tokens that a model's chat template may add to the text."""
 
 
+class DecisionState(Protocol):
+    """What the decisions of a partition depend on and change.
+
+    A live partition implements it, and a replay of its log.
+    """
+
+    @property
+    def ledger(self) -> Ledger:
+        """The accounts; changed by `reserve` only."""
+        ...
+
+    @property
+    def recent(self) -> RecentIds:
+        """Ids of queries that were decided before."""
+        ...
+
+    @property
+    def retried(self) -> Mapping[Log, int]:
+        """Of each log, the last offset whose deferred query has been retried; -1 before."""
+        ...
+
+    @property
+    def settled(self) -> int:
+        """Last offset of `results` that has been settled, -1 before the first."""
+        ...
+
+    def reserve(self, accounts: Ints, amounts: Ints) -> None:
+        """Reserve money, as `Ledger.reserve`."""
+        ...
+
+    def record_unmet(self, account: int, amount: int) -> None:
+        """Record that an account had no room for a reservation of `amount` nano-units."""
+        ...
+
+    def record_retried(self, offsets: Mapping[Log, int]) -> None:
+        """Record the last offsets whose deferred queries have been retried."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Ready:
+class Candidates:
     """Arrivals that a policy may decide on: `arrivals[i]` is row i of the arrays."""
 
     arrivals: Sequence[Arrival]
     estimates: Estimates
-    prepared: Prepared
+    scored: Prepared
 
 
 @dataclass(frozen=True, slots=True)
-class Estimated:
-    """A chunk after the slow part: all fresh arrivals in order, those of them that a policy may
-    decide on, and records that were decided before (delivered again). core: what estimated them.
+class PreparedChunk:
+    """A chunk after the slow part.
+
+    Attributes:
+        scorer: What has estimated it.
+        arrivals: The records that were not decided before, in order.
+        candidates: Those of them that a policy may decide on; None where there are none.
+        redelivered: Records that were decided before.
     """
 
-    core: QueryScorer
+    scorer: QueryScorer
     arrivals: Sequence[Arrival]
-    ready: Ready | None = None
-    again: Sequence[Any] = field(default_factory=list)
+    candidates: Candidates | None = None
+    redelivered: Sequence[ConsumedRecord] = field(default_factory=list)
+
+    def records(self) -> list[ConsumedRecord]:
+        """Return all records of the chunk, in order."""
+        return [*self.redelivered, *(arrival.record for arrival in self.arrivals)]
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class DecisionContext:
     """What all decisions of a chunk share.
 
-    now: Unix seconds, which every receipt carries; room: queries that may still be deferred;
-    open: bool[M], the models that take new queries; recent: ids that were taken before, None for
-    records that are looked at again; control_version: of the registry that says so.
+    Attributes:
+        decider: What decides.
+        log: Whose records are decided.
+        now: Unix seconds, which every receipt carries.
+        room: Number of queries that may still be deferred.
     """
 
-    core: QueryScorer
-    policy: Policy
-    price_version: int
+    decider: Decider
+    log: Log
     now: float
     room: int
-    open: Bools
-    recent: RecentIds | None = None
-    control_version: int = 0
 
 
-def estimate(core: QueryScorer, arrivals: Sequence[Arrival], again: Sequence[Any]) -> Estimated:
-    """Embed and estimate. Slow, and without the state of any partition: runs in a thread."""
+def estimate(
+    scorer: QueryScorer, arrivals: Sequence[Arrival], redelivered: Sequence[ConsumedRecord] = ()
+) -> PreparedChunk:
+    """Embed and estimate. Slow, and independent of any partition's state: runs in a thread."""
     good = [arrival for arrival in arrivals if arrival.query is not None]
     if not good:
-        return Estimated(core, arrivals, again=again)
+        return PreparedChunk(scorer, arrivals, redelivered=redelivered)
     queries = [arrival.query for arrival in good if arrival.query is not None]
-    _, estimates = core.estimate(
+    _, estimates = scorer.estimate(
         [query.text() for query in queries], [query.embedding for query in queries]
     )
-    prepared = core.batch(estimates, constraints(core, good, queries))
-    return Estimated(core, arrivals, Ready(good, estimates, prepared), again)
+    scored = scorer.batch(estimates, constraints(scorer, good, queries))
+    return PreparedChunk(scorer, arrivals, Candidates(good, estimates, scored), redelivered)
 
 
-def decide(estimated: Estimated, context: Context, partition: Partition) -> dict[int, Row]:
-    """Take the decisions of a chunk and reserve for them. Returns rows by offset.
+def decide(
+    prepared: PreparedChunk, context: DecisionContext, state: DecisionState
+) -> dict[int, Row]:
+    """Take the decisions of a chunk and reserve for them.
 
-    The partition's lock is held.
+    A function of its arguments alone: a replay of the log takes the same decisions. A live
+    partition's lock is held.
+
+    Returns:
+        The row of every arrival, by offset.
     """
-    expire(estimated.arrivals, context.now)
-    if context.recent is not None:
-        mark_duplicates(estimated.arrivals, context.recent)
+    expire(prepared.arrivals, context.now)
+    if context.log == "queries":
+        mark_duplicates(prepared.arrivals, state.recent)
     else:
-        mark_repeated(estimated.arrivals, partition.readmitted)
+        state.record_retried(mark_repeated(prepared.arrivals, state.retried))
     rows: dict[int, Row] = {}
-    ready = _live(estimated.ready)
-    if ready is not None:
-        ledger, room = partition.ledger, partition.ledger.free()
-        names = context.core.catalog.names
-        models = np.array([ledger.index[name] for name in names], dtype=np.int64)
-        tenants = tenant_accounts(ledger, names, _tenants(ready))
-        free = np.where(context.open, room[models], 0)
-        # A closed model whose answers cost nothing would fit into no money, too.
-        bound = np.where(context.open, ready.prepared.batch.bound, BEYOND)
-        batch = replace(ready.prepared.batch, bound=bound)
-        decisions = route(context.policy, batch, free, tenants, room)
-        accounts = _accounts(models, tenants, decisions.model)
-        _reserve(ready.prepared, decisions, accounts, partition)
-        if (preferred := decisions.preferred) is not None:
-            missed = (preferred != NONE) & (preferred != decisions.model) & context.open[preferred]
-            wanted = _accounts(models, tenants, np.where(missed, preferred, NONE))
-            _note_unmet(ready.prepared, preferred, wanted, partition)
-        for arrival, row in _rows(context, ready, decisions, accounts, partition):
+    candidates = _live(prepared.candidates)
+    if candidates is not None:
+        for arrival, row in _route(candidates, context, state):
             rows[arrival.source.offset] = row
-    for arrival in estimated.arrivals:
+    for arrival in prepared.arrivals:
         if arrival.duplicate:
-            receipt = _receipt(arrival, partition, context, "duplicate", "seen_before")
+            receipt = _receipt(arrival, state, context, "duplicate", "seen_before")
             rows[arrival.source.offset] = Row(receipt=receipt)
         elif arrival.refusal is not None:
-            receipt = _receipt(arrival, partition, context, "rejected")
+            receipt = _receipt(arrival, state, context, "rejected")
             rows[arrival.source.offset] = Row(receipt=receipt, refusal=Refusal.of(arrival.refusal))
     return rows
 
 
+def _route(
+    candidates: Candidates, context: DecisionContext, state: DecisionState
+) -> Iterator[tuple[Arrival, Row]]:
+    """Have the policy choose, and reserve for what it has chosen."""
+    decider, ledger = context.decider, state.ledger
+    names, room = decider.scorer.catalog.names, ledger.free()
+    models = np.array([ledger.index[name] for name in names], dtype=np.int64)
+    tenants = tenant_accounts(ledger, names, _tenants(candidates))
+    free = np.where(decider.open, room[models], 0)
+    # A closed model whose answers are free of charge would fit an empty budget, too.
+    bound = np.where(decider.open, candidates.scored.batch.bound, BEYOND)
+    batch = replace(candidates.scored.batch, bound=bound)
+    decisions = route(decider.policy, batch, free, tenants, room)
+    accounts = _accounts(models, tenants, decisions.model)
+    _reserve(candidates.scored, decisions, accounts, state)
+    if (preferred := decisions.preferred) is not None:
+        missed = (preferred != NONE) & (preferred != decisions.model) & decider.open[preferred]
+        wanted = _accounts(models, tenants, np.where(missed, preferred, NONE))
+        _record_unmet(candidates.scored, preferred, wanted, state)
+    return _rows(context, candidates, decisions, accounts, state)
+
+
 def constraints(
-    core: QueryScorer, arrivals: Sequence[Arrival], queries: Sequence[Query]
+    scorer: QueryScorer, arrivals: Sequence[Arrival], queries: Sequence[Query]
 ) -> QueryConstraints:
-    """What the queries of arrivals ask for themselves; row i of its arrays is `queries[i]`."""
-    everything = core.catalog.names
+    """Return what the queries ask for themselves; row i of its arrays is `queries[i]`."""
+    everything = scorer.catalog.names
     return QueryConstraints(
         ids=[query.id for query in queries],
         # A byte-level tokenizer never makes more tokens than there are bytes.
-        prompt_tokens=_ints(len(arrival.record.value) + CHAT_TEMPLATE for arrival in arrivals),
+        prompt_tokens=_ints(
+            len(arrival.record.value or b"") + CHAT_TEMPLATE for arrival in arrivals
+        ),
         max_tokens=_ints(query.output_tokens or UNSET for query in queries),
         max_cost=_ints(UNSET if query.max_cost is None else query.max_cost for query in queries),
         allowed=np.array(
-            [core.catalog.mask(query.allowed_models or everything) for query in queries]
+            [scorer.catalog.mask(query.allowed_models or everything) for query in queries]
         ),
     )
 
@@ -139,16 +204,16 @@ def _ints(values: Iterator[int]) -> Ints:
     return np.fromiter(values, dtype=np.int64)
 
 
-def _live(ready: Ready | None) -> Ready | None:
-    """Leave out arrivals that have expired since they were estimated, and duplicates."""
-    if ready is None:
+def _live(candidates: Candidates | None) -> Candidates | None:
+    """Drop arrivals that have expired since they were estimated, and duplicates."""
+    if candidates is None:
         return None
-    live = [i for i, arrival in enumerate(ready.arrivals) if arrival.live]
-    if len(live) == len(ready.arrivals):
-        return ready
+    live = [i for i, arrival in enumerate(candidates.arrivals) if arrival.live]
+    if len(live) == len(candidates.arrivals):
+        return candidates
     if not live:
         return None
-    estimates, prepared, batch = ready.estimates, ready.prepared, ready.prepared.batch
+    estimates, scored, batch = candidates.estimates, candidates.scored, candidates.scored.batch
     kept = Batch(
         ids=[batch.ids[i] for i in live],
         quality=batch.quality[live],
@@ -156,27 +221,29 @@ def _live(ready: Ready | None) -> Ready | None:
         bound=batch.bound[live],
         allowed=batch.allowed[live],
     )
-    return Ready(
-        [ready.arrivals[i] for i in live],
+    return Candidates(
+        [candidates.arrivals[i] for i in live],
         replace(estimates, quality=estimates.quality[live], neighbours=estimates.neighbours[live]),
         Prepared(
-            kept,
-            prepared.output_tokens[live],
-            prepared.explicit_max_tokens[live],
-            prepared.fits[live],
+            kept, scored.output_tokens[live], scored.explicit_max_tokens[live], scored.fits[live]
         ),
     )
 
 
-def _tenants(ready: Ready) -> list[str | None]:
-    return [arrival.query.tenant if arrival.query else None for arrival in ready.arrivals]
+def _tenants(candidates: Candidates) -> list[str | None]:
+    return [arrival.query.tenant if arrival.query else None for arrival in candidates.arrivals]
 
 
 def _accounts(models: Ints, tenants: Ints | None, model: Ints) -> Ints:
-    """int64[n, 1 or 2]: the numbers of the accounts that n queries draw on when they go to `model`
-    int64[n]: the model's, and their tenants' where these have limits; NONE for none.
+    """Return the numbers of the accounts that n queries draw on.
 
-    models: int64[M], the models' own; tenants: see `tenant_accounts`.
+    Args:
+        models: int64[M], the models' own accounts.
+        tenants: See `tenant_accounts`.
+        model: int64[n], where each query goes; NONE for nowhere.
+
+    Returns:
+        int64[n, 1 or 2]: the model's account, and the tenant's where it has a limit; NONE for none.
     """
     sent, rows = model != NONE, np.arange(len(model))
     of_model = np.where(sent, models[model], NONE)
@@ -185,38 +252,40 @@ def _accounts(models: Ints, tenants: Ints | None, model: Ints) -> Ints:
     return np.column_stack([of_model, np.where(sent, tenants[rows, model], NONE)])
 
 
-def _reserve(
-    prepared: Prepared, decisions: Decisions, accounts: Ints, partition: Partition
-) -> None:
+def _reserve(scored: Prepared, decisions: Decisions, accounts: Ints, state: DecisionState) -> None:
     query, which = np.nonzero(accounts != NONE)
-    amounts = prepared.batch.bound[query, decisions.model[query]]
-    partition.ledger.reserve(accounts[query, which], amounts)
+    amounts = scored.batch.bound[query, decisions.model[query]]
+    state.reserve(accounts[query, which], amounts)
 
 
-def _note_unmet(prepared: Prepared, model: Ints, accounts: Ints, partition: Partition) -> None:
-    """Tell the controller which accounts had no room for what would have gone to `model`."""
-    left = partition.ledger.free()
+def _record_unmet(scored: Prepared, model: Ints, accounts: Ints, state: DecisionState) -> None:
+    """Record which accounts had no room for what would have gone to `model`."""
+    left = state.ledger.free()
     for query, which in np.argwhere(accounts != NONE).tolist():
         account = int(accounts[query, which])
-        amount = int(prepared.batch.bound[query, model[query]])
+        amount = int(scored.batch.bound[query, model[query]])
         if amount > left[account]:
-            partition.unmet.add(account, amount)
+            state.record_unmet(account, amount)
 
 
 def _rows(
-    context: Context, ready: Ready, decisions: Decisions, accounts: Ints, partition: Partition
+    context: DecisionContext,
+    candidates: Candidates,
+    decisions: Decisions,
+    accounts: Ints,
+    state: DecisionState,
 ) -> Iterator[tuple[Arrival, Row]]:
-    """Yield each arrival's row; one that no model may take gets its refusal here."""
-    core, room = context.core, context.room
-    names, batch = core.catalog.names, ready.prepared.batch
+    """Yield the row of each arrival, but for those that are refused here instead."""
+    scorer, room = context.decider.scorer, context.room
+    names, batch = scorer.catalog.names, candidates.scored.batch
     quality = np.round(batch.quality, 6).tolist()
     cost = np.round(batch.cost).astype(np.int64).tolist()
-    ids = core.estimator.history.ids
-    nearest = ready.estimates.neighbours[:, :NEIGHBOURS].tolist()
+    ids = scorer.estimator.history.ids
+    nearest = candidates.estimates.neighbours[:, :NEIGHBOURS].tolist()
     limited = (accounts[:, 1:] != NONE).any(axis=1).tolist()
     for i, (arrival, model, reason, propensity) in enumerate(
         zip(
-            ready.arrivals,
+            candidates.arrivals,
             decisions.model.tolist(),
             decisions.reason,
             decisions.propensity.tolist(),
@@ -224,7 +293,7 @@ def _rows(
         )
     ):
         if reason == "not_allowed":
-            arrival.refusal = _no_model(ready.prepared, i)
+            arrival.refusal = _no_model(candidates.scored, i)
             continue
         known: dict[str, Any] = {
             "quality": dict(zip(names, quality[i], strict=True)),
@@ -239,27 +308,27 @@ def _rows(
             continue
         if model == NONE:
             room -= 1
-            receipt = _receipt(arrival, partition, context, "deferred", reason, **known)
-        else:
-            receipt = _receipt(
-                arrival,
-                partition,
-                context,
-                "routed",
-                reason,
-                model=names[model],
-                reserved=int(batch.bound[i, model]),
-                tenant=arrival.query.tenant if arrival.query and limited[i] else None,
-                max_tokens=int(ready.prepared.output_tokens[i, model]),
-                bound="query" if ready.prepared.explicit_max_tokens[i] else core.bound_of(model),
-                **known,
-            )
-        window = 0 if model == NONE else int(partition.ledger.window[accounts[i, 0]])
-        yield arrival, Row(receipt=receipt, window=window)
+            receipt = _receipt(arrival, state, context, "deferred", reason, **known)
+            yield arrival, Row(receipt=receipt)
+            continue
+        known |= _reservation(candidates.scored, scorer, i, model)
+        known["tenant"] = arrival.query.tenant if arrival.query and limited[i] else None
+        receipt = _receipt(arrival, state, context, "routed", reason, **known)
+        yield arrival, Row(receipt=receipt, window=int(state.ledger.window[accounts[i, 0]]))
 
 
-def _no_model(prepared: Prepared, i: int) -> Invalid:
-    if not prepared.fits[i].any():
+def _reservation(scored: Prepared, scorer: QueryScorer, i: int, model: int) -> dict[str, Any]:
+    """Return what a receipt tells of the reservation of query i for a model."""
+    return {
+        "model": scorer.catalog.names[model],
+        "reserved": int(scored.batch.bound[i, model]),
+        "max_tokens": int(scored.output_tokens[i, model]),
+        "bound": "query" if scored.explicit_max_tokens[i] else scorer.bound_of(model),
+    }
+
+
+def _no_model(scored: Prepared, i: int) -> Invalid:
+    if not scored.fits[i].any():
         return Invalid(
             "context_too_long", "prompt and allowed output are longer than any model's context"
         )
@@ -271,24 +340,24 @@ def _no_model(prepared: Prepared, i: int) -> Invalid:
 
 def _receipt(
     arrival: Arrival,
-    partition: Partition,
-    context: Context,
+    state: DecisionState,
+    context: DecisionContext,
     decision: Any,
     reason: str = "",
     **known: Any,
 ) -> Receipt:
-    """Make a receipt. What has no id of its own goes by its decision's."""
+    """Make a receipt. A record without a readable id goes by its decision's."""
     return Receipt(
         id=arrival.id or arrival.decision_id,
         decision_id=arrival.decision_id,
         decision=decision,
         reason=reason or (arrival.refusal.code if arrival.refusal else ""),
-        policy=context.policy.name,
-        price_version=context.price_version,
-        control_version=context.control_version,
-        index=context.core.index,
+        policy=context.decider.policy.name,
+        price_version=context.decider.price_version,
+        control_version=context.decider.control_version,
+        index=context.decider.scorer.index,
         source=arrival.source,
         decided_at=context.now,
-        results_offset=partition.settled + 1,
+        results_offset=state.settled + 1,
         **known,
     )

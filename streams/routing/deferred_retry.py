@@ -1,10 +1,10 @@
-"""Deferred queries are looked at again: pass by pass, oldest first.
+"""Deferred queries are retried: pass by pass, oldest first.
 
-A pass takes what was in a partition of `deferred` when it began. Each query is decided anew, with
-the prices and the money of now; one that is still worth no price goes to the topic's end, so the
-order of those that wait never changes. How far the passes have come is in the partition's state
-record, so this reads with a consumer of its own, without a group: a Faust agent that waits would
-hold up all the others.
+A pass covers what was in a partition of `deferred` when it began. Each query is decided again, with
+current prices and budgets; one that is still worth no price goes to the topic's end, so the order
+of the waiting queries never changes. The position of the passes is in the partition's state record,
+so this reads with a consumer of its own, without a group: a waiting Faust agent would hold up all
+the others.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 
 from streams.kafka import clients
 from streams.kafka.logs import to_record
-from streams.routing.route import Router
+from streams.routing.pipeline import DecisionPipeline
 from streams.state.partition import Partition
 
 logger = logging.getLogger(__name__)
 
 REST = 10.0
-"""Passes may take one part in so many of the time."""
+"""Passes take at most one part in so many of the time."""
 CHUNK = 500
 TIMEOUT = 30.0
 
@@ -38,12 +38,18 @@ class DeferredRetry:
         servers: str,
         security: Mapping[str, Any],
         topic: str,
-        router: Router,
-        partitions: Mapping[int, Partition],
+        pipeline: DecisionPipeline,
+        partitions: Callable[[], Sequence[Partition]],
     ) -> None:
-        """`router` decides the log `deferred`; `partitions` are those owned, at any moment."""
+        """Args:
+        servers: Of the broker.
+        security: librdkafka's settings for it.
+        topic: Name of the topic `deferred`.
+        pipeline: Decides the log `deferred`.
+        partitions: Returns those that this process owns.
+        """
         self._topic = topic
-        self._router = router
+        self._pipeline = pipeline
         self._partitions = partitions
         connection = {"bootstrap.servers": servers, **security}
         self._consumer = clients.consumer(connection, "readmission")
@@ -52,7 +58,7 @@ class DeferredRetry:
         """Pass over every partition each `every` seconds, or less often where passes take long."""
         while True:
             began = time.monotonic()
-            for partition in list(self._partitions.values()):
+            for partition in self._partitions():
                 await self._pass(partition)
             await asyncio.sleep(max(every, REST * (time.monotonic() - began)))
 
@@ -70,7 +76,7 @@ class DeferredRetry:
         except KafkaException as error:  # nothing has begun: the next pass asks again
             logger.warning("%s: a pass over it is put off: %s", self._topic, error.args[0].str())
             return
-        partition.waiting = end - max(position.decided + 1, low)
+        partition.record_waiting(end - max(position.decided + 1, low))
         # What was decided but may not have left comes too: its rows say what to publish.
         tp.offset = max(position.published + 1, low)
         if tp.offset >= end:
@@ -86,6 +92,8 @@ class DeferredRetry:
                 return  # retention took the rest meanwhile
             if records:
                 idle_since, reached = time.monotonic(), records[-1].offset + 1
-                estimated = await self._router.prepare(partition, records)
-                await self._router.finish(partition, estimated)
-                partition.mark_published("deferred", reached - 1, [])  # where rows were over, too
+                prepared = await self._pipeline.prepare(partition, records)
+                await self._pipeline.finish(partition, prepared)
+                partition.mark_published(
+                    "deferred", reached - 1, []
+                )  # where rows were finished, too

@@ -1,4 +1,4 @@
-"""What leaves for a decided record: a routed, deferred or rejected message, and its receipt."""
+"""Messages of a decided record: routed, deferred or rejected, and its receipt."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ Headers = list[tuple[str, bytes]]
 
 
 def publish(batch: Batch, topics: Topics, arrival: Arrival, row: Row) -> None:
-    """Add a decision's messages to a batch. The same record and row give the same messages."""
+    """Add the messages of a decision to a batch.
+
+    The same record and row always give the same messages.
+    """
     receipt, query = row.receipt, arrival.query
     key = receipt.id.encode()
-    headers = [*_their_headers(arrival.record.headers), *_decision_headers(receipt)]
+    headers = [*_client_headers(arrival.record.headers), *_decision_headers(receipt)]
     if receipt.decision == "routed" and query is not None:
         topic = topics.routed(receipt.model or "")
         batch.send(topic, encode(_routed(query, receipt)), key, headers=headers)
@@ -62,11 +65,11 @@ def _decision_headers(receipt: Receipt) -> Headers:
     ]
 
 
-def _their_headers(headers: Iterable[tuple[str, bytes]] | None) -> Headers:
-    """Without ours: a query that waits would gather them with every look at it."""
+def _client_headers(headers: Iterable[tuple[str, bytes]] | None) -> Headers:
+    """Return the client's headers without ours: a deferred query would collect them."""
     return [(name, value) for name, value in headers or () if not name.startswith("sluice-")]
 
 
 def trace_headers(headers: Iterable[tuple[str, bytes]] | None) -> Headers:
-    """Those of the W3C trace, which go on every message that a query leads to."""
+    """Return the W3C trace headers, which every message about a query carries."""
     return [(name, value) for name, value in headers or () if name in ("traceparent", "tracestate")]

@@ -1,4 +1,4 @@
-"""A new index while the router runs: looked for, loaded beside the hot path, and taken over."""
+"""A new index at run time: detected, loaded beside the hot path, and handed over."""
 
 from __future__ import annotations
 
@@ -17,27 +17,31 @@ LOOK_SECONDS = 2.0
 
 
 class Indexes:
-    """The parts of a router on any version of its index that is still there."""
+    """The parts of a router on any version of its index that is kept."""
 
     def __init__(self, now: Parts, older: Callable[[str], Parts | None]) -> None:
-        """now: on the version in place; older: loads another, None for one that is not kept."""
+        """Args:
+        now: On the version in place.
+        older: Loads another version; returns None for one that is not kept.
+        """
         self.now = now
         self._older = older
-        self._known: dict[str | None, Parts | None] = {now.core.index: now}
+        self._known: dict[str | None, Parts | None] = {now.scorer.index: now}
 
     @classmethod
     def kept(cls, config: Config, now: Parts) -> Self:
-        """Those that `sluice index build` has kept beside the configured folder."""
+        """Return those that `sluice index build` has kept beside the configured folder."""
 
         def older(version: str) -> Parts | None:
             folder = older_folder(config.index.path, version)
-            return build(config, now.core.embedder, folder) if folder.is_dir() else None
+            return build(config, now.scorer.embedder, folder) if folder.is_dir() else None
 
         return cls(now, older)
 
     def at(self, version: str | None) -> Parts | None:
-        """The parts on a version, None where it is not kept. Receipts written before they named
-        one are taken to mean the version in place.
+        """Return the parts on a version, None where it is not kept.
+
+        Receipts without a version (of older routers) mean the version in place.
         """
         if version is None:
             return self.now
@@ -47,11 +51,11 @@ class Indexes:
 
 
 async def follow_index(config: Config, parts: Parts, take: Callable[[Parts], None]) -> None:
-    """Look at the configured folder for ever, and hand over the parts on each new index in it.
+    """Watch the configured folder, and hand over the parts for each new index in it.
 
-    One that does not fit is refused with a line in the log; routing goes on with what there is.
+    One that does not fit is refused with a line in the log; routing continues with the present one.
     """
-    loop, seen, told = asyncio.get_running_loop(), parts.core.index, ""
+    loop, seen, logged = asyncio.get_running_loop(), parts.scorer.index, ""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         try:
@@ -59,12 +63,12 @@ async def follow_index(config: Config, parts: Parts, take: Callable[[Parts], Non
             if version == seen:
                 continue
             seen = version
-            taken = await loop.run_in_executor(None, build, config, parts.core.embedder)
+            taken = await loop.run_in_executor(None, build, config, parts.scorer.embedder)
         except (ValueError, OSError) as error:  # IndexRefused, or it is being replaced right now
-            if str(error) != told:
+            if str(error) != logged:
                 logger.error("routing goes on with the index there was: %s", error)
-            told = str(error)
+            logged = str(error)
             continue
-        seen = taken.core.index
+        seen = taken.scorer.index
         take(taken)
-        logger.info("index %s: %d queries of the past", seen, len(taken.core.estimator.history))
+        logger.info("index %s: %d queries of the past", seen, len(taken.scorer.estimator.history))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import faust
+from faust.types import TP
 
 from streams.config.settings import Config
 from streams.ingest.chunks import chunked
@@ -15,10 +18,31 @@ from streams.kafka.security import for_faust
 from streams.kafka.topics import Topics
 from streams.metrics.router import Address
 from streams.routing.build import Parts
-from streams.runtime.process import Process
+from streams.runtime.process import Host, RouterProcess
 
 EXPIRE_SECONDS = 1.0
 REPORT_SECONDS = 0.5
+
+
+class _Lifecycle:
+    """Makes the process when the app starts, and hands it to those who wait for it."""
+
+    def __init__(self, new_process: Callable[[], RouterProcess]) -> None:
+        self._new_process = new_process
+        self._started = asyncio.Event()
+        self.process: RouterProcess | None = None
+        """None until it has started."""
+
+    async def start(self) -> None:
+        process = self._new_process()
+        await process.start()
+        self.process = process
+        self._started.set()
+
+    async def started(self) -> RouterProcess:
+        await self._started.wait()
+        assert self.process is not None
+        return self.process
 
 
 def create_app(
@@ -26,50 +50,69 @@ def create_app(
 ) -> faust.App:
     """Make the app of one router process; it opens nothing before it starts.
 
-    data_dir: where this process, and no other, keeps its tables; metrics: where Prometheus may ask,
-    None for nowhere.
+    Args:
+        config: The configuration.
+        parts: What follows from it and from the index.
+        data_dir: Where this process, and no other, keeps its tables.
+        metrics: Where Prometheus may ask; None for nowhere.
     """
     topics = Topics(config.topics.prefix)
     app = _faust_app(config, topics, data_dir)
     count = config.topics.partitions
-    process = Process(
-        config,
-        parts,
-        topics,
-        app,
-        partitions=_table(app, "partitions", topics.changelog, count),
-        accounts=_table(app, "controller", topics.controller_changelog, 1),
-        metrics=metrics,
-    )
-    started = asyncio.Event()
-    for name, topic, partitions in (
+    partitions = _table(app, "partitions", topics.changelog, count)
+    accounts = _table(app, "controller", topics.controller_changelog, 1)
+    host = _host(app, topics.queries, partitions, accounts)
+    lifecycle = _Lifecycle(lambda: RouterProcess(config, parts, topics, host, metrics))
+    for name, topic, number in (
         ("route", topics.queries, count),
         ("settle", topics.results, count),
         ("grant", topics.share_grants, count),
         ("control", topics.share_reports, 1),
     ):
-        _agent(app, name, topic, partitions, process, started)
+        _agent(app, name, topic, number, lifecycle)
+    _tasks(app, lifecycle)
+    return app
+
+
+def _host(app: faust.App, queries: str, partitions: Any, accounts: Any) -> Host:
+    """Let the process ask the app. partitions, accounts: the tables."""
+
+    def assigned() -> set[int]:
+        if app.rebalancing or app.in_recovery:
+            return set()
+        return {tp.partition for tp in app.consumer.assignment() if tp.topic == queries}
+
+    def highwater(number: int) -> int | None:
+        with suppress(AssertionError):  # the partition has just been revoked
+            end: int | None = app.consumer.highwater(TP(queries, number))
+            return end
+        return None
+
+    return Host(lambda: partitions.data, lambda: accounts.data, assigned, highwater)
+
+
+def _tasks(app: faust.App, lifecycle: _Lifecycle) -> None:
+    """Have the app start, run and stop the process."""
 
     async def start() -> None:
-        await or_die("starting", process.open())
-        started.set()
+        await or_die("starting", lifecycle.start())
 
     async def report() -> None:
-        if started.is_set():
+        if (process := lifecycle.process) is not None:
             await or_die("reporting", process.report())
 
     async def expire() -> None:
-        if started.is_set():
+        if (process := lifecycle.process) is not None:
             await or_die("releasing reservations", process.expire())
 
     async def on_revoked(*_: Any, **__: Any) -> None:
-        if started.is_set():
-            await process.give_up()
+        if (process := lifecycle.process) is not None:
+            await process.revoke()
             await app.consumer.commit()
 
     async def on_shutdown(*_: Any, **__: Any) -> None:
-        if started.is_set():
-            await process.give_up()
+        if (process := lifecycle.process) is not None:
+            await process.revoke()
             await app.consumer.commit()
             await process.close()
 
@@ -78,16 +121,13 @@ def create_app(
     app.timer(EXPIRE_SECONDS)(expire)
     app.on_partitions_revoked.connect(on_revoked, weak=False)
     app.on_before_shutdown.connect(on_shutdown, weak=False)
-    return app
 
 
-def _agent(
-    app: faust.App, name: str, topic: str, partitions: int, process: Process, started: asyncio.Event
-) -> None:
+def _agent(app: faust.App, name: str, topic: str, partitions: int, lifecycle: _Lifecycle) -> None:
     async def run(stream: Any) -> None:
-        await started.wait()
+        process = await lifecycle.started()
         async for event in stream.noack().events():
-            await process.lanes[name].put(event)
+            await process.queues[name].put(event)
 
     app.agent(_raw_topic(app, topic, partitions), name=name)(run)
 
@@ -98,7 +138,7 @@ def _table(app: faust.App, name: str, changelog: str, partitions: int) -> Any:
 
 
 def _raw_topic(app: faust.App, name: str, partitions: int, **settings: Any) -> Any:
-    """Bytes in, bytes out: a typed value that is wrong would crash the agent unseen."""
+    """Bytes in, bytes out: a wrong typed value would crash the agent unseen."""
     return app.topic(
         name,
         key_type=bytes,
@@ -135,7 +175,7 @@ def _faust_app(config: Config, topics: Topics, data_dir: Path) -> faust.App:
         broker_max_poll_records=router.chunk * config.topics.partitions,
         stream_buffer_maxsize=8,  # chunks
         stream_recovery_delay=0.0,
-        stream_wait_empty=False,  # lanes finish by themselves; deferred chunks wait for long
+        stream_wait_empty=False,  # queues finish by themselves; deferred chunks wait for long
         web_enabled=False,
         worker_redirect_stdouts=False,
         **for_faust(config.broker),

@@ -1,384 +1,252 @@
-"""What one router process does with the partitions that Kafka has assigned to it."""
+"""A router process: its parts are built, started and stopped here."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
-import faust
-import numpy as np
-import orjson
-from confluent_kafka import Message
-from faust.types import TP
-
-from router.budget.horizon import Horizon
-from router.budget.ledger import Ledger, owner, split
-from router.budget.shares import ShareAllocator
-from router.budget.windows import Calendar, Windowing
-from schemas import Invalid, Prices
-from schemas.wire import decode, encode
+from schemas.wire import encode
 from streams.config.settings import Config
-from streams.control.controller import Controller
 from streams.control.grants import Grants
-from streams.control.registry import Registry
 from streams.control.reports import report
-from streams.ingest.pipeline import PartitionPipeline
+from streams.ingest.partition_queues import PartitionQueues, unprepared
 from streams.kafka.fatal import or_die
 from streams.kafka.follower import Follower
 from streams.kafka.logs import Logs
 from streams.kafka.producer import Outbox
+from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
 from streams.metrics.router import Address, Live, Metrics
 from streams.routing.build import Parts
+from streams.routing.decide import PreparedChunk
 from streams.routing.deferred_retry import DeferredRetry
+from streams.routing.expiration import Expirer
+from streams.routing.pipeline import DecisionPipeline
 from streams.routing.reindex import follow_index
-from streams.routing.route import Router
-from streams.routing.settle import Settler
-from streams.state.ownership import IDLE, Ownership
-from streams.state.partition import Partition, control_version
+from streams.routing.settlement import Settler
+from streams.runtime.control_plane import ControlPlane
+from streams.runtime.controller_host import ControllerHost
+from streams.runtime.partition_manager import PartitionManager
+from streams.state.partition import Partition
+from streams.state.rows import Log
 from streams.state.store import PartitionStore
-
-logger = logging.getLogger(__name__)
 
 THREADS = 2
 """Chunks that are embedded and estimated at the same time."""
-ACCOUNTS_KEY = b"accounts"
 NEWEST_PRICES = 100
-"""Records of `prices` that a start reads. Each holds all prices; the older ones are for replays."""
-PATIENCE = 30.0
-"""Seconds in which orders that another process has followed must be found here."""
+"""Records of `prices` that a start reads. Each holds all prices; older ones are for replays."""
+
+Records = Sequence[ConsumedRecord]
+Queues = Mapping[str, PartitionQueues[Any]]
+"""By agent. What they prepare is typed where each is made."""
 
 
-class Process:
-    """The parts of a process between its start and its end, and its partitions' state."""
+class Host(NamedTuple):
+    """What Faust tells the process, whenever it is asked.
+
+    Attributes:
+        partitions: Returns the storage of the partitions' table, once it has started.
+        accounts: The same of the controller's accounts.
+        assigned: Returns the partitions of `queries` that are assigned now; none during a
+            rebalance, which may begin at any time.
+        highwater: Returns where a partition of `queries` ended at the last fetch, None where that
+            is not known.
+    """
+
+    partitions: Callable[[], PartitionStore]
+    accounts: Callable[[], PartitionStore]
+    assigned: Callable[[], Collection[int]]
+    highwater: Callable[[int], int | None]
+
+
+class RouterProcess:
+    """Everything that one process runs, beside Faust. Make it on the running event loop.
+
+    It only puts parts together, of which there are more than a dozen: each is an attribute.
+
+    Attributes:
+        queues: Where each agent puts its chunks.
+    """
 
     def __init__(
         self,
         config: Config,
         parts: Parts,
         topics: Topics,
-        app: faust.App,
-        partitions: Any,
-        accounts: Any,
+        host: Host,
         metrics: Address | None = None,
     ) -> None:
-        """`partitions` and `accounts` are the tables; metrics: where Prometheus may ask. Nothing is
-        opened yet.
+        """Connect to the broker.
+
+        Args:
+            config: The configuration.
+            parts: What follows from it and from the index.
+            topics: Names of all topics.
+            host: The Faust app.
+            metrics: Where Prometheus may ask; None for nowhere.
         """
         self._config = config
-        self._parts = parts
-        self._core = parts.core
-        self._limits = parts.limits
-        self._new_policy = parts.new_policy
-        self._policy = parts.new_policy()
         self._topics = topics
-        self._app = app
-        self._table = partitions
-        self._accounts = accounts
-        self._partitions: dict[int, Partition] = {}
-        self._claims: dict[int, asyncio.Task[Ownership]] = {}
-        self._controller: Controller | None = None
-        self._accounts_of: Ownership | None = None
-        self._logs = Logs(config.broker)
-        self._price_version = 0
-        self._tenants = config.tenant_limits()
-        self._registry = Registry(self._tenants, config.models)
-        self._new_orders = asyncio.Event()
-        self._calendar = Calendar(config.windows())
-        self._carries = {name: config.allowance(name).carry_over for name in config.models}
-        self.lanes: Mapping[str, PartitionPipeline] = {}
-        self._metrics = Metrics(parts.core.catalog.names, self._live)
-        self._metrics_at = metrics
-        self._stop_metrics: Callable[[], None] = _nothing
-
-    async def open(self) -> None:
-        """Connect, and read the prices that there are."""
-        servers, security = self._config.broker.servers, self._config.broker.security
-        self._outbox = Outbox(servers, security)
+        self._host = host
+        self._exit = AsyncExitStack()
+        servers, security = config.broker.servers, config.broker.security
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="estimate")
-        parts = (
-            self._core,
-            self._policy,
-            self._outbox,
-            self._topics,
-            self._threads,
-            self._registry,
-            self._calendar,
-            self._metrics,
+        self._exit.callback(self._threads.shutdown)
+        self._outbox = outbox = Outbox(servers, security)
+        self._exit.callback(outbox.close)
+        logs = Logs(config.broker)
+        self._control = control = ControlPlane(config, parts, topics.control)
+        self._partitions = PartitionManager(
+            topics.changelog, host.partitions, control, outbox, logs
         )
-        self._router = Router(*parts, "queries", self._config.deferral.max_waiting)
-        self._again = Router(*parts, "deferred", sys.maxsize)
-        self._settler = Settler(self._core.catalog, self._outbox, self._topics, self._metrics)
-        self._grants = Grants(self._outbox, self._topics)
-        self.lanes = {
-            "route": PartitionPipeline("routing", self._estimate, self._decide),
-            "settle": PartitionPipeline("settling", _as_it_is, self._settle),
-            "grant": PartitionPipeline("taking shares", _as_it_is, self._grant),
-            "control": PartitionPipeline("planning", _as_it_is, self._control),
-        }
-        self._prices = Follower(
-            servers, self._topics.prices, self._on_prices, security, newest=NEWEST_PRICES
+        self._controller = ControllerHost(config, topics, host.accounts, control, outbox, logs)
+        self._metrics = Metrics(parts.scorer.catalog.names, self._live)
+        control.listen(self._metrics.know_all)
+        self._expirer = Expirer(
+            outbox, topics, config.reservation.deadline_seconds, control.calendar.begins
         )
-        self._orders = Follower(servers, self._topics.control, self._on_control, security)
-        await self._prices.caught_up()
-        await self._orders.caught_up()
-        self._readmission = DeferredRetry(
-            servers, security, self._topics.deferred, self._again, self._partitions
-        )
-        passes = self._readmission.run(self._config.deferral.retry_seconds)
-        indexes = follow_index(self._config, self._parts, self._take_index)
-        self._passes = [
-            asyncio.create_task(or_die("looking at deferred queries", passes)),
-            asyncio.create_task(or_die("following the index", indexes)),
-        ]
-        if self._metrics_at is not None:
-            self._stop_metrics = self._metrics.serve(*self._metrics_at)
+        self.queues = self._new_queues()
+        self._retry = self._new_retry()
+        self._followers = self._new_followers()
+        self._metrics_address = metrics
 
-    async def give_up(self) -> None:
+    async def start(self) -> None:
+        """Read the prices and commands that there are, and begin what runs beside the agents."""
+        for follower in self._followers:
+            await follower.caught_up()
+        passes = self._retry.run(self._config.deferral.retry_seconds)
+        indexes = follow_index(self._config, self._control.parts, self._control.apply_index)
+        self._run("looking at deferred queries", passes)
+        self._run("following the index", indexes)
+        if self._metrics_address is not None:
+            self._exit.callback(self._metrics.serve(*self._metrics_address))
+
+    async def revoke(self) -> None:
         """Finish what is being decided and forget everything that may change hands."""
-        await asyncio.gather(*(lanes.close() for lanes in self.lanes.values()))
-        # A claim that arrived later would supersede the next owner.
-        await asyncio.gather(*self._claims.values(), return_exceptions=True)
-        self._claims.clear()
-        for each in self._partitions.values():
-            async with each.lock:
-                each.owned = False
-        self._partitions.clear()
-        self._router.samples.clear()
-        self._controller = None
-        if self._accounts_of is not None:
-            await self._accounts_of.release()
-            self._accounts_of = None
+        await asyncio.gather(*(queues.close() for queues in self.queues.values()))
+        await self._partitions.revoke()
+        await self._controller.release()
 
     async def close(self) -> None:
-        """Disconnect."""
-        for task in self._passes:
-            task.cancel()
-        await asyncio.gather(*self._passes, return_exceptions=True)
-        self._stop_metrics()
-        await self._readmission.close()
-        self._prices.close()
-        self._orders.close()
-        self._outbox.close()
-        self._threads.shutdown()
+        """Stop and disconnect."""
+        await self._exit.aclose()
 
     async def report(self) -> None:
-        """Tell the controller of every partition that this process owns."""
-        if self._app.rebalancing or self._app.in_recovery:
-            return
+        """Tell the controller about every partition that this process owns."""
         batch = self._outbox.batch()
-        for tp in sorted(self._app.consumer.assignment()):
-            if self._app.rebalancing or tp not in self._app.consumer.assignment():
+        for number in sorted(self._host.assigned()):
+            if number not in self._host.assigned():
                 break
-            if tp.topic == self._topics.queries:
-                each = await self._partition(tp.partition)
-                async with each.lock:
-                    each.limit_tenants(self._registry.tenants)
-                    message = report(each, self._router.samples[each.number])
-                batch.send(self._topics.share_reports, encode(message), b"%d" % each.number, 0)
+            partition = await self._partitions.get(number)
+            async with partition.lock:
+                partition.limit_tenants(self._control.decider.tenants)
+                message = report(partition)
+            batch.send(self._topics.share_reports, encode(message), b"%d" % number, 0)
         await batch.delivered()
 
     async def expire(self) -> None:
-        """Release the reservations whose results have not come in time."""
-        seconds = self._config.reservation.deadline_seconds
-        for each in list(self._partitions.values()):
-            await self._settler.expire(each, time(), seconds, self._calendar.begins)
-            await each.stay()
-        if self._accounts_of is not None:
-            await self._accounts_of.confirm(IDLE)
+        """Release the reservations whose results have not come in time, and write heartbeats."""
+        for partition in self._partitions.owned():
+            await self._expirer.expire(partition, time())
+            await partition.heartbeat()
+        await self._controller.heartbeat()
 
-    # Chunks, by agent
-
-    async def _estimate(self, number: int, records: list[Any]) -> Any:
-        return await self._router.prepare(await self._partition(number), records)
-
-    async def _decide(self, number: int, estimated: Any) -> None:
-        await self._router.finish(await self._partition(number), estimated)
-
-    async def _settle(self, number: int, records: list[Any]) -> None:
-        await self._settler.settle(await self._partition(number), records)
-
-    async def _grant(self, number: int, records: list[Any]) -> None:
-        await self._grants.take(await self._partition(number), records)
-
-    async def _control(self, _: int, records: list[Any]) -> None:
-        if self._controller is None:
-            self._controller = await self._new_controller()
-        self._controller.version = max(self._controller.version, self._price_version)
-        self._controller.limit(self._limits_now())
-        await self._controller.follow(records)
-
-    # State
-
-    async def _partition(self, number: int) -> Partition:
-        """Return this process's view of a partition, claimed and loaded when first asked.
-
-        It waits for the orders that the partition's last owner knew: what it says of a model that
-        is not known here would be lost, and decisions would go back to older orders.
-        """
-        if number in self._partitions:
-            return self._partitions[number]
-        if number not in self._claims:
-            claim = self._claim(self._topics.changelog, number, self._table.data)
-            self._claims[number] = asyncio.create_task(claim)
-        claimed = self._claims[number]
-        ownership = await asyncio.shield(claimed)
-        await self._follow_orders(control_version(ownership.store, number))
-        if number in self._partitions:
-            return self._partitions[number]
-        partition = Partition(self._new_ledger(number), ownership)
-        partition.control_version = self._registry.version
-        partition.owned = self._claims.get(number) is claimed  # or it was revoked meanwhile
-        if partition.owned:
-            self._partitions[number] = partition
-        return partition
-
-    async def _claim(self, changelog: str, number: int, store: PartitionStore) -> Ownership:
-        ownership = Ownership(changelog, number, store, self._outbox, self._logs)
-        await ownership.claim()
-        return ownership
-
-    def _new_ledger(self, number: int) -> Ledger:
-        """Make a ledger with the shares that a partition without a state begins with."""
-        parts = self._config.topics.partitions
-        # Never more than the file says, whatever orders say: until a grant, all count on it.
-        limits, now = self._configured_limits() | self._tenants, self._limits_now()
-        ledger = Ledger(
-            list(limits),
-            np.array([split(min(at, now[name]), parts)[number] for name, at in limits.items()]),
-            np.array([self._carries[owner(name)[0]] for name in limits]),
+    def _new_queues(self) -> Queues:
+        """Make the queues of every agent; each chunk finds its partition claimed and loaded."""
+        partition, outbox, topics = self._partitions.get, self._outbox, self._topics
+        pipeline = self._new_pipeline("queries", self._config.deferral.max_waiting)
+        settler = Settler(
+            lambda: self._control.decider.scorer.catalog, outbox, topics, self._metrics
         )
-        for name, order in self._registry.added.items():
-            ledger.add(name, order.carry_over)
-        ledger.limit_tenants(self._registry.tenants)
-        return ledger
+        grants = Grants(outbox, topics)
 
-    async def _follow_orders(self, version: int) -> None:
-        """Wait until `control` has been read to an offset. Raises RuntimeError where it ends
-        before."""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while self._registry.version < version:
-                    self._new_orders.clear()
-                    await self._new_orders.wait()
-        except TimeoutError:
-            raise RuntimeError(
-                f"{self._topics.control} ends at offset {self._registry.version}, but decisions "
-                f"were taken under orders up to {version}: has the topic been made anew?"
-            ) from None
+        async def prepare(number: int, records: Records) -> PreparedChunk:
+            return await pipeline.prepare(await partition(number), records)
 
-    async def _new_controller(self) -> Controller:
-        changelog = self._topics.controller_changelog
-        own = self._accounts_of = await self._claim(changelog, 0, self._accounts.data)
-        allocator = ShareAllocator(self._config.topics.partitions, self._limits_now())
-        if (saved := own.store.read(0, ACCOUNTS_KEY)) is not None:
-            allocator.restore(orjson.loads(saved))
-        return Controller(
-            self._core.known,
-            self._new_policy(),
-            allocator,
-            lambda accounts: own.write({ACCOUNTS_KEY: orjson.dumps(accounts)}),
-            own.confirm,
-            Horizon(self._config.policy.expected_queries, self._config.windows(), self._calendar),
+        async def finish(number: int, prepared: PreparedChunk) -> None:
+            await pipeline.finish(await partition(number), prepared)
+
+        async def settle(number: int, records: Records) -> None:
+            await settler.settle(await partition(number), records)
+
+        async def grant(number: int, records: Records) -> None:
+            await grants.take(await partition(number), records)
+
+        async def control(_: int, records: Records) -> None:
+            await self._controller.follow(records)
+
+        return {
+            "route": PartitionQueues("routing", prepare, finish),
+            "settle": PartitionQueues("settling", unprepared, settle),
+            "grant": PartitionQueues("taking shares", unprepared, grant),
+            "control": PartitionQueues("planning", unprepared, control),
+        }
+
+    def _new_pipeline(self, log: Log, max_waiting: int = sys.maxsize) -> DecisionPipeline:
+        return DecisionPipeline(
+            log,
+            lambda: self._control.decider,
+            self._threads,
+            self._control.calendar,
             self._outbox,
             self._topics,
-            self._config.policy.resolve_seconds,
+            self._metrics,
+            max_waiting,
         )
 
-    def _limits_now(self) -> dict[str, int]:
-        part = self._config.newcomers.budget
-        return self._registry.allotted(self._configured_limits() | self._tenants, part)
+    def _new_followers(self) -> Sequence[Follower]:
+        """Begin to follow prices and commands."""
+        servers, security = self._config.broker.servers, self._config.broker.security
+        control, topics = self._control, self._topics
+        followers = (
+            Follower(servers, topics.prices, control.apply_prices, security, NEWEST_PRICES),
+            Follower(servers, topics.control, control.apply_command, security),
+        )
+        for follower in followers:
+            self._exit.callback(follower.close)
+        return followers
 
-    def _configured_limits(self) -> dict[str, int]:
-        return dict(zip(self._core.known.names, self._limits.tolist(), strict=True))
+    def _new_retry(self) -> DeferredRetry:
+        retry = DeferredRetry(
+            self._config.broker.servers,
+            self._config.broker.security,
+            self._topics.deferred,
+            self._new_pipeline("deferred"),
+            self._partitions.owned,
+        )
+        self._exit.push_async_callback(retry.close)
+        return retry
 
-    def _on_control(self, message: Message) -> None:
-        why_not = self._registry.read(message.key(), message.value(), message.offset() or 0)
-        if why_not:
-            logger.error("control at offset %s is passed over: %s", message.offset(), why_not)
-        self._add_newcomers()
-        for partition in self._partitions.values():
-            partition.control_version = self._registry.version
-        self._new_orders.set()
+    def _run(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run something until the process is closed; its failure ends the process."""
+        task = asyncio.create_task(or_die(what, work))
 
-    def _add_newcomers(self) -> None:
-        """Let everything here know of the models that orders have added."""
-        added = list(self._registry.added.items())[
-            len(self._core.catalog) - len(self._core.known) :
-        ]
-        if not added:
-            return
-        self._core = self._core.with_newcomers(self._registry.newcomers())
-        for name, order in added:
-            self._calendar.add(name, Windowing(order.window, order.time_zone, order.start))
-            self._carries[name] = order.carry_over
-            self._metrics.know(name)
-        self._equip_routers()
-        self._settler.catalog = self._core.catalog
-        for partition in self._partitions.values():
-            for name, order in added:
-                partition.add(name, order.carry_over)
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
-    def _take_index(self, parts: Parts) -> None:
-        """Estimate by another index from the next chunk on. Prices go on; where there are none
-        yet but those made from history, they are made from the new one."""
-        self._parts = parts
-        self._limits, self._new_policy = parts.limits, parts.new_policy
-        self._core = parts.core.with_newcomers(self._registry.newcomers())
-        if self._price_version == 0:
-            self._policy = parts.new_policy()
-        self._equip_routers()
-
-    def _equip_routers(self) -> None:
-        policy = self._parts.with_trials(self._policy, self._core.catalog)
-        for router in (self._router, self._again):
-            router.core, router.policy = self._core, policy
+        self._exit.push_async_callback(stop)
 
     def _live(self) -> Live:
-        partitions = list(self._partitions.values())
+        partitions, decider = self._partitions.owned(), self._control.decider
         return Live(
             ledgers=[partition.ledger for partition in partitions],
             waiting=sum(partition.waiting for partition in partitions),
-            prices=self._policy.snapshot().get("prices") or {},
-            price_version=self._price_version,
-            history=len(self._core.estimator.history),
-            limits=self._registry.limits(self._configured_limits() | self._tenants),
-            window_ends=self._calendar.ends(time()),
+            prices=self._control.prices(),
+            price_version=decider.price_version,
+            history=len(decider.scorer.estimator.history),
+            limits=self._control.full_limits(),
+            window_ends=self._control.calendar.ends(time()),
             backlog={each.number: self._backlog(each) for each in partitions},
             partitions=self._config.topics.partitions,
         )
 
     def _backlog(self, partition: Partition) -> int:
-        """Records of `queries` that the broker had at the last fetch and that are not decided."""
-        queries = TP(self._topics.queries, partition.number)
-        end = None
-        with suppress(AssertionError):  # the partition has just been revoked
-            end = self._app.consumer.highwater(queries)
-        return max((end or 0) - partition.positions["queries"].decided - 1, 0)
-
-    def _on_prices(self, message: Message) -> None:
-        try:
-            prices = decode(Prices, message.value())
-            if prices.policy != self._policy.name or prices.version <= self._price_version:
-                return
-            self._policy.restore(prices.state)
-        except (Invalid, ValueError) as error:
-            logger.error("prices at offset %s are passed over: %s", message.offset(), error)
-            return
-        self._price_version = prices.version
-        for follower in (self._router, self._again):
-            follower.price_version = prices.version
-
-
-def _nothing() -> None:
-    """Nothing was begun."""
-
-
-async def _as_it_is(_: int, records: list[Any]) -> list[Any]:
-    return records
+        """Return how many records of `queries` are not decided, of those at the last fetch."""
+        end = self._host.highwater(partition.number) or 0
+        return max(end - partition.positions["queries"].decided - 1, 0)

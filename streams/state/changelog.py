@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from schemas.wire import decode
-from streams.state.fence import Placed, rightful
-from streams.state.partition import STATE_BYTES
-from streams.state.rows import ROW_PREFIXES, STATE_KEY, Row, State
+from streams.kafka.records import PartitionRecord
+from streams.state.fence import rightful
+from streams.state.rows import ROW_PREFIXES, STATE_BYTES, STATE_KEY, Row, State
 
 
 class Entry(NamedTuple):
@@ -19,7 +19,7 @@ class Entry(NamedTuple):
     value: State | Row
 
 
-def entries(changelog: Iterable[Placed]) -> Iterator[Entry]:
+def entries(changelog: Iterable[PartitionRecord]) -> Iterator[Entry]:
     """Yield every state and row that counts, in the log's order; removals are left out.
 
     changelog: any number of partitions, each in order and from its beginning.
@@ -33,7 +33,7 @@ def entries(changelog: Iterable[Placed]) -> Iterator[Entry]:
             yield Entry(record.partition, record.key.decode(), decode(Row, record.value))
 
 
-def last_states(changelog: Iterable[Placed]) -> dict[int, State]:
+def last_states(changelog: Iterable[PartitionRecord]) -> dict[int, State]:
     """The last state of each partition that has one."""
     last = {
         record.partition: record.value

@@ -1,4 +1,4 @@
-"""Reservations whose result never comes: released at their deadline, charged if it comes late."""
+"""Deadlines of reservations: released when no result comes in time, charged if it comes late."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import NamedTuple
 from streams.state.rows import Log, Row, RowHead, row_key, row_position
 
 LATE = 86_400.0
-"""Seconds that an expired reservation is remembered, so that a late result is still charged."""
+"""Seconds that an expired reservation is kept, so that a late result is still charged."""
 
 
-class Chunk(NamedTuple):
-    """The decisions of one chunk: a run of offsets that were decided at the same moment."""
+class DecisionRun(NamedTuple):
+    """A run of offsets of one log that were decided at the same moment."""
 
     decided_at: float
     log: Log
@@ -22,17 +22,19 @@ class Chunk(NamedTuple):
     last: int
 
     def keys(self) -> Iterator[str]:
-        """Yield the keys of its rows, those that are finished too."""
+        """Yield the keys of its rows, finished ones included."""
         return (row_key(self.log, offset) for offset in range(self.first, self.last + 1))
 
 
 class Deadlines:
-    """The open chunks of a partition, oldest first: a few bytes a chunk, whatever its size."""
+    """The open decisions of a partition by run, oldest first: a few bytes per run of any length."""
 
     def __init__(self, rows: Iterable[tuple[str, Row | RowHead]] = ()) -> None:
-        """`rows` are those that a partition was loaded with; expired ones wait for `LATE`."""
-        self._open: deque[Chunk] = deque()
-        self._late: deque[Chunk] = deque()
+        """Args:
+        rows: Keys and rows that a partition is loaded with; expired ones are kept for `LATE`.
+        """
+        self._open: deque[DecisionRun] = deque()
+        self._late: deque[DecisionRun] = deque()
         routed = sorted(
             (row.receipt.decided_at, *row_position(key), row.expired)
             for key, row in rows
@@ -40,24 +42,27 @@ class Deadlines:
         )
         for (moment, log, expired), group in groupby(routed, lambda at: (at[0], at[1], at[3])):
             offsets = [offset for _, _, offset, _ in group]
-            chunk = Chunk(moment, log, offsets[0], offsets[-1])
-            (self._late if expired else self._open).append(chunk)
+            run = DecisionRun(moment, log, offsets[0], offsets[-1])
+            (self._late if expired else self._open).append(run)
 
-    def add(self, chunk: Chunk) -> None:
-        """Note a chunk that has been decided. Chunks come in the order of their decisions."""
-        self._open.append(chunk)
+    def add(self, run: DecisionRun) -> None:
+        """Add a run of decisions. Runs are added in the order in which they were decided."""
+        self._open.append(run)
 
     def due(self, now: float, seconds: float) -> list[str]:
-        """Take the keys of rows decided `seconds` or longer before `now`; some are finished."""
+        """Remove and return the keys of rows decided `seconds` or longer before `now`.
+
+        Some of these rows may be finished.
+        """
         keys: list[str] = []
         while self._open and self._open[0].decided_at + seconds <= now:
-            chunk = self._open.popleft()
-            keys.extend(chunk.keys())
-            self._late.append(chunk)
+            run = self._open.popleft()
+            keys.extend(run.keys())
+            self._late.append(run)
         return keys
 
     def forgotten(self, now: float) -> list[str]:
-        """Take the keys of rows for which not even a late result is expected any more."""
+        """Remove and return the keys of rows for which not even a late result is expected."""
         keys: list[str] = []
         while self._late and self._late[0].decided_at + LATE <= now:
             keys.extend(self._late.popleft().keys())

@@ -1,89 +1,60 @@
-"""Whose records count in a changelog, where a process that has lost it may still write to it.
+"""Fences stale changelog writers: the records of a process that has lost its partition are void.
 
-Kafka takes a plain producer's records at any time: those of a process that was paused for longer
-than its session come after another has taken over. So whoever takes over writes a *claim* first,
-which names it by a token, and every record carries its writer's token in a header. At any place
-in a changelog's partition the owner is the one whom the last claim before it names; a record of
-anybody else is void. Every reader passes over what is void, by `Fence.counts`.
+Kafka accepts a plain producer's records at any time, even those of a process that was paused for
+longer than its session and has been replaced. So a new owner first writes a *claim*, which names
+it by a token, and every record carries its writer's token in a header. At any offset of a
+changelog partition the owner is the one named by the last claim before it; records of any other
+writer are void. Every reader skips void records, by `Fence.counts`.
 
-Each claim has a key of its own, so compaction keeps all of them (some 100 bytes a take-over), and
-what was void stays void. A void record can hide a valid one of its key from compaction, though:
-such keys are `hidden`, until their owner has written them again.
+Each claim has a key of its own, so compaction keeps all of them (about 100 bytes per takeover),
+and void records stay void. A void record can make compaction remove the valid record of the same
+key, though: such keys are *shadowed* until their owner has written them again.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct, field
+
+from streams.kafka.records import PartitionRecord
 
 OWNER = "owner"
 """The header with the writer's token."""
 _CLAIM = b"claim/"
 
 
-class Logged(Protocol):
-    """A record of a changelog, as any of the clients has it."""
-
-    @property
-    def offset(self) -> int:
-        """Its place in the partition."""
-        ...
-
-    @property
-    def key(self) -> bytes | None:
-        """Its row's key."""
-        ...
-
-    @property
-    def value(self) -> bytes | None:
-        """The row, None where it is removed."""
-        ...
-
-    @property
-    def headers(self) -> Any:
-        """Pairs or a mapping of names and bytes, or None."""
-        ...
-
-
-class Placed(Logged, Protocol):
-    """A record that says from which partition it is."""
-
-    @property
-    def partition(self) -> int:
-        """The partition's number."""
-        ...
-
-
-Some = TypeVar("Some", bound=Placed)
+Some = TypeVar("Some", bound=PartitionRecord)
 
 
 class Fence(Struct):
     """Follows one partition of one changelog, record by record.
 
-    owner: token of the last claim, None before the first: then every record counts, as in a log
-    that was written before there were claims. hidden: keys whose last record is void.
+    Attributes:
+        owner: Token of the last claim. None before the first one: then every record counts, as in
+            a log that was written before claims existed.
+        shadowed_keys: Keys whose last record is void.
     """
 
     owner: bytes | None = None
-    hidden: set[bytes] = field(default_factory=set)
+    shadowed_keys: set[bytes] = field(default_factory=set, name="hidden")
 
     def counts(
         self,
         key: bytes | None,
         headers: Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None,
     ) -> bool:
-        """Go on by one record; tell whether it is a row of the partition's owner."""
+        """Advance by one record, and return whether it is a row of the partition's owner."""
         key = key or b""
         if key.startswith(_CLAIM):
             self.owner = key.removeprefix(_CLAIM)
             return False
         if self.owner is None or dict(headers or ()).get(OWNER) == self.owner:
-            self.hidden.discard(key)
+            self.shadowed_keys.discard(key)
             return True
-        self.hidden.add(key)
+        self.shadowed_keys.add(key)
         return False
 
 
@@ -93,13 +64,16 @@ def claim_key(token: bytes) -> bytes:
 
 
 def is_claim(key: bytes | None) -> bool:
-    """Tell a claim from a row."""
+    """Return whether a record's key is that of a claim."""
     return key is not None and key.startswith(_CLAIM)
 
 
 def rightful(records: Iterable[Some]) -> Iterator[Some]:
-    """Yield the rows of one changelog that count, of any number of its partitions, each of which
-    is read in order and from its beginning."""
+    """Yield the valid rows of one changelog.
+
+    Args:
+        records: Of any number of its partitions, each in order and from its beginning.
+    """
     fences: defaultdict[int, Fence] = defaultdict(Fence)
     for record in records:
         if fences[record.partition].counts(record.key, record.headers):

@@ -1,4 +1,4 @@
-"""A process's ownership of one partition of a changelog: claimed, written under, and lost.
+"""Ownership of one changelog partition by one process: claimed, used to write, and lost.
 
 An owner is the only one whose records follow on one another in the log. So it knows, from the
 offset of each acknowledgement, whether anybody else has written since: then it reads what, and
@@ -24,9 +24,9 @@ from streams.state.store import PartitionStore, Rows
 logger = logging.getLogger(__name__)
 
 IDLE = 60.0
-"""Seconds after which an owner that has written nothing writes a row that says nothing: what a
-former owner has hidden from compaction must be written again within the changelog's lag."""
-_PULSE = b"owner"
+"""Seconds after which an idle owner writes an empty row: keys that a former owner has shadowed must
+be written again within the changelog's compaction lag."""
+_HEARTBEAT_KEY = b"owner"
 
 
 class Superseded(Exception):
@@ -48,7 +48,7 @@ class Ownership:
         self._logs = logs
         self._headers = [(OWNER, self.token)]
         self._reached = -1
-        self._hidden: set[bytes] = set()
+        self._shadowed_keys: set[bytes] = set()
         self._written_at = 0.0
         self._released = False
         self._lock = asyncio.Lock()
@@ -68,8 +68,8 @@ class Ownership:
                 ours = Record(self._changelog, self.number, last, 0, key, who, self._headers)
                 self._take([ours], last)
             else:
-                await self._read_on(last)
-            await self._uncover()
+                await self._catch_up(last)
+            await self._rewrite_shadowed_keys()
 
     async def write(self, rows: Rows) -> None:
         """Write rows to the changelog and, once it has acknowledged them, to the store.
@@ -83,11 +83,14 @@ class Ownership:
     async def confirm(self, idle: float = 0.0) -> None:
         """Make sure that this process is the owner now. Raises as `write`.
 
-        idle: seconds for which an earlier write is proof enough. Does nothing after `release`.
+        Args:
+            idle: Seconds for which an earlier write is proof enough.
+
+        Does nothing after `release`.
         """
         async with self._lock:
             if not self._released and time.monotonic() - self._written_at >= idle:
-                await self._write({_PULSE: b"{}"})
+                await self._write({_HEARTBEAT_KEY: b"{}"})
 
     async def release(self) -> None:
         """Wait for what is being written; `confirm` writes no more."""
@@ -97,15 +100,17 @@ class Ownership:
 
     async def _write(self, rows: Rows) -> None:
         await self._append(rows)
-        await self._uncover()
+        await self._rewrite_shadowed_keys()
 
     async def _append(self, rows: Rows) -> None:
         last = await self._send(rows)
         if last == self._reached + len(rows):
-            self.store.write(self.number, rows, last, Fence(self.token) if self._hidden else None)
-            self._reached, self._hidden = last, set()
+            self.store.write(
+                self.number, rows, last, Fence(self.token) if self._shadowed_keys else None
+            )
+            self._reached, self._shadowed_keys = last, set()
         else:
-            await self._read_on(last)
+            await self._catch_up(last)
 
     async def _send(self, rows: Rows) -> int:
         batch = self._outbox.batch()
@@ -115,8 +120,8 @@ class Ownership:
         self._written_at = time.monotonic()
         return last
 
-    async def _read_on(self, last: int) -> None:
-        """Take over what lies in the log beyond what the store has, our own records among it."""
+    async def _catch_up(self, last: int) -> None:
+        """Apply what the log holds beyond the store, our own records included."""
         if 0 <= last <= self._reached:
             raise RuntimeError(
                 f"{self._changelog}, partition {self.number}: a record came to offset {last}, but "
@@ -133,7 +138,7 @@ class Ownership:
     def _take(self, records: list[Record], reached: int) -> None:
         self.store.take(self.number, records)
         fence = self.store.fence(self.number)
-        self._reached, self._hidden = reached, fence.hidden
+        self._reached, self._shadowed_keys = reached, fence.shadowed_keys
         if fence.owner != self.token:
             other = [record for record in records if is_claim(record.key)][-1]
             raise Superseded(
@@ -142,14 +147,14 @@ class Ownership:
                 "nothing that follows from what it was writing has left"
             )
 
-    async def _uncover(self) -> None:
-        """Write the keys again that void records would have compaction take from the log."""
-        while self._hidden:
+    async def _rewrite_shadowed_keys(self) -> None:
+        """Write the keys again that void records would make compaction remove."""
+        while self._shadowed_keys:
             logger.warning(
                 "%s, partition %d: %d rows that a former owner wrote too late are void",
                 self._changelog,
                 self.number,
-                len(self._hidden),
+                len(self._shadowed_keys),
             )
-            rows = {key: self.store.read(self.number, key) for key in self._hidden}
+            rows = {key: self.store.read(self.number, key) for key in self._shadowed_keys}
             await self._append(rows)

@@ -3,170 +3,244 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
-import numpy as np
-
-from router.arrays import Ints
+from router.arrays import Floats, Ints
 from router.budget.ledger import Ledger
-from schemas.wire import decode, encode
-from streams.state.expiry import Deadlines
+from router.budget.reference_ledger import accounts_of
+from router.budget.shares import apply_grant
+from schemas import ShareGrant
+from schemas.wire import encode
+from streams.state.expiry import Deadlines, DecisionRun
+from streams.state.open_rows import OpenRows, load_state
 from streams.state.ownership import IDLE, Ownership
+from streams.state.progress import Progress
+from streams.state.publication import Publication
 from streams.state.recent_ids import RecentIds, Slot
-from streams.state.rows import (
-    ROW_PREFIXES,
-    SLOT_PREFIX,
-    STATE_KEY,
-    Log,
-    Position,
-    Row,
-    RowHead,
-    State,
-    row_head,
-    row_key,
-    row_position,
-    slot_key,
-)
-from streams.state.store import PartitionStore
-
-STATE_BYTES = 64 << 20
-"""Above any state record: it is our own, so its size needs no guard."""
-
-
-class Unmet:
-    """Reservations that found no room, for the next report: nano-units by account."""
-
-    def __init__(self, accounts: int) -> None:
-        self.wanted = np.zeros(accounts, dtype=np.int64)
-        self.smallest = np.zeros(accounts, dtype=np.int64)
-
-    def add(self, model: int, amount: int) -> None:
-        """Note one."""
-        self.wanted[model] += amount
-        before = self.smallest[model]
-        self.smallest[model] = min(before, amount) if before else amount
-
-    def grow(self, accounts: int) -> None:
-        """Count for so many accounts; those that there were keep their numbers."""
-        more = (0, max(accounts - len(self.wanted), 0))
-        self.wanted, self.smallest = np.pad(self.wanted, more), np.pad(self.smallest, more)
-
-    def any(self) -> bool:
-        """Tell whether anything is wanted."""
-        return bool(self.wanted.any())
-
-    def take(self) -> tuple[Ints, Ints]:
-        """Return wanted and smallest, int64[M] each, and begin anew."""
-        taken = self.wanted, self.smallest
-        self.wanted, self.smallest = np.zeros_like(self.wanted), np.zeros_like(self.smallest)
-        return taken
+from streams.state.reporting import ArrivalSample, UnmetDemand
+from streams.state.rows import STATE_KEY, Log, Position, Row, State, row_key, row_position, slot_key
 
 
 class Partition:
-    """The single writer of one partition's rows. Hold `lock` from reading state to `commit`."""
+    """The single writer of one partition's rows. Hold `lock` from reading state to `commit`.
+
+    Everything that changes it is a method: nothing outside this class assigns its attributes or
+    changes what they hold. What a method records is written by the next `commit`; a kill before
+    that undoes it. It is one class above the usual size, as all of it is written by one commit.
+    """
 
     def __init__(self, ledger: Ledger, ownership: Ownership) -> None:
-        """Load what the store of `ownership` has; it has been claimed. `ledger` comes with the
-        shares that a partition without a state begins with."""
+        """Load a partition that has been claimed.
+
+        Args:
+            ledger: With the shares that a partition without a state record begins with.
+            ownership: Of the partition; its store holds the rows.
+        """
         number, store = ownership.number, ownership.store
+        found = load_state(store, number)
+        state = State() if found is None else found
+        if found is not None:
+            ledger.share[:] = 0  # accounts that it does not name have no share before a grant
+        ledger.restore(state.accounts)
         self.number = number
         self.ledger = ledger
         self.lock = asyncio.Lock()
         self.owned = True
         """False from the moment that it may belong to another process: nothing is written then."""
-        self._store = store
-        self._ownership = ownership
-        found = store.read(number, STATE_KEY)
-        state = State() if found is None else decode(State, found, STATE_BYTES)
-        self.positions: dict[Log, Position] = {
-            "queries": state.queries,
-            "deferred": state.deferred,
-        }
-        self._inherited = {log: position.decided for log, position in self.positions.items()}
-        self._left = asyncio.Event()
         self.waiting = 0
         """Queries that wait in `deferred`, as far as this process knows."""
-        self.readmitted: dict[Log, int] = {"queries": -1, "deferred": -1, **state.readmitted}
-        """Of each log, the last offset whose deferred query has been looked at again."""
-        self.settled = state.settled
-        self.arrivals = state.arrivals
-        self.sequence = state.sequence
-        self.granted = state.granted
-        self.control_version = state.control
-        if found is not None:
-            ledger.share[:] = 0  # what it does not tell of has no share before a grant
-        ledger.restore(state.accounts)
-        self.untold = state.untold
-        """Keys of rows that have expired, and whose rejection may not have left."""
-        self.unmet = Unmet(len(ledger.names))
+        self.unmet = UnmetDemand(len(ledger.names))
+        self.sample = ArrivalSample()
+        self._ownership = ownership
+        self._progress = Progress.of(state)
+        self._publication = Publication(self._progress.positions)
+        self._rows = OpenRows(store, number, self._progress.positions, frozenset(state.removed))
         self.recent = RecentIds()
-        self.recent.restore(self._slots(), state.recent)
+        self.recent.restore(self._rows.slots(), state.recent)
+        self.deadlines = Deadlines(self._rows.heads())
         self._changed_slots: dict[int, Slot] = {}
         self._finished: list[str] = []
-        self._half_removed = frozenset(state.removed)
-        self.deadlines = Deadlines(self._open_rows())
+
+    # Reading
+
+    @property
+    def positions(self) -> Mapping[Log, Position]:
+        """How far each log has been decided and published."""
+        return self._progress.positions
+
+    @property
+    def retried(self) -> Mapping[Log, int]:
+        """Of each log, the last offset whose deferred query has been retried; -1 before."""
+        return self._progress.retried
+
+    @property
+    def settled(self) -> int:
+        """Last offset of `results` that has been settled, -1 before the first."""
+        return self._progress.settled
+
+    @property
+    def arrivals(self) -> int:
+        """Number of queries that were put before the policy."""
+        return self._progress.arrivals
+
+    @property
+    def sequence(self) -> int:
+        """Number of commits."""
+        return self._progress.sequence
+
+    @property
+    def granted(self) -> int:
+        """Sequence of the last grant applied."""
+        return self._progress.granted
+
+    @property
+    def control_version(self) -> int:
+        """Version of the commands that this partition has followed."""
+        return self._progress.control_version
+
+    @property
+    def unpublished_expirations(self) -> list[str]:
+        """Keys of expired rows whose rejection may not have been published."""
+        return self._progress.unpublished_expirations
 
     def row(self, key: str) -> Row | None:
         """Return the open row of a decided record, or None where it is finished."""
-        if not self._is_open(key):
-            return None
-        data = self._store.read(self.number, key.encode())
-        return None if data is None else decode(Row, data)
+        return self._rows.get(key)
 
-    def _is_open(self, key: str) -> bool:
-        log, offset = row_position(key)
-        return key not in self._half_removed and offset <= self.positions[log].decided
+    # Decisions
 
-    def _open_rows(self) -> Iterator[tuple[str, RowHead]]:
-        for prefix in ROW_PREFIXES:
-            for key, value in self._store.scan(self.number, prefix):
-                if self._is_open(name := key.decode()):
-                    yield name, row_head(value)
+    def reserve(self, accounts: Ints, amounts: Ints) -> None:
+        """Reserve money, as `Ledger.reserve`."""
+        self.ledger.reserve(accounts, amounts)
 
-    def _slots(self) -> dict[int, Slot]:
-        return {
-            int(key.removeprefix(SLOT_PREFIX)): decode(Slot, value)
-            for key, value in self._store.scan(self.number, SLOT_PREFIX)
-        }
+    def record_unmet(self, account: int, amount: int) -> None:
+        """Record that an account had no room for a reservation of `amount` nano-units."""
+        self.unmet.add(account, amount)
 
-    def add(self, model: str, carry: bool) -> None:
-        """Open an account for a model that is new; it has no share before a grant."""
+    def record_retried(self, offsets: Mapping[Log, int]) -> None:
+        """Record the last offsets whose deferred queries have been retried."""
+        self._progress.advance_retried(offsets)
+
+    def record_decisions(self, log: Log, rows: Mapping[int, Row]) -> None:
+        """Record the decisions of a chunk, for which money has been reserved.
+
+        Args:
+            log: The decided records' log.
+            rows: By offset; at least one, all decided at the same moment.
+        """
+        first, last = min(rows), max(rows)
+        self._progress.positions[log].decided = last
+        receipts = [row.receipt for row in rows.values()]
+        self.deadlines.add(DecisionRun(rows[first].receipt.decided_at, log, first, last))
+        deferred = sum(receipt.decision == "deferred" for receipt in receipts)
+        if log == "queries":
+            self.waiting += deferred
+            self.remember(
+                receipt.id for receipt in receipts if receipt.decision in ("routed", "deferred")
+            )
+        else:
+            self.waiting += deferred - len(rows)
+
+    def record_arrivals(self, quality: Floats, cost: Floats) -> None:
+        """Count new queries, and keep their estimates for the next report.
+
+        Args:
+            quality: float64[n, M], estimated scores of n queries.
+            cost: float64[n, M], estimated costs, nano-units.
+        """
+        self._progress.arrivals += len(quality)
+        self.sample.add(quality, cost)
+
+    def remember(self, ids: Iterable[str]) -> None:
+        """Recognise these ids if a client sends them once more."""
+        self._changed_slots.update(self.recent.add(ids))
+
+    # Results and deadlines
+
+    def charge(self, row: Row, cost: int) -> int:
+        """Turn a row's reservation into a charge.
+
+        Args:
+            row: An open row; a late result of an expired one is charged, too.
+            cost: Nano-units.
+
+        Returns:
+            Nano-units charged above what was reserved.
+        """
+        reserved, excess = 0 if row.expired else row.receipt.reserved, 0
+        for account in self._accounts(row):
+            excess = self.ledger.settle(account, reserved, cost, row.window)
+        return excess
+
+    def record_settlement(self, offset: int) -> None:
+        """Record that the results up to `offset` have been settled."""
+        self._progress.settled = max(self._progress.settled, offset)
+
+    def record_expirations(self, rows: Mapping[str, Row]) -> None:
+        """Release the reservations of rows that have expired; their rejections are to be published.
+
+        Args:
+            rows: By key, marked as expired.
+        """
+        for row in rows.values():
+            for account in self._accounts(row):
+                self.ledger.release(account, row.receipt.reserved, row.window)
+        self._progress.unpublished_expirations += rows
+
+    def expirations_published(self) -> None:
+        """Record that the rejections of all expired rows have been published."""
+        self._progress.unpublished_expirations = []
+
+    def roll(self, begins: Ints) -> bool:
+        """Advance to budget windows, int64[M], and return whether one began (`Ledger.roll`)."""
+        return self.ledger.roll(begins)
+
+    def _accounts(self, row: Row) -> list[int]:
+        """Return the numbers of the accounts that hold a row's reservation."""
+        index, receipt = self.ledger.index, row.receipt
+        return [index[name] for name in accounts_of(receipt.model or "", receipt.tenant)]
+
+    # Shares and commands
+
+    def apply_grant(self, grant: ShareGrant) -> None:
+        """Take over the shares of a grant, if it is newer than the last one applied."""
+        self._progress.granted = apply_grant(self.ledger, self._progress.granted, grant)
+
+    def apply_control(self, version: int) -> None:
+        """Record the version of the commands that this process has followed."""
+        self._progress.control_version = version
+
+    def add_model(self, model: str, carry_over: bool) -> None:
+        """Open an account for a new model; it has no share before a grant."""
         if model not in self.ledger.index:
-            self.ledger.add(model, carry)
+            self.ledger.add(model, carry_over)
             self.unmet.grow(len(self.ledger.names))
 
     def limit_tenants(self, accounts: frozenset[str]) -> None:
-        """Let the limits of tenants be these (`Ledger.limit_tenants`)."""
+        """Set the limits of tenants (`Ledger.limit_tenants`)."""
         self.ledger.limit_tenants(accounts)
         self.unmet.grow(len(self.ledger.names))
 
-    def remember(self, ids: Iterable[str]) -> None:
-        """Know ids again if a client sends them once more; the next commit writes them."""
-        self._changed_slots.update(self.recent.add(ids))
+    # Writing and publishing
 
     async def commit(self, rows: Mapping[str, Row], removed: Iterable[str] = ()) -> None:
-        """Write ahead: new rows by key, the state they add up to, and what is over.
+        """Write ahead: new rows, the state that they add up to, and the removal of finished rows.
 
-        Returns when the changelog has acknowledged all of it. Raises Superseded or KafkaException
-        where it does not (`Ownership.write`): then nothing of it may leave this process.
+        Args:
+            rows: New or changed rows by key.
+            removed: Keys of rows that are finished.
+
+        Returns when the changelog has acknowledged everything.
+
+        Raises:
+            Superseded: Another process owns the partition.
+            KafkaException: The changelog does not accept the records.
+        In either case nothing that follows from them may be published.
         """
-        over = [*self._half_removed, *self._finished, *removed]
+        over = [*self._rows.half_removed, *self._finished, *removed]
         self._finished = []
-        self.sequence += 1
-        state = State(
-            queries=self.positions["queries"],
-            deferred=self.positions["deferred"],
-            readmitted=dict(self.readmitted),
-            settled=self.settled,
-            arrivals=self.arrivals,
-            sequence=self.sequence,
-            granted=self.granted,
-            control=self.control_version,
-            recent=self.recent.count,
-            accounts=self.ledger.accounts(),
-            removed=over,
-            untold=self.untold,
-        )
+        self._progress.sequence += 1
+        state = self._progress.to_state(self.ledger.accounts(), self.recent.count, over)
         changes: dict[bytes, bytes | None] = {
             key.encode(): encode(row) for key, row in rows.items()
         }
@@ -175,44 +249,49 @@ class Partition:
         changes[STATE_KEY] = encode(state)
         changes.update((key.encode(), None) for key in over)
         await self._ownership.write(changes)
-        self._half_removed = frozenset()
+        self._rows.removals_written()
 
     async def confirm(self) -> None:
-        """Make sure that what this process knows of the partition is all that there is by now.
+        """Make sure that this process still owns the partition, and has seen all of its records.
 
-        Wanted before a message leaves that no commit has gone ahead of. Raises as `commit`.
+        Required before a message is published that no commit has gone ahead of. Raises as `commit`.
         """
         await self._ownership.confirm()
 
-    async def stay(self) -> None:
+    async def heartbeat(self) -> None:
         """Have an idle owner notice in time what others have written (`Ownership.confirm`)."""
         async with self.lock:
             if self.owned:
                 await self._ownership.confirm(IDLE)
 
-    async def has_left(self, key: str) -> bool:
-        """Wait until the messages of a record that this process decided have left. Of one that was
-        decided before this process owned the partition, tell whether they are known to have.
+    async def wait_published(self, key: str) -> bool:
+        """Wait until the messages of a record that this process decided have been published.
+
+        Returns:
+            Whether they are known to have been: False only for a record that was decided before
+            this process owned the partition, and whose messages may be missing.
         """
-        log, offset = row_position(key)
-        position = self.positions[log]
-        while offset > max(position.published, self._inherited[log]):
-            await self._left.wait()
-        return offset <= position.published
+        return await self._publication.wait(*row_position(key))
 
     def mark_published(self, log: Log, offset: int, finished: Iterable[int]) -> None:
-        """Note that everything up to `offset` has left, and that `finished` rows are over.
+        """Record that everything up to `offset` has been published.
 
-        The next commit says so in the changelog; until then a kill makes these leave again.
+        The next commit writes it to the changelog; a kill before that has these messages
+        published again.
+
+        Args:
+            log: The decided records' log.
+            offset: The last published one.
+            finished: Offsets whose rows are no longer needed.
         """
-        position = self.positions[log]
-        position.published = max(position.published, offset)
-        self._left.set()
-        self._left = asyncio.Event()
+        self._publication.mark(log, offset)
         self._finished.extend(row_key(log, each) for each in finished)
 
+    def record_waiting(self, count: int) -> None:
+        """Record how many queries wait in `deferred`."""
+        self.waiting = count
 
-def control_version(store: PartitionStore, number: int) -> int:
-    """Return the version of the orders that a partition's last owner knew."""
-    found = store.read(number, STATE_KEY)
-    return 0 if found is None else decode(State, found, STATE_BYTES).control
+    async def revoke(self) -> None:
+        """Wait for what is being written, and write nothing from then on."""
+        async with self.lock:
+            self.owned = False

@@ -1,8 +1,8 @@
-"""What a partition keeps in its changelog: a row for each open decision, and one state record.
+"""The records of a partition's changelog: one row per open decision, and one state record.
 
-The state record is the commit: a decision counts from the moment that a state record which covers
-its offset is in the changelog. So whoever reads the changelog up to any record, after any kill,
-finds a ledger that holds (invariant I3).
+The state record is the commit: a decision is valid once a state record that covers its offset is
+in the changelog. So every prefix of the changelog, whatever kill has cut it off, is a consistent
+ledger (invariant I3).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from schemas.wire import Message
 from streams.kafka.topics import Log as Log
 
 STATE_KEY = b"state"
+STATE_BYTES = 64 << 20
+"""Size limit of a state record: Sluice writes it itself, so it needs no guard."""
 SLOT_PREFIX = b"s0"
 ROW_PREFIXES = frozenset((b"q", b"d"))
 _PREFIX: dict[Log, str] = {"queries": "q", "deferred": "d"}
@@ -38,10 +40,13 @@ class Refusal(Message, frozen=True, kw_only=True):
 
 
 class Row(Message, frozen=True, kw_only=True):
-    """One decided record. With the record itself it says all that there is to publish.
+    """One decided record. Together with the record itself it determines what is published.
 
-    window: begin of the budget window that holds its reservation; expired: the reservation was
-    released at the deadline; a late result is still charged.
+    Attributes:
+        receipt: The decision.
+        refusal: Why the record was rejected, None where it was not.
+        window: Begin of the budget window that holds its reservation.
+        expired: The reservation was released at its deadline; a late result is still charged.
     """
 
     receipt: Receipt
@@ -51,15 +56,17 @@ class Row(Message, frozen=True, kw_only=True):
 
 
 class ReceiptHead(Struct, frozen=True):
-    """Of a receipt, what its deadline needs."""
+    """The fields of a receipt that its deadline depends on."""
 
     decision: str
     decided_at: float
 
 
 class RowHead(Struct, frozen=True):
-    """Of a row, what its deadline needs: a partition reads all of its rows when it is loaded, and
-    most of a row is its receipt's estimates."""
+    """The fields of a row that its deadline depends on.
+
+    A partition reads all of its rows when it is loaded, and most of a row are estimates.
+    """
 
     receipt: ReceiptHead
     expired: bool = False
@@ -70,8 +77,11 @@ row_head = json.Decoder(RowHead).decode
 
 
 class Position(Struct):
-    """How far one log has come. decided: last offset that has been decided; published: last one
-    whose messages are known to have left.
+    """Progress in one log.
+
+    Attributes:
+        decided: Last offset that has been decided.
+        published: Last offset whose messages are known to have been published.
     """
 
     decided: int = -1
@@ -79,20 +89,27 @@ class Position(Struct):
 
 
 class State(Message, frozen=True, kw_only=True):
-    """A partition as it stands after a chunk.
+    """The state of a partition after a commit.
 
-    readmitted: of each log, the last offset whose deferred query has been looked at again;
-    settled: last offset of `results` that has been folded; arrivals: queries that were put before
-    the policy; sequence: rises with each commit; granted: sequence of the last grant applied;
-    control: version of the orders that were known (`Receipt.control_version`);
-    recent: ids that `recent_ids` has counted; removed: keys of rows that this record ends
-    (their removal follows it in the changelog, and is repeated where a kill came between);
-    untold: keys of rows that have expired, and whose rejection may not have left.
+    Attributes:
+        queries: Position in the log `queries`.
+        deferred: Position in the log `deferred`.
+        retried: Of each log, the last offset whose deferred query has been retried.
+        settled: Last offset of `results` that has been settled.
+        arrivals: Number of queries that were put before the policy.
+        sequence: Rises with each commit.
+        granted: Sequence of the last grant applied.
+        control: Version of the commands that were known (`Receipt.control_version`).
+        recent: Number of ids that `recent_ids` has counted.
+        accounts: The ledger's accounts by name.
+        removed: Keys of rows that this record ends. Their removal follows it in the changelog, and
+            is repeated after a kill between the two.
+        unpublished_expirations: Keys of expired rows whose rejection may not have been published.
     """
 
     queries: Position = field(default_factory=Position)
     deferred: Position = field(default_factory=Position)
-    readmitted: dict[Log, int] = field(default_factory=dict)
+    retried: dict[Log, int] = field(default_factory=dict, name="readmitted")
     settled: int = -1
     arrivals: int = 0
     sequence: int = 0
@@ -101,7 +118,7 @@ class State(Message, frozen=True, kw_only=True):
     recent: int = 0
     accounts: Accounts = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
-    untold: list[str] = field(default_factory=list)
+    unpublished_expirations: list[str] = field(default_factory=list, name="untold")
 
 
 def row_key(log: Log, offset: int) -> str:

@@ -21,7 +21,8 @@ from faust.stores import base
 from faust.types import TP, EventT
 from msgspec import json
 
-from streams.state.fence import Fence, Logged
+from streams.kafka.records import KeyedRecord
+from streams.state.fence import Fence
 
 Rows = Mapping[bytes, bytes | None]
 """Row key to value; None removes the row."""
@@ -45,8 +46,14 @@ class PartitionStore(base.Store[bytes, bytes]):
 
     @abstractmethod
     def write(self, partition: int, rows: Rows, offset: int, fence: Fence | None = None) -> None:
-        """Put and remove rows; `offset` is the last changelog record they came from, `fence` how
-        things stand there, where it has changed."""
+        """Put and remove rows.
+
+        Args:
+            partition: Whose rows these are.
+            rows: Values by key; None removes a row.
+            offset: The last changelog record that they came from.
+            fence: The fence at that offset; None where it has not changed.
+        """
 
     @abstractmethod
     def reached(self, partition: int) -> int | None:
@@ -54,7 +61,7 @@ class PartitionStore(base.Store[bytes, bytes]):
 
     @abstractmethod
     def fence(self, partition: int) -> Fence:
-        """Return a copy of how things stand at that offset."""
+        """Return a copy of the fence at that offset."""
 
     def persisted_offset(self, tp: TP) -> int | None:
         """Return `reached`, as Faust asks for it."""
@@ -64,11 +71,11 @@ class PartitionStore(base.Store[bytes, bytes]):
         """Set the changelog offset that the rows have reached."""
         self.write(tp.partition, {}, offset)
 
-    def take(self, partition: int, records: Iterable[Logged]) -> None:
-        """Take over a run of a partition's changelog: what its owners wrote.
+    def take(self, partition: int, records: Iterable[KeyedRecord]) -> None:
+        """Apply a run of a partition's changelog: what its owners wrote.
 
-        Records that the store is past are left out: Faust can deliver some late, when this
-        process has already written newer rows of its own.
+        Records that the store has applied already are skipped: Faust can deliver some late, when
+        this process has written newer rows of its own.
         """
         reached, fence = self.reached(partition), self.fence(partition)
         rows: dict[bytes, bytes | None] = {}
@@ -136,9 +143,9 @@ class MemoryStore(PartitionStore):
         return self._offsets.get(partition)
 
     def fence(self, partition: int) -> Fence:
-        """Return a copy of how things stand there."""
+        """Return a copy of the fence at the offset reached."""
         known = self._fences.get(partition, Fence())
-        return Fence(known.owner, set(known.hidden))
+        return Fence(known.owner, set(known.shadowed_keys))
 
 
 class RocksStore(PartitionStore):
@@ -180,7 +187,7 @@ class RocksStore(PartitionStore):
         return None if value is None else int(value)
 
     def fence(self, partition: int) -> Fence:
-        """Return how things stand there."""
+        """Return the fence at the offset reached."""
         value = self._database(partition).get(_FENCE_KEY)
         return Fence() if value is None else _fence(value)
 

@@ -11,7 +11,7 @@ from schemas import Invalid, Query, Result, Source
 from schemas.fields import NANO
 from schemas.wire import decode
 from streams.kafka.logs import Record
-from streams.routing.arrivals import decision_id
+from streams.state.decision_ids import decision_id
 from streams.verify.receipt_store import ReceiptStore
 from streams.verify.replay_dataset import read_results
 

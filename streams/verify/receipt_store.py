@@ -20,6 +20,7 @@ from schemas import Invalid, Receipt
 from schemas.wire import decode
 from streams.kafka.logs import Record
 from streams.kafka.topics import Topics
+from streams.state.decision_ids import parse_decision_id
 from streams.state.rows import Log
 
 BLOCK = 1000
@@ -121,12 +122,11 @@ class ReceiptStore:
 
     def of_decision(self, decision_id: str) -> Receipt | None:
         """The receipt of a decision, None where there is none."""
-        topic, _, coordinates = decision_id.partition("/")
-        partition, _, offset = coordinates.partition("/")
-        log = self._logs.get(topic)
-        if log is None or not (partition.isdecimal() and offset.isdecimal()):
+        source = parse_decision_id(decision_id)
+        log = None if source is None else self._logs.get(source.topic)
+        if source is None or log is None:
             return None
-        return self.get(int(partition), log, int(offset))
+        return self.get(source.partition, log, source.offset)
 
     def last(self, partition: int, log: Log) -> int:
         """The highest offset of a log that has a receipt, -1 where none has."""

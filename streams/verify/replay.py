@@ -30,10 +30,12 @@ from streams.routing.build import Parts, configured
 from streams.routing.reindex import Indexes
 from streams.state.rows import Log
 from streams.verify.audit import Audited
-from streams.verify.decision_replay import DecisionReplayer, Reader, Retaken, Versions, beside
+from streams.verify.decision_replay import DecisionReplayer, OffsetReader, PartitionReplay
 from streams.verify.ledger_snapshot import LOGS, LedgerSnapshot, ProgressCallback
 from streams.verify.receipt_store import ReceiptStore
 from streams.verify.replay_dataset import ReplayDataset, build_dataset
+from streams.verify.replayed_control import PriceVersions
+from streams.verify.replayed_state import ledger_adjustments
 
 TaskFactory = Callable[[str, int], ProgressCallback]
 """(description, total) -> a callback that takes the amount done since its last call."""
@@ -49,7 +51,7 @@ class Verified:
         refused: receipts that could not be used: query partition or -1, decision id, reason.
     """
 
-    retaken: Sequence[Retaken]
+    retaken: Sequence[PartitionReplay]
     audited: Sequence[Audited]
     refused: Sequence[tuple[int, str, str]]
 
@@ -91,9 +93,9 @@ def verify(indexes: Indexes, source: Source, new_task: TaskFactory) -> Verified:
     snapshot = LedgerSnapshot.open(logs, topics)
     asked = {log: source.spans(log) for log in LOGS}
     parts = indexes.now
-    versions = Versions(parts.new_policy, logs.read(logs.spans(topics.prices)))
+    versions = PriceVersions(parts.new_policy, logs.read(logs.spans(topics.prices)))
     orders = list(logs.read(logs.spans(topics.control)))
-    known = parts.core.known
+    known = parts.scorer.known
     catalog = known.extended(Registry.of(orders, models=known.names).newcomers())
     with ReceiptStore(topics) as receipt_store, ReceiptStore(topics) as taken:
         _read_receipts(snapshot, logs, receipt_store, new_task)
@@ -104,23 +106,23 @@ def verify(indexes: Indexes, source: Source, new_task: TaskFactory) -> Verified:
             zip(snapshot.changelog, snapshot.results, strict=True)
         ):
             spans = {log: asked[log][number] for log in LOGS}
-            events = beside(logs.read([changelog]))
+            adjustments = ledger_adjustments(logs.read([changelog]))
             replayer = DecisionReplayer(
                 indexes,
                 topics,
                 versions,
                 number,
-                events,
+                adjustments,
                 logs.read([results]),
                 orders,
                 time.time() - COMPACTION_LAG["control"],
             )
-            readers = {log: Reader(logs.read([spans[log]], deciding)) for log in LOGS}
+            readers = {log: OffsetReader(logs.read([spans[log]], deciding)) for log in LOGS}
 
             def within(log: Log, offset: int, spans: dict[Log, Span] = spans) -> bool:
                 return spans[log].start <= offset < spans[log].end
 
-            for receipt in replayer.take(receipt_store.of_partition(number), readers, within):
+            for receipt in replayer.replay(receipt_store.of_partition(number), readers, within):
                 taken.put(receipt, encode(receipt))
             retaken.append(replayer.done)
         comparing = new_task("comparing ledgers", snapshot.size)
@@ -142,7 +144,7 @@ def read(parts: Parts, source: Source, new_task: TaskFactory) -> ReplayDataset:
         size = sum(span.size for span in receipts)
         receipt_store.fill(logs.read(receipts, new_task("reading receipts", size)))
         return build_dataset(
-            parts.core,
+            parts.scorer,
             logs.read(asked),
             logs.read(results, new_task("reading results", sum(span.size for span in results))),
             receipt_store,
@@ -198,7 +200,7 @@ class PolicyComparison:
         Raises:
             ValueError: a name is not a configured model.
         """
-        catalog, history = parts.core.catalog, parts.core.estimator.history
+        catalog, history = parts.scorer.catalog, parts.scorer.estimator.history
         if unknown := [name for name in models if name not in catalog.index]:
             raise ValueError(
                 f"no model {unknown[0]!r} in the configuration; there are: "
@@ -212,7 +214,7 @@ class PolicyComparison:
         self._history = History(
             history.ids, history.embeddings, history.scores[:, columns], history.costs[:, columns]
         )
-        warm = parts.core.estimator.leave_one_out(sample_rows(len(history)))
+        warm = parts.scorer.estimator.leave_one_out(sample_rows(len(history)))
         self._warm = warm.quality[:, columns], warm.cost[:, columns]
         self._reward = _logged(dataset.scores, dataset.model)
         self._charge = _logged(dataset.costs, dataset.model)

@@ -19,8 +19,7 @@ from streams.config.settings import Config
 from streams.control.registry import Registry
 from streams.kafka.logs import Record
 from streams.state.fence import rightful
-from streams.state.partition import STATE_BYTES
-from streams.state.rows import ROW_PREFIXES, STATE_KEY, Row, State
+from streams.state.rows import ROW_PREFIXES, STATE_BYTES, STATE_KEY, Row, State
 from tests.support.recorded import RecordedOutbox, memory_store, open_partition
 from tests.support.recording import RECORDINGS, Recording, Restored
 

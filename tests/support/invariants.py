@@ -23,10 +23,9 @@ from schemas import (
 )
 from schemas.wire import MAX_BYTES, decode
 from streams.config.settings import load
-from streams.runtime.process import ACCOUNTS_KEY
+from streams.runtime.controller_host import ACCOUNTS_KEY
 from streams.state.fence import rightful
-from streams.state.partition import STATE_BYTES
-from streams.state.rows import ROW_PREFIXES, STATE_KEY, Row, State
+from streams.state.rows import ROW_PREFIXES, STATE_BYTES, STATE_KEY, Row, State
 from tests.support.patience import PATIENCE
 from tests.support.records import Record, trace
 from tests.support.system import System

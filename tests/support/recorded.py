@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 from confluent_kafka import KafkaError, KafkaException
+from faust.types import TP
 
 from router.budget.ledger import Ledger
 from router.estimation.embedders import make_embedder
@@ -26,8 +28,8 @@ from streams.kafka.producer import Batch, Headers, Outbox
 from streams.kafka.topics import Topics
 from streams.metrics.router import Live, Metrics
 from streams.state.ownership import Ownership
-from streams.state.partition import STATE_BYTES, Partition
-from streams.state.rows import STATE_KEY, Log, Row, State, row_key
+from streams.state.partition import Partition
+from streams.state.rows import STATE_BYTES, STATE_KEY, Log, Row, State, row_key
 from streams.state.store import MemoryStore, PartitionStore, Rows
 
 TOPICS = Topics()
@@ -124,6 +126,21 @@ def memory_store() -> MemoryStore:
     return MemoryStore("sluice-memory://", app, table)
 
 
+def recovered(changelog: Sequence[Sent]) -> MemoryStore:
+    """The storage that Faust recovers from a changelog."""
+    store, tp = memory_store(), TP(TOPICS.changelog, 0)
+    events: list[Any] = [
+        SimpleNamespace(
+            message=SimpleNamespace(
+                partition=0, tp=tp, offset=offset, key=sent.key, value=sent.value, headers=()
+            )
+        )
+        for offset, sent in enumerate(changelog)
+    ]
+    store.apply_changelog_batch(events, None, None)
+    return store
+
+
 def new_ledger(shares: tuple[int, ...] = SHARES) -> Ledger:
     return Ledger(FLEET.names, np.array(shares))
 
@@ -167,9 +184,10 @@ async def decide(partition: Partition, *receipts: Receipt) -> None:
     for one in receipts:
         if one.model is not None:
             model = partition.ledger.index[one.model]
-            partition.ledger.reserve(np.array([model]), np.array([one.reserved]))
-        partition.positions["queries"].decided = one.source.offset
-    await partition.commit({row_key("queries", r.source.offset): Row(receipt=r) for r in receipts})
+            partition.reserve(np.array([model]), np.array([one.reserved]))
+    rows = {one.source.offset: Row(receipt=one) for one in receipts}
+    partition.record_decisions("queries", rows)
+    await partition.commit({row_key("queries", offset): row for offset, row in rows.items()})
 
 
 def record(offset: int, value: bytes | None, topic: str = "queries", key: bytes = b"k") -> Any:

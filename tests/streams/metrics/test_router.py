@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from router.budget.ledger import account_key
-from schemas import Source
+from schemas import Receipt
 from streams.brokers.kafka import free_port
 from streams.metrics.router import Live, Metrics
-from streams.routing.arrivals import Arrival
-from streams.state.rows import Log, Row
-from tests.support.recorded import FLEET, new_ledger, receipt, record
+from streams.state.rows import Log
+from tests.support.recorded import FLEET, new_ledger, receipt
 from tests.support.scrape import scrape
 
 
-def arrival(offset: int, created: float = 100.0) -> Arrival:
-    """A record that was made at a moment, Unix seconds."""
-    made: Any = record(offset, b"")
-    made.timestamp = int(created * 1000)
-    return Arrival(made, Source("queries", 0, offset))
+def published(receipt: Receipt, created: float = 100.0) -> tuple[int, Receipt]:
+    """A decision on a record that was made at a moment, Unix seconds."""
+    return int(created * 1000), receipt
 
 
 @pytest.fixture
@@ -86,7 +81,7 @@ def test_limits_are_those_of_the_whole_deployment(metrics: Metrics) -> None:
 def test_a_backlog_is_as_old_as_the_decision_before_it(metrics: Metrics) -> None:
     """Its size is summed, its age the oldest partition's; none is 0 seconds old."""
     assert scrape(metrics)["sluice_route_backlog_age_seconds",] == 0.0
-    metrics.decided("queries", [arrival(0, 100.0)], {0: Row(receipt=receipt(0))}, 100.0)
+    metrics.decided("queries", [published(receipt(0), 100.0)], 100.0)
     found = scrape(metrics)
     assert found["sluice_route_backlog",] == 12
     assert found["sluice_route_backlog_age_seconds",] == 30.0
@@ -96,12 +91,12 @@ def test_a_backlog_is_as_old_as_the_decision_before_it(metrics: Metrics) -> None
 def test_decisions_are_counted(metrics: Metrics, log: Log, deferred: int, timed: int) -> None:
     """By what became of them; a query that waits on is not counted at every look, nor is the time
     that it has waited taken for the router's."""
-    rows = {
-        0: Row(receipt=receipt(0, log=log)),
-        1: Row(receipt=receipt(1, None, log=log)),
-        2: Row(receipt=receipt(2, "large", log=log)),
-    }
-    metrics.decided(log, [arrival(0), arrival(1, 99.98), arrival(2, 101.0)], rows, 100.0)
+    decisions = [
+        published(receipt(0, log=log)),
+        published(receipt(1, None, log=log), 99.98),
+        published(receipt(2, "large", log=log), 101.0),
+    ]
+    metrics.decided(log, decisions, 100.0)
     found = scrape(metrics)
     assert found["sluice_route_decisions_total", "routed", "small", ""] == 1
     assert found["sluice_route_decisions_total", "routed", "large", ""] == 1

@@ -107,20 +107,20 @@ def deferred(decision_id: str, offset: int) -> Arrival:
 def test_what_was_deferred_twice_is_looked_at_once() -> None:
     """A kill before it is noted that a chunk has left makes it leave again: the copies are marked,
     in the same chunk or a later one, and what each log defers is told apart."""
-    readmitted: dict[Log, int] = {"queries": -1, "deferred": -1}
+    retried: dict[Log, int] = {"queries": -1, "deferred": -1}
     sources = ["queries/2/5", "queries/2/6", "deferred/2/0", "queries/2/5", "queries/2/6"]
     chunk = [deferred(source, offset) for offset, source in enumerate(sources)]
-    mark_repeated(chunk, readmitted)
+    retried = mark_repeated(chunk, retried)
     assert [each.duplicate for each in chunk] == [False, False, False, True, True]
     later = [deferred("queries/2/6", 5), deferred("queries/2/7", 6), deferred("deferred/2/0", 7)]
-    mark_repeated(later, readmitted)
+    retried = mark_repeated(later, retried)
     assert [each.duplicate for each in later] == [True, False, True]
-    assert readmitted == {"queries": 7, "deferred": 0}
+    assert retried == {"queries": 7, "deferred": 0}
 
 
 def test_what_somebody_else_put_into_deferred_is_no_repetition() -> None:
     """Without the header of a decision there is nothing to compare."""
-    readmitted: dict[Log, int] = {"queries": 9, "deferred": 9}
+    retried: dict[Log, int] = {"queries": 9, "deferred": 9}
     arrival = deferred("no coordinates", 0)
-    mark_repeated([arrival], readmitted)
+    mark_repeated([arrival], retried)
     assert not arrival.duplicate

@@ -50,7 +50,7 @@ def config_file(tmp_path: Path) -> Path:
 
 def upper_cost(config_file: Path, quantile: str) -> Floats:
     environment = {"SLUICE_RESERVATION_QUANTILE": quantile}
-    core = build(load(config_file, environment)).core
+    core = build(load(config_file, environment)).scorer
     _, estimates = core.estimate(["Why is the sky blue?", "Write a sorting function."])
     return estimates.upper_cost
 
@@ -84,9 +84,9 @@ class TestFollowIndex:
             build_index(config_file, queries)
         async with asyncio.timeout(PATIENCE):
             parts = await taken.get()
-            while len(parts.core.estimator.history) != 180:
+            while len(parts.scorer.estimator.history) != 180:
                 parts = await taken.get()
-        assert parts.core.index == read_manifest(config_file.parent / "index").version
+        assert parts.scorer.index == read_manifest(config_file.parent / "index").version
         assert taken.empty()
 
     async def test_a_refused_index_is_told_and_routing_goes_on(
@@ -104,7 +104,7 @@ class TestFollowIndex:
             (config_file.parent / "index").rename(config_file.parent / "broken")
             build_index(config_file, 150)
             parts = await taken.get()
-        assert len(parts.core.estimator.history) == 150
+        assert len(parts.scorer.estimator.history) == 150
         told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
         assert "format is None" in told[0]
         assert len(told) == len(set(told))
@@ -117,8 +117,8 @@ def test_versions_that_are_kept_are_found(config_file: Path) -> None:
     build_index(config_file, 150)
     now = build(config)
     indexes = Indexes.kept(config, now)
-    assert indexes.at(None) is indexes.at(now.core.index) is now
-    found = indexes.at(old.core.index)
+    assert indexes.at(None) is indexes.at(now.scorer.index) is now
+    found = indexes.at(old.scorer.index)
     assert found is not None
-    assert len(found.core.estimator.history) == 200
+    assert len(found.scorer.estimator.history) == 200
     assert indexes.at("another") is None

@@ -16,7 +16,8 @@ from router.models.catalog import Model, ModelCatalog
 from router.policies.explore import Explore
 from router.policies.primal_dual import PrimalDual
 from streams.routing.arrivals import parse
-from streams.routing.decide import CHAT_TEMPLATE, NEIGHBOURS, Context, decide, estimate
+from streams.routing.decide import CHAT_TEMPLATE, NEIGHBOURS, DecisionContext, decide, estimate
+from streams.routing.decider import Decider
 from streams.state.partition import Partition
 from streams.state.rows import Row
 from tests.support.recorded import (
@@ -60,18 +61,15 @@ def decided(
     given = given or Given()
     policy = Explore(PrimalDual(FLEET), given.explores)
     policy.restore({"version": 1, "prices": given.prices or {"small": 0.0, "large": 0.0}})
-    context = Context(
-        given.core,
-        policy,
-        7,
+    context = DecisionContext(
+        Decider(given.core, policy, np.array(given.open), price_version=7),
+        "queries" if given.remembers else "deferred",
         NOW,
         given.room,
-        np.array(given.open),
-        on.recent if given.remembers else None,
     )
     records = [record(first + i, value) for i, value in enumerate(values)]
     arrivals = parse(records, FLEET, given.core.embedder)
-    rows = decide(estimate(given.core, arrivals, []), context, on)
+    rows = decide(estimate(given.core, arrivals), context, on)
     assert sorted(rows) == list(range(first, first + len(values)))
     return [rows[offset] for offset in sorted(rows)]
 
@@ -79,8 +77,8 @@ def decided(
 def test_a_routed_query_holds_its_bound() -> None:
     """The receipt says all it rests on, and the ledger holds exactly what it says."""
     on, data = partition(), query("a")
-    on.settled = 4
-    on.ledger.roll(np.array([0, 500]))
+    on.record_settlement(4)
+    on.roll(np.array([0, 500]))
     (row,) = decided(on, [data], first=9)
     receipt = row.receipt
     bound = (len(data) + CHAT_TEMPLATE) * 3 + 10 * 4

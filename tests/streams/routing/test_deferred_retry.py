@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from confluent_kafka import Producer
 
@@ -17,11 +18,11 @@ from router.policies.primal_dual import PrimalDual
 from schemas import Receipt, Routed
 from schemas.wire import decode
 from streams.brokers import Broker
-from streams.control.registry import Registry
 from streams.kafka.producer import Batch, Outbox
 from streams.kafka.topics import Topics
+from streams.routing.decider import Decider
 from streams.routing.deferred_retry import CHUNK, DeferredRetry
-from streams.routing.route import Router as RealRouter
+from streams.routing.pipeline import DecisionPipeline
 from streams.state.partition import Partition
 from streams.state.rows import Position, row_key
 from tests.support.patience import PATIENCE
@@ -98,8 +99,9 @@ async def test_a_pass_asks_for_no_more_than_there_is() -> None:
         waiting=0,
         positions={"deferred": Position(decided=2, published=2)},
         mark_published=lambda *_: None,
+        record_waiting=lambda _: None,
     )
-    passes = DeferredRetry("127.0.0.1:1", {}, "deferred", router, {0: partition})  # type: ignore[arg-type]
+    passes = DeferredRetry("127.0.0.1:1", {}, "deferred", router, lambda: [partition])  # type: ignore[arg-type]
     await passes.close()
     passes._consumer = log  # type: ignore[assignment]
     await passes._pass(partition)
@@ -137,23 +139,26 @@ class Waiting:
         self.outbox = Mortal(broker.servers)
         self.threads = ThreadPoolExecutor(1)
         self.store, self.policy = memory_store(), PrimalDual(FLEET)
-        self.router = RealRouter(
-            CORE,
-            self.policy,
+        decider = Decider(CORE, self.policy, np.ones(len(FLEET), dtype=np.bool_))
+        self.pipeline = DecisionPipeline(
+            "deferred",
+            lambda: decider,
+            self.threads,
+            Calendar({name: Windowing() for name in FLEET.names}),
             self.outbox,
             self.topics,
-            self.threads,
-            Registry(),
-            Calendar({name: Windowing() for name in FLEET.names}),
             new_metrics(),
-            "deferred",
             10**6,
             lambda: 1000.0,
         )
         self.owned: dict[int, Partition] = {}
         self.partition = self.load()
         self.passes = DeferredRetry(
-            broker.servers, {}, self.topics.deferred, self.router, self.owned
+            broker.servers,
+            {},
+            self.topics.deferred,
+            self.pipeline,
+            lambda: list(self.owned.values()),
         )
 
     def load(self) -> Partition:
@@ -283,7 +288,7 @@ async def test_what_is_over_is_read_once_more_at_most(waiting: Waiting) -> None:
 async def test_a_pass_ends_where_the_partition_goes(waiting: Waiting) -> None:
     """Another process may own it by now: nothing is decided, and nothing leaves."""
     waiting.put(*map(query, IDS))
-    waiting.partition.owned = False
+    await waiting.partition.revoke()
     await waiting.look(FREE)
     assert waiting.receipts() == []
     assert waiting.partition.positions["deferred"] == Position(decided=-1, published=-1)

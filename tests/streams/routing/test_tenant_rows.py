@@ -7,8 +7,8 @@ import orjson
 from msgspec import structs
 
 from router.budget.ledger import account_key
-from streams.routing.settle import Settler
-from streams.state.expiry import Chunk
+from streams.routing.expiration import Expirer
+from streams.routing.settlement import Settler
 from streams.state.partition import Partition
 from streams.state.rows import Row, row_key
 from streams.state.store import MemoryStore
@@ -44,8 +44,8 @@ async def with_a_row() -> MemoryStore:
     partition = opened(store, LIMITED)
     numbers = np.array([partition.ledger.index["small"], partition.ledger.index[SHOP]])
     partition.ledger.reserve(numbers, np.array([100, 100]))
-    partition.positions["queries"].decided = 0
     row = Row(receipt=structs.replace(receipt(0), tenant="shop"))
+    partition.record_decisions("queries", {0: row})
     await partition.commit({row_key("queries", 0): row})
     return store
 
@@ -66,7 +66,7 @@ async def test_what_a_lifted_limit_holds_still_settles() -> None:
     assert money(partition) == {"small": (100, 0), "large": (0, 0), SHOP: (100, 0)}
     answer = {"id": "q0", "decision_id": "queries/0/0", "model": "small", "status_code": 200}
     value = orjson.dumps({**answer, "cost": 40})
-    settler = Settler(FLEET, RecordedOutbox(), TOPICS, new_metrics())
+    settler = Settler(lambda: FLEET, RecordedOutbox(), TOPICS, new_metrics())
     await settler.settle(partition, [record(0, value, TOPICS.results)])
     again = opened(store, LIMITED)
     assert not again.ledger.accounts()[SHOP].lifted
@@ -77,11 +77,8 @@ async def test_what_a_lifted_limit_holds_still_settles() -> None:
 async def test_a_deadline_releases_in_both_accounts() -> None:
     """The rejection has left, and neither the model nor the shop holds anything any more."""
     partition = opened(await with_a_row(), LIMITED)
-    partition.deadlines.add(Chunk(1000.0, "queries", 0, 0))
     outbox = RecordedOutbox()
-    await Settler(FLEET, outbox, TOPICS, new_metrics()).expire(
-        partition, 2000.0, 60.0, lambda _: NO_WINDOWS
-    )
+    await Expirer(outbox, TOPICS, 60.0, lambda _: NO_WINDOWS).expire(partition, 2000.0)
     assert [rejected.code for rejected in outbox.rejected()] == ["deadline_exceeded"]
     assert set(money(partition).values()) == {(0, 0)}
 

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.state.expiry import LATE, Chunk, Deadlines
+from streams.state.expiry import LATE, Deadlines, DecisionRun
 from streams.state.rows import Log, Row, row_key
 from tests.support.recorded import receipt
 
@@ -25,7 +25,7 @@ def loaded(*rows: Row, log: Log = "queries") -> list[tuple[str, Row]]:
 def test_a_chunk_is_due_at_its_deadline_and_not_before() -> None:
     """At the second itself, all rows of it, and no second time."""
     deadlines = Deadlines()
-    deadlines.add(Chunk(1000.0, "queries", 3, 5))
+    deadlines.add(DecisionRun(1000.0, "queries", 3, 5))
     assert deadlines.due(math.nextafter(1060.0, 0), SECONDS) == []
     assert deadlines.due(1060.0, SECONDS) == keys(3, 5)
     assert deadlines.due(2000.0, SECONDS) == []
@@ -34,7 +34,7 @@ def test_a_chunk_is_due_at_its_deadline_and_not_before() -> None:
 def test_what_was_due_is_forgotten_a_day_after_its_decision() -> None:
     """A late result is expected for LATE seconds; what is not yet due is never forgotten."""
     deadlines = Deadlines()
-    deadlines.add(Chunk(1000.0, "queries", 0, 1))
+    deadlines.add(DecisionRun(1000.0, "queries", 0, 1))
     assert deadlines.forgotten(1000.0 + 2 * LATE) == []
     deadlines.due(1060.0, SECONDS)
     assert deadlines.forgotten(math.nextafter(1000.0 + LATE, 0)) == []
@@ -54,7 +54,7 @@ def test_every_row_is_due_once_and_in_time(
     decided: list[tuple[float, str]] = []
     for wait, size in sizes:
         moment += wait
-        deadlines.add(Chunk(moment, "queries", offset, offset + size - 1))
+        deadlines.add(DecisionRun(moment, "queries", offset, offset + size - 1))
         decided += [(moment, key) for key in keys(offset, offset + size - 1)]
         offset += size
     taken: list[str] = []

@@ -41,9 +41,9 @@ def test_a_void_record_hides_its_key_until_the_owner_writes_it_again() -> None:
     fence = Fence()
     fence.counts(claim_key(b"1"), None)
     assert not fence.counts(b"a", {OWNER: b"0"})
-    assert fence.hidden == {b"a"}
+    assert fence.shadowed_keys == {b"a"}
     assert fence.counts(b"a", {OWNER: b"1"})
-    assert fence.hidden == set()
+    assert fence.shadowed_keys == set()
 
 
 def test_each_partition_has_an_owner_of_its_own() -> None:

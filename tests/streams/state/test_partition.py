@@ -4,47 +4,31 @@ wherever in its changelog a kill has cut it off."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import Any
 
+import numpy as np
 import pytest
 from confluent_kafka import KafkaException
 from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas import ShareGrant
 from schemas.wire import decode
-from streams.state.partition import Partition, Unmet
-from streams.state.rows import STATE_KEY, Position, Row, State, row_key
+from streams.state.partition import Partition
+from streams.state.rows import STATE_KEY, Position, Row, State, row_key, slot_key
 from streams.state.store import MemoryStore
 from tests.support.recorded import (
     FLEET,
     TOPICS,
     RecordedOutbox,
-    Sent,
     decide,
     memory_store,
     open_partition,
     receipt,
+    recovered,
 )
 
 Q3 = row_key("queries", 3)
-
-
-def recovered(changelog: Sequence[Sent]) -> MemoryStore:
-    """The storage that Faust recovers from a changelog."""
-    store, tp = memory_store(), TP(TOPICS.changelog, 0)
-    events: list[Any] = [
-        SimpleNamespace(
-            message=SimpleNamespace(
-                partition=0, tp=tp, offset=offset, key=sent.key, value=sent.value, headers=()
-            )
-        )
-        for offset, sent in enumerate(changelog)
-    ]
-    store.apply_changelog_batch(events, None, None)
-    return store
 
 
 def held(partition: Partition, last: int) -> Counter[str]:
@@ -71,7 +55,7 @@ async def test_a_commit_writes_rows_then_the_state_then_what_is_over(
     ]
     assert outbox.sent[-1].value is None
     assert store.persisted_offset(TP(TOPICS.changelog, 0)) == 2
-    assert {key for key, _ in store.scan(0, b"")} == {Q3.encode(), STATE_KEY}
+    assert {key for key, _ in store.scan(0, b"")} == {Q3.encode(), STATE_KEY, slot_key(0)}
 
 
 async def test_what_the_changelog_does_not_take_is_not_stored(
@@ -88,9 +72,12 @@ async def test_a_partition_is_loaded_as_it_was_committed(
     partition: Partition, outbox: RecordedOutbox, store: MemoryStore
 ) -> None:
     """Accounts, positions, counts and rows are those of the last commit."""
-    partition.settled, partition.arrivals, partition.granted = 4, 9, 2
-    partition.positions["deferred"] = Position(decided=6, published=5)
-    partition.positions["queries"].published = 1
+    partition.record_settlement(4)
+    partition.record_arrivals(np.ones((9, 2)), np.ones((9, 2)))
+    partition.apply_grant(ShareGrant(partition=0, sequence=2, models={}))
+    partition.record_decisions("deferred", {6: Row(receipt=receipt(6, model=None, log="deferred"))})
+    partition.mark_published("deferred", 5, [])
+    partition.mark_published("queries", 1, [])
     await decide(partition, receipt(2), receipt(3, model="large"))
     again = open_partition(outbox, store)
     assert again.ledger.accounts() == partition.ledger.accounts()
@@ -218,18 +205,3 @@ async def settle_one(partition: Partition, offset: int) -> None:
 def is_deferred(partition: Partition, offset: int) -> bool:
     row = partition.row(row_key("queries", max(offset, 0)))
     return offset >= 0 and row is not None and row.receipt.model is None
-
-
-def test_unmet_wishes_are_told_once() -> None:
-    """Their sum and the smallest, by model; then it begins anew."""
-    unmet = Unmet(2)
-    assert not unmet.any()
-    for amount in (30, 10, 20):
-        unmet.add(1, amount)
-    assert unmet.any()
-    wanted, smallest = unmet.take()
-    assert (wanted.tolist(), smallest.tolist()) == ([0, 60], [0, 10])
-    unmet.add(0, 5)
-    wanted, smallest = unmet.take()
-    assert (wanted.tolist(), smallest.tolist()) == ([5, 0], [5, 0])
-    assert not unmet.any()

@@ -67,6 +67,6 @@ def test_the_head_of_a_row() -> None:
 
 def test_a_state_is_read_as_it_was_written() -> None:
     """With defaults off the wire, and with every position."""
-    state = State(queries=Position(7, 5), readmitted={"deferred": 3}, sequence=2, removed=["q1"])
+    state = State(queries=Position(7, 5), retried={"deferred": 3}, sequence=2, removed=["q1"])
     assert decode(State, encode(state)) == state
     assert decode(State, b"{}") == State()

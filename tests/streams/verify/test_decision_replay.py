@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import orjson
 import pytest
 from msgspec import structs
 
+from router.arrays import Ints
 from router.budget.ledger import Ledger, account_key
 from router.budget.reference_ledger import accounts_of
 from router.estimation.embedders import make_embedder
@@ -28,18 +28,14 @@ from streams.kafka.logs import Record
 from streams.kafka.topics import Topics
 from streams.routing.arrivals import parse
 from streams.routing.build import Parts
-from streams.routing.decide import Context, decide, estimate
+from streams.routing.decide import DecisionContext, decide, estimate
+from streams.routing.decider import Decider
 from streams.routing.reindex import Indexes
-from streams.state.partition import Partition, Unmet
+from streams.state.recent_ids import RecentIds
 from streams.state.rows import STATE_KEY, Log, Position, State
-from streams.verify.decision_replay import (
-    DecisionReplayer,
-    LedgerAdjustment,
-    Reader,
-    Retaken,
-    Versions,
-    beside,
-)
+from streams.verify.decision_replay import DecisionReplayer, OffsetReader, PartitionReplay
+from streams.verify.replayed_control import PriceVersions
+from streams.verify.replayed_state import LedgerAdjustment, ledger_adjustments
 from tests.support.outcomes import outcomes, vectors
 
 TOPICS = Topics()
@@ -99,11 +95,11 @@ class Story:
             "deferred": [],
         }
         self.records["queries"][7] = record(7, b"no json")
-        self.number, self.ledger = 0, Ledger(parts.core.catalog.names, parts.limits // 2)
-        self.core, self.registry = parts.core, Registry(models=parts.core.catalog.names)
+        self.number, self.ledger = 0, Ledger(parts.scorer.catalog.names, parts.limits // 2)
+        self.scorer, self.registry = parts.scorer, Registry(models=parts.scorer.catalog.names)
         self.orders: list[Record] = []
-        self.settled, self.unmet = -1, Unmet(3)
-        self.readmitted = {"queries": -1, "deferred": -1}
+        self.settled, self.recent = -1, RecentIds()
+        self.retried: dict[Log, int] = {"queries": -1, "deferred": -1}
         self.receipts: list[Receipt] = []
         self.results: list[Record] = []
         self.changelog: list[Record] = []
@@ -120,7 +116,7 @@ class Story:
                 self.order(order)
             if start == NEW_INDEX:
                 self.parts, self.policy = self.new, self.new.new_policy()
-                self.core = self.new.core.with_newcomers(self.registry.newcomers())
+                self.scorer = self.new.scorer.with_newcomers(self.registry.newcomers())
             if start == size // 2:
                 version = 1
                 self.move_prices()
@@ -135,10 +131,9 @@ class Story:
                 self.settle()
 
     def limit_tenants(self, share: int) -> None:
-        models = self.parts.core.catalog.names
+        models = self.parts.scorer.catalog.names
         self.ledger.limit_tenants(frozenset(account_key(model, "shop") for model in models[:2]))
         self.ledger.share[3:] = 300_000, share
-        self.unmet.grow(5)
 
     def move_prices(self) -> None:
         state = self.policy.snapshot()
@@ -152,27 +147,35 @@ class Story:
         self.orders.append(record(len(self.orders), value, key))
         assert self.registry.read(key, value, self.orders[-1].offset) is None
         if message.action == "add":
-            self.core = self.core.with_newcomers(self.registry.newcomers())
+            self.scorer = self.scorer.with_newcomers(self.registry.newcomers())
             self.ledger.add(message.name)
             self.commit()
             self.ledger.share[-1] = message.limit or 0  # a grant
             self.commit()
 
     def decide(self, records: list[Record], version: int) -> None:
-        core = self.core
-        estimated = estimate(core, parse(records, core.catalog, core.embedder), [])
-        context = Context(
-            core,
-            self.parts.with_trials(self.policy, core.catalog),
+        scorer = self.scorer
+        prepared = estimate(scorer, parse(records, scorer.catalog, scorer.embedder))
+        decider = Decider(
+            scorer,
+            self.parts.with_trials(self.policy, scorer.catalog),
+            self.registry.open(scorer.catalog.names),
             version,
-            100.0 + records[0].offset,
-            10**6,
-            self.registry.open(core.catalog.names),
-            control_version=self.registry.version,
+            self.registry.version,
         )
-        rows = decide(estimated, context, cast(Partition, self))
+        context = DecisionContext(decider, "queries", 100.0 + records[0].offset, 10**6)
+        rows = decide(prepared, context, self)
         self.receipts += [rows[offset].receipt for offset in sorted(rows)]
         self.commit()
+
+    def reserve(self, accounts: Ints, amounts: Ints) -> None:
+        self.ledger.reserve(accounts, amounts)
+
+    def record_unmet(self, account: int, amount: int) -> None:
+        pass
+
+    def record_retried(self, offsets: Mapping[Log, int]) -> None:
+        self.retried |= offsets
 
     def settle(self) -> None:
         """Every other routed query is answered, for half of what was reserved."""
@@ -207,18 +210,18 @@ class Story:
         first: int = 0,
         whole_since: float = math.inf,
         kept: bool = True,
-    ) -> tuple[list[Receipt], Retaken]:
+    ) -> tuple[list[Receipt], PartitionReplay]:
         """Take all decisions from offset `first` on again. kept: the old index is still there."""
-        prices = Versions(self.new.new_policy, self.prices)
+        prices = PriceVersions(self.new.new_policy, self.prices)
         indexes = Indexes(self.new, {"old": self.old if kept else None}.__getitem__)
-        events: Iterator[LedgerAdjustment] = beside(self.changelog)
-        retaker = DecisionReplayer(
+        events: Iterator[LedgerAdjustment] = ledger_adjustments(self.changelog)
+        replayer = DecisionReplayer(
             indexes, TOPICS, prices, 0, events, self.results, self.orders, whole_since
         )
-        readers = {log: Reader(iter(self.records[log])) for log in LOGS}
+        readers = {log: OffsetReader(iter(self.records[log])) for log in LOGS}
         logged = [(one, encode(one)) for one in receipts or self.receipts]
-        taken = list(retaker.take(logged, readers, lambda log, offset: offset >= first))
-        return taken, retaker.done
+        taken = list(replayer.replay(logged, readers, lambda log, offset: offset >= first))
+        return taken, replayer.done
 
 
 def query(id: str, embedding: list[float], tenant: str) -> bytes:
@@ -382,7 +385,7 @@ def test_other_orders_would_decide_otherwise(story: Story) -> None:
 def test_other_money_would_decide_otherwise(story: Story) -> None:
     """The test has a point: with other shares the same log gives other decisions."""
     changelog = story.changelog
-    ledger = Ledger(story.parts.core.catalog.names, story.parts.limits * 100)
+    ledger = Ledger(story.parts.scorer.catalog.names, story.parts.limits * 100)
     rich = State(accounts=ledger.accounts())
     story.changelog = [record(0, encode(rich), STATE_KEY)]
     try:

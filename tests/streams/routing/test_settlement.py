@@ -6,84 +6,21 @@ import asyncio
 import logging
 from typing import Any
 
-import numpy as np
-import orjson
 import pytest
 from confluent_kafka import KafkaException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.budget.reference_ledger import MAX_CHARGE
-from schemas import Rejected
-from streams.routing.settle import Settler
-from streams.state.expiry import LATE, Chunk
 from streams.state.rows import row_key
+from tests.support.desk import Desk, result
 from tests.support.recorded import (
-    FLEET,
     TOPICS,
-    RecordedOutbox,
     decide,
-    memory_store,
     new_ledger,
-    new_metrics,
     open_partition,
     receipt,
-    record,
 )
-
-NO_WINDOWS = np.zeros(len(FLEET), dtype=np.int64)
-DECIDED = 1000.0
-
-
-class Desk:
-    """A partition with three open rows of 100 nano-units: q0 and q1 "small", q2 "large"."""
-
-    def __init__(self) -> None:
-        self.outbox, self.store = RecordedOutbox(), memory_store()
-        self.partition = open_partition(self.outbox, self.store)
-        self.settler = Settler(FLEET, self.outbox, TOPICS, new_metrics())
-        self._results = 0
-
-    async def open(self) -> Desk:
-        await decide(self.partition, receipt(0), receipt(1), receipt(2, "large"))
-        self.partition.mark_published("queries", 2, [])
-        self.partition.deadlines.add(Chunk(DECIDED, "queries", 0, 2))
-        self.outbox.sent.clear()
-        return self
-
-    async def settle(self, *values: bytes) -> None:
-        """Hand over a chunk of results that follows on the one before."""
-        first, self._results = self._results, self._results + len(values)
-        await self.again(first, *values)
-
-    async def again(self, first: int, *values: bytes) -> None:
-        """Hand over results whose offsets begin at `first`."""
-        records = [record(first + i, value, TOPICS.results) for i, value in enumerate(values)]
-        await self.settler.settle(self.partition, records)
-
-    async def expire(self, now: float, begins: list[int] | None = None) -> None:
-        windows = NO_WINDOWS if begins is None else np.array(begins)
-        await self.settler.expire(self.partition, now, 60.0, lambda _: windows)
-
-    def money(self) -> tuple[list[int], list[int]]:
-        """Reserved and spent; the changelog must say the same."""
-        ledger = self.partition.ledger
-        loaded = open_partition(RecordedOutbox(), self.store).ledger
-        assert loaded.accounts() == ledger.accounts()
-        return ledger.reserved.tolist(), ledger.spent.tolist()
-
-    def rejected(self) -> list[Rejected]:
-        return self.outbox.rejected()
-
-
-@pytest.fixture
-async def desk() -> Desk:
-    return await Desk().open()
-
-
-def result(offset: int, model: str = "small", **fields: Any) -> bytes:
-    given = {"id": f"q{offset}", "decision_id": f"queries/0/{offset}", "model": model}
-    return orjson.dumps({**given, "status_code": 200, "cost": 40, **fields})
 
 
 async def test_a_result_releases_its_reservation_and_is_charged(desk: Desk) -> None:
@@ -223,101 +160,12 @@ async def test_a_rejection_leaves_before_the_state_moves(desk: Desk) -> None:
     assert desk.partition.settled == before
 
 
-async def test_a_deadline_releases_and_rejects(desk: Desk) -> None:
-    """Not before its time; each is rejected once, when the release is written."""
-    await desk.settle(result(0))
-    desk.outbox.sent.clear()
-    await desk.expire(DECIDED + 59.9)
-    assert desk.outbox.sent == []
-    await desk.expire(DECIDED + 60.0)
-    assert desk.money() == ([0, 0], [40, 0])
-    assert [(one.id, one.code) for one in desk.rejected()] == [
-        ("q1", "deadline_exceeded"),
-        ("q2", "deadline_exceeded"),
-    ]
-    assert desk.outbox.topics() == [TOPICS.changelog, TOPICS.rejected]
-    desk.outbox.sent.clear()
-    await desk.expire(DECIDED + 120.0)
-    assert desk.outbox.sent == []
-
-
-async def test_a_late_result_is_charged_without_a_release(
-    desk: Desk, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The model was asked, so it must be paid: spent rises, nothing is released twice."""
-    await desk.expire(DECIDED + 60.0)
-    assert desk.money() == ([0, 0], [0, 0])
-    with caplog.at_level(logging.WARNING):
-        await desk.settle(result(0))
-    assert desk.money() == ([0, 0], [40, 0])
-    assert "after the deadline" in caplog.text
-    await desk.settle(result(0))
-    assert desk.money() == ([0, 0], [40, 0])
-    assert desk.rejected()[-1].code == "not_in_flight"
-
-
-async def test_after_a_day_not_even_a_late_result_is_expected(desk: Desk) -> None:
-    """The rows are removed; what comes then is rejected and not charged."""
-    await desk.expire(DECIDED + 60.0)
-    await desk.expire(DECIDED + LATE)
-    assert desk.store.read(0, row_key("queries", 0).encode()) is None
-    await desk.settle(result(0))
-    assert desk.money() == ([0, 0], [0, 0])
-    assert desk.rejected()[-1].code == "not_in_flight"
-
-
-async def test_nobody_is_told_of_a_release_that_is_not_written(desk: Desk) -> None:
-    """A process that has been superseded knows nothing of results that came since."""
-    desk.outbox.refuses = TOPICS.changelog
-    with pytest.raises(KafkaException):
-        await desk.expire(DECIDED + 60.0)
-    assert desk.rejected() == []
-    desk.outbox.refuses = None
-    desk.partition = open_partition(desk.outbox, desk.store)
-    assert desk.money()[0] == [200, 100]
-    await desk.expire(DECIDED + 61.0)
-    assert desk.money()[0] == [0, 0]
-    assert len(desk.rejected()) == 3
-
-
-async def test_rejections_that_were_cut_off_leave_later(desk: Desk) -> None:
-    """The next owner sends them once the release is known; not those that a late result ended."""
-    desk.outbox.refuses = TOPICS.rejected
-    with pytest.raises(KafkaException):
-        await desk.expire(DECIDED + 60.0)
-    desk.outbox.refuses = None
-    desk.partition = open_partition(desk.outbox, desk.store)
-    await desk.settle(result(0))
-    await desk.expire(DECIDED + 61.0)
-    assert [one.id for one in desk.rejected()] == ["q1", "q2"]
-    await desk.partition.commit({})
-    desk.partition = open_partition(desk.outbox, desk.store)
-    await desk.expire(DECIDED + 62.0)
-    assert len(desk.rejected()) == 2
-
-
 async def test_a_superseded_owner_rejects_no_result(desk: Desk) -> None:
     """Its answer to a decision that only the next owner knows of would be a lie."""
     desk.outbox.refuses = TOPICS.changelog
     with pytest.raises(KafkaException):
         await desk.settle(result(7))
     assert desk.rejected() == []
-
-
-async def test_a_partition_that_has_gone_releases_nothing(desk: Desk) -> None:
-    """Its rows may be another process's by now."""
-    desk.partition.owned = False
-    await desk.expire(DECIDED + 60.0)
-    assert desk.outbox.sent == []
-
-
-async def test_a_result_counts_in_the_window_that_held_it(desk: Desk) -> None:
-    """A window that has begun meanwhile is not charged for it, and its begin is written."""
-    await desk.expire(DECIDED, begins=[500, 0])
-    assert desk.money() == ([0, 100], [0, 0])
-    await desk.settle(result(0))
-    account = desk.partition.ledger.accounts()["small"]
-    assert (account.window, account.spent, account.past) == (500, 0, {0: (100, 40)})
 
 
 results = st.lists(

@@ -1,18 +1,18 @@
-"""What must hold of lanes: strict order, no chunk passed over, nothing begun is left half done."""
+"""What must hold of queues: strict order, no chunk skipped, nothing begun is left half done."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
 from faust.types import TP
 
-from streams.ingest import pipeline as lanes
+from streams.ingest import partition_queues
 from streams.ingest.chunks import Chunk
-from streams.ingest.pipeline import PartitionPipeline
+from streams.ingest.partition_queues import PartitionQueues
 from streams.kafka import fatal
 from tests.support.patience import PATIENCE
 
@@ -49,9 +49,9 @@ class Work:
         self.finished: list[int] = []
         self.let = asyncio.Event()
         self.let.set()
-        self.lanes = PartitionPipeline("routing", self.prepare, self.finish)
+        self.queues = PartitionQueues("routing", self.prepare, self.finish)
 
-    async def prepare(self, _: int, records: list[Any]) -> int:
+    async def prepare(self, _: int, records: Sequence[Any]) -> int:
         self.prepared.append(records[0].offset)
         return int(records[0].offset)
 
@@ -65,7 +65,7 @@ async def work() -> AsyncIterator[Work]:
     made = Work()
     yield made
     made.let.set()
-    await made.lanes.close()
+    await made.queues.close()
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def died(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         said.append(reason)
         raise Died(reason)
 
-    monkeypatch.setattr(lanes, "die", die)
+    monkeypatch.setattr(partition_queues, "die", die)
     monkeypatch.setattr(fatal, "die", die)
     return said
 
@@ -86,7 +86,7 @@ async def test_chunks_are_finished_in_order_and_then_acknowledged(work: Work) ->
     """Each once, in the order they came, acknowledged when finished."""
     events = chain(5)
     for each in events:
-        await work.lanes.put(each)
+        await work.queues.put(each)
     await until(lambda: all(each.acked for each in events))
     assert work.finished == [0, 10, 20, 30, 40]
 
@@ -96,7 +96,7 @@ async def test_the_next_chunk_is_prepared_while_one_is_finished(work: Work) -> N
     work.let.clear()
     events = chain(2)
     for each in events:
-        await work.lanes.put(each)
+        await work.queues.put(each)
     await until(lambda: work.prepared == [0, 10])
     assert not any(each.acked for each in events)
 
@@ -111,7 +111,7 @@ async def test_partitions_do_not_wait_for_each_other(work: Work) -> None:
             await stuck.wait()
         done.append(partition)
 
-    both = PartitionPipeline("routing", work.prepare, finish)
+    both = PartitionQueues("routing", work.prepare, finish)
     await both.put(event(0, None, partition=0))
     await both.put(event(0, None, partition=1))
     await until(lambda: done == [1])
@@ -125,9 +125,9 @@ async def test_close_finishes_what_is_being_decided_and_drops_the_rest(work: Wor
     work.let.clear()
     events = chain(3)
     for each in events:
-        await work.lanes.put(each)
+        await work.queues.put(each)
     await until(lambda: len(work.prepared) >= 2)
-    closing = asyncio.create_task(work.lanes.close())
+    closing = asyncio.create_task(work.queues.close())
     await asyncio.sleep(0)
     assert not closing.done()
     work.let.set()
@@ -139,15 +139,15 @@ async def test_close_finishes_what_is_being_decided_and_drops_the_rest(work: Wor
 async def test_close_lets_a_waiting_agent_go(work: Work) -> None:
     """An agent that waits to hand over a chunk is not left waiting for ever."""
     work.let.clear()
-    waiting = asyncio.create_task(_put_all(work.lanes, chain(10)))
+    waiting = asyncio.create_task(_put_all(work.queues, chain(10)))
     await until(lambda: len(work.prepared) >= 2)
     assert not waiting.done()
     work.let.set()
-    await work.lanes.close()
+    await work.queues.close()
     await asyncio.wait_for(waiting, PATIENCE)
 
 
-async def _put_all(to: PartitionPipeline, events: list[Any]) -> None:
+async def _put_all(to: PartitionQueues[int], events: list[Any]) -> None:
     for each in events:
         await to.put(each)
 
@@ -157,16 +157,16 @@ async def test_after_close_only_a_seek_begins_a_lane(work: Work) -> None:
     would lose those. What comes after the seek is taken, from the beginning."""
     first, second, third = chain(3)
     work.let.clear()
-    await work.lanes.put(first)
+    await work.queues.put(first)
     await until(lambda: work.prepared == [0])
-    await work.lanes.put(second)
-    closing = asyncio.create_task(work.lanes.close())
+    await work.queues.put(second)
+    closing = asyncio.create_task(work.queues.close())
     await asyncio.sleep(0)
     work.let.set()
     await closing
-    await work.lanes.put(third)
+    await work.queues.put(third)
     again = event(10, None)
-    await work.lanes.put(again)
+    await work.queues.put(again)
     await until(lambda: again.acked)
     assert work.finished == [0, 10]
     assert not third.acked
@@ -175,10 +175,10 @@ async def test_after_close_only_a_seek_begins_a_lane(work: Work) -> None:
 async def test_a_chunk_behind_a_lost_one_is_dropped(work: Work) -> None:
     """It is neither finished nor acknowledged, so it comes again with the lost one."""
     first, _, third = chain(3)
-    await work.lanes.put(first)
-    await work.lanes.put(third)
+    await work.queues.put(first)
+    await work.queues.put(third)
     await until(lambda: first.acked)
-    await work.lanes.close()
+    await work.queues.close()
     assert work.finished == [0]
     assert not third.acked
 
@@ -186,7 +186,7 @@ async def test_a_chunk_behind_a_lost_one_is_dropped(work: Work) -> None:
 async def test_chunks_that_stay_lost_end_the_process(work: Work, died: list[str]) -> None:
     """Where no seek follows in time, the process says which records it lacks, and ends."""
     first, _, third = chain(3)
-    hasty = PartitionPipeline("routing", work.prepare, work.finish, patience=0.0)
+    hasty = PartitionQueues("routing", work.prepare, work.finish, patience=0.0)
     await hasty.put(first)
     await hasty.put(third)
     await until(lambda: bool(died))
@@ -197,14 +197,14 @@ async def test_chunks_that_stay_lost_end_the_process(work: Work, died: list[str]
 async def test_a_seek_in_time_keeps_the_process(work: Work, died: list[str]) -> None:
     """What was lost comes again, or the partition goes to another process: nobody is overdue."""
     first, _, third = chain(3)
-    patient = PartitionPipeline("routing", work.prepare, work.finish, patience=0.01)
+    patient = PartitionQueues("routing", work.prepare, work.finish, patience=0.01)
     for each in (first, third, event(10, None)):
         await patient.put(each)
-    other = PartitionPipeline("routing", work.prepare, work.finish, patience=0.01)
+    other = PartitionQueues("routing", work.prepare, work.finish, patience=0.01)
     for each in (event(0, None), event(20, 19)):
         await other.put(each)
     await other.close()
-    overdue = PartitionPipeline("routing", work.prepare, work.finish, patience=0.02)
+    overdue = PartitionQueues("routing", work.prepare, work.finish, patience=0.02)
     for each in (event(0, None, partition=1), event(20, 19, partition=1)):
         await overdue.put(each)
     await until(lambda: bool(died))
@@ -223,7 +223,7 @@ async def test_a_failure_ends_the_process(
         raise OSError("disk full")
 
     monkeypatch.setattr(work, step, fail)
-    broken = PartitionPipeline("routing", work.prepare, work.finish)
+    broken = PartitionQueues("routing", work.prepare, work.finish)
     failed = event(0, None)
     await broken.put(failed)
     await until(lambda: bool(died))

@@ -1,0 +1,135 @@
+"""One queue per partition: chunks are prepared ahead and finished strictly in order.
+
+While one chunk is being finished, the next one is already being prepared. A chunk is acknowledged
+when it is finished, never before.
+
+A queue accepts an unbroken chain of chunks. One that was lost before it (in Faust's buffers, while
+partitions change hands or the process stops) must not be skipped: deciding a later chunk would mark
+the lost one as decided too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from faust.types import TP, EventT
+
+from streams.ingest.chunks import Chunk
+from streams.kafka.fatal import die, or_die
+from streams.kafka.records import ConsumedRecord
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 30.0
+"""Seconds in which chunks that follow on nothing must be followed by a seek, or the end."""
+
+Prepared = TypeVar("Prepared")
+Prepare = Callable[[int, Sequence[ConsumedRecord]], Awaitable[Prepared]]
+"""(partition number, records) -> whatever `Finish` takes."""
+Finish = Callable[[int, Prepared], Awaitable[None]]
+"""(partition number, prepared chunk): processes it for good."""
+
+
+async def unprepared(_: int, records: Sequence[ConsumedRecord]) -> Sequence[ConsumedRecord]:
+    """Return the records as they are: the `Prepare` of topics that need none."""
+    return records
+
+
+class PartitionQueues(Generic[Prepared]):
+    """The queues of one topic, opened with their first chunk and closed when revoked."""
+
+    def __init__(
+        self,
+        name: str,
+        prepare: Prepare[Prepared],
+        finish: Finish[Prepared],
+        patience: float = PATIENCE,
+    ) -> None:
+        """Args:
+        name: What the error message of a failure says was being done.
+        prepare: Called ahead of time.
+        finish: Called in order, one chunk of a partition at a time.
+        patience: See `PATIENCE`.
+        """
+        self._name = name
+        self._prepare = prepare
+        self._finish = finish
+        self._queues: dict[TP, _Queue[Prepared]] = {}
+        self._patience = patience
+        self._overdue: dict[TP, asyncio.TimerHandle] = {}
+
+    async def put(self, event: EventT[Any]) -> None:
+        """Hand over a chunk; waits while its queue is full.
+
+        A chunk that does not follow on the last one of its queue is dropped, unacknowledged: it is
+        delivered again after the seek that ends a rebalance. Without one the process ends.
+        """
+        tp = event.message.tp
+        chunk: Any = event.message.value  # a `Chunk`
+        queue = self._queues.get(tp)
+        had = None if queue is None else queue.last
+        if chunk.after not in (None, had):
+            self._drop(tp, chunk, had)
+            return
+        if (overdue := self._overdue.pop(tp, None)) is not None:
+            overdue.cancel()
+        if queue is None:
+            queue = self._queues[tp] = _Queue(self._name, tp.partition, self._prepare, self._finish)
+        queue.last = chunk.last
+        await queue.inbox.put(event)
+
+    def _drop(self, tp: TP, chunk: Chunk, had: int | None) -> None:
+        what = f"{self._name} on partition {tp.partition}"
+        lost = f"records before offset {chunk[0].offset} were lost on the way, after {had}"
+        logger.info("%s: dropped a chunk, as %s", what, lost)
+        if tp not in self._overdue:
+            reason = f"{what}: {lost}, and do not come again"
+            loop = asyncio.get_running_loop()
+            self._overdue[tp] = loop.call_later(self._patience, die, reason)
+
+    async def close(self) -> None:
+        """Finish the chunks being decided, drop the others (they come again), end all queues."""
+        for overdue in self._overdue.values():
+            overdue.cancel()
+        self._overdue.clear()
+        queues, self._queues = list(self._queues.values()), {}
+        await asyncio.gather(*(queue.close() for queue in queues))
+
+
+class _Queue(Generic[Prepared]):
+    def __init__(
+        self, name: str, partition: int, prepare: Prepare[Prepared], finish: Finish[Prepared]
+    ) -> None:
+        self.last: int | None = None
+        self.inbox: asyncio.Queue[EventT[Any]] = asyncio.Queue(maxsize=2)
+        self._ready: asyncio.Queue[tuple[EventT[Any], Prepared]] = asyncio.Queue(maxsize=1)
+        self._busy = asyncio.Lock()
+        what = f"{name} on partition {partition}"
+        self._tasks = [
+            asyncio.create_task(or_die(what, self._preparing(partition, prepare))),
+            asyncio.create_task(or_die(what, self._finishing(partition, finish))),
+        ]
+
+    async def _preparing(self, partition: int, prepare: Prepare[Prepared]) -> None:
+        while True:
+            event = await self.inbox.get()
+            records: Any = event.message.value  # a `Chunk`, typed from here on
+            await self._ready.put((event, await prepare(partition, records)))
+
+    async def _finishing(self, partition: int, finish: Finish[Prepared]) -> None:
+        while True:
+            event, prepared = await self._ready.get()
+            async with self._busy:
+                await finish(partition, prepared)
+                event.ack()
+
+    async def close(self) -> None:
+        self._tasks[0].cancel()
+        async with self._busy:
+            self._tasks[1].cancel()
+        while not self.inbox.empty():  # lets go of an agent that waits to put
+            self.inbox.get_nowait()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,163 @@
+"""The way of a query: prepare → decide → commit → publish, chunk by chunk.
+
+A kill may come between any two steps. Before the commit nothing has happened, and the chunk is
+decided when it is delivered again. After it the rows say what to publish, whoever is asked: the
+same records give the same messages, so publishing them again is harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+from router.budget.windows import Calendar
+from streams.kafka.producer import Outbox
+from streams.kafka.records import ConsumedRecord
+from streams.kafka.topics import Topics
+from streams.metrics.router import Metrics
+from streams.routing.arrivals import Arrival, parse
+from streams.routing.decide import DecisionContext, PreparedChunk, decide, estimate
+from streams.routing.decider import Decider
+from streams.routing.publish import publish
+from streams.state.partition import Partition
+from streams.state.rows import Log, Row, row_key
+
+
+class Decision(NamedTuple):
+    """An arrival and the row of its decision."""
+
+    arrival: Arrival
+    row: Row
+
+
+class DecisionPipeline:
+    """Takes the decisions of one log for the partitions that this process owns.
+
+    The runner (`PartitionQueues`, or a pass of `DeferredRetry`) calls `prepare` ahead of time and
+    `finish` strictly in order. It keeps no state of its own between two chunks.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        decider: Callable[[], Decider],
+        threads: Executor,
+        calendar: Calendar,
+        outbox: Outbox,
+        topics: Topics,
+        metrics: Metrics,
+        max_waiting: int = sys.maxsize,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Args:
+        log: The log whose records are decided.
+        decider: Returns the current one.
+        threads: Run embedding and neighbour search, which release the GIL.
+        calendar: Knows the budget windows.
+        outbox: Publishes the decisions.
+        topics: Where to.
+        metrics: Counts the decisions that have been published.
+        max_waiting: Deferred queries of a partition at most.
+        clock: Returns Unix seconds.
+        """
+        self._log: Log = log
+        self._decider = decider
+        self._threads = threads
+        self._calendar = calendar
+        self._outbox = outbox
+        self._topics = topics
+        self._metrics = metrics
+        self._max_waiting = max_waiting
+        self._clock = clock
+
+    async def prepare(
+        self, partition: Partition, records: Sequence[ConsumedRecord]
+    ) -> PreparedChunk:
+        """Parse, embed and estimate the records that this partition has not decided yet."""
+        decided = partition.positions[self._log].decided
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._prepare, records, decided
+        )
+
+    async def finish(self, partition: Partition, prepared: PreparedChunk) -> None:
+        """Decide, commit and publish a prepared chunk; nothing where the partition was revoked."""
+        async with partition.lock:
+            if not partition.owned:
+                return
+            while self._is_outdated(partition, prepared):
+                prepared = await self.prepare(partition, prepared.records())
+            decisions = self.decide(partition, prepared)
+            await self.commit(partition, decisions)
+            earlier = self._earlier_decisions(partition, prepared.redelivered)
+        await self.publish(partition, [*earlier, *decisions])
+        self._count(decisions)
+
+    def decide(self, partition: Partition, prepared: PreparedChunk) -> list[Decision]:
+        """Decide the fresh arrivals of a chunk and reserve for them, all in memory."""
+        if not prepared.arrivals:
+            return []
+        decider, now = self._decider(), self._clock()
+        partition.limit_tenants(decider.tenants)
+        partition.roll(self._calendar.begins(now))
+        room = self._max_waiting - partition.waiting
+        rows = decide(prepared, DecisionContext(decider, self._log, now, room), partition)
+        partition.record_decisions(self._log, rows)
+        if self._log == "queries" and prepared.candidates is not None:
+            batch, known = prepared.candidates.scored.batch, len(decider.scorer.known)
+            partition.record_arrivals(  # prices are for the models of the index
+                batch.quality[:, :known], batch.cost[:, :known]
+            )
+        return [Decision(each, rows[each.source.offset]) for each in prepared.arrivals]
+
+    async def commit(self, partition: Partition, decisions: Sequence[Decision]) -> None:
+        """Write the decisions ahead: from here on they are taken, whatever happens."""
+        if decisions:
+            await partition.commit(
+                {row_key(self._log, arrival.source.offset): row for arrival, row in decisions}
+            )
+
+    async def publish(self, partition: Partition, decisions: Sequence[Decision]) -> None:
+        """Publish committed decisions and wait until the broker has them."""
+        if not decisions:
+            return
+        batch = self._outbox.batch()
+        for arrival, row in decisions:
+            publish(batch, self._topics, arrival, row)
+        await batch.delivered()
+        finished = [a.source.offset for a, row in decisions if row.receipt.model is None]
+        partition.mark_published(self._log, decisions[-1].arrival.source.offset, finished)
+
+    def _prepare(self, records: Sequence[ConsumedRecord], decided: int) -> PreparedChunk:
+        fresh = [record for record in records if record.offset > decided]
+        redelivered = [record for record in records if record.offset <= decided]
+        scorer = self._decider().scorer
+        return estimate(scorer, parse(fresh, scorer.catalog, scorer.embedder), redelivered)
+
+    def _is_outdated(self, partition: Partition, prepared: PreparedChunk) -> bool:
+        """Return whether the scorer is another by now, or the chunk was delivered twice and has
+        been decided meanwhile."""
+        decided, arrivals = partition.positions[self._log].decided, prepared.arrivals
+        delivered_twice = bool(arrivals) and arrivals[0].source.offset <= decided
+        return delivered_twice or prepared.scorer is not self._decider().scorer
+
+    def _earlier_decisions(
+        self, partition: Partition, records: Sequence[ConsumedRecord]
+    ) -> list[Decision]:
+        """Return the decisions of redelivered records that may not have been published."""
+        scorer, found = self._decider().scorer, []
+        for record in records:
+            if record.offset <= partition.positions[self._log].published:
+                continue
+            row = partition.row(row_key(self._log, record.offset))
+            if row is not None:
+                (arrival,) = parse([record], scorer.catalog, scorer.embedder)
+                found.append(Decision(arrival, row))
+        return found
+
+    def _count(self, decisions: Sequence[Decision]) -> None:
+        published = ((arrival.record.timestamp, row.receipt) for arrival, row in decisions)
+        self._metrics.decided(self._log, published, self._clock())

@@ -1,0 +1,194 @@
+"""The way of a result: charge → publish what must go first → commit, chunk by chunk.
+
+A kill before the commit repeats the chunk; after it, the offset that the state record names is
+past the chunk, and its records are skipped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from router.budget.reference_ledger import MAX_CHARGE, cost_of
+from router.models.catalog import ModelCatalog
+from schemas import Invalid, Rejected, Result, Source
+from schemas.wire import decode, encode
+from streams.kafka.producer import Headers, Outbox
+from streams.kafka.records import ConsumedRecord
+from streams.kafka.topics import Topics
+from streams.metrics.router import Metrics
+from streams.routing.publish import trace_headers
+from streams.state.decision_ids import parse_decision_id
+from streams.state.partition import Partition
+from streams.state.rows import Row, row_key
+
+logger = logging.getLogger(__name__)
+
+
+class Outgoing(NamedTuple):
+    """A message that is about to be published."""
+
+    topic: str
+    value: bytes
+    key: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(slots=True)
+class Charged:
+    """A chunk of results after it has been charged in memory.
+
+    Attributes:
+        finished: Keys of the rows that the results end, in order.
+        outgoing: Messages that must be published before the commit.
+        counted: Model (or "") and status of each record, for metrics.
+    """
+
+    finished: dict[str, None] = field(default_factory=dict)
+    outgoing: list[Outgoing] = field(default_factory=list)
+    counted: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Settler:
+    """Settles results: reservations become charges in the ledger of their partition."""
+
+    def __init__(
+        self,
+        catalog: Callable[[], ModelCatalog],
+        outbox: Outbox,
+        topics: Topics,
+        metrics: Metrics,
+    ) -> None:
+        """Args:
+        catalog: Returns the models as they are now, with their prices.
+        outbox: Publishes rejections and receipts.
+        topics: Where to.
+        metrics: Counts the results that have been settled.
+        """
+        self._catalog = catalog
+        self._outbox = outbox
+        self._topics = topics
+        self._metrics = metrics
+        self._logs = topics.logs
+
+    async def settle(self, partition: Partition, records: Sequence[ConsumedRecord]) -> None:
+        """Settle a chunk of the topic `results`, skipping what was settled before a kill."""
+        async with partition.lock:
+            fresh = [record for record in records if record.offset > partition.settled]
+            charged = await self.charge(partition, fresh)
+            await self.publish(partition, charged.outgoing)
+            await self.commit(partition, records[-1].offset, charged if fresh else None)
+        self._metrics.settled(charged.counted)
+
+    async def charge(self, partition: Partition, records: Sequence[ConsumedRecord]) -> Charged:
+        """Charge results in memory, and gather what must be published before the commit."""
+        charged = Charged()
+        for record in records:
+            try:
+                result = decode(Result, record.value)
+                key, row = self._charge(partition, result, charged)
+            except Invalid as error:
+                charged.outgoing.append(self._rejection(record, error))
+                charged.counted.append(("", "rejected"))
+                continue
+            charged.finished[key] = None
+            charged.counted.append((result.model, "ok" if result.status_code < 300 else "failed"))
+            if not await partition.wait_published(key):
+                # A kill has interrupted its publishing. The routed query was published; its
+                # receipt, which may not have been, would be lost together with its row.
+                receipt, trace = row.receipt, trace_headers(record.headers)
+                charged.outgoing.append(
+                    Outgoing(self._topics.receipts, encode(receipt), receipt.id.encode(), trace)
+                )
+        return charged
+
+    async def publish(self, partition: Partition, outgoing: Sequence[Outgoing]) -> None:
+        """Publish what changes no state: a kill before the commit repeats it.
+
+        Ownership is confirmed first: a result of a decision that only the next owner knows of must
+        not be rejected.
+        """
+        if not outgoing:
+            return
+        await partition.confirm()
+        batch = self._outbox.batch()
+        for one in outgoing:
+            batch.send(one.topic, one.value, one.key, headers=one.headers)
+        await batch.delivered()
+
+    async def commit(self, partition: Partition, offset: int, charged: Charged | None) -> None:
+        """Write the charges and the end of the rows; nothing where no record was fresh."""
+        partition.record_settlement(offset)
+        if charged is not None:
+            await partition.commit({}, removed=charged.finished)
+
+    def _charge(self, partition: Partition, result: Result, charged: Charged) -> tuple[str, Row]:
+        """Charge one result and return the row that it ends, with its key.
+
+        Raises Invalid where it answers no open reservation, or is too expensive.
+        """
+        key = self._row_key(result.decision_id)
+        row = _reservation(result, None if key in charged.finished else partition.row(key))
+        excess = partition.charge(row, self._cost(result))
+        if excess:
+            logger.warning(
+                "%s charged %d nano-units more than was held for %s: %s",
+                result.model,
+                excess,
+                result.decision_id,
+                "its result came after the deadline" if row.expired else "it ignored max_tokens",
+            )
+        return key, row
+
+    def _row_key(self, decision_id: str) -> str:
+        """Return the key of the row that a decision id names.
+
+        Raises Invalid where no router can have given out the id.
+        """
+        source = parse_decision_id(decision_id)
+        if source is None or source.topic not in self._logs:
+            raise Invalid(
+                "not_in_flight",
+                "decision_id: found a string that no router has given out",
+                "decision_id",
+            )
+        return row_key(self._logs[source.topic], source.offset)
+
+    def _cost(self, result: Result) -> int:
+        """Return a result's cost in nano-units. Raises Invalid above `MAX_CHARGE`."""
+        cost = cost_of(result, self._catalog())
+        if cost > MAX_CHARGE:
+            field = "usage" if result.cost is None else "cost"
+            raise Invalid(
+                "invalid_field", f"{field}: found a charge of {cost}, at most {MAX_CHARGE}", field
+            )
+        return cost
+
+    def _rejection(self, record: ConsumedRecord, error: Invalid) -> Outgoing:
+        source = Source(record.topic, record.partition, record.offset)
+        rejected = Rejected.of(error, record.value, source)
+        return Outgoing(self._topics.rejected, encode(rejected), record.key)
+
+
+def _reservation(result: Result, row: Row | None) -> Row:
+    """Return the row that a result answers. Raises Invalid where it is another, or none."""
+    if row is None or row.receipt.model is None:
+        raise Invalid(
+            "not_in_flight",
+            "decision_id: no reservation is open under it (never made, already settled or expired)",
+            "decision_id",
+        )
+    for field_name, found, wanted in (
+        ("decision_id", result.decision_id, row.receipt.decision_id),
+        ("id", result.id, row.receipt.id),
+        ("model", result.model, row.receipt.model),
+    ):
+        if found != wanted:
+            raise Invalid(
+                "not_in_flight",
+                f"{field_name}: found {found!r}, the reservation names {wanted!r}",
+                field_name,
+            )
+    return row

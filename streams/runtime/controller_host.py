@@ -1,0 +1,93 @@
+"""The controller of the shares, in the process that is assigned the partition of the reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from router.budget.horizon import Horizon
+from router.budget.shares import ShareAllocator
+from streams.config.settings import Config
+from streams.control.controller import Controller
+from streams.kafka.logs import Logs
+from streams.kafka.producer import Outbox
+from streams.kafka.records import ConsumedRecord
+from streams.kafka.topics import Topics
+from streams.runtime.control_plane import ControlPlane
+from streams.state.ownership import IDLE, Ownership
+from streams.state.store import PartitionStore
+
+ACCOUNTS_KEY = b"accounts"
+
+
+class ControllerHost:
+    """Starts a controller with the first report, and lets go of it when it is released."""
+
+    def __init__(
+        self,
+        config: Config,
+        topics: Topics,
+        store: Callable[[], PartitionStore],
+        control: ControlPlane,
+        outbox: Outbox,
+        logs: Logs,
+    ) -> None:
+        """Args:
+        config: The configuration.
+        topics: Where reports come from, and grants and prices go to.
+        store: Returns the storage of the controller's accounts.
+        control: Knows limits, prices and windows.
+        outbox: Publishes grants and prices, and writes the accounts.
+        logs: Reads the changelog of the accounts.
+        """
+        self._config = config
+        self._topics = topics
+        self._store = store
+        self._control = control
+        self._outbox = outbox
+        self._logs = logs
+        self._ownership: Ownership | None = None
+        self._controller: Controller | None = None
+
+    async def follow(self, records: Sequence[ConsumedRecord]) -> None:
+        """Take in a chunk of reports, under the limits of now."""
+        if self._controller is None:
+            self._controller = await self._start()
+        version = self._control.decider.price_version
+        self._controller.version = max(self._controller.version, version)
+        self._controller.limit(self._control.limits())
+        await self._controller.follow(records)
+
+    async def heartbeat(self) -> None:
+        """Have an idle controller notice in time that another has taken over."""
+        if self._ownership is not None:
+            await self._ownership.confirm(IDLE)
+
+    async def release(self) -> None:
+        """Let go of the controller, after what is being written."""
+        self._controller = None
+        if self._ownership is not None:
+            await self._ownership.release()
+            self._ownership = None
+
+    async def _start(self) -> Controller:
+        changelog = self._topics.controller_changelog
+        own = Ownership(changelog, 0, self._store(), self._outbox, self._logs)
+        await own.claim()
+        self._ownership = own
+        allocator = ShareAllocator(self._config.topics.partitions, self._control.limits())
+        if (saved := own.store.read(0, ACCOUNTS_KEY)) is not None:
+            allocator.restore(orjson.loads(saved))
+        policy, calendar = self._config.policy, self._control.calendar
+        return Controller(
+            self._control.parts.scorer.known,
+            self._control.parts.new_policy(),
+            allocator,
+            lambda accounts: own.write({ACCOUNTS_KEY: orjson.dumps(accounts)}),
+            own.confirm,
+            Horizon(policy.expected_queries, self._config.windows(), calendar),
+            self._outbox,
+            self._topics,
+            policy.resolve_seconds,
+        )

@@ -1,0 +1,94 @@
+"""The partitions that this process owns: claimed, loaded, and given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from schemas import ModelControl
+from streams.kafka.logs import Logs
+from streams.kafka.producer import Outbox
+from streams.runtime.control_plane import ControlPlane
+from streams.state.open_rows import load_state
+from streams.state.ownership import Ownership
+from streams.state.partition import Partition
+from streams.state.store import PartitionStore
+
+
+class PartitionManager:
+    """Claims a partition when it is first asked for, and keeps it until it is revoked."""
+
+    def __init__(
+        self,
+        changelog: str,
+        store: Callable[[], PartitionStore],
+        control: ControlPlane,
+        outbox: Outbox,
+        logs: Logs,
+    ) -> None:
+        """Args:
+        changelog: Topic that holds the partitions' records.
+        store: Returns the table's storage, as recovered from the changelog.
+        control: Makes the ledgers; its commands are applied to all owned partitions.
+        outbox: Writes to the changelog.
+        logs: Reads it.
+        """
+        self._changelog = changelog
+        self._store = store
+        self._control = control
+        self._outbox = outbox
+        self._logs = logs
+        self._owned: dict[int, Partition] = {}
+        self._claims: dict[int, asyncio.Task[Ownership]] = {}
+        control.listen(self._apply_command)
+
+    def owned(self) -> list[Partition]:
+        """Return the partitions that this process owns now."""
+        return list(self._owned.values())
+
+    async def get(self, number: int) -> Partition:
+        """Return a partition, claimed and loaded when first asked for.
+
+        It waits for the commands that the partition's last owner knew: state of a model that is
+        not known here would be lost, and decisions would fall back to older commands.
+
+        Returns:
+            The partition; one whose `owned` is False where it was revoked meanwhile.
+        """
+        if number in self._owned:
+            return self._owned[number]
+        if number not in self._claims:
+            self._claims[number] = asyncio.create_task(self._claim(number))
+        claimed = self._claims[number]
+        ownership = await asyncio.shield(claimed)
+        state = load_state(ownership.store, number)
+        await self._control.wait_for(0 if state is None else state.control)
+        if number in self._owned:
+            return self._owned[number]
+        partition = Partition(self._control.new_ledger(number), ownership)
+        partition.apply_control(self._control.registry.version)
+        if self._claims.get(number) is claimed:
+            self._owned[number] = partition
+        else:  # it was revoked meanwhile
+            await partition.revoke()
+        return partition
+
+    async def revoke(self) -> None:
+        """Forget all partitions, after what is being written."""
+        # A claim that arrived later would supersede the next owner.
+        await asyncio.gather(*self._claims.values(), return_exceptions=True)
+        self._claims.clear()
+        for partition in self._owned.values():
+            await partition.revoke()
+        self._owned.clear()
+
+    async def _claim(self, number: int) -> Ownership:
+        ownership = Ownership(self._changelog, number, self._store(), self._outbox, self._logs)
+        await ownership.claim()
+        return ownership
+
+    def _apply_command(self, added: Mapping[str, ModelControl]) -> None:
+        for partition in self._owned.values():
+            for name, command in added.items():
+                partition.add_model(name, command.carry_over)
+            partition.apply_control(self._control.registry.version)

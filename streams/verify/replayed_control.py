@@ -1,0 +1,123 @@
+"""Prices and commands during a replay, as they stood at any earlier moment."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from router.estimation.scorer import QueryScorer
+from router.models.catalog import ModelCatalog
+from router.policies.base import Policy
+from schemas import Invalid, Prices, Receipt
+from schemas.wire import decode
+from streams.control.registry import Registry
+from streams.kafka.logs import Record
+from streams.routing.build import Parts
+from streams.routing.decider import Decider
+
+
+class PriceVersions:
+    """Policies at every version of their prices that the log still holds."""
+
+    def __init__(self, new_policy: Callable[[], Policy], records: Iterable[Record]) -> None:
+        """Args:
+        new_policy: Makes a policy that takes over prices.
+        records: Of the topic `prices`, accepted as a router accepts them.
+        """
+        self._first: dict[str | None, Policy] = {}
+        self._other = new_policy()
+        self._records: dict[int, bytes] = {}
+        newest = 0
+        for record in records:
+            try:
+                prices = decode(Prices, record.value)
+                if prices.policy != self._other.name or prices.version <= newest:
+                    continue
+                self._other.restore(prices.state)
+            except (Invalid, ValueError):
+                continue
+            newest = prices.version
+            self._records[newest] = record.value or b""
+
+    def at(self, version: int, parts: Parts) -> Policy | None:
+        """Return the policy with the prices of a version, valid until the next call.
+
+        Version 0 is made from the history of `parts`.
+
+        Returns:
+            None where the prices have been compacted away.
+        """
+        if version == 0:
+            if parts.scorer.index not in self._first:
+                self._first[parts.scorer.index] = parts.new_policy()
+            return self._first[parts.scorer.index]
+        if version not in self._records:
+            return None
+        self._other.restore(decode(Prices, self._records[version]).state)
+        return self._other
+
+
+class ReplayedControl:
+    """Follows the commands, and makes the `Decider` of each chunk."""
+
+    def __init__(
+        self, known: ModelCatalog, commands: Sequence[Record], complete_since: float = math.inf
+    ) -> None:
+        """Args:
+        known: The configured models.
+        commands: All records of `control`.
+        complete_since: Unix seconds; younger commands have not been compacted.
+        """
+        self.complete = known.extended(Registry.of(commands, models=known.names).newcomers())
+        """The configured models and all that commands add."""
+        self._registry = Registry(models=known.names)
+        self._known = len(known)
+        self._commands = deque(commands)
+        self._followed: list[int] = []
+        self._complete_since = complete_since * 1000
+        self._scorers: dict[str | None, QueryScorer] = {}
+
+    def follow(self, version: int) -> Iterable[str]:
+        """Apply the commands that were known at a version; return the models added by then."""
+        while self._commands and self._commands[0].offset < version:
+            command = self._commands.popleft()
+            self._registry.read(command.key, command.value, command.offset)
+            self._followed.append(command.offset)
+        return self._registry.added
+
+    def is_complete(self, version: int) -> bool:
+        """Return whether all commands up to a version are in the log.
+
+        Compaction may have removed one in favour of another that came later, which is old then.
+        """
+        if len(self._followed) == version:
+            return True
+        if self._commands:
+            return self._commands[0].timestamp >= self._complete_since
+        return bool(self._followed) and self._followed[-1] == version - 1
+
+    def decider(self, parts: Parts, policy: Policy, first: Receipt) -> Decider:
+        """Return what has decided a chunk.
+
+        Args:
+            parts: On the index of the chunk's receipts.
+            policy: With the prices of the chunk's receipts.
+            first: The chunk's first receipt.
+        """
+        scorer = self._scorer(parts)
+        return Decider(
+            scorer=scorer,
+            policy=parts.with_trials(policy, scorer.catalog),
+            open=self._registry.open(scorer.catalog.names),
+            price_version=first.price_version,
+            control_version=first.control_version,
+        )
+
+    def _scorer(self, parts: Parts) -> QueryScorer:
+        """Return the scorer on an index, with the models that commands have added until now."""
+        scorer = self._scorers.get(parts.scorer.index, parts.scorer)
+        if len(scorer.catalog) < self._known + len(self._registry.added):
+            scorer = parts.scorer.with_newcomers(self._registry.newcomers())
+        self._scorers[parts.scorer.index] = scorer
+        return scorer

@@ -1,0 +1,172 @@
+"""The state of a partition during a replay: rebuilt from its log, without a store or a broker."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from router.arrays import Ints
+from router.budget.ledger import Account, Ledger, owner
+from router.budget.reference_ledger import ReferenceLedger, accounts_of
+from router.models.catalog import ModelCatalog
+from schemas import Invalid, Receipt, Result
+from schemas.wire import decode
+from streams.kafka.logs import Record
+from streams.state.changelog import entries
+from streams.state.recent_ids import RecentIds
+from streams.state.rows import Log, State
+
+
+class LedgerAdjustment(NamedTuple):
+    """A change of money beside decisions and results, as a state record shows it.
+
+    Attributes:
+        after: Offsets that had been decided before, by log.
+        accounts: The accounts from then on.
+        released: Ids of decisions whose reservations were released at their deadline.
+    """
+
+    after: dict[Log, int]
+    accounts: dict[str, Account]
+    released: list[str]
+
+
+def ledger_adjustments(changelog: Iterable[Record]) -> Iterator[LedgerAdjustment]:
+    """Yield the adjustments that the state records of a partition show."""
+    after: dict[Log, int] = {"queries": -1, "deferred": -1}
+    settings: dict[str, tuple[int, int, bool]] = {}
+    released: list[str] = []
+    for _, _, entry in entries(changelog):
+        if isinstance(entry, State):
+            now = {
+                name: (one.share, one.window, one.lifted) for name, one in entry.accounts.items()
+            }
+            if released or now != settings:
+                yield LedgerAdjustment(after, dict(entry.accounts), released)
+                settings, released = now, []
+            after = {"queries": entry.queries.decided, "deferred": entry.deferred.decided}
+        elif entry.expired:
+            released.append(entry.receipt.decision_id)
+
+
+class ReplayedState:
+    """A `DecisionState` that follows receipts, results and adjustments of a log.
+
+    Attributes:
+        ledger: The accounts of the models known by now, and of their tenants.
+        recent: Ids of queries that were decided before.
+        retried: Of each log, the last offset whose deferred query has been retried.
+        settled: Last offset of `results` that has been settled.
+    """
+
+    def __init__(
+        self,
+        known: ModelCatalog,
+        complete: ModelCatalog,
+        adjustments: Iterable[LedgerAdjustment],
+        results: Iterable[Record],
+    ) -> None:
+        """Args:
+        known: Models at the log's beginning.
+        complete: These and all that were added later.
+        adjustments: Of the partition, in order.
+        results: Of the partition, from the first.
+        """
+        self.ledger = Ledger(known.names, np.zeros(len(known), dtype=np.int64))
+        self.recent = RecentIds()
+        self.retried: dict[Log, int] = {"queries": -1, "deferred": -1}
+        self.settled = -1
+        self._reference = ReferenceLedger(complete)
+        self._adjustments = deque(adjustments)
+        self._results = iter(results)
+        self._result = next(self._results, None)
+
+    def reserve(self, accounts: Ints, amounts: Ints) -> None:
+        """Reserve money, as `Ledger.reserve`."""
+        self.ledger.reserve(accounts, amounts)
+
+    def record_unmet(self, account: int, amount: int) -> None:
+        """Do nothing: a replay reports to no controller."""
+
+    def record_retried(self, offsets: Mapping[Log, int]) -> None:
+        """Record the last offsets whose deferred queries have been retried."""
+        self.retried |= offsets
+
+    def add_models(self, models: Iterable[str]) -> None:
+        """Open accounts for the models that have none."""
+        for name in models:
+            if name not in self.ledger.index:
+                self.ledger.add(name)
+
+    def catch_up(self, log: Log, first: Receipt) -> None:
+        """Bring the money to where it stood when a chunk was decided.
+
+        Args:
+            log: The chunk's log.
+            first: The chunk's first receipt.
+        """
+        self._settle(first.results_offset)
+        while self._adjustments and self._adjustments[0].after[log] < first.source.offset:
+            self._adjust(self._adjustments.popleft())
+
+    def adopt(self, log: Log, receipt: Receipt) -> None:
+        """Reserve what a receipt says, though its decision cannot be replayed."""
+        for account in self._numbers(accounts_of(receipt.model or "", receipt.tenant)):
+            self.ledger.reserved[account] += receipt.reserved
+        self.record_decision(log, receipt)
+
+    def record_decision(self, log: Log, receipt: Receipt) -> None:
+        """Record a decision, for which money has been reserved in the ledger."""
+        if log == "queries" and receipt.decision in ("routed", "deferred"):
+            self.recent.add([receipt.id])
+        window = 0
+        if receipt.model in self.ledger.index:
+            window = int(self.ledger.window[self.ledger.index[receipt.model]])
+        self._reference.decide(receipt, window)
+
+    def _settle(self, results: int) -> None:
+        """Settle the results before offset `results`."""
+        while (record := self._result) is not None and record.offset < results:
+            self._result = next(self._results, None)
+            try:
+                result = decode(Result, record.value)
+            except Invalid:
+                continue
+            held = self._reference.held.get(result.decision_id)
+            charge = self._reference.settle(record.offset, result)
+            if held is not None and charge is not None:
+                for account in self._numbers(charge.accounts):
+                    self.ledger.settle(account, charge.released, charge.cost, held.window)
+        self.settled = results - 1
+
+    def _adjust(self, adjustment: LedgerAdjustment) -> None:
+        for decision in adjustment.released:
+            if (held := self._reference.expire(decision)) is not None:
+                for number in self._numbers(held.accounts):
+                    self.ledger.release(number, held.amount, held.window)
+        self._limit_tenants(adjustment.accounts)
+        own = {
+            self.ledger.index[name]: account
+            for name, account in adjustment.accounts.items()
+            if name in self.ledger.index
+        }
+        begins = self.ledger.window.copy()
+        for i, account in own.items():
+            begins[i] = account.window
+        self.ledger.roll(begins[self.ledger.models])
+        for i, account in own.items():
+            self.ledger.share[i], self.ledger.carried[i] = account.share, account.carried
+
+    def _limit_tenants(self, accounts: Mapping[str, Account]) -> None:
+        """Open the tenants' accounts that a state has; only limits that hold are enforced."""
+        of_tenants = {name for name in accounts if owner(name)[1] is not None}
+        self.add_models(name for name in sorted(of_tenants) if owner(name)[0] in self.ledger.index)
+        self.ledger.limit_tenants(frozenset(n for n in of_tenants if not accounts[n].lifted))
+
+    def _numbers(self, accounts: Iterable[str]) -> list[int]:
+        """Return the ledger's numbers of the accounts that it has."""
+        index = self.ledger.index
+        return [index[name] for name in accounts if name in index]

@@ -1,0 +1,113 @@
+"""What must hold of owned partitions: claimed once, kept until revoked, and told of commands."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from streams.runtime.control_plane import ControlPlane
+from streams.runtime.partition_manager import PartitionManager
+from streams.state.ownership import Superseded
+from streams.state.rows import STATE_KEY
+from tests.streams.runtime.test_control_plane import NEWCOMER, command
+from tests.support.patience import PATIENCE
+from tests.support.recorded import memory_store
+from tests.support.router_config import router_config, router_parts
+from tests.support.shared_log import LOG, SharedLog
+
+
+class Process:
+    """A manager with its own store over a log that several processes share."""
+
+    def __init__(self, log: SharedLog, folder: Path) -> None:
+        self.control = ControlPlane(router_config(folder), router_parts(), "control")
+        self.store = memory_store()
+        self.manager = PartitionManager(
+            LOG, lambda: self.store, self.control, log.outbox(), log.logs()
+        )
+
+
+@pytest.fixture
+def log() -> SharedLog:
+    return SharedLog()
+
+
+@pytest.fixture
+def process(log: SharedLog, tmp_path: Path) -> Process:
+    return Process(log, tmp_path)
+
+
+def claims(log: SharedLog) -> int:
+    return sum((record.key or b"").startswith(b"claim/") for record in log.records)
+
+
+async def test_a_partition_is_claimed_and_loaded_once(process: Process, log: SharedLog) -> None:
+    """However many ask for it at the same time."""
+    one, other = await asyncio.gather(process.manager.get(0), process.manager.get(0))
+    assert one is other is await process.manager.get(0)
+    assert process.manager.owned() == [one]
+    assert claims(log) == 1
+    assert one.ledger.share.tolist() == [500, 1_000]
+
+
+async def test_a_revoked_partition_writes_nothing(process: Process, log: SharedLog) -> None:
+    """The next time it is claimed anew; who still holds the old one sees that it is not owned."""
+    old = await process.manager.get(0)
+    await process.manager.revoke()
+    assert (old.owned, process.manager.owned()) == (False, [])
+    new = await process.manager.get(0)
+    assert new is not old
+    assert (new.owned, claims(log)) == (True, 2)
+
+
+async def test_a_claim_that_is_revoked_under_way_owns_nothing(
+    process: Process, log: SharedLog
+) -> None:
+    """It is waited for; whoever asked gets a partition that is not owned."""
+    asked = asyncio.create_task(process.manager.get(0))
+    await asyncio.sleep(0)
+    await process.manager.revoke()
+    partition = await asked
+    assert (partition.owned, process.manager.owned()) == (False, [])
+
+
+async def test_the_next_owner_supersedes(process: Process, log: SharedLog, tmp_path: Path) -> None:
+    """It loads what was committed; the former one can write no more."""
+    old = await process.manager.get(0)
+    old.record_settlement(3)
+    await old.commit({})
+    new = await Process(log, tmp_path).manager.get(0)
+    assert new.settled == 3
+    with pytest.raises(Superseded):
+        await old.commit({})
+
+
+async def test_commands_reach_all_owned_partitions(process: Process) -> None:
+    """An account for the new model, and the version that the next commit writes."""
+    before = await process.manager.get(0)
+    process.control.apply_command(command(NEWCOMER, 4))
+    after = await process.manager.get(0)
+    assert before is after
+    assert (after.control_version, list(after.ledger.names)[-1]) == (5, "new")
+    await after.commit({})
+    assert process.store.read(0, STATE_KEY) is not None
+
+
+async def test_a_partition_waits_for_the_commands_of_its_last_owner(
+    process: Process, log: SharedLog, tmp_path: Path
+) -> None:
+    """Or its account of a model that is not known here would be lost."""
+    old = await process.manager.get(0)
+    process.control.apply_command(command(NEWCOMER, 0))
+    await old.commit({})
+    second = Process(log, tmp_path)
+    asked = asyncio.create_task(second.manager.get(0))
+    async with asyncio.timeout(PATIENCE):
+        while claims(log) < 2:
+            await asyncio.sleep(0)
+    done, _ = await asyncio.wait([asked], timeout=0.05)
+    assert not done
+    second.control.apply_command(command(NEWCOMER, 0))
+    assert "new" in (await asked).ledger.index

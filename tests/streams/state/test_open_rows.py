@@ -1,0 +1,50 @@
+"""What must hold of open rows: what a state record covers is read, and not what it ended."""
+
+from __future__ import annotations
+
+from schemas.wire import encode
+from streams.state.open_rows import OpenRows, load_state
+from streams.state.recent_ids import Slot
+from streams.state.rows import STATE_KEY, Log, Position, Row, State, row_key, slot_key
+from streams.state.store import MemoryStore
+from tests.support.recorded import receipt
+
+POSITIONS: dict[Log, Position] = {"queries": Position(decided=2), "deferred": Position()}
+
+
+def filled(store: MemoryStore) -> MemoryStore:
+    """Rows 0 to 3 of `queries` and 0 of `deferred`, a slot, and a state."""
+    rows: dict[bytes, bytes | None] = {
+        row_key("queries", offset).encode(): encode(Row(receipt=receipt(offset)))
+        for offset in range(4)
+    }
+    rows[row_key("deferred", 0).encode()] = encode(Row(receipt=receipt(0, log="deferred")))
+    rows[slot_key(1)] = encode(Slot(3, "aGFzaA=="))
+    rows[STATE_KEY] = encode(State(settled=5))
+    store.write(0, rows, 9)
+    return store
+
+
+def test_only_committed_rows_are_open(store: MemoryStore) -> None:
+    """Beyond the position of their log they belong to a chunk whose commit was cut off."""
+    rows = OpenRows(filled(store), 0, POSITIONS, frozenset())
+    assert rows.get(row_key("queries", 2)) == Row(receipt=receipt(2))
+    assert rows.get(row_key("queries", 3)) is None
+    assert rows.get(row_key("deferred", 0)) is None
+    assert sorted(key for key, _ in rows.heads()) == [row_key("queries", i) for i in range(3)]
+    assert rows.slots() == {1: Slot(3, "aGFzaA==")}
+
+
+def test_half_removed_rows_are_finished(store: MemoryStore) -> None:
+    """A state record has ended them, whatever the store still holds."""
+    rows = OpenRows(filled(store), 0, POSITIONS, frozenset({row_key("queries", 1)}))
+    assert rows.get(row_key("queries", 1)) is None
+    assert row_key("queries", 1) not in dict(rows.heads())
+    rows.removals_written()
+    assert rows.half_removed == frozenset()
+
+
+def test_the_last_state_is_loaded(store: MemoryStore) -> None:
+    """Of one partition; None before its first commit."""
+    assert load_state(filled(store), 0) == State(settled=5)
+    assert load_state(store, 1) is None

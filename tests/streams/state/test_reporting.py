@@ -1,0 +1,58 @@
+"""What a partition gathers for its next report: the newest, each thing once, and no more."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.state.reporting import SAMPLE_SIZE, ArrivalSample, UnmetDemand
+
+
+@given(st.lists(st.integers(0, 2 * SAMPLE_SIZE), max_size=8))
+def test_a_sample_is_the_newest_estimates(sizes: list[int]) -> None:
+    """However they came, the last SAMPLE_SIZE, in order, and fewer only where fewer came."""
+    sample, count = ArrivalSample(), 0
+    for size in sizes:
+        numbers = np.arange(count, count + size, dtype=np.float64)
+        sample.add(np.column_stack([numbers, -numbers]), np.column_stack([numbers, numbers]))
+        count += size
+    quality, cost = sample.take()
+    newest = list(range(max(count - SAMPLE_SIZE, 0), count))
+    assert quality.reshape(-1, 2).tolist() == [[i, -i] for i in newest]
+    assert cost.reshape(-1, 2).tolist() == [[i, i] for i in newest]
+
+
+@given(st.lists(st.integers(1, SAMPLE_SIZE), min_size=1, max_size=50))
+def test_a_sample_does_not_grow(sizes: list[int]) -> None:
+    """A partition that nobody asks keeps no more than twice what it would tell."""
+    sample = ArrivalSample()
+    for size in sizes:
+        sample.add(np.ones((size, 1)), np.ones((size, 1)))
+        assert sum(map(len, sample._quality)) < 2 * SAMPLE_SIZE
+    assert len(sample.take()[0]) == min(sum(sizes), SAMPLE_SIZE)
+
+
+def test_what_was_taken_is_not_told_again() -> None:
+    """The next sample begins anew."""
+    sample = ArrivalSample()
+    sample.add(np.ones((3, 2)), np.ones((3, 2)))
+    assert len(sample.take()[0]) == 3
+    assert len(sample.take()[0]) == 0
+    sample.add(np.zeros((1, 2)), np.zeros((1, 2)))
+    assert sample.take()[0].tolist() == [[0, 0]]
+
+
+def test_unmet_wishes_are_told_once() -> None:
+    """Their sum and the smallest, by model; then it begins anew."""
+    unmet = UnmetDemand(2)
+    assert not unmet.any()
+    for amount in (30, 10, 20):
+        unmet.add(1, amount)
+    assert unmet.any()
+    wanted, smallest = unmet.take()
+    assert (wanted.tolist(), smallest.tolist()) == ([0, 60], [0, 10])
+    unmet.add(0, 5)
+    wanted, smallest = unmet.take()
+    assert (wanted.tolist(), smallest.tolist()) == ([5, 0], [5, 0])
+    assert not unmet.any()
