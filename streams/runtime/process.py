@@ -67,7 +67,7 @@ class Host(NamedTuple):
 class RouterProcess:
     """Everything that one process runs, beside Faust. Make it on the running event loop.
 
-    It only puts parts together, of which there are more than a dozen: each is an attribute.
+    Size: it only puts parts together, and each of the more than a dozen is an attribute.
 
     Attributes:
         queues: Where each agent puts its chunks.

@@ -26,7 +26,9 @@ class Partition:
 
     Everything that changes it is a method: nothing outside this class assigns its attributes or
     changes what they hold. What a method records is written by the next `commit`; a kill before
-    that undoes it. It is one class above the usual size, as all of it is written by one commit.
+    that undoes it.
+
+    Size: everything here is written by one commit, and most methods are of a few lines.
     """
 
     def __init__(self, ledger: Ledger, ownership: Ownership) -> None:
