@@ -21,7 +21,7 @@ from tests.support.recording import Restored
 def scorer(deployment: Restored) -> QueryScorer:
     """On the recorded index."""
     parts = build.build(deployment.config)
-    return parts.core
+    return parts.scorer
 
 
 @pytest.fixture(scope="module")
