@@ -38,11 +38,6 @@ UNTESTED: set[str] = {
     "router/evaluation/estimates.py",
     "router/evaluation/plots.py",
     "router/evaluation/report.py",
-    "streams/cli/demo.py",
-    "streams/demo/children.py",
-    "streams/demo/demo.py",
-    "streams/demo/figures.py",
-    "streams/demo/progress.py",
     "streams/runtime/app.py",
     "streams/runtime/process.py",
 }

@@ -1,0 +1,73 @@
+"""A system's progress, read from a recorded deployment's topics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from schemas import Receipt
+from schemas.wire import decode
+from streams.demo.progress import DemoProgress
+from tests.support.patience import PATIENCE
+from tests.support.recording import Restored
+
+
+@pytest.fixture(scope="module")
+def progress(deployment: Restored) -> Iterator[DemoProgress]:
+    """All topics, read to their ends."""
+    recording = deployment.recording
+    sequences = {one["partition"]: one["sequence"] for one in recording.header.audit["partitions"]}
+    ids = {decode(Receipt, one.value).id for one in recording.of("receipts")}
+    found = DemoProgress(
+        deployment.config.broker, deployment.topics, deployment.config.topics.partitions
+    )
+
+    def read() -> bool:
+        found.poll(0.1)
+        states = found.ledgers.states
+        return (
+            {number: state.sequence for number, state in states.items()} == sequences
+            and ids - {""} <= found.last.keys()
+            and len(found.reported) == len(sequences)
+        )
+
+    deadline = time.monotonic() + PATIENCE
+    while not read():
+        assert time.monotonic() < deadline, found.counts()
+    yield found
+    found.close()
+
+
+def test_money(deployment: Restored, progress: DemoProgress) -> None:
+    """Spent and reserved are those of the ledger, by model."""
+    accounts = deployment.recording.header.audit["accounts"]
+    models = {name: one for name, one in accounts.items() if "\t" not in name}
+    spent, reserved = progress.spent(), progress.reserved()
+    assert {name: spent[name] for name in models} == {n: o["spent"] for n, o in models.items()}
+    assert {name: reserved[name] for name in models} == {
+        name: one["reserved"] for name, one in models.items()
+    }
+
+
+def test_counts(progress: DemoProgress) -> None:
+    """Each query is counted by its last decision."""
+    counts = progress.counts()
+    assert counts.decided == counts.routed + counts.deferred + counts.rejected
+    assert counts.routed > 0
+    assert counts.deferred > 0
+    assert counts.spent == sum(progress.spent().values())
+
+
+def test_no_query_went_to_two_models_at_once(progress: DemoProgress) -> None:
+    """Every model that a query was routed to is known."""
+    for id, receipt in progress.last.items():
+        if receipt.model is not None:
+            assert receipt.model in progress.models[id]
+
+
+def test_open_reservations_are_not_finished(progress: DemoProgress) -> None:
+    """The recording ends with answers that are awaited; an unknown query is not finished either."""
+    assert not progress.finished(progress.first)
+    assert not progress.finished(["nobody"])
