@@ -17,9 +17,20 @@ ADD_NEEDS = ("input_price", "output_price", "limit")
 
 
 class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="model"):
-    """Add, remove, pause or resume a model. `add` needs both prices and a limit; what follows
-    the action is for `add` alone. start: when the budget's first window begins; time_zone: an
-    IANA name, by whose calendar the windows begin.
+    """Add, remove, pause or resume a model. All but `name` and `action` is for `add` alone.
+
+    Attributes:
+        name: The model.
+        action: `add` needs both prices and a limit.
+        input_price: Nano-units per million input tokens.
+        output_price: Nano-units per million output tokens.
+        max_output_tokens: The longest answer.
+        context: Tokens of prompt and answer together.
+        limit: Nano-units in one window.
+        window: Period of the limit.
+        start: Unix seconds at which the first window begins.
+        time_zone: IANA name; windows begin by its calendar.
+        carry_over: Whether unspent money may be spent in the next window.
     """
 
     name: Name
@@ -45,7 +56,15 @@ class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="mo
 
 
 class BudgetControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="budget"):
-    """Set a model's budget, for one tenant or for all. start: when its first window begins."""
+    """Set a model's limit, for one tenant or for all.
+
+    Attributes:
+        model: The model.
+        limit: Nano-units in one window.
+        window: Period of the limit.
+        tenant: Whose limit; of all where left out.
+        start: Unix seconds at which the first window begins.
+    """
 
     model: Name
     limit: Nano

@@ -20,7 +20,7 @@ from schemas.control import ADD_NEEDS, BudgetControl, Control, ModelControl
 from schemas.price import Prices
 from schemas.query import Query
 from schemas.receipt import Receipt
-from schemas.reference_page import messages_page
+from schemas.reference_page import described, messages_page
 from schemas.rejected import Rejected
 from schemas.result import Result
 from schemas.route import Routed
@@ -130,10 +130,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _polish(schemas: dict[str, Any]) -> None:
-    """What msgspec cannot say: descriptions without indentation, rules that span fields."""
+    """Add what msgspec cannot say: descriptions of fields, rules that span fields."""
     for schema in schemas.values():
-        if "description" in schema:
-            schema["description"] = inspect.cleandoc(schema["description"])
+        text, fields = described(inspect.cleandoc(schema.get("description", "")))
+        if text:
+            schema["description"] = text
+        for name, meaning in fields.items():
+            schema["properties"][name]["description"] = meaning
     for name in ("Query", "Routed"):
         if name in schemas:
             schemas[name]["oneOf"] = _ONE_TEXT

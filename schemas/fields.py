@@ -44,7 +44,13 @@ Window = Literal["none", "hour", "day", "month"]
 
 
 class Source(Struct, frozen=True):
-    """The record that a message speaks of: where it stands in the log."""
+    """Position of a record in the log.
+
+    Attributes:
+        topic: The topic.
+        partition: The partition number.
+        offset: The offset.
+    """
 
     topic: Name
     partition: Annotated[int, Meta(ge=0, le=2**31 - 1)]

@@ -13,8 +13,13 @@ from schemas.wire import Message
 class Prices(Message, frozen=True, kw_only=True):
     """One version of a policy's state.
 
-    version: rises by one with each; state: the policy's `snapshot()`; expected: arrivals that
-    were expected still to come; remaining: nano-units neither spent nor reserved, by model.
+    Attributes:
+        policy: The policy.
+        version: Rises by one with each record.
+        state: The policy's `snapshot()`.
+        solved_at: Unix seconds.
+        expected: Arrivals that were still expected.
+        remaining: Nano-units neither spent nor reserved, by model.
     """
 
     policy: Name

@@ -48,12 +48,21 @@ Payload = Annotated[
 
 
 class Query(Message, frozen=True, kw_only=True):
-    """A question, with what its sender allows. One of `payload` and `prompt` must be given.
+    """A query, with what its sender allows. Exactly one of `payload` and `prompt` is given.
 
-    payload: an OpenAI chat-completions body; prompt: plain text; max_tokens: output tokens at
-    most; deadline, created: Unix seconds; allowed_models: the only models it may go to;
-    max_cost: nano-units it may cost at most; embedding: the text's vector, for the `given`
-    embedder; metadata: small values carried through.
+    Attributes:
+        id: Chosen by the sender; names the query in all that follows.
+        payload: An OpenAI chat-completions body.
+        prompt: Plain text.
+        max_tokens: Output tokens at most.
+        deadline: Unix seconds after which an answer is of no use.
+        created: Unix seconds at which the sender made the query.
+        tenant: On whose behalf the query is sent.
+        allowed_models: The only models it may go to; all where left out.
+        max_cost: Nano-units that the answer may cost at most.
+        embedding: The text's vector, for the `given` embedder.
+        metadata: Small values, carried through.
+        custom_id: The id in a batch file, carried through.
     """
 
     id: Id

@@ -16,17 +16,29 @@ Bound = Literal["query", "max", "quantile"]
 
 
 class Receipt(Message, frozen=True, kw_only=True):
-    """One decision.
+    """One decision, with all that is needed to re-execute or to judge it.
 
-    reason: a word of the policy's reasons or of the rejection codes; quality: estimated score of
-    each model; cost: estimated nano-units of each; reserved: nano-units held; tenant: in whose
-    account for the model the same is held, none where it has no limit there; bound: what set the
-    output tokens that were reserved (the query's own limit, the model's, or a quantile of its
-    neighbours); neighbours: ids of the history it was estimated from; propensity: the chance with
-    which this policy decides so; control_version: the offset after the last message of `control`
-    that had been followed (their number, where none has been compacted away); index: version of
-    the index that the estimates come from; source: the query's record; results_offset: results of
-    the same partition that had been settled before; decided_at: Unix seconds.
+    Attributes:
+        id: The query's id.
+        decision_id: The same whenever the query is delivered again.
+        decision: What happens to the query.
+        reason: One of the policy's reasons, or a rejection code.
+        policy: The policy that decided.
+        source: The query's own record.
+        decided_at: Unix seconds.
+        model: The chosen model.
+        price_version: Version of the prices; 0 are made from the history.
+        control_version: Offset after the last record of `control` that was known.
+        index: Version of the index that the estimates come from.
+        quality: Estimated score by model, 0 to 1.
+        cost: Estimated nano-units by model.
+        reserved: Nano-units reserved.
+        tenant: In whose account the same is reserved; none without a limit there.
+        bound: What set the reserved output tokens: the query, the model or a quantile.
+        max_tokens: Output tokens that are reserved for.
+        neighbours: Ids of the most similar queries of the history.
+        propensity: Probability with which the policy decides so.
+        results_offset: Results of the same partition that were settled before.
     """
 
     id: Id

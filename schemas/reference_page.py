@@ -46,6 +46,27 @@ def messages_page(schemas: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def described(docstring: str) -> tuple[str, dict[str, str]]:
+    """Split a docstring of Google style into its text and its `Attributes:` section.
+
+    Args:
+        docstring: Without indentation.
+
+    Returns:
+        The text before the section, and the meaning of each attribute by its name.
+    """
+    text, _, section = docstring.partition("\n\nAttributes:\n")
+    meanings: dict[str, str] = {}
+    field = ""
+    for line in section.splitlines():
+        if match := _ATTRIBUTE.match(line):
+            field = match[1]
+            meanings[field] = match[2]
+        elif field and line.startswith("        "):
+            meanings[field] += f" {line.strip()}"
+    return text.strip(), meanings
+
+
 def _topic(topic: Topic) -> str:
     """One topic as a short list."""
     messages = ", ".join(f"[{name}](#{name.lower()})" for name in topic.messages)
@@ -78,29 +99,14 @@ def _collect(name: str, schemas: Mapping[str, Any], found: dict[str, None]) -> N
 
 def _message(name: str, schema: Mapping[str, Any]) -> str:
     """One message: its description and a table of its fields."""
-    text, meanings = _described(schema.get("description", ""))
     required = schema.get("required", ())
     rows = []
     for field, rule in schema.get("properties", {}).items():
         value = rule.get("default")
         default = "required" if field in required else "" if value is None else f"`{value!r}`"
-        meaning = meanings.get(field) or rule.get("description", "")
-        rows.append((f"`{field}`", _type(rule), default, meaning))
-    return f"### {name}\n\n{text}\n\n" + _table(("field", "type", "default", "meaning"), rows)
-
-
-def _described(description: str) -> tuple[str, dict[str, str]]:
-    """Split a docstring into its text and what its `Attributes:` section says of each field."""
-    text, _, section = description.partition("\n\nAttributes:\n")
-    meanings: dict[str, str] = {}
-    field = ""
-    for line in section.splitlines():
-        if match := _ATTRIBUTE.match(line):
-            field = match[1]
-            meanings[field] = match[2]
-        elif field and line.startswith("        "):
-            meanings[field] += f" {line.strip()}"
-    return text.strip(), meanings
+        rows.append((f"`{field}`", _type(rule), default, rule.get("description", "")))
+    table = _table(("field", "type", "default", "meaning"), rows)
+    return f"### {name}\n\n{schema.get('description', '')}\n\n{table}"
 
 
 def _type(rule: Mapping[str, Any]) -> str:

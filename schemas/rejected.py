@@ -21,9 +21,13 @@ class _Named(msgspec.Struct):
 class Rejected(Message, frozen=True, kw_only=True):
     """A refused record.
 
-    id: the message's own where it could be read; code: a word for programs; reason: a sentence
-    for people; field: the path of the field; original_base64: the record's bytes (the first
-    LONGEST_ORIGINAL of them).
+    Attributes:
+        code: For programs.
+        reason: A sentence for people.
+        source: The refused record.
+        id: Its id, where that could be read.
+        field: Path of the field that is wrong.
+        original_base64: The record's bytes, cut to the first 2 MiB.
     """
 
     code: Code

@@ -11,7 +11,14 @@ from schemas.wire import Message
 
 
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens used. cached_tokens are part of the prompt's, reasoning_tokens of the completion's."""
+    """Tokens that an answer used.
+
+    Attributes:
+        prompt_tokens: Input tokens, cached ones included.
+        completion_tokens: Output tokens, reasoning included.
+        cached_tokens: Input tokens that came from a cache.
+        reasoning_tokens: Output tokens spent on reasoning.
+    """
 
     prompt_tokens: Count
     completion_tokens: Count
@@ -20,18 +27,32 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Failure(Struct, frozen=True, kw_only=True):
-    """Why there is no answer. code: a word for programs; message: a sentence for people."""
+    """Why there is no answer.
+
+    Attributes:
+        code: For programs.
+        message: A sentence for people.
+    """
 
     code: str
     message: str
 
 
 class Result(Message, frozen=True, kw_only=True):
-    """The end of a query's way.
+    """The answer to a routed query, or its failure.
 
-    status_code: as HTTP has it; cost: nano-units the provider says it cost, else it is usage
-    times price; score: 0 to 1 where the answer was judged; duration: seconds; attempts: calls
-    that were made for it.
+    Attributes:
+        id: The query's id.
+        decision_id: As in the routed message.
+        model: The model that was asked.
+        status_code: As in HTTP; below 300 is success.
+        usage: Tokens used.
+        cost: Nano-units charged by the provider; where left out, usage times price.
+        score: Quality of the answer, 0 to 1, where it was judged.
+        response: The model's answer, in any form.
+        error: Why there is no answer.
+        duration: Seconds from the first call to the end.
+        attempts: Calls that were made.
     """
 
     id: Id

@@ -10,11 +10,23 @@ from schemas.wire import Message
 
 
 class Routed(Message, frozen=True, kw_only=True):
-    """What a model worker answers.
+    """A query on its way to one model.
 
-    max_tokens: the output tokens that were reserved, which the worker must honour;
-    reserved: nano-units held for the answer; price_version: of the prices it was decided with;
-    source: the query's own record. The rest is the query's, carried through.
+    Attributes:
+        id: The query's id.
+        decision_id: The same whenever the query is delivered again.
+        model: The model that is to answer.
+        max_tokens: Output tokens that money is reserved for. The worker must honour it.
+        reserved: Nano-units reserved for the answer.
+        policy: The policy that decided.
+        source: The query's own record.
+        price_version: Version of the prices it was decided with.
+        payload: As in the query.
+        prompt: As in the query.
+        deadline: Unix seconds after which no call may start.
+        tenant: As in the query.
+        metadata: As in the query.
+        custom_id: As in the query.
     """
 
     id: Id

@@ -17,12 +17,16 @@ Partition = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
 class ShareUse(Struct, frozen=True, kw_only=True):
-    """One account on one partition, nano-units.
+    """One account on one partition.
 
-    share: what it owns of each window's limit; reserved, spent: what of it is held and gone in
-    the current window; wanted: the sum of the reservations that it could not take since the last
-    report; smallest: the least of them; window: Unix second at which the current window begins,
-    0 for none; carried: what the window before left over.
+    Attributes:
+        share: Nano-units of each window's limit that the partition owns.
+        reserved: Nano-units reserved in the current window.
+        spent: Nano-units spent in the current window.
+        wanted: Sum of the reservations that did not fit since the last report, nano-units.
+        smallest: The least of these, nano-units.
+        window: Unix second at which the current window begins; 0 for none.
+        carried: Nano-units that the previous window left over.
     """
 
     share: Nano
@@ -35,12 +39,17 @@ class ShareUse(Struct, frozen=True, kw_only=True):
 
 
 class ShareReport(Message, frozen=True, kw_only=True):
-    """What a partition used, and a sample of what arrived.
+    """Usage of a partition's shares, and a sample of its estimates.
 
-    sequence: rises with each change of the partition's changelog, and all that is told here is
-    in there; granted: sequence of the last grant that is; arrivals: queries since the start;
-    columns: the models that each row of `quality` (scores) and `cost` (nano-units) stands for,
-    one row a sampled query.
+    Attributes:
+        partition: The partition.
+        sequence: Rises with each change of the changelog that the report is based on.
+        arrivals: Queries since the start.
+        models: Usage by account.
+        granted: Sequence of the last grant that is in the changelog.
+        columns: Models of the columns of `quality` and `cost`.
+        quality: Estimated scores, one row per sampled query.
+        cost: Estimated nano-units, one row per sampled query.
     """
 
     partition: Partition
@@ -62,11 +71,13 @@ class ShareReport(Message, frozen=True, kw_only=True):
 
 
 class ShareGrant(Message, frozen=True, kw_only=True):
-    """The shares that a partition owns from now on, nano-units by account.
+    """The shares that a partition owns from now on.
 
-    sequence: rises, and what is not above the last one applied is passed over; windows: by
-    account, the window that the partition must have reached before it takes the share: the Unix
-    second at which it begins, left out where it is 0.
+    Attributes:
+        partition: The partition.
+        sequence: Rises; a grant that is not above the last one applied is ignored.
+        models: Nano-units by account.
+        windows: Unix second of the window to reach before applying, by account; 0 left out.
     """
 
     partition: Partition

@@ -37,7 +37,7 @@ TOPICS = (
     Topic(
         "queries",
         "queries",
-        "Questions to be routed.",
+        "Queries to be routed.",
         ("Query",),
         "the sender's choice (a conversation, a tenant), or the query's id",
         senders=("application",),
@@ -47,7 +47,7 @@ TOPICS = (
     Topic(
         "routed",
         "routed.{model}",
-        "Queries that one model is to answer, with the output tokens it may use.",
+        "Queries for one model, with the output tokens it may use.",
         ("Routed",),
         "the query's id",
         senders=("router",),
@@ -57,7 +57,7 @@ TOPICS = (
     Topic(
         "results",
         "results",
-        "What models answered; as many partitions as queries, each result in its query's.",
+        "Answers; as many partitions as `queries`, each result on its query's partition number.",
         ("Result",),
         "the query's id",
         senders=("worker",),
@@ -67,7 +67,7 @@ TOPICS = (
     Topic(
         "receipts",
         "receipts",
-        "One receipt a decision: with the results, all that is needed to rebuild the ledger.",
+        "One receipt per decision. With the results, enough to rebuild the ledger.",
         ("Receipt",),
         "the query's id",
         senders=("router",),
@@ -77,7 +77,7 @@ TOPICS = (
     Topic(
         "deferred",
         "deferred",
-        "Queries that no model was worth its price for, as they came.",
+        "Queries that wait because no model is worth its price or no budget can hold them.",
         ("Query",),
         "the query's id",
         senders=("router",),
@@ -87,7 +87,7 @@ TOPICS = (
     Topic(
         "rejected",
         "rejected",
-        "Records that could not be accepted, with the reason and their original bytes.",
+        "Records that were refused, with the reason and their original bytes.",
         ("Rejected",),
         "the record's own key, or none",
         senders=("router",),
@@ -97,7 +97,7 @@ TOPICS = (
     Topic(
         "share-reports",
         "share-reports",
-        "What partitions used of their shares, and samples of what arrived. One partition.",
+        "Usage of shares by partition, and samples of the estimates. One partition.",
         ("ShareReport",),
         "the partition's number",
         senders=("router",),
@@ -106,7 +106,7 @@ TOPICS = (
     Topic(
         "share-grants",
         "share-grants",
-        "The shares that partitions own; as many partitions as queries.",
+        "The shares that partitions own; as many partitions as `queries`.",
         ("ShareGrant",),
         "the partition's number",
         senders=("controller",),
@@ -116,7 +116,7 @@ TOPICS = (
     Topic(
         "control",
         "control",
-        "What an operator changes at run time. One partition, read whole.",
+        "Runtime commands of an operator. One partition, read from the start.",
         ("ModelControl", "BudgetControl"),
         "budget/, model/ or (where one is added) add/ and the model's name, e.g. model/gpt-4o",
         senders=("operator",),
@@ -126,7 +126,7 @@ TOPICS = (
     Topic(
         "prices",
         "prices",
-        "The latest prices of each policy. One partition, read whole.",
+        "The latest prices of each policy. One partition, read from the start.",
         ("Prices",),
         "the policy's name",
         senders=("controller",),
