@@ -39,7 +39,6 @@ UNTESTED: set[str] = {
     "router/evaluation/plots.py",
     "router/evaluation/report.py",
     "streams/runtime/app.py",
-    "streams/runtime/process.py",
 }
 LONG_FUNCTIONS: set[str] = {
     "tests/e2e/test_control.py:test_orders",
