@@ -55,7 +55,7 @@ EXPLAINED = (
     ("streams.worker.backends.base", "BackendBroken"),
     ("streams.worker.consumer", "WorkerError"),
 )
-"""Module and class of errors whose own words tell a person what to do."""
+"""Module and class of errors whose message tells the user what to do."""
 
 SETTINGS: dict[str, Any] = {
     "show_default": True,
@@ -65,7 +65,7 @@ SETTINGS: dict[str, Any] = {
 
 
 class Commands(click.Group):
-    """The commands of `COMMANDS`. Known kinds of errors end them with a line, not a traceback."""
+    """The commands of `COMMANDS`; a known kind of error prints its message, not a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name all commands."""
@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def explained(error: Exception) -> str | None:
-    """What to tell a person of an error, None for one that is a defect of ours."""
+    """Return the message for an error of a known kind; None for a defect."""
     if _is(error, "confluent_kafka", "KafkaException"):
         return _kafka(error)
     if any(_is(error, module, name) for module, name in EXPLAINED):

@@ -20,7 +20,7 @@ from streams.control.registry import Registry
 from streams.kafka.logs import Logs
 from streams.kafka.topics import Topics
 from streams.metrics.audit import audit_registry, write_audit
-from streams.verify.audit import Audited, Difference
+from streams.verify.audit import Difference, PartitionAudit
 from streams.verify.ledger_snapshot import LedgerSnapshot
 from streams.verify.receipt_store import ReceiptStore
 
@@ -101,7 +101,7 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-def show(audited: Sequence[Audited], differences: Sequence[Difference]) -> None:
+def show(audited: Sequence[PartitionAudit], differences: Sequence[Difference]) -> None:
     """Print the sums by account, overcharges and differences."""
     console = Console(width=None if Console().is_terminal else 120)
     table = Table("account", title="nano-units, all partitions", title_justify="left")
@@ -138,7 +138,7 @@ def show(audited: Sequence[Audited], differences: Sequence[Difference]) -> None:
     )
 
 
-def totals(audited: Sequence[Audited]) -> dict[str, tuple[int, int, int, int, int]]:
+def totals(audited: Sequence[PartitionAudit]) -> dict[str, tuple[int, int, int, int, int]]:
     """Return by account: share, spent and reserved of the current window, and the latter two
     by the log."""
     sums: dict[str, Counter[str]] = {}
@@ -157,7 +157,7 @@ def totals(audited: Sequence[Audited]) -> dict[str, tuple[int, int, int, int, in
     }
 
 
-def overcharged(audited: Sequence[Audited]) -> dict[str, dict[str, int | str]]:
+def overcharged(audited: Sequence[PartitionAudit]) -> dict[str, dict[str, int | str]]:
     """Return by model what its answers cost above their reservations."""
     found: dict[str, dict[str, int | str]] = {}
     accounts = {name for one in audited for name in one.overcharges}
@@ -174,7 +174,9 @@ def overcharged(audited: Sequence[Audited]) -> dict[str, dict[str, int | str]]:
     return found
 
 
-def report(audited: Sequence[Audited], differences: Sequence[Difference]) -> dict[str, object]:
+def report(
+    audited: Sequence[PartitionAudit], differences: Sequence[Difference]
+) -> dict[str, object]:
     """Return the audit as plain values."""
     names = ("share", "spent", "reserved", "log_spent", "log_reserved")
     return {

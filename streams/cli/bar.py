@@ -1,4 +1,4 @@
-"""The progress bar of commands that read logs: on a terminal only, and never among the output."""
+"""The progress bar of commands that read logs: on stderr, and on a terminal only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several commands have in common: --config, files, amounts, times, waiting for an end."""
+"""Options shared by commands: --config, files, amounts, times; and waiting for a signal."""
 
 from __future__ import annotations
 
@@ -32,14 +32,18 @@ config = click.option(
 
 
 def writable(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse at once what could not be written in the end."""
+    """Check that a file can be written, before any work is done.
+
+    Raises:
+        click.BadParameter: its folder is missing or not writable.
+    """
     if path is not None and not os.access(path.parent, os.W_OK):
         raise click.BadParameter(f"folder {path.parent} is not there or not writable")
     return path
 
 
 def listed(kind: Callable[[str], Any]) -> Callable[..., tuple[Any, ...]]:
-    """Make a click callback for values with commas between them, each once and in their order."""
+    """Return a click callback for comma-separated values; repetitions are dropped."""
 
     def parse(context: click.Context, option: click.Parameter, value: str) -> tuple[Any, ...]:
         words = [word.strip() for word in value.split(",") if word.strip()]
@@ -52,7 +56,11 @@ def listed(kind: Callable[[str], Any]) -> Callable[..., tuple[Any, ...]]:
 
 
 def policy(text: str) -> str:
-    """Return the name of a policy. Raises ValueError for a word that is none."""
+    """Return the name of a policy.
+
+    Raises:
+        ValueError: there is no such policy.
+    """
     from router.policies import POLICIES  # numpy is slow to load, and most commands need none
 
     if text not in POLICIES:
@@ -61,7 +69,11 @@ def policy(text: str) -> str:
 
 
 def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> int:
-    """Write a file of JSON lines, gzip where its name ends in .gz. Returns how many."""
+    """Write JSON lines to a file, compressed if its name ends in .gz.
+
+    Returns:
+        The number of lines.
+    """
     count = 0
     with gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb") as out:
         for line in lines:

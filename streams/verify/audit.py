@@ -1,7 +1,7 @@
-"""The live ledger held against the log: state records against the fold of receipts and results.
+"""Compare the live ledger's state records with the ledger that receipts and results add up to.
 
 Nothing here touches a broker: one partition's receipts, results and changelog come in as
-iterators, sentences on what differs go out (invariants I3, I4 and I7).
+iterators, and differences go out as sentences (invariants I3, I4 and I7).
 """
 
 from __future__ import annotations
@@ -21,12 +21,18 @@ from streams.state.changelog import entries
 from streams.state.rows import Log, Row, State, row_key
 
 NAMED = 20
-"""Queries that one difference names at most."""
+"""Most queries that one difference names."""
 
 
 class Difference(NamedTuple):
-    """Something that is not as the log says. query: its id, or "" where it is about a sum;
-    at: a decision id, or the changelog's sequence number."""
+    """A difference between the live ledger and the log.
+
+    Attributes:
+        partition: the query partition, or -1 where it is unknown.
+        query: the query's id, or "" for a difference of sums.
+        at: a decision id, or a state's sequence number.
+        what: the difference, as a sentence.
+    """
 
     partition: int
     query: str
@@ -36,8 +42,14 @@ class Difference(NamedTuple):
 
 @dataclass(slots=True)
 class Overcharge:
-    """What one account's answers cost above their reservations, nano-units. late: those answers
-    that came after their reservation had been released at its deadline.
+    """What one account's answers cost above their reservations.
+
+    Attributes:
+        answers: number of such answers.
+        late: how many of them came after their reservation had expired.
+        excess: sum above the reservations, nano-units.
+        worst: largest excess of one answer, nano-units.
+        worst_query: the id of its query.
     """
 
     answers: int = 0
@@ -56,10 +68,20 @@ class Overcharge:
 
 
 @dataclass(slots=True)
-class Audited:
-    """What was found on one partition. state: the last state record that was compared, None
-    where there was none; states: how many were; late: compared states that the log does not cover
-    yet, as their receipts are still on the way.
+class PartitionAudit:
+    """The audit of one partition.
+
+    Attributes:
+        partition: its number.
+        fold: the ledger that the log adds up to, at `state`.
+        state: the last state record compared; None if there was none.
+        states: number of state records compared.
+        late: states not compared, as their receipts are not in the topic yet.
+        receipts: number of receipts read.
+        charged: number of results charged.
+        refused: number of results that charged nothing.
+        differences: every difference found.
+        overcharges: by account, what its answers cost above their reservations.
     """
 
     partition: int
@@ -75,11 +97,11 @@ class Audited:
 
     @property
     def in_flight(self) -> int:
-        """Reservations open at that state."""
+        """Number of open reservations at `state`."""
         return sum(not held.expired for held in self.fold.held.values())
 
 
-class Receipts(NamedTuple):
+class ReceiptLogs(NamedTuple):
     """A partition's receipts by log, each in order of offsets, and the last offset of each."""
 
     of: Mapping[Log, Iterator[Receipt]]
@@ -89,16 +111,23 @@ class Receipts(NamedTuple):
 def audit(
     partition: int,
     catalog: ModelCatalog,
-    receipts: Receipts,
+    receipts: ReceiptLogs,
     results: Iterable[Record],
     changelog: Iterable[Record],
     until: int | None = None,
-) -> Audited:
-    """Compare every state record of a partition with what the log makes of it.
+) -> PartitionAudit:
+    """Compare every state record of a partition with the ledger that the log adds up to.
 
-    until: the last offset of `queries` that may have been decided; later states are left out.
-    The topics are to be read as they stood at one moment or later, the changelog first: then
-    whatever a state says has left is among the receipts.
+    The changelog's end must be looked up before those of the other topics: then everything that a
+    state calls published is among the receipts.
+
+    Args:
+        partition: its number.
+        catalog: all models, those added at run time included.
+        receipts: the partition's receipts.
+        results: its results, from the first.
+        changelog: its changelog, from the beginning.
+        until: last offset of `queries` to compare; states beyond it are left out.
     """
     found = _Audit(partition, catalog, receipts, iter(results))
     for _, key, entry in entries(changelog):
@@ -117,12 +146,16 @@ def audit(
 
 
 class _Audit:
-    """The walk over one partition's states. Holds what is open, never the log."""
+    """Walks over one partition's states; keeps open reservations in memory, never the log."""
 
     def __init__(
-        self, partition: int, catalog: ModelCatalog, receipts: Receipts, results: Iterator[Record]
+        self,
+        partition: int,
+        catalog: ModelCatalog,
+        receipts: ReceiptLogs,
+        results: Iterator[Record],
     ) -> None:
-        self.audited = Audited(partition, ReferenceLedger(catalog))
+        self.audited = PartitionAudit(partition, ReferenceLedger(catalog))
         self._receipts = receipts
         self._heads: dict[Log, Receipt | None] = {
             log: next(some, None) for log, some in receipts.of.items()
@@ -140,7 +173,7 @@ class _Audit:
         self._rows[key] = row
 
     def covered(self, state: State) -> bool:
-        """Whether all decisions of a state have receipts in the log by now."""
+        """Return whether all decisions of a state have receipts in the topic."""
         return (
             state.queries.decided <= self._receipts.last["queries"]
             and state.deferred.decided <= self._receipts.last["deferred"]
@@ -283,7 +316,7 @@ class _Audit:
 
 
 def unlike(wanted: Receipt, found: Receipt) -> str:
-    """Say in which fields a receipt on the topic is not the one that there should be."""
+    """Describe the fields in which a receipt on the topic differs from the expected one."""
     parts = [
         f"{name} is {getattr(found, name)!r}, not {getattr(wanted, name)!r}"
         for name in wanted.__struct_fields__

@@ -13,7 +13,7 @@ from router.models.catalog import ModelCatalog
 from streams.kafka.logs import LogError, Logs, Span
 from streams.kafka.topics import Topics
 from streams.state.rows import Log
-from streams.verify.audit import Audited, Receipts, audit
+from streams.verify.audit import PartitionAudit, ReceiptLogs, audit
 from streams.verify.receipt_store import ReceiptStore
 
 LOGS: tuple[Log, ...] = ("queries", "deferred")
@@ -64,7 +64,7 @@ class LedgerSnapshot:
         receipt_store: ReceiptStore,
         until: Mapping[int, int] | None = None,
         progress: ProgressCallback = no_progress,
-    ) -> Iterator[Audited]:
+    ) -> Iterator[PartitionAudit]:
         """Audit one partition after another.
 
         Args:
@@ -82,7 +82,7 @@ class LedgerSnapshot:
             yield audit(
                 number,
                 catalog,
-                Receipts(
+                ReceiptLogs(
                     {log: receipt_store.of_log(number, log) for log in LOGS},
                     {log: receipt_store.last(number, log) for log in LOGS},
                 ),

@@ -1,4 +1,4 @@
-"""What came of a log's queries, as lines of a history that `sluice index build` reads."""
+"""A log's answered queries, as lines of a history that `sluice index build` reads."""
 
 from __future__ import annotations
 
@@ -31,12 +31,17 @@ def history_lines(
     results: Iterable[Record],
     receipt_store: ReceiptStore,
 ) -> Iterator[dict[str, Any]]:
-    """Yield id, prompt, score and cost of each query that was answered, once each. An answer that
-    nobody judged has a null for its score; it still tells what such answers cost.
+    """Yield id, prompt, score and cost of each answered query, once each.
 
-    records: of `queries` and `deferred`; spool: holds the receipts. A result counts where its
-    receipt says that the query went to that model; the first one, as it was charged. What failed
-    tells of the server, not of the model, and is left out.
+    A result counts if its receipt says that the query went to that model; of several, the first,
+    as it was charged. Failed calls are left out: they say nothing about the model. An answer
+    without a score gets null; it still tells what such answers cost.
+
+    Args:
+        catalog: the models and their prices.
+        records: of `queries` and `deferred`.
+        results: of `results`.
+        receipt_store: the receipts.
     """
     answered: dict[str, _Outcome] = {}
     for result in read_results(results):

@@ -29,7 +29,7 @@ from streams.kafka.topics import COMPACTION_LAG, Topics
 from streams.routing.build import Parts, configured
 from streams.routing.reindex import Indexes
 from streams.state.rows import Log
-from streams.verify.audit import Audited
+from streams.verify.audit import PartitionAudit
 from streams.verify.decision_replay import DecisionReplayer, OffsetReader, PartitionReplay
 from streams.verify.ledger_snapshot import LOGS, LedgerSnapshot, ProgressCallback
 from streams.verify.receipt_store import ReceiptStore
@@ -52,7 +52,7 @@ class Verified:
     """
 
     retaken: Sequence[PartitionReplay]
-    audited: Sequence[Audited]
+    audited: Sequence[PartitionAudit]
     refused: Sequence[tuple[int, str, str]]
 
 
@@ -94,9 +94,9 @@ def verify(indexes: Indexes, source: Source, new_task: TaskFactory) -> Verified:
     asked = {log: source.spans(log) for log in LOGS}
     parts = indexes.now
     versions = PriceVersions(parts.new_policy, logs.read(logs.spans(topics.prices)))
-    orders = list(logs.read(logs.spans(topics.control)))
+    commands = list(logs.read(logs.spans(topics.control)))
     known = parts.scorer.known
-    catalog = known.extended(Registry.of(orders, models=known.names).newcomers())
+    catalog = known.extended(Registry.of(commands, models=known.names).newcomers())
     with ReceiptStore(topics) as receipt_store, ReceiptStore(topics) as taken:
         _read_receipts(snapshot, logs, receipt_store, new_task)
         size = sum(span.size for spans in asked.values() for span in spans)
@@ -114,7 +114,7 @@ def verify(indexes: Indexes, source: Source, new_task: TaskFactory) -> Verified:
                 number,
                 adjustments,
                 logs.read([results]),
-                orders,
+                commands,
                 time.time() - COMPACTION_LAG["control"],
             )
             readers = {log: OffsetReader(logs.read([spans[log]], deciding)) for log in LOGS}

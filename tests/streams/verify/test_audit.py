@@ -17,7 +17,7 @@ from schemas import Receipt, Result, Source
 from schemas.wire import decode, encode
 from streams.kafka.logs import Record
 from streams.state.rows import STATE_KEY, Log, Position, Row, State, row_key
-from streams.verify.audit import Audited, Receipts, audit
+from streams.verify.audit import PartitionAudit, ReceiptLogs, audit
 
 FLEET = ModelCatalog([Model("a", 0, 1_000_000), Model("b", 0, 1_000_000)])
 SHARE = 1_000
@@ -137,13 +137,15 @@ class LedgerSnapshot:
         last = {entry.key: entry for entry in self.changelog}
         return sorted(last.values(), key=lambda entry: entry.offset)
 
-    def audit(self, changelog: Sequence[Record] | None = None, until: int | None = None) -> Audited:
+    def audit(
+        self, changelog: Sequence[Record] | None = None, until: int | None = None
+    ) -> PartitionAudit:
         of: dict[Log, Iterator[Receipt]] = {log: iter(self.receipts[log]) for log in LOGS}
         last: dict[Log, int] = {
             log: self.receipts[log][-1].source.offset if self.receipts[log] else -1 for log in LOGS
         }
         entries = self.changelog if changelog is None else changelog
-        return audit(0, FLEET, Receipts(of, last), self.results, entries, until)
+        return audit(0, FLEET, ReceiptLogs(of, last), self.results, entries, until)
 
 
 def record(offset: int, key: bytes | None, value: bytes | None) -> Record:
