@@ -27,7 +27,6 @@ from router.estimation.index import AnnoyIndex, ExactIndex, NeighbourIndex
 from router.evaluation import budgets, engine, offline
 from router.evaluation.datasets import Dataset, read_jsonl
 from router.evaluation.estimates import KINDS, EstimationInputs, OfflineEstimates
-from router.evaluation.problem import problem
 from router.evaluation.workload import synthesize
 from router.models.catalog import ModelCatalog
 from router.policies.base import Batch
@@ -134,14 +133,14 @@ def quality(data: Dataset, vectors: np.ndarray, seed: int, folder: Path) -> list
     exact = ExactIndex(history.embeddings)
     fitted = Estimator.fit(history, exact, past.prompts)
     AnnoyIndex.build(history.embeddings, folder / "rp.ann")
-    put = problem(later, limits, lambda kind: reference)
+    put = make_problem(later, limits, lambda kind: reference)
     hundred = engine.settle(put, offline.assign_on_estimates(put)).performance
     relative = []
     for index in (exact, *(AnnoyIndex(folder / "rp.ann", exact.dimension, k) for k in SEARCH_K)):
         estimator = Estimator(history, index, fitted.fitted)
         found, own = estimator.estimate(asked, later.prompts), estimator.leave_one_out()
         best = {"best": OfflineEstimates(found.quality, found.cost, own.quality, own.cost)}
-        run = engine.run(PrimalDual(put.catalog), problem(later, limits, best.__getitem__))
+        run = engine.run(PrimalDual(put.catalog), make_problem(later, limits, best.__getitem__))
         relative.append(100 * run.performance / hundred)
     return relative
 

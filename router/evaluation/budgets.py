@@ -1,4 +1,4 @@
-"""How much money there is, and how it is shared among the models (the paper's experiments)."""
+"""The total budget of an experiment, and how models share it (the paper's experiments)."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def limits(
 
 
 def _means(outcomes: Floats) -> Floats:
-    """float64[M] over the known outcomes of float64[n, M]; NaN where there is none."""
+    """Return float64[M] means over the known outcomes of float64[n, M]; NaN where there is none."""
     known = np.isfinite(outcomes)
     total = np.where(known, outcomes, 0.0).sum(axis=0)
     return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
 def _extreme(score: Floats, cost: Floats, seed: int) -> Floats:
-    """The worse half by score / cost holds the most."""
+    """Give most of the budget to the worse half of the models by score / cost."""
     count = len(score)
     worst = np.argsort(score / cost, kind="stable")[: max(1, round(count * EXTREME_MODELS))]
     weight = np.full(count, (1 - EXTREME_PART) / max(1, count - len(worst)))

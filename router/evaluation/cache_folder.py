@@ -1,4 +1,4 @@
-"""Where Sluice keeps what it can always make or fetch again."""
+"""Where Sluice keeps files that it can always make or fetch again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """SLUICE_CACHE, else `sluice` in the user's cache folder."""
+    """Return SLUICE_CACHE, else `sluice` in the user's cache folder."""
     given = os.environ.get("SLUICE_CACHE")
     if given:
         return Path(given)

@@ -26,15 +26,20 @@ ONE_NANO_A_TOKEN = 1_000_000
 
 
 class DatasetError(ValueError):
-    """A file that is no dataset. The message says where, what was wrong and what is expected."""
+    """A file is not a dataset. The message says where, what was wrong and what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """n queries with every model's outcome.
 
-    ids, tasks, prompts: n strings each; models: M names; scores: float64[n, M] in 0..1;
-    costs: float64[n, M] nano-dollars. A NaN is an outcome nobody has recorded.
+    Attributes:
+        ids: n query ids.
+        tasks: n names of tasks.
+        prompts: n texts.
+        models: M names.
+        scores: float64[n, M] in 0..1, NaN where no outcome is recorded.
+        costs: float64[n, M] nano-dollars, NaN where no outcome is recorded.
     """
 
     ids: Sequence[str]
@@ -48,7 +53,7 @@ class Dataset:
         return len(self.ids)
 
     def take(self, rows: Ints) -> Dataset:
-        """The queries at int64[m] `rows`, in that order."""
+        """Return the queries at int64[m] `rows`, in that order."""
         return replace(
             self,
             ids=[self.ids[row] for row in rows],
@@ -59,7 +64,11 @@ class Dataset:
         )
 
     def with_models(self, names: Iterable[str]) -> Dataset:
-        """The same queries with these models only, in this order. KeyError for a strange name."""
+        """Return the same queries with these models only, in this order.
+
+        Raises:
+            KeyError: A name is unknown.
+        """
         chosen = tuple(names)
         column = {name: i for i, name in enumerate(self.models)}
         columns = [column[name] for name in chosen]
@@ -68,9 +77,17 @@ class Dataset:
         )
 
     def split(self, test_fraction: float = 0.35, seed: int = 0) -> tuple[Dataset, Dataset]:
-        """(history, queries in order of arrival), drawn at random: the paper's protocol.
+        """Draw a history and the queries to route, in order of arrival: the paper's protocol.
 
-        Raises ValueError where either part would be empty.
+        Args:
+            test_fraction: Part of the queries that is routed.
+            seed: Of the draw.
+
+        Returns:
+            The history and the queries.
+
+        Raises:
+            ValueError: Either part would be empty.
         """
         order = np.random.default_rng(seed).permutation(len(self))
         arrivals = round(len(self) * test_fraction)
@@ -82,10 +99,10 @@ class Dataset:
         return self.take(order[arrivals:]), self.take(order[:arrivals])
 
     def catalog(self) -> ModelCatalog:
-        """The models, priced so that one output token is one nano-dollar.
+        """Return the models, priced so that one output token is one nano-dollar.
 
-        A recorded cost is then a number of tokens, and the dearest one recorded of a model is
-        the most it can answer with.
+        A recorded cost is then a number of tokens, and the highest one recorded of a model is the
+        most it can answer with.
         """
         known = np.where(np.isfinite(self.costs), self.costs, 0.0)
         dearest = known.max(axis=0, initial=0.0)

@@ -1,8 +1,8 @@
-"""The offline engine: one policy, one problem, in order of arrival (the paper's protocol).
+"""The offline engine: one policy on one problem, in order of arrival (the paper's protocol).
 
-For each batch: the policy decides on estimates, then the true costs are charged. A query whose
-true cost no longer fits its model's budget is lost. Nothing looks at a query's own outcome before
-it is decided.
+For each batch the policy decides on estimates; then the true costs are charged. A query whose true
+cost no longer fits its model's budget is lost. Nothing looks at a query's own outcome before it is
+decided.
 """
 
 from __future__ import annotations
@@ -23,11 +23,18 @@ BATCH = 256
 
 @dataclass(slots=True)
 class Run:
-    """What came of a policy on a problem.
+    """What came of a policy on a problem of n queries.
 
-    model: int64[n], NONE where none was chosen; reason: n words; served: bool[n], sent and paid;
-    version: int64[n] of the prices used; spent: int64[batches, M] after each batch; prices:
-    float64[1 + batches, M] before the first and after each batch, NaN where a policy has none.
+    Attributes:
+        model: int64[n], the model chosen; NONE where none was.
+        reason: n keys of `policies.base.REASONS`.
+        served: bool[n], sent and paid.
+        version: int64[n], of the prices used.
+        spent: int64[batches, M] nano-units, after each batch.
+        prices: float64[1 + batches, M], before the first batch and after each; NaN where a policy
+            has none.
+        performance: Sum of the served queries' scores.
+        cost: Nano-units spent.
     """
 
     model: Ints
@@ -41,29 +48,35 @@ class Run:
 
     @property
     def count(self) -> int:
-        """Queries served."""
+        """Number of queries served."""
         return int(self.served.sum())
 
     @property
     def lost(self) -> int:
-        """Queries sent to a model whose budget could not pay the answer."""
+        """Number of queries sent to a model whose budget could not pay for the answer."""
         return int(((self.model != NONE) & ~self.served).sum())
 
     @property
     def deferred(self) -> int:
-        """Queries that the policy sent nowhere."""
+        """Number of queries that the policy sent nowhere."""
         return int((self.model == NONE).sum())
 
 
 def run(policy: Policy, problem: Problem, batch: int = BATCH) -> Run:
-    """Put `policy` (fresh, for the problem's fleet) to the problem."""
+    """Run a policy on a problem.
+
+    Args:
+        policy: A fresh instance, for the problem's catalog.
+        problem: Arrivals, budgets, estimates and outcomes.
+        batch: Arrivals decided at once.
+    """
     estimates = problem.estimates(policy.estimator)
     n, everyone = len(problem), np.arange(len(problem.catalog))
     bound = np.maximum(np.ceil(estimates.cost), 0).astype(np.int64)
     spent = np.zeros(len(problem.catalog), dtype=np.int64)
     result = _empty(n, len(everyone))
     spent_trace: list[Ints] = []
-    # Before a model joins, a policy has not heard of it; it sees only the columns of its fleet.
+    # Before a model joins, a policy has not heard of it; it sees only the columns of its catalog.
     columns = _members(problem.changes, 0, everyone)
     if len(columns) < len(everyone):
         policy.set_catalog(ModelCatalog(problem.catalog.models[i] for i in columns))
@@ -105,7 +118,12 @@ def run(policy: Policy, problem: Problem, batch: int = BATCH) -> Run:
 
 
 def settle(problem: Problem, chosen: Ints) -> Run:
-    """What comes of decisions already taken. chosen: int64[n], NONE for no model."""
+    """Charge decisions that are already taken.
+
+    Args:
+        problem: Arrivals, budgets and outcomes.
+        chosen: int64[n] models, NONE for none.
+    """
     n, models = problem.scores.shape
     spent = np.zeros(models, dtype=np.int64)
     result = _empty(n, models)
@@ -130,7 +148,7 @@ def _empty(n: int, models: int) -> Run:
 
 
 def _charge(problem: Problem, rows: Ints, chosen: Ints, spent: Ints, result: Run) -> None:
-    """Let each answer be paid in order of arrival, as far as its model's budget goes."""
+    """Pay for each answer in order of arrival, as far as its model's budget goes."""
     for row, model in zip(rows, chosen, strict=True):
         if model == NONE:
             continue
@@ -142,7 +160,7 @@ def _charge(problem: Problem, rows: Ints, chosen: Ints, spent: Ints, result: Run
 
 
 def _members(changes: tuple[Change, ...], arrival: int, everyone: Ints) -> Ints:
-    """The numbers of the models that take queries at this arrival."""
+    """Return the numbers of the models that take queries at this arrival."""
     current = everyone
     for change in changes:
         if change.after <= arrival:
@@ -151,7 +169,7 @@ def _members(changes: tuple[Change, ...], arrival: int, everyone: Ints) -> Ints:
 
 
 def _cuts(n: int, batch: int, changes: tuple[Change, ...]) -> list[Ints]:
-    """Arrivals cut into batches; no batch spans a change of the fleet."""
+    """Cut arrivals into batches; no batch spans a change of models."""
     edges = sorted({0, n, *(change.after for change in changes if 0 < change.after < n)})
     return [
         np.arange(start, min(start + batch, end))
@@ -161,7 +179,7 @@ def _cuts(n: int, batch: int, changes: tuple[Change, ...]) -> list[Ints]:
 
 
 def _prices(policy: Policy, catalog: ModelCatalog) -> Floats:
-    """float64[M] of the policy's present prices by model, NaN where it has none."""
+    """Return float64[M], the policy's present prices by model, NaN where it has none."""
     prices = policy.snapshot().get("prices")
     known = prices if isinstance(prices, dict) else {}
     return np.array([known.get(name, np.nan) for name in catalog.names], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The estimates that a policy sees, by the kind it asks for (`Policy.estimator`)."""
+"""Offline estimates, by the kind that a policy asks for (`Policy.estimator`)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ PAPER_K = 5
 class OfflineEstimates:
     """What is known before any outcome of the queries is.
 
-    quality, cost: float64[n, M] for the queries (scores, nano-units);
-    warm_quality, warm_cost: float64[h, M] for the history, or an even sample of it, each row
-    without its own outcome.
+    Attributes:
+        quality: float64[n, M], the queries' estimated scores.
+        cost: float64[n, M], their estimated costs, nano-units.
+        warm_quality: float64[h, M], estimates for the history or an even sample of it, each row
+            without its own outcome.
+        warm_cost: float64[h, M], likewise of costs.
     """
 
     quality: Floats
@@ -37,7 +40,7 @@ class OfflineEstimates:
     warm_cost: Floats
 
     def take(self, rows: Ints) -> OfflineEstimates:
-        """The same with the queries at int64[m] `rows`, in that order."""
+        """Return the estimates of the queries at int64[m] `rows`, in that order."""
         return OfflineEstimates(
             self.quality[rows], self.cost[rows], self.warm_quality, self.warm_cost
         )
@@ -45,8 +48,15 @@ class OfflineEstimates:
 
 @dataclass(frozen=True, slots=True)
 class EstimationInputs:
-    """What estimates are made from. texts: of the history, and of the queries; vectors:
-    float32[n, dim] of the queries; k: neighbours, where a kind does not choose them itself."""
+    """What estimates are made from.
+
+    Attributes:
+        history: Outcomes to learn from.
+        history_texts: Their H prompts.
+        vectors: float32[n, dim], the queries' embeddings.
+        texts: n prompts.
+        k: Number of neighbours, for kinds that do not choose it themselves.
+    """
 
     history: History
     history_texts: Sequence[str]
@@ -56,12 +66,12 @@ class EstimationInputs:
 
 
 def exact(known: EstimationInputs) -> OfflineEstimates:
-    """Means over the k nearest by cosine among all of the history."""
+    """Estimate by means over the k nearest of all the history, by cosine."""
     return _neighbour_means(known, ExactIndex(known.history.embeddings))
 
 
 def paper(known: EstimationInputs) -> OfflineEstimates:
-    """Means over the k nearest of an approximate index, as in the paper (HNSW there)."""
+    """Estimate by means over the k nearest of an approximate index (HNSW in the paper)."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "index.ann"
         vectors = known.history.embeddings
@@ -106,7 +116,7 @@ def neighbour_means(outcomes: Floats, neighbours: Ints) -> Floats:
 
 
 def predicted(known: EstimationInputs) -> OfflineEstimates:
-    """By a model trained on the history's embeddings."""
+    """Estimate by a ridge regression trained on the history's embeddings."""
     history, vectors = known.history, known.vectors
     quality = Predictor(history.embeddings, history.scores)
     # Costs span decades: in nano-units a few dear answers would rule the fit.
@@ -120,7 +130,7 @@ def predicted(known: EstimationInputs) -> OfflineEstimates:
 
 
 def best(known: EstimationInputs) -> OfflineEstimates:
-    """By Sluice's own estimator, on exact neighbours."""
+    """Estimate by Sluice's own estimator, on exact neighbours."""
     index = ExactIndex(known.history.embeddings)
     estimator = Estimator.fit(known.history, index, known.history_texts)
     found = estimator.estimate(known.vectors, known.texts)

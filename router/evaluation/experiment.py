@@ -1,4 +1,4 @@
-"""One policy after the other on the same problems, and the figures that compare them."""
+"""Runs policies one after the other on the same problems, and computes comparable figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from router.evaluation import budgets, engine, offline
 from router.evaluation.datasets import Dataset
 from router.evaluation.engine import Run
 from router.evaluation.estimates import KINDS, PAPER_K, EstimationInputs, OfflineEstimates
-from router.evaluation.problem import Problem, problem
+from router.evaluation.problem import Problem, make_problem
 from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
 from router.policies.base import Policy
@@ -31,7 +31,15 @@ CONTROLS = ("port", "static-mix", "greedy-perf", "random")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One cell of a table: everything but the policy. `order` 0 is the order given."""
+    """One cell of a table: everything but the policy.
+
+    Attributes:
+        budget: Total budget, as a multiple of what the cheapest model needs for all queries.
+        split: How models share it, one of `budgets.SPLITS`.
+        models: Number of models; 0 for all.
+        seed: Of split, orders and draws.
+        order: Number of the order of arrival; 0 for the order given.
+    """
 
     budget: float = 1.0
     split: str = "weighted"
@@ -42,8 +50,21 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A policy's figures in one setting. cost: nano-dollars; relative: RP in per cent;
-    spent, limits: nano-dollars by model."""
+    """A policy's figures in one setting.
+
+    Attributes:
+        policy: Its name.
+        setting: Everything else.
+        arrivals: Number of queries.
+        performance: Sum of the served queries' scores.
+        cost: Nano-dollars.
+        served: Queries sent and paid.
+        deferred: Queries sent nowhere.
+        lost: Queries sent whose cost no longer fitted.
+        relative: Performance relative to `REFERENCE_POLICY`, per cent.
+        spent: Nano-dollars by model.
+        limits: Nano-dollars by model.
+    """
 
     policy: str
     setting: Setting
@@ -64,7 +85,7 @@ class Row:
 
 
 class EvaluationData:
-    """A history and the arrivals to route, embedded, with every kind of estimate made once."""
+    """A history and the arrivals to route, embedded; every kind of estimate is made once."""
 
     def __init__(
         self,
@@ -74,9 +95,17 @@ class EvaluationData:
         query_vectors: Vectors,
         k: int = PAPER_K,
     ) -> None:
-        """k: neighbours of the kinds "paper" and "exact" (the reference keeps the paper's 5).
+        """Hold a history and arrivals.
 
-        Raises ValueError where the two do not name the same models in the same order.
+        Args:
+            history: Outcomes to learn from.
+            queries: Arrivals and their outcomes.
+            history_vectors: float32[H, dim], unit norm.
+            query_vectors: float32[n, dim], unit norm.
+            k: Neighbours of the kinds "paper" and "exact" (the reference keeps the paper's 5).
+
+        Raises:
+            ValueError: The two do not name the same models in the same order.
         """
         if history.models != queries.models:
             raise ValueError("history and queries must have the same models in the same order")
@@ -90,7 +119,7 @@ class EvaluationData:
         self._parts: dict[tuple[int, int], EvaluationData] = {}
 
     def estimates(self, kind: str) -> OfflineEstimates:
-        """Of the arrivals, in the order given; "reference" is what 100 % stands on."""
+        """Return estimates of a kind; 100 % is based on "reference"."""
         kind, k = ("exact", PAPER_K) if kind == "reference" else (kind, self.k)
         return self._estimates(kind, k)
 
@@ -104,29 +133,29 @@ class EvaluationData:
         return self._made[kind, k]
 
     def problem(self, setting: Setting) -> Problem:
-        """The arrivals with the setting's budgets and order (not its number of models)."""
+        """Make the problem with the setting's budgets and order (not its number of models)."""
         limits = budgets.limits(
             self.history, self.queries, setting.budget, setting.split, setting.seed
         )
-        put = problem(self.queries, limits, self.estimates)
-        return put if setting.order == 0 else put.reordered(self.order(setting))
+        problem = make_problem(self.queries, limits, self.estimates)
+        return problem if setting.order == 0 else problem.reordered(self.order(setting))
 
     def order(self, setting: Setting) -> Ints:
-        """int64[n]: the arrivals' rows in the order of the setting; 0 is the order given."""
+        """Return int64[n], the arrivals' rows in the setting's order; 0 is the order given."""
         if setting.order == 0:
             return np.arange(len(self.queries))
         random = np.random.default_rng([setting.seed, setting.order])
         return random.permutation(len(self.queries))
 
     def assigned(self, reference: str, setting: Setting) -> Ints:
-        """int64[n]: a reference's assignment, in the order given (solved once for all orders)."""
+        """Return int64[n], a reference's assignment in the order given."""
         setting = replace(setting, order=0)
         if (reference, setting) not in self._assigned:
             self._assigned[reference, setting] = REFERENCES[reference](self.problem(setting))
         return self._assigned[reference, setting]
 
     def first(self, count: int) -> EvaluationData:
-        """The same with the first `count` arrivals only."""
+        """Return the data with the first `count` arrivals only."""
         rows = np.arange(count)
         part = EvaluationData(
             self.history,
@@ -139,7 +168,11 @@ class EvaluationData:
         return part
 
     def with_models(self, count: int, seed: int) -> EvaluationData:
-        """The same with `count` models drawn by `seed`; all of them for 0."""
+        """Return the data with `count` models drawn by `seed`; all of them for 0.
+
+        Raises:
+            ValueError: There are not that many.
+        """
         names = self.history.models
         if count in (0, len(names)):
             return self
@@ -159,7 +192,17 @@ class EvaluationData:
 
 
 def make(name: str, catalog: ModelCatalog, seed: int, **parameters: Any) -> Policy:
-    """A fresh policy; `seed` goes to those that draw. ValueError for an unknown name."""
+    """Make a fresh policy.
+
+    Args:
+        name: One of `POLICIES`.
+        catalog: The models.
+        seed: For policies that draw.
+        **parameters: Of the policy's constructor.
+
+    Raises:
+        ValueError: The name is unknown.
+    """
     if name not in POLICIES:
         raise ValueError(f"no policy {name!r}; there are: {', '.join(sorted(POLICIES))}")
     kind = POLICIES[name]
@@ -171,40 +214,47 @@ def make(name: str, catalog: ModelCatalog, seed: int, **parameters: Any) -> Poli
 def compare(
     ground: EvaluationData, setting: Setting, policies: Sequence[str]
 ) -> Iterator[tuple[Row, Run, Problem]]:
-    """The references, then each policy, on one setting."""
+    """Yield the figures of the references, then of each policy, in one setting."""
     ground = ground.with_models(setting.models, setting.seed)
     setting = replace(setting, models=len(ground.history.models))
-    put = ground.problem(setting)
+    problem = ground.problem(setting)
     order = ground.order(setting)
     assigned = {name: ground.assigned(name, setting)[order] for name in REFERENCES}
-    for row, run in judge(put, setting, policies, assigned):
-        yield row, run, put
+    for row, run in judge(problem, setting, policies, assigned):
+        yield row, run, problem
 
 
 def judge(
-    put: Problem, setting: Setting, policies: Sequence[str], assigned: Mapping[str, Ints]
+    problem: Problem, setting: Setting, policies: Sequence[str], assigned: Mapping[str, Ints]
 ) -> Iterator[tuple[Row, Run]]:
-    """The references' assignments (int64[n] each), then each policy, on one problem."""
-    hundred = engine.settle(put, assigned[REFERENCE_POLICY])
+    """Yield the figures of the references, then of each policy, on one problem.
+
+    Args:
+        problem: Arrivals, budgets, estimates and outcomes.
+        setting: Written to the rows.
+        policies: Names.
+        assigned: The references' assignments by name, int64[n] each.
+    """
+    reference = engine.settle(problem, assigned[REFERENCE_POLICY])
     for name, chosen in assigned.items():
-        run = hundred if name == REFERENCE_POLICY else engine.settle(put, chosen)
-        yield _row(name, setting, put, run, hundred.performance), run
+        run = reference if name == REFERENCE_POLICY else engine.settle(problem, chosen)
+        yield _row(name, setting, problem, run, reference.performance), run
     for name in policies:
-        run = engine.run(make(name, put.catalog, setting.seed), put)
-        yield _row(name, setting, put, run, hundred.performance), run
+        run = engine.run(make(name, problem.catalog, setting.seed), problem)
+        yield _row(name, setting, problem, run, reference.performance), run
 
 
-def _row(name: str, setting: Setting, put: Problem, run: Run, hundred: float) -> Row:
+def _row(name: str, setting: Setting, problem: Problem, run: Run, reference: float) -> Row:
     return Row(
         policy=name,
         setting=setting,
-        arrivals=len(put),
+        arrivals=len(problem),
         performance=round(run.performance, 9),
         cost=run.cost,
         served=run.count,
         deferred=run.deferred,
         lost=run.lost,
-        relative=100.0 * run.performance / hundred if hundred else 0.0,
-        spent=dict(zip(put.catalog.names, run.spent[-1].tolist(), strict=True)),
-        limits=dict(zip(put.catalog.names, put.limits.tolist(), strict=True)),
+        relative=100.0 * run.performance / reference if reference else 0.0,
+        spent=dict(zip(problem.catalog.names, run.spent[-1].tolist(), strict=True)),
+        limits=dict(zip(problem.catalog.names, problem.limits.tolist(), strict=True)),
     )

@@ -1,4 +1,4 @@
-"""Outcomes nobody has seen, from those of the nearest queries whose outcome is known."""
+"""Imputes unknown outcomes from those of the nearest queries whose outcome is known."""
 
 from __future__ import annotations
 
@@ -16,11 +16,20 @@ NEIGHBOURS = 16
 def impute(
     history: History, vectors: Vectors, scores: Floats, costs: Floats
 ) -> tuple[Floats, Floats]:
-    """float64[n, M] scores and costs of n logged queries: means over the nearest known outcomes,
-    of the history and of the log, each query without its own.
+    """Estimate the scores and costs of logged queries, each without its own outcome.
 
-    vectors: float32[n, dim]; scores, costs: float64[n, M] of the log, NaN where nobody knows
-    (most: a query has gone to one model at most). What no neighbour knows is the model's mean.
+    They are means over the nearest known outcomes, of the history and of the log; where no
+    neighbour's is known, the model's mean.
+
+    Args:
+        history: Outcomes beside the log's.
+        vectors: float32[n, dim], the logged queries' embeddings.
+        scores: float64[n, M] of the log, NaN where unknown (most: a query has gone to one model at
+            the most).
+        costs: float64[n, M] nano-units, likewise.
+
+    Returns:
+        Scores and costs, float64[n, M] each.
     """
     everything = np.concatenate([history.embeddings, vectors])
     own = len(history) + np.arange(len(vectors))

@@ -1,4 +1,4 @@
-"""The two references that are no policies: linear programs over all arrivals at once."""
+"""The two references that are not policies: linear programs over all arrivals at once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,24 @@ from router.policies.base import NONE
 
 
 def best_assignment(quality: Floats, cost: Floats, limits: Ints, available: Bools) -> Ints:
-    """int64[n]: the model of each query in max Σ d_ij x_ij, Σ_j g_ij x_ij ≤ B_i, Σ_i x_ij ≤ 1.
+    """Solve the paper's relaxed program over all queries.
 
-    quality, cost: float64[n, M]; limits: int64[M]; available: bool[n, M]. At most M queries are
-    split in an optimum of the relaxed program; each goes to its largest part (NONE included).
+    max Σ d_ij x_ij with Σ_j g_ij x_ij ≤ B_i and Σ_i x_ij ≤ 1 (paper, eq. 1)
+
+    At most M queries are split in an optimum of the relaxed program; each goes to its largest part,
+    NONE included.
+
+    Args:
+        quality: float64[n, M].
+        cost: float64[n, M] nano-units.
+        limits: int64[M] nano-units.
+        available: bool[n, M].
+
+    Returns:
+        int64[n] models, NONE for none.
+
+    Raises:
+        RuntimeError: The solver found no optimum.
     """
     n = len(quality)
     chosen = np.full(n, NONE, dtype=np.int64)
@@ -40,12 +54,12 @@ def best_assignment(quality: Floats, cost: Floats, limits: Ints, available: Bool
 
 
 def assign_on_estimates(problem: Problem, kind: str = "reference") -> Ints:
-    """int64[n]: the program on estimates; committed in order of arrival, the paper's 100 %."""
+    """Return int64[n], the program's assignment on estimates: the paper's 100 %."""
     estimates = problem.estimates(kind)
     return best_assignment(estimates.quality, estimates.cost, problem.limits, problem.available())
 
 
 def assign_on_truth(problem: Problem) -> Ints:
-    """int64[n]: the program on the outcomes themselves, which no policy can beat."""
+    """Return int64[n], the program's assignment on the true outcomes: an upper bound."""
     costs = problem.costs.astype(np.float64)
     return best_assignment(problem.scores, costs, problem.limits, problem.available())

@@ -1,13 +1,13 @@
-"""What another policy would have earned, from a log that another one wrote.
+"""Off-policy evaluation: what another policy would have earned, from a log that another one wrote.
 
 Sources: inverse propensity and doubly robust estimates: Dudík, Langford, Li, "Doubly robust policy
 evaluation and learning" (ICML 2011, arXiv 1103.4601), section 2; self-normalised: Swaminathan,
 Joachims, "The self-normalized estimator for counterfactual learning" (NeurIPS 2015), equation 11;
 effective sample size: Kong, "A note on importance sampling" (1992).
 
-A deferred query earns nothing for certain, so no propensity is needed for it. For the others an
-estimate is unbiased only where the log could have taken the same decision: a query with
-propensity 1 for something else says nothing of what is asked (`Estimate.uncovered`).
+A deferred query earns nothing for certain, so it needs no propensity. For the others an estimate is
+unbiased only where the log could have taken the same decision: a query with propensity 1 for
+something else carries no information (`Estimate.uncovered`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,12 @@ CERTAIN = 1.0 - 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """n decisions of a log. model: int64[n], NONE where deferred; propensity: float64[n] of that
-    decision; reward: float64[n], NaN where nobody knows what came of it (0 where deferred).
+    """n decisions of a log.
+
+    Attributes:
+        model: int64[n], NONE where deferred.
+        propensity: float64[n] of that decision, above 0 and at most 1.
+        reward: float64[n], NaN where unknown, 0 where deferred.
     """
 
     model: Ints
@@ -41,13 +45,18 @@ class Logged:
 
     @property
     def explored(self) -> bool:
-        """Whether anything but one decision was ever possible."""
+        """Whether any query had more than one possible decision."""
         return bool((self.propensity < CERTAIN).any())
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A mean reward a query, and the half-width of its confidence interval (NaN: none)."""
+    """A mean reward per query, with its confidence interval.
+
+    Attributes:
+        mean: The mean.
+        half_width: Half the interval's width; NaN where there is none.
+    """
 
     mean: float
     half_width: float
@@ -55,13 +64,18 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is known of a policy's mean reward a query.
+    """Estimates of a policy's mean reward per query.
 
-    arrivals: queries whose reward is known in the log; agreed: where both send to the same model;
-    uncovered: which the policy sends to a model that the log could not have chosen;
-    sample_size: effective number of queries behind the weighted means;
-    on_agreement: mean logged reward where both agree, defined without any exploration;
-    imputed: the direct method; inverse, self_normalised, doubly_robust: None without exploration.
+    Attributes:
+        arrivals: Queries whose reward is known in the log.
+        agreed: Queries that both send to the same model.
+        uncovered: Queries that the policy sends to a model that the log could not have chosen.
+        sample_size: Effective number of queries behind the weighted means.
+        on_agreement: Mean logged reward where both agree; defined without any exploration.
+        imputed: The direct method.
+        inverse: Inverse propensity weighting; None without exploration.
+        self_normalised: The same with normalised weights; None without exploration.
+        doubly_robust: The doubly robust estimate; None without exploration.
     """
 
     arrivals: int
@@ -76,11 +90,16 @@ class Estimate:
 
 
 def estimate(logged: Logged, chosen: Ints, imputed: Floats, confidence: float = 0.95) -> Estimate:
-    """Evaluate decisions int64[n] (NONE: deferred) on a log.
+    """Evaluate decisions on a log.
 
-    imputed: float64[n, M], what each model would have earned, without the query's own outcome.
-    Queries whose logged reward is unknown are left out; that is right where rewards are missing
-    for reasons that have nothing to do with them. Intervals are normal approximations.
+    Queries whose logged reward is unknown are left out, which is right where rewards are missing at
+    random. Intervals are normal approximations.
+
+    Args:
+        logged: The log.
+        chosen: int64[n], the policy's models; NONE where it defers.
+        imputed: float64[n, M], what each model would have earned, without the query's own outcome.
+        confidence: Of the intervals, 0 to 1.
     """
     known = np.isfinite(logged.reward)
     model, propensity, reward = logged.model[known], logged.propensity[known], logged.reward[known]
@@ -105,7 +124,7 @@ def estimate(logged: Logged, chosen: Ints, imputed: Floats, confidence: float = 
 
 
 def _of(values: Floats, models: Ints) -> Floats:
-    """float64[n]: each row's value for its model, 0 where there is none."""
+    """Return float64[n], each row's value for its model; 0 where there is none."""
     rows = np.arange(len(models))
     return np.where(models == NONE, 0.0, values[rows, np.maximum(models, 0)])
 
@@ -119,9 +138,9 @@ def _mean(values: Floats, z: float) -> Value:
 
 
 def _normalised(weight: Floats, reward: Floats, sent: Bools, z: float) -> Value:
-    """Σ w r / Σ w over the queries that are sent, times their part of all.
+    """Return Σ w r / Σ w over the queries that are sent, times their part of all.
 
-    Those deferred are known to earn 0 and are kept out of the normalisation: the log need not
+    Deferred queries are known to earn 0 and are kept out of the normalisation: the log need not
     have deferred them. Interval by the delta method.
     """
     total = float(weight.sum())

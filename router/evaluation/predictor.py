@@ -12,8 +12,8 @@ PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 class Predictor:
     """Ridge regression of many outcomes on embeddings, in closed form.
 
-    The penalty is the one with the least leave-one-out error (by the hat matrix), the same for
-    all models. Unknown outcomes (NaN) count as the model's mean.
+    The penalty is the one of least leave-one-out error (by the hat matrix), the same for all
+    models. Unknown outcomes (NaN) count as the model's mean.
     """
 
     without_itself: Floats
@@ -23,7 +23,15 @@ class Predictor:
     logarithm into the logarithm of a mean (for errors that are normal)."""
 
     def __init__(self, embeddings: Vectors, outcomes: Floats) -> None:
-        """embeddings: float32[H, dim]; outcomes: float64[H, M]. Raises ValueError where H < 2."""
+        """Train the predictor.
+
+        Args:
+            embeddings: float32[H, dim].
+            outcomes: float64[H, M], NaN where unknown.
+
+        Raises:
+            ValueError: There are fewer than two rows.
+        """
         if len(embeddings) < 2:
             raise ValueError("a predictor is trained on at least 2 queries of history")
         known = np.isfinite(outcomes)
@@ -52,5 +60,5 @@ class Predictor:
                 self.half_variance = 0.5 * (error**2).mean(axis=0)
 
     def predict(self, vectors: Vectors) -> Floats:
-        """float64[n, M] for float32[n, dim]."""
+        """Return float64[n, M] for float32[n, dim] vectors."""
         return np.asarray((vectors - self.centre) @ self.weights + self.mean, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What a policy is put to: arrivals in order, budgets, estimates, and (unseen) outcomes."""
+"""What a policy is run on: arrivals in order, budgets, estimates, and (hidden) outcomes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from router.models.catalog import ModelCatalog
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From arrival number `after` on, exactly these models (by number) take queries."""
+    """A change of the models that take queries.
+
+    Attributes:
+        after: Number of the first arrival it applies to.
+        models: Numbers of exactly the models that take queries from there on.
+    """
 
     after: int
     models: tuple[int, ...]
@@ -23,11 +28,19 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """n arrivals, M models.
+    """n arrivals for M models.
 
-    limits: int64[M] nano-units; scores: float64[n, M]; costs: int64[n, M] nano-units, the true
-    ones; known: bool[n, M], where an outcome was recorded (elsewhere a query cannot be sent, as
-    nobody could say what came of it); estimates: by kind, for these arrivals.
+    Attributes:
+        catalog: The models.
+        ids: n query ids.
+        tasks: n names of tasks.
+        limits: int64[M] nano-units.
+        scores: float64[n, M], true scores.
+        costs: int64[n, M] nano-units, true costs.
+        known: bool[n, M], where an outcome was recorded. Elsewhere a query cannot be sent, as
+            nobody could say what came of it.
+        estimates: Returns the estimates of these arrivals, by kind.
+        changes: Of the models, in order.
     """
 
     catalog: ModelCatalog
@@ -44,7 +57,7 @@ class Problem:
         return len(self.ids)
 
     def available(self) -> Bools:
-        """bool[n, M]: where each arrival can be sent at all, changes of the fleet included."""
+        """Return bool[n, M], where arrivals can be sent at all, changes of the models included."""
         available = self.known.copy()
         for change in self.changes:
             away = np.setdiff1d(np.arange(len(self.catalog)), np.array(change.models, dtype=int))
@@ -53,7 +66,11 @@ class Problem:
         return available
 
     def reordered(self, order: Ints) -> Problem:
-        """The same with the arrivals in another order (a permutation, or a part of one)."""
+        """Return the problem with its arrivals in another order.
+
+        Args:
+            order: int64[m] rows, a permutation or a part of one.
+        """
         return replace(
             self,
             ids=[self.ids[row] for row in order],
@@ -65,10 +82,16 @@ class Problem:
         )
 
 
-def problem(
+def make_problem(
     queries: Dataset, limits: Ints, estimates: Callable[[str], OfflineEstimates]
 ) -> Problem:
-    """The arrivals of a dataset, in its order. Costs are rounded up to whole nano-units."""
+    """Make a problem of a dataset's arrivals, in its order, with costs rounded up.
+
+    Args:
+        queries: The arrivals and their outcomes.
+        limits: int64[M] nano-units.
+        estimates: Returns estimates of the arrivals, by kind.
+    """
     known = np.isfinite(queries.scores) & np.isfinite(queries.costs)
     return Problem(
         catalog=queries.catalog(),

@@ -1,4 +1,4 @@
-"""From files to embedded histories and arrivals."""
+"""Embeds datasets and splits them into histories and arrivals."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ BLOCK = 512
 
 
 def embedder_named(text: str) -> Embedder:
-    """An embedder by `kind` or `kind:model`. Slow ones remember their vectors on disk.
+    """Return an embedder by `kind` or `kind:model`. Slow ones cache their vectors on disk.
 
-    Raises ValueError for an unknown kind, EmbeddingError where it cannot be loaded.
+    Raises:
+        ValueError: The kind is unknown.
+        EmbeddingError: The embedder cannot be loaded.
     """
     kind, _, model = text.partition(":")
     if kind == "wordllama":
@@ -33,7 +35,16 @@ def embedder_named(text: str) -> Embedder:
 def embed(
     texts: Sequence[str], embedder: Embedder, progress: Callable[[int], None] = lambda texts: None
 ) -> Vectors:
-    """float32[n, dim]; `progress` hears how many texts each step embedded."""
+    """Embed texts in blocks.
+
+    Args:
+        texts: n texts.
+        embedder: The embedder.
+        progress: Called after each block with the number of its texts.
+
+    Returns:
+        float32[n, dim].
+    """
     blocks = []
     for start in range(0, len(texts), BLOCK):
         blocks.append(embedder.encode(texts[start : start + BLOCK]))
@@ -48,7 +59,15 @@ def splits(
     seeds: Sequence[int],
     k: int = PAPER_K,
 ) -> Iterator[EvaluationData]:
-    """One random split of a dataset for each seed."""
+    """Yield one random split of a dataset for each seed.
+
+    Args:
+        dataset: n queries and their outcomes.
+        vectors: float32[n, dim].
+        test_fraction: Part of the queries that is routed.
+        seeds: Of the splits.
+        k: Neighbours of the paper's policies.
+    """
     row = {name: i for i, name in enumerate(dataset.ids)}
     for seed in seeds:
         history, queries = dataset.split(test_fraction, seed)
@@ -62,10 +81,11 @@ def splits(
 
 
 def common_models(history: Dataset, queries: Dataset) -> tuple[Dataset, Dataset]:
-    """Both with the models that both know, in the order of the queries' file.
+    """Return both datasets with the models that both know, in the order of the queries' file.
 
-    Raises DatasetError where there are none, or where a query is in both: its own outcome would
-    then be among its neighbours'.
+    Raises:
+        DatasetError: There are none, or a query is in both: its own outcome would then be among its
+            neighbours'.
     """
     models = [name for name in queries.models if name in history.models]
     if not models:

@@ -1,4 +1,4 @@
-"""Rows of many seeds and orders, drawn together: mean and spread of each policy."""
+"""Summaries of rows over seeds and orders: mean and spread of each policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from router.policies.base import NONE
 
 
 class Cell(NamedTuple):
-    """What a table compares policies on; seeds and orders are its repetitions."""
+    """What a table compares policies on; seeds and orders are its repetitions.
+
+    Attributes:
+        budget: As in `Setting`.
+        split: As in `Setting`.
+        models: As in `Setting`.
+    """
 
     budget: float
     split: str
@@ -23,9 +29,21 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One policy in one cell: means over `runs` repetitions, and the standard deviation of RP.
+    """One policy in one cell: means over repetitions.
 
-    relative, spread: per cent; cost: dollars; the rest as in `Row`.
+    Attributes:
+        policy: Its name.
+        cell: The cell.
+        runs: Repetitions.
+        arrivals: Queries of a run.
+        relative: Performance relative to the reference, per cent.
+        spread: Standard deviation of `relative`, per cent.
+        performance: Sum of scores.
+        cost: Dollars.
+        per_dollar: Performance per dollar.
+        served: Queries sent and paid.
+        deferred: Queries sent nowhere.
+        lost: Queries sent whose cost no longer fitted.
     """
 
     policy: str
@@ -42,7 +60,7 @@ class Line:
     lost: float
 
     def cells(self) -> tuple[str, ...]:
-        """What stands below `HEADS`, in words."""
+        """Return the texts below `HEADS`."""
         return (
             self.policy,
             f"{self.relative:.1f}",
@@ -61,7 +79,7 @@ HEADS = ("policy", "RP %", "±", "performance", "cost $", "per $", "served", "de
 
 
 def summarise(rows: Iterable[Row]) -> list[Line]:
-    """One line a policy and cell, cells in order of appearance, policies likewise."""
+    """Return one line for each policy and cell; both in order of appearance."""
     groups: dict[tuple[Cell, str], list[Row]] = {}
     for row in rows:
         setting = row.setting
@@ -90,7 +108,7 @@ def _line(policy: str, cell: Cell, rows: Sequence[Row]) -> Line:
 
 
 def as_json(row: Row) -> dict[str, Any]:
-    """A row as plain values: dollars for people, nano-dollars for whoever adds them up."""
+    """Return a row as plain values: dollars for people, nano-dollars for exact sums."""
     setting = row.setting
     return {
         "policy": row.policy,
@@ -114,8 +132,12 @@ def as_json(row: Row) -> dict[str, Any]:
 
 
 def decisions(run: Run, problem: Problem, kind: str) -> Iterator[dict[str, Any]]:
-    """Each decision of a run as plain values, in order of arrival. kind: of the estimates that the
-    policy saw.
+    """Yield each decision of a run as plain values, in order of arrival.
+
+    Args:
+        run: What a policy did.
+        problem: What it was run on.
+        kind: Of the estimates that it saw.
     """
     estimates, names = problem.estimates(kind), problem.catalog.names
     for row, query in enumerate(problem.ids):
