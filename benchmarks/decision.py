@@ -27,6 +27,7 @@ from router.estimation.index import AnnoyIndex, ExactIndex, NeighbourIndex
 from router.evaluation import budgets, engine, offline
 from router.evaluation.datasets import Dataset, read_jsonl
 from router.evaluation.estimates import KINDS, EstimationInputs, OfflineEstimates
+from router.evaluation.problem import make_problem
 from router.evaluation.workload import synthesize
 from router.models.catalog import ModelCatalog
 from router.policies.base import Batch
