@@ -79,7 +79,7 @@ def run(policy: Policy, problem: Problem, batch: int = BATCH) -> Run:
     # Before a model joins, a policy has not heard of it; it sees only the columns of its catalog.
     columns = _members(problem.changes, 0, everyone)
     if len(columns) < len(everyone):
-        policy.set_catalog(ModelCatalog(problem.catalog.models[i] for i in columns))
+        policy.set_catalog(_part(problem.catalog, columns))
     policy.warm_start(estimates.warm_quality[:, columns], estimates.warm_cost[:, columns])
     policy.plan(problem.limits[columns], float(n))
     price_trace = [_prices(policy, problem.catalog)]
@@ -88,25 +88,23 @@ def run(policy: Policy, problem: Problem, batch: int = BATCH) -> Run:
         members = _members(problem.changes, int(rows[0]), everyone)
         if not np.array_equal(members, columns):
             columns = members
-            policy.set_catalog(ModelCatalog(problem.catalog.models[i] for i in columns))
+            policy.set_catalog(_part(problem.catalog, columns))
             policy.plan((problem.limits - spent)[columns], float(n - rows[0]))
         part = np.ix_(rows, columns)
-        decisions = policy.route(
-            Batch(
-                ids=[problem.ids[row] for row in rows],
-                quality=estimates.quality[part],
-                cost=estimates.cost[part],
-                bound=bound[part],
-                allowed=problem.known[part],
-            ),
-            (problem.limits - spent)[columns],
+        arrivals = Batch(
+            ids=[problem.ids[row] for row in rows],
+            quality=estimates.quality[part],
+            cost=estimates.cost[part],
+            bound=bound[part],
+            allowed=problem.known[part],
         )
+        decisions = policy.route(arrivals, (problem.limits - spent)[columns])
         chosen = np.where(decisions.model == NONE, NONE, columns[decisions.model])
         result.model[rows] = chosen
         result.reason.extend(decisions.reason)
         result.version[rows] = decisions.version
         _charge(problem, rows, chosen, spent, result)
-        policy.observe(estimates.quality[part], estimates.cost[part])
+        policy.observe(arrivals.quality, arrivals.cost)
         policy.plan((problem.limits - spent)[columns], float(n - rows[-1] - 1))
         spent_trace.append(spent.copy())
         price_trace.append(_prices(policy, problem.catalog))
@@ -145,6 +143,11 @@ def _empty(n: int, models: int) -> Run:
         spent=np.zeros((0, models), dtype=np.int64),
         prices=np.zeros((0, models)),
     )
+
+
+def _part(catalog: ModelCatalog, columns: Ints) -> ModelCatalog:
+    """Return the models of these numbers."""
+    return ModelCatalog(catalog.models[i] for i in columns)
 
 
 def _charge(problem: Problem, rows: Ints, chosen: Ints, spent: Ints, result: Run) -> None:
