@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from router.arrays import Bools, Floats, Ints
+from router.evaluation.estimates import OfflineEstimates
 from router.evaluation.problem import Change, Problem
 from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Policy
@@ -72,7 +73,6 @@ def run(policy: Policy, problem: Problem, batch: int = BATCH) -> Run:
     """
     estimates = problem.estimates(policy.estimator)
     n, everyone = len(problem), np.arange(len(problem.catalog))
-    bound = np.maximum(np.ceil(estimates.cost), 0).astype(np.int64)
     spent = np.zeros(len(problem.catalog), dtype=np.int64)
     result = _empty(n, len(everyone))
     spent_trace: list[Ints] = []
@@ -90,14 +90,7 @@ def run(policy: Policy, problem: Problem, batch: int = BATCH) -> Run:
             columns = members
             policy.set_catalog(_part(problem.catalog, columns))
             policy.plan((problem.limits - spent)[columns], float(n - rows[0]))
-        part = np.ix_(rows, columns)
-        arrivals = Batch(
-            ids=[problem.ids[row] for row in rows],
-            quality=estimates.quality[part],
-            cost=estimates.cost[part],
-            bound=bound[part],
-            allowed=problem.known[part],
-        )
+        arrivals = _arrivals(problem, estimates, rows, columns)
         decisions = policy.route(arrivals, (problem.limits - spent)[columns])
         chosen = np.where(decisions.model == NONE, NONE, columns[decisions.model])
         result.model[rows] = chosen
@@ -148,6 +141,19 @@ def _empty(n: int, models: int) -> Run:
 def _part(catalog: ModelCatalog, columns: Ints) -> ModelCatalog:
     """Return the models of these numbers."""
     return ModelCatalog(catalog.models[i] for i in columns)
+
+
+def _arrivals(problem: Problem, estimates: OfflineEstimates, rows: Ints, columns: Ints) -> Batch:
+    """Return these arrivals as a policy sees them that knows these models."""
+    part = np.ix_(rows, columns)
+    cost = estimates.cost[part]
+    return Batch(
+        ids=[problem.ids[row] for row in rows],
+        quality=estimates.quality[part],
+        cost=cost,
+        bound=np.maximum(np.ceil(cost), 0).astype(np.int64),
+        allowed=problem.known[part],
+    )
 
 
 def _charge(problem: Problem, rows: Ints, chosen: Ints, spent: Ints, result: Run) -> None:
