@@ -17,11 +17,15 @@ def test_every_plot_is_one_svg_and_repeats() -> None:
     shown = list(compare(ground(), Setting(), ["primal-dual"]))
     lines = summarise(row for row, _, _ in shown)
     row, run, problem = shown[-1]
-    for draw in (
-        lambda: plots.budget_use([row]),
-        lambda: plots.prices(run, problem.catalog.names),
-        lambda: plots.against(lines, "budget", "budget"),
-    ):
-        first = draw()
-        assert first == draw()
-        assert first.count("<svg") == first.count("</svg>") == 1
+
+    def drawn() -> list[str]:
+        return [
+            plots.budget_use([row]),
+            plots.prices(run, problem.catalog.names),
+            plots.against(lines, "budget", "budget"),
+        ]
+
+    first = drawn()
+    assert first == drawn()
+    for svg in first:
+        assert svg.count("<svg") == svg.count("</svg>") == 1
