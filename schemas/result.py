@@ -48,6 +48,7 @@ class Result(Message, frozen=True, kw_only=True):
         status_code: As in HTTP; below 300 is success.
         usage: Tokens used.
         cost: Nano-units charged by the provider; where left out, usage times price.
+        estimated: The cost is the reservation, for what was used is not known.
         score: Quality of the answer, 0 to 1, where it was judged.
         response: The model's answer, in any form.
         error: Why there is no answer.
@@ -61,6 +62,7 @@ class Result(Message, frozen=True, kw_only=True):
     status_code: Annotated[int, Meta(ge=100, le=599)]
     usage: Usage | None = None
     cost: Nano | None = None
+    estimated: bool = False
     score: Score | None = None
     response: Any = None
     error: Failure | None = None

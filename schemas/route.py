@@ -23,7 +23,10 @@ class Routed(Message, frozen=True, kw_only=True):
         price_version: Version of the prices it was decided with.
         payload: As in the query.
         prompt: As in the query.
-        deadline: Unix seconds after which no call may start.
+        deadline: Unix seconds after which an answer is of no use to the sender.
+        start_by: Unix seconds after which no call may start, for its charge could come after
+            the reservation is released. Absent in messages of older routers.
+        release_at: Unix seconds at which the router releases the reservation; calls end before.
         tenant: As in the query.
         metadata: As in the query.
         custom_id: As in the query.
@@ -40,6 +43,8 @@ class Routed(Message, frozen=True, kw_only=True):
     payload: dict[str, Any] | None = None
     prompt: str | None = None
     deadline: UnixTime | None = None
+    start_by: UnixTime | None = None
+    release_at: UnixTime | None = None
     tenant: Name | None = None
     metadata: Metadata | None = None
     custom_id: Id | None = None
