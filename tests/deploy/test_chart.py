@@ -23,6 +23,8 @@ from streams.kafka.topics import Topics
 from tests.support import tools
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "sluice"
+PAGE = CHART.parents[2] / "docs" / "how-to" / "deploy.md"
+PAGE_VALUES = re.findall(r"<!-- values -->\n```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 MODELS = """
 [topics]
@@ -114,6 +116,11 @@ class TestHelm:
     def test_lint(self, case: str) -> None:
         """Helm finds nothing to say, warnings included."""
         values = json.dumps(CASES[case])
+        tools.run(tools.find("helm"), "lint", "--strict", CHART, "--values", "-", text=values)
+
+    @pytest.mark.parametrize("values", PAGE_VALUES)
+    def test_values_of_the_page_are_accepted(self, values: str) -> None:
+        """docs/how-to/deploy.md shows nothing that Helm would refuse."""
         tools.run(tools.find("helm"), "lint", "--strict", CHART, "--values", "-", text=values)
 
     @pytest.mark.parametrize(

@@ -158,6 +158,12 @@ def test_every_alert_is_tested_and_says_what_to_do() -> None:
         assert rule["annotations"].keys() == {"summary", "description"}, name
 
 
+def test_the_page_says_what_to_do_about_every_alert() -> None:
+    """docs/how-to/deploy.md has a row for each, and for no other."""
+    page = (DEPLOY.parent / "docs" / "how-to" / "deploy.md").read_text()
+    assert re.findall(r"^\| `(Sluice\w+)` \|", page, re.MULTILINE) == list(ALERTS)
+
+
 def test_commands_in_alerts_exist() -> None:
     """An alert that says `sluice budget top-up` names a command."""
     import click
