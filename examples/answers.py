@@ -23,7 +23,9 @@ while wanted > 0:
     if record is None or record.error():
         continue
     result = json.loads(record.value())
-    text = result["response"]["choices"][0]["message"]["content"]
-    print(f"{result['id']} answered by {result['model']}: {text}")
+    answer = result.get("response") or result.get("error")
+    if isinstance(answer, dict) and "choices" in answer:
+        answer = answer["choices"][0]["message"]["content"]
+    print(f"{result['id']} answered by {result['model']}: {answer}")
     wanted -= 1
 consumer.close()

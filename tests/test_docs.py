@@ -121,10 +121,27 @@ def test_the_worker_of_the_how_to_is_the_example() -> None:
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_runnable_blocks_run(page: str, tmp_path: Path) -> None:
     """The blocks marked runnable, in their order and in one shell, end with answers."""
+    shown = run_blocks((ROOT / page).read_text(), tmp_path)
+    assert re.search(r"^(q1|first) answered by (small|large): Write a haiku", shown, re.MULTILINE)
+
+
+def test_the_example_worker_answers(tmp_path: Path) -> None:
+    """The README's run ends with an answer of examples/worker.py too, in place of our worker."""
+    ours = "sluice work small large --echo --log-level warning"
+    text = (ROOT / "README.md").read_text()
+    assert ours in text
+    example = "(python examples/worker.py small & python examples/worker.py large)"
+    # It ends at once, by the signal, which `wait` would take for a failure.
+    shown = run_blocks(text.replace(ours, example).replace("wait %3", "true"), tmp_path)
+    assert re.search(r"^q1 answered by (small|large): You said: Write a haiku", shown, re.MULTILINE)
+
+
+def run_blocks(text: str, tmp_path: Path) -> str:
+    """Run the blocks of a page in a copy of the project. Returns what they have printed."""
     copy = tmp_path / "sluice"
     left_out = shutil.ignore_patterns(".*", "site", "tests", "benchmarks", "__pycache__")
     shutil.copytree(ROOT, copy, ignore=left_out)
-    script = "".join(_BLOCK.findall((ROOT / page).read_text()))
+    script = "".join(_BLOCK.findall(text))
     assert "make venv" in script
     assert "answers.py" in script
     # The environment of the tests stands for the one that `make venv` makes.
@@ -150,7 +167,7 @@ def test_runnable_blocks_run(page: str, tmp_path: Path) -> None:
             _end(shell.pid)
     shown = output.read_text()
     assert shell.returncode == 0, shown
-    assert re.search(r"^(q1|first) answered by (small|large): Write a haiku", shown, re.MULTILINE)
+    return shown
 
 
 def _end(group: int) -> None:
