@@ -147,8 +147,8 @@ def totals(audited: Sequence[PartitionAudit]) -> dict[str, tuple[int, int, int, 
             row = sums.setdefault(name, Counter())
             row.update(share=account.share, spent=account.spent, reserved=account.reserved)
             row.update(
-                log_spent=one.fold.spent[name, account.window],
-                log_reserved=one.fold.reserved[name, account.window],
+                log_spent=one.reference.spent[name, account.window],
+                log_reserved=one.reference.reserved[name, account.window],
             )
     keys = ("share", "spent", "reserved", "log_spent", "log_reserved")
     return {

@@ -172,7 +172,7 @@ def _console() -> Console:
 def _show_verified(verified: Verified) -> bool:
     """Print what was found. Returns whether all of it is as it was."""
     console = _console()
-    differences = [one for part in verified.retaken for one in part.differences]
+    differences = [one for part in verified.replayed for one in part.differences]
     for one in differences[: audit.SHOWN]:
         console.print(f"partition {one.partition}, query {one.query}, {one.at}: {one.what}")
     if len(differences) > audit.SHOWN:
@@ -183,12 +183,12 @@ def _show_verified(verified: Verified) -> bool:
     for found in ledger[: audit.SHOWN]:
         console.print(f"ledger of partition {found.partition}, {found.at}: {found.what}")
     lacking: dict[str, int] = {}
-    for part in verified.retaken:
+    for part in verified.replayed:
         for why, count in part.missing.items():
             lacking[why] = lacking.get(why, 0) + count
     for why, count in lacking.items():
         console.print(f"{count} decisions could not be taken again: {why}")
-    taken = sum(part.decisions for part in verified.retaken)
+    taken = sum(part.decisions for part in verified.replayed)
     states = sum(part.states for part in verified.audited)
     good = not (differences or verified.refused or ledger or lacking)
     console.print(
@@ -210,7 +210,7 @@ def _verified_json(verified: Verified, good: bool) -> dict[str, object]:
                 "differences": [one._asdict() for one in part.differences],
                 "ledger": [one._asdict() for one in ledger.differences],
             }
-            for part, ledger in zip(verified.retaken, verified.audited, strict=True)
+            for part, ledger in zip(verified.replayed, verified.audited, strict=True)
         ],
         "refused": [
             {"partition": number, "at": decision, "what": words}

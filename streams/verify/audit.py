@@ -73,7 +73,7 @@ class PartitionAudit:
 
     Attributes:
         partition: its number.
-        fold: the ledger that the log adds up to, at `state`.
+        reference: the ledger that the log adds up to, at `state`.
         state: the last state record compared; None if there was none.
         states: number of state records compared.
         late: states not compared, as their receipts are not in the topic yet.
@@ -85,7 +85,7 @@ class PartitionAudit:
     """
 
     partition: int
-    fold: ReferenceLedger
+    reference: ReferenceLedger
     state: State | None = None
     states: int = 0
     late: int = 0
@@ -98,7 +98,7 @@ class PartitionAudit:
     @property
     def in_flight(self) -> int:
         """Number of open reservations at `state`."""
-        return sum(not held.expired for held in self.fold.held.values())
+        return sum(not held.expired for held in self.reference.held.values())
 
 
 class ReceiptLogs(NamedTuple):
@@ -165,7 +165,7 @@ class _Audit:
         self._rows: dict[str, Row] = {}  # written ahead since the last state
         self._open: dict[str, Row] = {}  # the table's reservations at the last state
         self._windows: dict[str, int] = {}  # of each account, at the state being compared
-        self._apart: Counter[tuple[str, str, int]] = Counter()  # ledger less fold, by sum
+        self._apart: Counter[tuple[str, str, int]] = Counter()  # ledger less reference, by sum
         self._perhaps_late: Counter[str] = Counter()  # charges that nobody can tell of any more
 
     def note(self, key: str, row: Row) -> None:
@@ -192,7 +192,7 @@ class _Audit:
                 )
 
     def compare(self, state: State) -> None:
-        """Bring the fold to where a state stands, and hold the two against each other."""
+        """Bring the reference to where a state stands, and hold the two against each other."""
         audited = self.audited
         self._windows = {name: account.window for name, account in state.accounts.items()}
         before = audited.state.sequence if audited.state is not None else 0
@@ -206,25 +206,25 @@ class _Audit:
         for key in state.removed:
             row = self._open.pop(key, None)
             if row is not None and row.expired:
-                audited.fold.forget(row.receipt.decision_id)
+                audited.reference.forget(row.receipt.decision_id)
         audited.state = state
         audited.states += 1
         self._compare_sums(state, touched)
         self._check_room(state)
 
     def compare_rows(self) -> None:
-        """At the end: the table's open reservations are those of the fold, query by query."""
-        fold = self.audited.fold.held
+        """At the end: the table's open reservations are those of the reference, query by query."""
+        reference = self.audited.reference.held
         table = {row.receipt.decision_id: row for row in self._open.values()}
-        for decision in sorted(fold.keys() - table.keys()):
-            held = fold[decision]
+        for decision in sorted(reference.keys() - table.keys()):
+            held = reference[decision]
             self._differ(
                 held.query,
                 decision,
                 f"{held.amount} reserved of {held.model} by its receipt and not settled, but the "
                 "table holds no row for it",
             )
-        for decision in sorted(table.keys() - fold.keys()):
+        for decision in sorted(table.keys() - reference.keys()):
             receipt = table[decision].receipt
             self._differ(
                 receipt.id,
@@ -237,7 +237,7 @@ class _Audit:
         while (receipt := self._heads[log]) is not None and receipt.source.offset <= decided:
             self._heads[log] = next(self._receipts.of[log], None)
             self.audited.receipts += 1
-            self.audited.fold.decide(receipt, self._windows.get(receipt.model or "", 0))
+            self.audited.reference.decide(receipt, self._windows.get(receipt.model or "", 0))
             row = self._rows.get(row_key(log, receipt.source.offset))
             if row is not None and row.receipt != receipt:
                 self._differ(receipt.id, receipt.decision_id, unlike(row.receipt, receipt))
@@ -250,7 +250,7 @@ class _Audit:
         for key, row in self._rows.items():
             if row.receipt.decision == "routed":
                 self._open[key] = row
-            if row.expired and (held := self.audited.fold.expire(row.receipt.decision_id)):
+            if row.expired and (held := self.audited.reference.expire(row.receipt.decision_id)):
                 for account in held.accounts:
                     yield account, held.query
 
@@ -261,7 +261,7 @@ class _Audit:
         while (record := self._result) is not None and record.offset <= settled:
             self._result = next(self._results, None)
             try:
-                charge = audited.fold.settle(record.offset, decode(Result, record.value))
+                charge = audited.reference.settle(record.offset, decode(Result, record.value))
             except Invalid:
                 charge = None
             if charge is None:
@@ -276,15 +276,15 @@ class _Audit:
                 yield account, charge.query
 
     def _compare_sums(self, state: State, touched: Iterable[tuple[str, str]]) -> None:
-        """Name a sum where it parts from the fold, not again at each later state."""
+        """Name a sum where it parts from the reference, not again at each later state."""
         queries: dict[str, dict[str, None]] = {}
         for name, query in touched:
             queries.setdefault(name, {})[query] = None
-        fold = self.audited.fold
+        reference = self.audited.reference
         for name, account in state.accounts.items():
             held = {account.window: (account.reserved, account.spent), **account.past}
             for window, sums in held.items():
-                ours = (fold.reserved[name, window], fold.spent[name, window])
+                ours = (reference.reserved[name, window], reference.spent[name, window])
                 for which, theirs, own in zip(("reserved", "spent"), sums, ours, strict=True):
                     more = theirs - own - self._apart[which, name, window]
                     if not more:

@@ -46,12 +46,12 @@ class Verified:
     """Result of `verify`.
 
     Attributes:
-        retaken: re-executed decisions, by query partition.
+        replayed: re-executed decisions, by query partition.
         audited: the live ledger compared with the ledger that these decisions make.
         refused: receipts that could not be used: query partition or -1, decision id, reason.
     """
 
-    retaken: Sequence[PartitionReplay]
+    replayed: Sequence[PartitionReplay]
     audited: Sequence[PartitionAudit]
     refused: Sequence[tuple[int, str, str]]
 
@@ -101,7 +101,7 @@ def verify(indexes: Indexes, source: Source, new_task: TaskFactory) -> Verified:
         _read_receipts(snapshot, logs, receipt_store, new_task)
         size = sum(span.size for spans in asked.values() for span in spans)
         deciding = new_task("re-executing decisions", size)
-        retaken = []
+        replayed = []
         for number, (changelog, results) in enumerate(
             zip(snapshot.changelog, snapshot.results, strict=True)
         ):
@@ -124,10 +124,10 @@ def verify(indexes: Indexes, source: Source, new_task: TaskFactory) -> Verified:
 
             for receipt in replayer.replay(receipt_store.of_partition(number), readers, within):
                 taken.put(receipt, encode(receipt))
-            retaken.append(replayer.done)
+            replayed.append(replayer.done)
         comparing = new_task("comparing ledgers", snapshot.size)
         audited = list(snapshot.check(logs, catalog, taken, progress=comparing))
-        return Verified(retaken, audited, list(receipt_store.refused))
+        return Verified(replayed, audited, list(receipt_store.refused))
 
 
 def read(parts: Parts, source: Source, new_task: TaskFactory) -> ReplayDataset:

@@ -201,8 +201,8 @@ def test_right_books_show_no_difference(moves: Sequence[tuple[Any, ...]]) -> Non
     assert whole.states == books.sequence
     if books.sequence:
         for name, number in books.ledger.index.items():
-            assert whole.fold.reserved[name, 0] == books.ledger.reserved[number]
-            assert whole.fold.spent[name, 0] == books.ledger.spent[number]
+            assert whole.reference.reserved[name, 0] == books.ledger.reserved[number]
+            assert whole.reference.spent[name, 0] == books.ledger.spent[number]
     assert books.audit(books.compacted()).differences == []
 
 

@@ -204,7 +204,7 @@ class Story:
         )
         self.changelog.append(record(len(self.changelog), encode(state), STATE_KEY))
 
-    def retaken(
+    def replayed(
         self,
         receipts: list[Receipt] | None = None,
         first: int = 0,
@@ -246,7 +246,7 @@ def story() -> Story:
 
 def test_every_decision_comes_out_the_same(story: Story) -> None:
     """With prices, shares, results and chunks as they were, all receipts have the same bytes."""
-    taken, done = story.retaken()
+    taken, done = story.replayed()
     assert done.differences == []
     assert taken == story.receipts
     assert (done.decisions, done.adopted) == (len(story.receipts), 0)
@@ -262,7 +262,7 @@ def test_a_falsified_receipt_is_found(story: Story, change: dict[str, object]) -
     routed = next(i for i, receipt in enumerate(story.receipts) if receipt.model)
     false = list(story.receipts)
     false[routed] = structs.replace(false[routed], **change)
-    taken, done = story.retaken(false)
+    taken, done = story.replayed(false)
     (one,) = done.differences
     assert one.query == false[routed].id
     assert next(iter(change)) in one.what
@@ -271,14 +271,14 @@ def test_a_falsified_receipt_is_found(story: Story, change: dict[str, object]) -
 
 def test_a_missing_receipt_is_found(story: Story) -> None:
     """The record between two decided ones was decided as well."""
-    _, done = story.retaken([*story.receipts[:11], *story.receipts[12:]])
+    _, done = story.replayed([*story.receipts[:11], *story.receipts[12:]])
     assert [one.query for one in done.differences] == [story.receipts[11].id]
     assert "no receipt" in done.differences[0].what
 
 
 def test_only_a_part_is_taken_again(story: Story) -> None:
     """What came before is believed, and the money follows it."""
-    taken, done = story.retaken(first=30)
+    taken, done = story.replayed(first=30)
     assert (done.decisions, done.adopted, done.differences) == (30, 30, [])
     assert done.missing == {}
     assert taken == story.receipts
@@ -290,7 +290,7 @@ def test_an_index_that_is_gone_is_told(story: Story) -> None:
         "old",
         "new",
     ]
-    taken, done = story.retaken(kept=False)
+    taken, done = story.replayed(kept=False)
     assert done.missing == {"their index is not kept (sluice index build --keep)": NEW_INDEX}
     assert (done.decisions, done.differences) == (len(story.receipts) - NEW_INDEX, [])
     assert taken == story.receipts
@@ -299,7 +299,7 @@ def test_an_index_that_is_gone_is_told(story: Story) -> None:
 def test_another_index_would_decide_otherwise(story: Story) -> None:
     """The test has a point: a receipt that names the wrong index is found."""
     false = [structs.replace(receipt, index="new") for receipt in story.receipts]
-    _, done = story.retaken(false)
+    _, done = story.replayed(false)
     assert done.differences
 
 
@@ -307,7 +307,7 @@ def test_prices_that_are_gone_are_told(story: Story) -> None:
     """Without their prices decisions cannot be taken again; that is said, not passed over."""
     prices, story.prices = story.prices, []
     try:
-        _, done = story.retaken()
+        _, done = story.replayed()
     finally:
         story.prices = prices
     assert done.missing == {"their prices have been compacted away": 30}
@@ -324,7 +324,7 @@ def test_the_limits_of_tenants_matter(story: Story) -> None:
         more = structs.replace(state, accounts={**state.accounts, **rich})
         story.changelog.append(each._replace(value=encode(more)))
     try:
-        _, done = story.retaken()
+        _, done = story.replayed()
     finally:
         story.changelog = changelog
     assert done.differences
@@ -350,7 +350,7 @@ def test_orders_that_are_gone_are_told(story: Story, left: int, under: set[int])
     one; after the last order of all, what is left is what counts."""
     orders, story.orders = story.orders, story.orders[len(story.orders) - left :]
     try:
-        _, done = story.retaken()
+        _, done = story.replayed()
     finally:
         story.orders = orders
     lacking = sum(receipt.control_version in under for receipt in story.receipts)
@@ -363,7 +363,7 @@ def test_young_orders_removed_none(story: Story) -> None:
     young to have removed any."""
     orders, story.orders = story.orders, story.orders[1:]
     try:
-        _, done = story.retaken(first=20, whole_since=0.0)
+        _, done = story.replayed(first=20, whole_since=0.0)
     finally:
         story.orders = orders
     assert (done.missing, done.differences) == ({}, [])
@@ -376,7 +376,7 @@ def test_other_orders_would_decide_otherwise(story: Story) -> None:
     resume = ModelControl(name=story.ledger.names[0], action="resume")
     story.orders = [record(0, encode(resume), control_key(resume).encode()), *orders[1:]]
     try:
-        _, done = story.retaken()
+        _, done = story.replayed()
     finally:
         story.orders = orders
     assert done.differences
@@ -389,7 +389,7 @@ def test_other_money_would_decide_otherwise(story: Story) -> None:
     rich = State(accounts=ledger.accounts())
     story.changelog = [record(0, encode(rich), STATE_KEY)]
     try:
-        _, done = story.retaken()
+        _, done = story.replayed()
     finally:
         story.changelog = changelog
     assert done.differences

@@ -51,8 +51,8 @@ def test_verify(deployment: Restored, parts: Parts) -> None:
     tasks = Tasks()
     found = verify(Indexes.kept(deployment.config, parts), source(deployment), tasks.begin)
     recorded = deployment.recording.header.verified["partitions"]
-    assert [one.decisions for one in found.retaken] == [one["decisions"] for one in recorded]
-    assert not any(one.differences for one in found.retaken)
+    assert [one.decisions for one in found.replayed] == [one["decisions"] for one in recorded]
+    assert not any(one.differences for one in found.replayed)
     assert not any(one.differences for one in found.audited)
     assert not found.refused
     for what, total in tasks.totals.items():
@@ -67,9 +67,9 @@ def test_verify_a_part_of_the_time(deployment: Restored, parts: Parts) -> None:
     tasks = Tasks()
     indexes = Indexes.kept(deployment.config, parts)
     found = verify(indexes, source(deployment, since), tasks.begin)
-    assert sum(one.adopted for one in found.retaken) > 0
-    assert sum(one.decisions for one in found.retaken) > 0
-    assert not any(one.differences for one in found.retaken)
+    assert sum(one.adopted for one in found.replayed) > 0
+    assert sum(one.decisions for one in found.replayed) > 0
+    assert not any(one.differences for one in found.replayed)
     assert not any(one.differences for one in found.audited)
 
 
