@@ -32,7 +32,7 @@ from router.evaluation.workload import synthesize
 from router.models.catalog import ModelCatalog
 from router.policies.base import Batch
 from router.policies.primal_dual import PrimalDual
-from router.pricing.prices import dual_prices
+from router.pricing.prices import Program, dual_prices
 
 BATCH = 512
 ROUNDS = 5
@@ -105,9 +105,9 @@ def lp(models: int) -> None:
     cost = np.exp(random.normal(size=models) + 0.5 * random.normal(size=(2000, models))) * 1e5
     limits = cost.sum(axis=0) * 0.6 / models
     start = time.process_time()
-    gamma = dual_prices(quality, cost, limits)
+    gamma = dual_prices(Program.per_model(quality, cost, limits))
     first = time.process_time() - start
-    dual_prices(quality, cost, limits * 0.97, gamma)
+    dual_prices(Program.per_model(quality, cost, limits * 0.97), gamma)
     again = time.process_time() - start - first
     print(f"linear program of 2,000 x {models}: {first:.3f} s, from the last prices {again:.3f} s")
 

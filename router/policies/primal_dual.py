@@ -12,7 +12,7 @@ from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
 from router.policies.reserve import reserve_in_order
 from router.pricing.demand import DemandForecast
-from router.pricing.prices import dual_prices
+from router.pricing.prices import Program, dual_prices
 
 
 class PrimalDual(Policy):
@@ -91,7 +91,7 @@ class PrimalDual(Policy):
             return False
         budget = np.maximum(remaining, 0) * (len(quality) / expected)
         near = self.gamma if self.version else None
-        self.gamma = dual_prices(quality, cost, budget, near)
+        self.gamma = dual_prices(Program.per_model(quality, cost, budget), near)
         self.version += 1
         self._unsolved = 0
         return True
