@@ -17,11 +17,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
+
+import numpy as np
 
 from router.arrays import Bools, Floats, Ints
 from router.models.catalog import ModelCatalog
+from router.pricing.coverage import Coverage
 
 NONE = -1
 """The model number of a query that goes to no model."""
@@ -39,6 +42,11 @@ class Batch:
         bound: int64[n, M], the reservation that each model would need, nano-units.
         allowed: bool[n, M], where the query may go at all (by its own constraints, the context
             length and the registry).
+        coverage: The limits that queries draw on, in the order of the policy's own; None for one
+            money limit a model, in the models' order.
+        other_amounts: float64[n, M] for each unit but money, what each model's answer will probably
+            draw.
+        other_bounds: int64[n, M] for each unit but money, what each model would reserve.
     """
 
     ids: Sequence[str]
@@ -46,6 +54,52 @@ class Batch:
     cost: Floats
     bound: Ints
     allowed: Bools
+    coverage: Coverage | None = None
+    other_amounts: Sequence[Floats] = ()
+    other_bounds: Sequence[Ints] = ()
+
+    @property
+    def limits(self) -> Coverage:
+        """The limits that queries draw on."""
+        if self.coverage is not None:
+            return self.coverage
+        return Coverage.per_model([str(model) for model in range(self.quality.shape[1])])
+
+    @property
+    def amounts(self) -> list[Floats]:
+        """float64[n, M] a unit: what each pair will probably draw."""
+        return [self.cost, *self.other_amounts]
+
+    @property
+    def bounds(self) -> list[Ints]:
+        """int64[n, M] a unit: what each pair would reserve."""
+        return [self.bound, *self.other_bounds]
+
+    def take(self, rows: slice) -> Batch:
+        """Return some of the queries."""
+        return replace(
+            self,
+            ids=self.ids[rows],
+            quality=self.quality[rows],
+            cost=self.cost[rows],
+            bound=self.bound[rows],
+            allowed=self.allowed[rows],
+            coverage=None if self.coverage is None else self.coverage.take(rows),
+            other_amounts=[table[rows] for table in self.other_amounts],
+            other_bounds=[table[rows] for table in self.other_bounds],
+        )
+
+    def drawn(self, model: Ints) -> Ints:
+        """Return int64[R, n]: what each query reserves of each limit.
+
+        Args:
+            model: int64[n], the model of each query; NONE draws nothing.
+        """
+        limits = self.limits
+        drawn = np.zeros((len(limits), len(model)), dtype=np.int64)
+        sent = np.flatnonzero(model != NONE)
+        drawn[:, sent] = limits.drawn(sent, model[sent], self.bounds)
+        return drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,55 +144,64 @@ class Policy(ABC):
 
     def __init__(self, catalog: ModelCatalog) -> None:
         self.catalog = catalog
+        self.limits = Coverage.per_model(catalog.names)
 
     @abstractmethod
     def route(self, batch: Batch, free: Ints) -> Decisions:
         """Choose a model for each query.
 
-        The chosen reservations of one call sum to at most `free` for every model, and a query is
+        The chosen reservations of one call sum to at most `free` for every limit, and a query is
         sent only where it is allowed. The arguments are not modified; the same call on the same
         state gives the same decisions.
 
         Args:
             batch: n queries.
-            free: int64[M] nano-units that may still be reserved of each budget.
+            free: int64[R], what may still be reserved of each limit.
         """
 
-    def warm_start(self, quality: Floats, cost: Floats) -> None:  # noqa: B027
+    def warm_start(self, quality: Floats, cost: Floats, *others: Floats) -> None:  # noqa: B027
         """See the history before any arrival. The paper's own policies ignore it.
 
         Args:
             quality: float64[H, M], leave-one-out estimates of scores.
             cost: float64[H, M], of costs, nano-units.
+            others: float64[H, M] for each unit but money, of what answers draw.
         """
 
-    def observe(self, quality: Floats, cost: Floats) -> None:  # noqa: B027
+    def observe(  # noqa: B027
+        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+    ) -> None:
         """See estimates of arrivals; for policies that learn prices.
 
         Args:
             quality: float64[n, M] estimated scores.
             cost: float64[n, M] estimated costs, nano-units.
+            others: float64[n, M] for each unit but money, what they will probably draw.
+            queries: bool[R, n], which limits cover them; None where each limit covers all.
         """
 
-    def plan(self, remaining: Ints, expected: float) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
         """Re-solve prices if due.
 
         Args:
-            remaining: int64[M] nano-units neither spent nor reserved.
-            expected: Future queries that will share them.
+            remaining: int64[R], what is neither spent nor reserved of each limit.
+            expected: Future queries that will share it: of all limits, or float64[R] where their
+                windows end at different times.
 
         Returns:
             Whether `snapshot()` has changed.
         """
         return False
 
-    def set_catalog(self, catalog: ModelCatalog) -> None:
-        """Follow a change of models. What was learned of those that stay is kept, matched by name.
+    def set_catalog(self, catalog: ModelCatalog, limits: Coverage | None = None) -> None:
+        """Follow a change of models or limits. What was learned is kept, matched by name.
 
         Args:
             catalog: The models from now on.
+            limits: The limits from now on; None for a money limit for each model.
         """
         self.catalog = catalog
+        self.limits = limits or Coverage.per_model(catalog.names)
 
     def snapshot(self) -> dict[str, Any]:
         """Return all learned state, JSON-ready, by model name where it is per model."""

@@ -58,17 +58,20 @@ class GreedyCost(Policy):
     def route(self, batch: Batch, free: Ints) -> Decisions:
         """Take the richest model, or lose the query."""
         left = free.copy()
+        limits, bounds = batch.limits, batch.bounds
         model = np.full(len(batch.ids), NONE, dtype=np.int64)
         reason = []
         for row, allowed in enumerate(batch.allowed):
             if not allowed.any():
                 reason.append("not_allowed")
                 continue
-            choice = int(np.where(allowed, left, -1).argmax())
-            if batch.bound[row, choice] > left[choice]:
+            room = limits.take(slice(row, row + 1)).room(left, 0, 1)[0]
+            choice = int(np.where(allowed, room, -1).argmax())
+            drawn = limits.drawn(np.array([row]), np.array([choice]), bounds)[:, 0]
+            if (drawn > left).any():
                 reason.append("no_budget")
                 continue
-            left[choice] -= batch.bound[row, choice]
+            left -= drawn
             model[row] = choice
             reason.append("best")
         return Decisions(model, reason, np.ones(len(batch.ids)))
@@ -136,19 +139,20 @@ def reserve(chosen: Ints, batch: Batch, free: Ints, propensity: Floats | None = 
     Args:
         chosen: int64[n], NONE for a query that no model may take.
         batch: The queries.
-        free: int64[M] nano-units that may still be reserved; not modified.
+        free: int64[R], what may still be reserved of each limit; not modified.
         propensity: float64[n] of the choice; 1 where left out.
     """
     left = free.copy()
+    drawn = batch.drawn(chosen)
     model = np.full(len(chosen), NONE, dtype=np.int64)
     reason = []
     for row, choice in enumerate(chosen):
         if choice == NONE:
             reason.append("not_allowed")
-        elif batch.bound[row, choice] > left[choice]:
+        elif (drawn[:, row] > left).any():
             reason.append("no_budget")
         else:
-            left[choice] -= batch.bound[row, choice]
+            left -= drawn[:, row]
             model[row] = choice
             reason.append("best")
     return Decisions(model, reason, np.ones(len(chosen)) if propensity is None else propensity)

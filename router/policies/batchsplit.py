@@ -20,7 +20,8 @@ NODES = 200
 class BatchSplit(Policy):
     """Solves the paper's integer program for each batch by itself.
 
-    max Σ d̂_ij x_ij  with  Σ_j b_ij x_ij ≤ free_i,  Σ_i x_ij ≤ 1,  x ∈ {0, 1}  (paper, eq. 1).
+    max Σ d̂_ij x_ij  with  Σ_j b_ij x_ij ≤ free_i,  Σ_i x_ij ≤ 1,  x ∈ {0, 1}  (paper, eq. 1; with
+    a row for each limit where budgets are not one a model).
 
     It is solved on one batch after the other, and keeps nothing for the batches to come.
     """
@@ -33,10 +34,10 @@ class BatchSplit(Policy):
         left = free.copy()
         model = np.full(n, NONE, dtype=np.int64)
         for start in range(0, n, LARGEST):
-            rows = np.arange(start, min(start + LARGEST, n))
-            model[rows] = self._solve(batch, rows, left)
-            taken = rows[model[rows] != NONE]
-            np.subtract.at(left, model[taken], batch.bound[taken, model[taken]])
+            part = batch.take(slice(start, start + LARGEST))
+            solved = self._solve(part, left)
+            model[start : start + LARGEST] = solved
+            left -= part.drawn(solved).sum(axis=1)
         reason = [
             "best" if choice != NONE else "no_budget" if allowed.any() else "not_allowed"
             for choice, allowed in zip(model, batch.allowed, strict=True)
@@ -44,25 +45,29 @@ class BatchSplit(Policy):
         return Decisions(model, reason, np.ones(n))
 
     @staticmethod
-    def _solve(batch: Batch, rows: Ints, free: Ints) -> Ints:
-        """Return int64[len(rows)], the models of one program's queries."""
-        fits = batch.allowed[rows] & (batch.bound[rows] <= free) & (batch.quality[rows] > 0)
+    def _solve(batch: Batch, free: Ints) -> Ints:
+        """Return int64[n], the models of one program's queries."""
+        limits, bounds = batch.limits, batch.bounds
+        fits = batch.allowed & limits.fits(free, bounds) & (batch.quality > 0)
         query, model = np.nonzero(fits)  # one variable for each pair that is possible at all
-        chosen = np.full(len(rows), NONE, dtype=np.int64)
+        chosen = np.full(len(fits), NONE, dtype=np.int64)
         if len(query) == 0:
             return chosen
-        bound = batch.bound[rows][query, model]
-        scale = np.maximum(free, 1)  # budgets of 1 keep the solver's tolerances meaningful
-        pair = np.arange(len(query))
+        drawn = limits.drawn(query, model, bounds)
+        part = drawn / np.maximum(free, 1)[:, None]  # limits of 1 keep tolerances meaningful
+        limit, column = np.nonzero(part)
         constraint = coo_array(
             (
-                np.concatenate([bound / scale[model], np.ones(len(query))]),
-                (np.concatenate([model, len(free) + query]), np.concatenate([pair, pair])),
+                np.concatenate([part[limit, column], np.ones(len(query))]),
+                (
+                    np.concatenate([limit, len(free) + query]),
+                    np.concatenate([column, np.arange(len(query))]),
+                ),
             ),
-            shape=(len(free) + len(rows), len(query)),
+            shape=(len(free) + len(fits), len(query)),
         ).tocsr()
         result = milp(
-            -batch.quality[rows][query, model],
+            -batch.quality[query, model],
             integrality=np.ones(len(query)),
             bounds=Bounds(0, 1),
             constraints=LinearConstraint(constraint, ub=np.ones(constraint.shape[0])),
@@ -73,8 +78,8 @@ class BatchSplit(Policy):
             return chosen
         left = free.copy()
         for index in np.flatnonzero(result.x > 0.5):
-            # The solver's tolerance may overdraw a budget by a hair: the last query gives way.
-            if bound[index] <= left[model[index]]:
-                left[model[index]] -= bound[index]
+            # The solver's tolerance may overdraw a limit by a hair: the last query gives way.
+            if (drawn[:, index] <= left).all():
+                left -= drawn[:, index]
                 chosen[query[index]] = model[index]
         return chosen

@@ -12,6 +12,7 @@ from router.arrays import Bools, Floats, Ints
 from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
 from router.policies.draws import uniform
+from router.pricing.coverage import Coverage
 
 
 class Explore(Policy):
@@ -76,14 +77,15 @@ class Explore(Policy):
         for end in [*(np.flatnonzero(explores) + 1).tolist(), n]:
             if end == start:
                 continue
-            part = _rows(batch, start, end)
+            part = batch.take(slice(start, end))
             own = self._own(part, left)
             version = own.version
             preferred = (
                 None if own.preferred is None or preferred is None else [*preferred, own.preferred]
             )
             chosen, words = own.model.copy(), list(own.reason)
-            open_to = _open_to(part, chosen, left)[:, self._first :]
+            drawn_before = part.drawn(chosen)
+            open_to = _open_to(part, drawn_before, left)[:, self._first :]
             count = open_to.sum(axis=1)
             if explores[end - 1] and count[-1]:
                 drawn = np.flatnonzero(open_to[-1])[int(draws[end - 1] * count[-1])]
@@ -99,7 +101,7 @@ class Explore(Policy):
                 count > 0, even + (1 - part_share) * stays, own.propensity
             )
             reason += words
-            left = left - _taken(part, chosen).sum(axis=0)
+            left = left - part.drawn(chosen).sum(axis=1)
             start = end
         known = np.concatenate(preferred) if preferred else None
         return Decisions(model, reason, propensity, version, known)
@@ -108,24 +110,27 @@ class Explore(Policy):
         """Return the policy's decisions on the models that it knows."""
         if self._known == len(self.catalog):
             return self.policy.route(batch, free)
-        return self.policy.route(_first_models(batch, self._known), free[: self._known])
+        limits = len(self.policy.limits)
+        return self.policy.route(_first(batch, limits, self._known), free[:limits])
 
-    def warm_start(self, quality: Floats, cost: Floats) -> None:
+    def warm_start(self, quality: Floats, cost: Floats, *others: Floats) -> None:
         """As the policy does."""
-        self.policy.warm_start(quality, cost)
+        self.policy.warm_start(quality, cost, *others)
 
-    def observe(self, quality: Floats, cost: Floats) -> None:
+    def observe(
+        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+    ) -> None:
         """As the policy does."""
-        self.policy.observe(quality, cost)
+        self.policy.observe(quality, cost, *others, queries=queries)
 
-    def plan(self, remaining: Ints, expected: float) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
         """As the policy does."""
         return self.policy.plan(remaining, expected)
 
-    def set_catalog(self, catalog: ModelCatalog) -> None:
+    def set_catalog(self, catalog: ModelCatalog, limits: Coverage | None = None) -> None:
         """As the policy does. There are no newcomers afterwards."""
-        self.policy.set_catalog(catalog)
-        self.catalog = catalog
+        self.policy.set_catalog(catalog, limits)
+        super().set_catalog(catalog, limits)
         self._known, self._first, self._purpose = len(catalog), 0, "explore"
 
     def snapshot(self) -> dict[str, Any]:
@@ -137,38 +142,30 @@ class Explore(Policy):
         self.policy.restore(snapshot)
 
 
-def _first_models(batch: Batch, count: int) -> Batch:
-    """Return the batch for its first `count` models alone."""
+def _first(batch: Batch, limits: int, models: int) -> Batch:
+    """Return the batch for its first models and limits alone."""
+    coverage = batch.coverage
     return replace(
         batch,
-        quality=batch.quality[:, :count],
-        cost=batch.cost[:, :count],
-        bound=batch.bound[:, :count],
-        allowed=batch.allowed[:, :count],
+        quality=batch.quality[:, :models],
+        cost=batch.cost[:, :models],
+        bound=batch.bound[:, :models],
+        allowed=batch.allowed[:, :models],
+        coverage=None if coverage is None else coverage.first(limits, models),
+        other_amounts=[table[:, :models] for table in batch.other_amounts],
+        other_bounds=[table[:, :models] for table in batch.other_bounds],
     )
 
 
-def _rows(batch: Batch, start: int, end: int) -> Batch:
-    return Batch(
-        ids=batch.ids[start:end],
-        quality=batch.quality[start:end],
-        cost=batch.cost[start:end],
-        bound=batch.bound[start:end],
-        allowed=batch.allowed[start:end],
-    )
+def _open_to(batch: Batch, drawn: Ints, free: Ints) -> Bools:
+    """Return bool[n, M], where each query may go, with what those before it leave.
 
-
-def _taken(batch: Batch, model: Ints) -> Ints:
-    """Return int64[n, M] nano-units that each query reserves of each budget."""
-    taken = np.zeros(batch.bound.shape, dtype=np.int64)
-    sent = np.flatnonzero(model != NONE)
-    taken[sent, model[sent]] = batch.bound[sent, model[sent]]
-    return taken
-
-
-def _open_to(batch: Batch, model: Ints, free: Ints) -> Bools:
-    """Return bool[n, M], where each query may go, with what those before it leave."""
-    taken = _taken(batch, model)
-    before = taken.cumsum(axis=0) - taken
-    open_to: Bools = batch.allowed & (batch.bound <= free - before)
+    drawn: int64[R, n], what each query reserves.
+    """
+    limits, bounds = batch.limits, batch.bounds
+    left = free[:, None] - (drawn.cumsum(axis=1) - drawn)
+    open_to = batch.allowed.copy()
+    for limit, unit in enumerate(limits.unit.tolist()):
+        fits = bounds[unit] <= left[limit][:, None]
+        open_to &= fits | ~limits.of_limit(limit, len(open_to))
     return open_to

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
-from router.arrays import Floats, Ints
+from router.arrays import Bools, Floats, Ints
 from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
 from router.policies.baselines import best_allowed, reserve
 from router.policies.draws import uniform
+from router.pricing.coverage import Coverage
 from schemas.fields import NANO
 
 
@@ -24,8 +25,9 @@ class Port(Policy):
     Faithful also where the paper is not optimal: no max with 0 (every query is sent somewhere),
     draws that "drop" queries, no second choice (an over-budget query is lost), L-BFGS-B with
     numeric gradients on a non-smooth function, from 1/M, in the box [0, 1] (authors' code; paper,
-    eq. 5). N is the number of queries expected when the policy first learns its budgets. The number
-    of neighbours belongs to the estimates.
+    eq. 5). Where budgets are not one a model, γ has a price for each limit. N is the number of
+    queries expected when the policy first learns its budgets. The number of neighbours belongs to
+    the estimates.
     """
 
     name = "port"
@@ -39,7 +41,7 @@ class Port(Policy):
         self.epsilon = epsilon
         self._seen = 0
         self._warm_up = 0
-        self._limits: Floats = np.zeros(len(catalog))
+        self._amounts: Floats = np.zeros(len(self.limits))
         self._quality: Floats = np.empty((0, len(catalog)))
         self._cost: Floats = np.empty((0, len(catalog)))
         self._gamma: Floats | None = None
@@ -56,7 +58,8 @@ class Port(Policy):
             gamma = self._gamma
             if gamma is None:
                 gamma = self._solve(batch.quality[:drawn], batch.cost[:drawn])
-            score = self.alpha * batch.quality - gamma * batch.cost / NANO
+            price = batch.limits.priced(gamma, [batch.cost / NANO, *batch.other_amounts])
+            score = self.alpha * batch.quality - price
             chosen[drawn:] = best_allowed(score, batch)[drawn:]
         rows = np.flatnonzero(chosen != NONE)
         refused = rows[~batch.allowed[rows, chosen[rows]]]
@@ -73,7 +76,9 @@ class Port(Policy):
                 reason[row] = "dropped"
         return Decisions(decisions.model, reason, propensity, int(self._gamma is not None))
 
-    def observe(self, quality: Floats, cost: Floats) -> None:
+    def observe(
+        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+    ) -> None:
         """Collect the estimates of the warm-up's queries."""
         if self._gamma is None:
             left = max(self._warm_up - self._seen, 0)
@@ -81,13 +86,13 @@ class Port(Policy):
             self._cost = np.concatenate([self._cost, cost[:left]])
         self._seen += len(quality)
 
-    def plan(self, remaining: Ints, expected: float) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
         """Learn N and the budgets on the first call; solve γ once, when the warm-up is over."""
         if self._gamma is not None:
             return False
-        if not self._limits.any():
-            self._limits = remaining.astype(np.float64)
-            self._warm_up = int(self.epsilon * (self._seen + expected))
+        if not self._amounts.any():
+            self._amounts = remaining.astype(np.float64)
+            self._warm_up = int(self.epsilon * (self._seen + float(np.max(expected))))
             return True
         if self._seen >= self._warm_up:
             self._gamma = self._solve(
@@ -95,18 +100,22 @@ class Port(Policy):
             )
         return True
 
-    def set_catalog(self, catalog: ModelCatalog) -> None:
-        """Keep the prices of models that stay; a newcomer's is the solver's starting point 1/M.
+    def set_catalog(self, catalog: ModelCatalog, limits: Coverage | None = None) -> None:
+        """Keep the prices of limits that stay; a new one's is the solver's starting point 1/M.
 
         The authors' code has no change of models; its prices are never solved again.
         """
-        before = self.catalog
+        before, names = self.catalog, self.limits.names
         self._quality = catalog.align(self._quality, before, 0.0)
         self._cost = catalog.align(self._cost, before, 0.0)
-        self._limits = catalog.align(self._limits, before, 0.0)
+        super().set_catalog(catalog, limits)
+        self._amounts = self._by_limit(names, self._amounts, 0.0)
         if self._gamma is not None:
-            self._gamma = catalog.align(self._gamma, before, 1.0 / len(catalog))
-        self.catalog = catalog
+            self._gamma = self._by_limit(names, self._gamma, 1.0 / len(catalog))
+
+    def _by_limit(self, names: Sequence[str], values: Floats, missing: float) -> Floats:
+        known = dict(zip(names, values.tolist(), strict=True))
+        return np.array([known.get(name, missing) for name in self.limits.names], np.float64)
 
     def snapshot(self) -> dict[str, Any]:
         """Return prices (quality times α per dollar) and the warm-up so far."""
@@ -114,8 +123,8 @@ class Port(Policy):
         return {
             "prices": None
             if self._gamma is None
-            else dict(zip(names, self._gamma.tolist(), strict=True)),
-            "limits": dict(zip(names, self._limits.tolist(), strict=True)),
+            else dict(zip(self.limits.names, self._gamma.tolist(), strict=True)),
+            "limits": dict(zip(self.limits.names, self._amounts.tolist(), strict=True)),
             "seen": self._seen,
             "warm_up": self._warm_up,
             "quality": [dict(zip(names, row, strict=True)) for row in self._quality.tolist()],
@@ -131,8 +140,9 @@ class Port(Policy):
         names = self.catalog.names
         try:
             prices = snapshot["prices"]
-            gamma = None if prices is None else np.array([prices[name] for name in names])
-            limits = np.array([snapshot["limits"][name] for name in names], dtype=np.float64)
+            limits = self.limits.names
+            gamma = None if prices is None else np.array([prices[name] for name in limits])
+            amounts = np.array([snapshot["limits"][name] for name in limits], dtype=np.float64)
             shape = (len(snapshot["quality"]), len(names))
             quality = [[row[name] for name in names] for row in snapshot["quality"]]
             cost = [[row[name] for name in names] for row in snapshot["cost"]]
@@ -141,7 +151,7 @@ class Port(Policy):
             self._cost = np.array(cost, dtype=np.float64).reshape(shape)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a snapshot of port for this fleet: {error!r}") from error
-        self._gamma, self._limits, self._seen, self._warm_up = gamma, limits, seen, warm_up
+        self._gamma, self._amounts, self._seen, self._warm_up = gamma, amounts, seen, warm_up
 
     def _solve(self, more_quality: Floats, more_cost: Floats) -> Floats:
         """γ in [0, 1] by the authors' solver on the samples and a batch's part of the warm-up.
@@ -150,14 +160,14 @@ class Port(Policy):
         """
         quality = self.alpha * np.concatenate([self._quality, more_quality])
         cost = np.concatenate([self._cost, more_cost]) / NANO
-        limits = self._limits / NANO
-        models = len(self.catalog)
+        amounts = np.where(self.limits.unit == 0, self._amounts / NANO, self._amounts)
+        start = np.full(len(amounts), 1.0 / len(self.catalog))
         if len(quality) == 0:
-            return np.full(models, 1.0 / models)
+            return start
 
         def objective(gamma: Floats) -> float:
-            return float(self.epsilon * gamma @ limits + (quality - gamma * cost).max(axis=1).sum())
+            price = self.limits.priced(gamma, [cost])
+            return float(self.epsilon * gamma @ amounts + (quality - price).max(axis=1).sum())
 
-        start = np.full(models, 1.0 / models)
-        solved = minimize(objective, start, method="L-BFGS-B", bounds=[(0.0, 1.0)] * models)
+        solved = minimize(objective, start, method="L-BFGS-B", bounds=[(0.0, 1.0)] * len(start))
         return np.asarray(solved.x, dtype=np.float64)

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from router.arrays import Floats, Ints, even_rows
+from router.arrays import Bools, Floats, Ints, even_rows
 from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
 from router.policies.reserve import reserve_in_order
+from router.pricing.coverage import Coverage
 from router.pricing.demand import DemandForecast
 from router.pricing.prices import Program, dual_prices
+
+PARTS = 16
+"""Prices are solved at least so often among the queries that limits are for."""
 
 
 class PrimalDual(Policy):
     """Sends each query to the model of highest quality net of its price.
 
-    argmax_i d̂_ij − γ_i·ĝ_ij where that is positive; the next best where there is no room.
+    argmax_i d̂_ij − Σ_r γ_r·a_rij where that is positive; the next best where there is no room.
+    a_rij is what query j draws on limit r at model i.
 
     The prices γ come from the linear program (`pricing/prices.py`) over a sample of queries like
-    those to come (`pricing/demand.py`), with the remaining budget over the expected remaining
-    arrivals (Agrawal, Wang and Ye 2014; Li and Ye 2022), solved again every `every` arrivals. The
-    first prices come from leave-one-out estimates of the history, so that no query is spent on a
-    warm-up; without a history the sample is what has arrived.
+    those to come (`pricing/demand.py`), with what is left of each limit over the arrivals that will
+    share it (Agrawal, Wang and Ye 2014; Li and Ye 2022), solved again every `every` arrivals, or
+    more often where few are expected. The first prices come from leave-one-out estimates of the
+    history, so that no query is spent on a warm-up; without a history the sample is what has
+    arrived.
     """
 
     name = "primal-dual"
@@ -42,17 +49,19 @@ class PrimalDual(Policy):
         self.every = every
         self.window = window
         self.version = 0
-        self.gamma: Floats = np.zeros(len(catalog))
+        self.gamma: Floats = np.zeros(len(self.limits))
         self._forecast: DemandForecast | None = None
-        self._quality: Floats = np.empty((0, len(catalog)))
-        self._cost: Floats = np.empty((0, len(catalog)))
+        self._arrived: list[Floats] = []
+        self._covered: Bools | None = None
         self._unsolved = every
+        self._whole = self._expected = 0.0
 
     def route(self, batch: Batch, free: Ints) -> Decisions:
         """Score, then reserve in order of arrival."""
-        score = np.where(batch.allowed, batch.quality - self.gamma * batch.cost, -np.inf)
+        price = batch.limits.priced(self.gamma, batch.amounts)
+        score = np.where(batch.allowed, batch.quality - price, -np.inf)
         score[np.isnan(score)] = -np.inf
-        chosen = reserve_in_order(score, batch.bound, free)
+        chosen = reserve_in_order(score, batch, free)
         top = score.max(axis=1, initial=-np.inf)
         rows = np.arange(len(chosen))
         first = (chosen != NONE) & (score[rows, chosen] == top)
@@ -64,57 +73,87 @@ class PrimalDual(Policy):
         preferred = np.where(top > 0, score.argmax(axis=1), NONE)
         return Decisions(chosen, reason.tolist(), np.ones(len(chosen)), self.version, preferred)
 
-    def warm_start(self, quality: Floats, cost: Floats) -> None:
+    def warm_start(self, quality: Floats, cost: Floats, *others: Floats) -> None:
         """Forecast demand from an even sample of the history."""
         rows = even_rows(len(quality), self.window)
         self._forecast = None
         if len(rows):
-            self._forecast = DemandForecast(quality[rows], cost[rows], self.window)
+            tables = [table[rows] for table in others]
+            self._forecast = DemandForecast(quality[rows], cost[rows], self.window, *tables)
 
-    def observe(self, quality: Floats, cost: Floats) -> None:
+    def observe(
+        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+    ) -> None:
         """Add arrivals to the forecast, or to the sample where there is no history."""
+        tables = [quality, cost, *others]
         if self._forecast is not None:
-            self._forecast.observe(quality, cost)
+            self._forecast.observe(*tables)
         else:
-            self._quality = np.concatenate([self._quality, quality])[-self.window :]
-            self._cost = np.concatenate([self._cost, cost])[-self.window :]
+            known = self._arrived or [table[:0] for table in tables]
+            self._arrived = [
+                np.concatenate(pair)[-self.window :] for pair in zip(known, tables, strict=True)
+            ]
+        if queries is not None and len(quality):
+            covered = queries if self._covered is None else np.hstack([self._covered, queries])
+            self._covered = covered[:, -self.window :]
         self._unsolved += len(quality)
 
-    def plan(self, remaining: Ints, expected: float) -> bool:
-        """Solve the program for the remaining budget if `every` queries have arrived since."""
-        if self._unsolved < self.every or expected <= 0:
+    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
+        """Solve the program for what is left, if enough queries have arrived since the last time.
+
+        Enough is `every`, or a `PARTS`-th of those that share the limits where that is less. If
+        more are expected than before, another window has begun.
+        """
+        most = float(np.max(expected, initial=0.0))
+        if most > self._expected:
+            self._whole = most
+        self._expected = most
+        if most <= 0 or self._unsolved < min(self.every, self._whole / PARTS):
             return False
-        quality, cost = self._quality, self._cost
-        if self._forecast is not None:
-            quality, cost = self._forecast.sample(expected)
-        if not len(quality):
+        sample = self._arrived if self._forecast is None else self._forecast.sample(most)
+        if not sample or not len(sample[0]):
             return False
-        budget = np.maximum(remaining, 0) * (len(quality) / expected)
-        near = self.gamma if self.version else None
-        self.gamma = dual_prices(Program.per_model(quality, cost, budget), near)
+        quality, *amounts = sample
+        room = np.maximum(remaining, 0) * (len(quality) / np.maximum(expected, 1e-9))
+        program = Program(quality, amounts, self._sample_coverage(len(quality)), room)
+        self.gamma = dual_prices(program, self.gamma if self.version else None)
         self.version += 1
         self._unsolved = 0
         return True
 
-    def set_catalog(self, catalog: ModelCatalog) -> None:
-        """Keep sample and prices of the models that stay; solve again at the next `plan`."""
-        before = self.catalog
+    def _sample_coverage(self, count: int) -> Coverage:
+        """Return the limits of a sample, which is of the tenants that the newest arrivals are of.
+
+        Which tenant asks is taken to be independent of what is asked.
+        """
+        if self._covered is None:
+            return self.limits
+        columns = np.arange(count) % self._covered.shape[1]
+        return replace(self.limits, queries=self._covered[:, columns])
+
+    def set_catalog(self, catalog: ModelCatalog, limits: Coverage | None = None) -> None:
+        """Keep sample and prices of what stays; solve again at the next `plan`."""
+        before, old = self.catalog, dict(zip(self.limits.names, self.gamma.tolist(), strict=True))
         if self._forecast is not None:
             self._forecast.set_catalog(catalog, before)
-        self._quality = catalog.align(self._quality, before, -np.inf)
-        self._cost = catalog.align(self._cost, before, 0.0)
-        # Until the next solution, a newcomer's price is the highest of the others.
-        self.gamma = catalog.align(self.gamma, before, self.gamma.max(initial=0.0))
-        self.catalog = catalog
+        self._arrived = [
+            catalog.align(table, before, 0.0 if i else -np.inf)
+            for i, table in enumerate(self._arrived)
+        ]
+        super().set_catalog(catalog, limits)
+        # Until the next solution, a new limit's price is the highest of the others.
+        dearest = self.gamma.max(initial=0.0)
+        self.gamma = np.array([old.get(name, dearest) for name in self.limits.names], np.float64)
+        self._covered = None
         self._unsolved = self.every
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the prices by model, and their version."""
-        prices = dict(zip(self.catalog.names, self.gamma.tolist(), strict=True))
+        """Return the prices by limit (a model's own limit has its name), and their version."""
+        prices = dict(zip(self.limits.names, self.gamma.tolist(), strict=True))
         return {"version": self.version, "prices": prices}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Replace the prices; a model they do not name gets the highest of them.
+        """Replace the prices; a limit they do not name gets the highest of them.
 
         Raises:
             ValueError: The snapshot lacks a version or prices, or a price is negative or not
@@ -122,9 +161,9 @@ class PrimalDual(Policy):
         """
         version, prices = snapshot.get("version"), snapshot.get("prices")
         if not isinstance(version, int) or not isinstance(prices, Mapping):
-            raise ValueError("a primal-dual snapshot holds a version and prices by model")
+            raise ValueError("a primal-dual snapshot holds a version and prices by limit")
         dearest = max(prices.values(), default=0.0)
-        gamma = np.array([prices.get(name, dearest) for name in self.catalog.names], np.float64)
+        gamma = np.array([prices.get(name, dearest) for name in self.limits.names], np.float64)
         if not (np.isfinite(gamma) & (gamma >= 0)).all():
             raise ValueError(f"prices must be finite and at least 0: {dict(prices)}")
         self.version, self.gamma = version, gamma

@@ -17,12 +17,13 @@ from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
 from router.policies.baselines import reserve
 from router.policies.draws import uniform
+from router.pricing.coverage import Coverage
 
 
 class StaticMix(Policy):
     """Routes fixed shares of the traffic, solved once from the history's means.
 
-    max Σ p_i d̄_i  with  N p_i ḡ_i ≤ B_i,  Σ p_i ≤ 1: shares p from means over the history.
+    max Σ p_i d̄_i  with  N Σ_i p_i ā_ri ≤ B_r,  Σ p_i ≤ 1: shares p from means over the history.
 
     Each query draws its model from p (by seed and id); the rest of the shares is deferred. Without
     means, all models are equally likely.
@@ -54,29 +55,32 @@ class StaticMix(Policy):
         chance = np.append(self.share, max(0.0, 1.0 - edges[-1]) if len(edges) else 1.0)
         return Decisions(decisions.model, reason, np.clip(chance[chosen], 1e-12, 1.0))
 
-    def warm_start(self, quality: Floats, cost: Floats) -> None:
-        """Take the means of the history."""
+    def warm_start(self, quality: Floats, cost: Floats, *others: Floats) -> None:
+        """Take the means of the history. Limits in other units than money are left aside."""
         if len(quality):
             self.quality = quality.mean(axis=0)
             self.cost = cost.mean(axis=0)
 
-    def plan(self, remaining: Ints, expected: float) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
         """Solve for the shares once: they stay fixed to the end."""
         if self.solved or self.quality is None or self.cost is None or not len(self.catalog):
             return False
-        affordable = np.maximum(remaining, 0) / np.maximum(self.cost * max(expected, 1.0), 1e-9)
+        money = self.limits.unit == 0
+        room = np.maximum(remaining / np.maximum(expected, 1.0), 1e-9)[money]
+        drawn = np.where(self.limits.models[money], self.cost, 0.0) / room[:, None]
+        everything = np.ones((1, len(self.catalog)))
         result = linprog(
             -self.quality,
-            A_ub=np.ones((1, len(self.catalog))),
-            b_ub=[1.0],
-            bounds=np.column_stack([np.zeros(len(self.catalog)), np.minimum(affordable, 1.0)]),
+            A_ub=np.concatenate([drawn, everything]),
+            b_ub=np.ones(len(drawn) + 1),
+            bounds=(0.0, 1.0),
             method="highs",
         )
         self.share = np.clip(result.x, 0.0, 1.0)
         self.solved = True
         return True
 
-    def set_catalog(self, catalog: ModelCatalog) -> None:
+    def set_catalog(self, catalog: ModelCatalog, limits: Coverage | None = None) -> None:
         """Keep means and shares of the models that stay; solve again at the next `plan`."""
         before = self.catalog
         if self.quality is None or self.cost is None:
@@ -87,7 +91,7 @@ class StaticMix(Policy):
             self.cost = catalog.align(self.cost, before, self.cost.max(initial=1.0))
             self.share = catalog.align(self.share, before, 0.0)
         self.solved = False
-        super().set_catalog(catalog)
+        super().set_catalog(catalog, limits)
 
     def snapshot(self) -> dict[str, Any]:
         """Return shares and means by model, and whether the shares are solved."""

@@ -57,6 +57,13 @@ class Coverage:
         """Return the limits of some of the queries, by int64[m] row or slice."""
         return self if self.queries is None else replace(self, queries=self.queries[:, rows])
 
+    def first(self, limits: int, models: int) -> Coverage:
+        """Return the first limits, over the first models."""
+        queries = None if self.queries is None else self.queries[:limits]
+        return Coverage(
+            self.names[:limits], self.unit[:limits], self.models[:limits, :models], queries
+        )
+
     def priced(self, prices: Floats, amounts: Sequence[Floats]) -> Floats:
         """Return float64[n, M], Σ_r γ_r·a_r: what each pair of query and model costs.
 
@@ -75,7 +82,7 @@ class Coverage:
                 rate = (prices[limits, None] * self.models[limits]).sum(axis=0)
             else:
                 rate = np.zeros(table.shape)
-                for limit in limits:
+                for limit in limits.tolist():
                     rate[self._queries(limit)] += prices[limit] * self.models[limit]
             part = rate * table
             total = part if total is None else total + part
@@ -103,9 +110,10 @@ class Coverage:
         limits = np.flatnonzero(self.unit == unit)
         here = np.where(self.models[limits], left[limits, None], UNBOUNDED)
         if self._alike(limits):
-            return here.min(axis=0, initial=UNBOUNDED)[None]
+            tightest: Ints = here.min(axis=0, initial=UNBOUNDED, keepdims=True)
+            return tightest
         most = np.full((n, self.models.shape[1]), UNBOUNDED)
-        for limit, room in zip(limits, here, strict=True):
+        for limit, room in zip(limits.tolist(), here, strict=True):
             rows = self._queries(limit)
             most[rows] = np.minimum(most[rows], room)
         return most

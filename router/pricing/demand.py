@@ -29,38 +29,42 @@ class DemandForecast:
     changed, and the newest arrivals replace the history to that degree.
     """
 
-    def __init__(self, quality: Floats, cost: Floats, size: int) -> None:
+    def __init__(self, quality: Floats, cost: Floats, size: int, *others: Floats) -> None:
         """Cluster a history.
 
         Args:
             quality: float64[h, M], h ≥ 1, the history's estimated scores.
             cost: float64[h, M], its estimated costs, nano-units.
             size: Rows of a sample.
+            others: float64[h, M] each, what it draws in other units.
         """
         self._size = size
-        self._quality, self._cost = quality, cost
+        self._tables = [quality, cost, *others]
         self._kind = _kinds(_features(quality, cost))
-        self._new_quality: Floats = np.empty((0, quality.shape[1]))
-        self._new_cost: Floats = np.empty((0, quality.shape[1]))
+        self._newest = [table[:0] for table in self._tables]
         self._total = self._expected = 0.0
         self._update_centres()
         self._restart(0.0)
 
-    def observe(self, quality: Floats, cost: Floats) -> None:
+    def observe(self, quality: Floats, cost: Floats, *others: Floats) -> None:
         """Count arrivals, or an even part of them, by kind.
 
         Args:
             quality: float64[n, M], their estimated scores.
             cost: float64[n, M], their estimated costs, nano-units.
+            others: float64[n, M] each, what they draw in other units.
         """
         if not len(quality):
             return
         kind = vq(_features(quality, cost), self._centres)[0]
         self._seen += np.bincount(kind, minlength=len(self._seen))
-        self._new_quality = np.concatenate([self._new_quality, quality])[-RECENT:]
-        self._new_cost = np.concatenate([self._new_cost, cost])[-RECENT:]
+        arrived = [quality, cost, *others]
+        self._newest = [
+            np.concatenate([known, new])[-RECENT:]
+            for known, new in zip(self._newest, arrived, strict=True)
+        ]
 
-    def sample(self, expected: float) -> tuple[Floats, Floats]:
+    def sample(self, expected: float) -> list[Floats]:
         """Sample queries like those to come.
 
         Args:
@@ -68,7 +72,8 @@ class DemandForecast:
                 another window has begun, and counting restarts.
 
         Returns:
-            Estimated scores and costs (nano-units), float64[size, M] each.
+            Estimated scores, costs (nano-units) and what is drawn in other units, float64[size, M]
+            each.
         """
         if expected > self._expected:
             self._restart(expected)
@@ -82,12 +87,12 @@ class DemandForecast:
         chance = np.sqrt(max(stands_for - 1.0, 0.0) * came)
         wrong = np.maximum(came - foreseen - chance, 0.0).sum() / max(float(came.sum()), 1.0)
         recent = min(max(LEAST_RECENT, DISTRUST * float(wrong)), 1.0)
-        newest = _spread(len(self._new_quality), round(recent * self._size))
+        newest = _spread(len(self._newest[0]), round(recent * self._size))
         past = self._history_rows(np.maximum(foreseen - came, 0.0), self._size - len(newest))
-        return (
-            np.concatenate([self._quality[past], self._new_quality[newest]]),
-            np.concatenate([self._cost[past], self._new_cost[newest]]),
-        )
+        return [
+            np.concatenate([table[past], new[newest]])
+            for table, new in zip(self._tables, self._newest, strict=True)
+        ]
 
     def set_catalog(self, catalog: ModelCatalog, before: ModelCatalog) -> None:
         """Follow a change of models; newcomers have no history, and recent arrivals are dropped.
@@ -96,14 +101,16 @@ class DemandForecast:
             catalog: The models from now on.
             before: The models until now.
         """
-        self._quality = catalog.align(self._quality, before, -np.inf)
-        self._cost = catalog.align(self._cost, before, 0.0)
-        self._new_quality = np.empty((0, len(catalog)))
-        self._new_cost = np.empty((0, len(catalog)))
+        quality, *amounts = self._tables
+        self._tables = [
+            catalog.align(quality, before, -np.inf),
+            *(catalog.align(table, before, 0.0) for table in amounts),
+        ]
+        self._newest = [table[:0] for table in self._tables]
         self._update_centres()
 
     def _update_centres(self) -> None:
-        features = _features(self._quality, self._cost)
+        features = _features(*self._tables[:2])
         kinds = range(int(self._kind.max()) + 1)
         self._centres = np.stack([features[self._kind == kind].mean(axis=0) for kind in kinds])
 

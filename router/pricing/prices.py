@@ -114,7 +114,7 @@ def dual_prices(program: Program, start: Floats | None = None) -> Floats:
 def _useful(program: Program, empty: Bools) -> Bools:
     """Return bool[n, M]: pairs that are worth something and draw on no empty limit."""
     useful = np.isfinite(program.quality) & (program.quality > 0)
-    for limit in np.flatnonzero(empty):
+    for limit in np.flatnonzero(empty).tolist():
         amount = program.amounts[program.coverage.unit[limit]]
         useful &= ~(program.coverage.of_limit(limit, len(useful)) & (amount > 0))
     return useful
@@ -186,7 +186,7 @@ def _prohibitive(program: Program, empty: Bools) -> Floats:
     """Return float64[R] prices at which no query wants what empty limits cover; 0 for others."""
     highest = np.zeros(len(empty))
     wanted = np.isfinite(program.quality) & (program.quality > 0)
-    for limit in np.flatnonzero(empty):
+    for limit in np.flatnonzero(empty).tolist():
         amount = program.amounts[program.coverage.unit[limit]]
         here = wanted & program.coverage.of_limit(limit, len(wanted))
         rate = np.where(here, program.quality, 0.0) / np.maximum(amount, 1.0)

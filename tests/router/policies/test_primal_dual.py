@@ -51,7 +51,8 @@ def test_reserve_is_the_loop(seed: int, n: int, models: int, plenty: float) -> N
     bound = random.integers(0, 30, (n, models))
     free = random.integers(0, 1 + int(30 * max(n, 1) * plenty / models), models)
     before = free.copy()
-    assert_array_equal(reserve_in_order(score, bound, free), one_by_one(score, bound, free))
+    batch = Batch([str(row) for row in range(len(score))], score, score, bound, score > 0)
+    assert_array_equal(reserve_in_order(score, batch, free), one_by_one(score, bound, free))
     assert_array_equal(free, before)
 
 
@@ -90,11 +91,11 @@ def test_solves_again_after_enough_arrivals() -> None:
     random = np.random.default_rng(0)
     policy = PrimalDual(catalog("a"), every=100, window=400)
     policy.warm_start(random.uniform(0, 1, (400, 1)), np.full((400, 1), 10.0))
-    assert policy.plan(np.array([1000]), 400.0)
+    assert policy.plan(np.array([10_000]), 4000.0)
     dear, solved = policy.gamma.copy(), []
     for _ in range(4):
         policy.observe(random.uniform(0, 1, (30, 1)), np.full((30, 1), 10.0))
-        solved.append(policy.plan(np.array([200]), 400.0))
+        solved.append(policy.plan(np.array([2000]), 4000.0))
     assert solved == [False, False, False, True]
     assert policy.gamma > dear
     assert policy.version == 2

@@ -65,7 +65,8 @@ def drawn(program: Program) -> Floats:
 
 def score_at(gamma: Floats, program: Program) -> Floats:
     """float64[n, M]: quality less price."""
-    return program.quality - np.einsum("r,rnm->nm", gamma, drawn(program))
+    score: Floats = program.quality - np.einsum("r,rnm->nm", gamma, drawn(program))
+    return score
 
 
 def dual_value(gamma: Floats, program: Program) -> float:
