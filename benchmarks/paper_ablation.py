@@ -235,7 +235,8 @@ class NoNextBest(PrimalDual):
 
     def route(self, batch: Batch, free: Ints) -> Decisions:
         """Only the best model is allowed."""
-        score = np.where(batch.allowed, batch.quality - self.gamma * batch.cost, -np.inf)
+        price = batch.limits.priced(self.gamma, batch.amounts)
+        score = np.where(batch.allowed, batch.quality - price, -np.inf)
         best = score >= score.max(axis=1, keepdims=True)
         return super().route(replace(batch, allowed=batch.allowed & best), free)
 
@@ -243,14 +244,14 @@ class NoNextBest(PrimalDual):
 class Cold(PrimalDual):
     """Knows no history when it begins: until the first solution every model is free."""
 
-    def warm_start(self, quality: Floats, cost: Floats) -> None:
+    def warm_start(self, quality: Floats, cost: Floats, *others: Floats) -> None:
         """Look away."""
 
 
 class Newest(PrimalDual):
     """Prices for the newest 2,000 estimates, the history's at first, whatever has come already."""
 
-    def warm_start(self, quality: Floats, cost: Floats) -> None:
+    def warm_start(self, quality: Floats, cost: Floats, *others: Floats) -> None:
         """Begin with the history, of which every arrival takes away the oldest row."""
         self.observe(quality[sample_rows(len(quality))], cost[sample_rows(len(quality))])
 
@@ -261,8 +262,10 @@ POLICIES: dict[str, Callable[[ModelCatalog], PrimalDual]] = {
     "no deferring": NoDefer,
     "no next best": NoNextBest,
     "no warm start": Cold,
-    "prices solved once, from the history": lambda catalog: PrimalDual(catalog, every=10**9),
-    "every 1,000": lambda catalog: PrimalDual(catalog, every=1000),
+    "prices solved once, from the history": lambda catalog: PrimalDual(
+        catalog, every=10**9, parts=1
+    ),
+    "every 1,000": lambda catalog: PrimalDual(catalog, every=1000, parts=1),
     "window 4,000": lambda catalog: PrimalDual(catalog, window=4000),
 }
 

@@ -16,9 +16,6 @@ from router.pricing.coverage import Coverage
 from router.pricing.demand import DemandForecast
 from router.pricing.prices import Program, dual_prices
 
-PARTS = 16
-"""Prices are solved at least so often among the queries that limits are for."""
-
 
 class PrimalDual(Policy):
     """Sends each query to the model of highest quality net of its price.
@@ -37,17 +34,21 @@ class PrimalDual(Policy):
     name = "primal-dual"
     estimator = "best"
 
-    def __init__(self, catalog: ModelCatalog, every: int = 250, window: int = 2000) -> None:
+    def __init__(
+        self, catalog: ModelCatalog, every: int = 250, window: int = 2000, parts: int = 16
+    ) -> None:
         """Start with prices of 0.
 
         Args:
             catalog: The models.
             every: Arrivals between two solutions.
             window: Queries in the sample of a solution.
+            parts: Solutions, at least, over the queries that limits are for.
         """
         super().__init__(catalog)
         self.every = every
         self.window = window
+        self.parts = parts
         self.version = 0
         self.gamma: Floats = np.zeros(len(self.limits))
         self._forecast: DemandForecast | None = None
@@ -101,14 +102,14 @@ class PrimalDual(Policy):
     def plan(self, remaining: Ints, expected: float | Floats) -> bool:
         """Solve the program for what is left, if enough queries have arrived since the last time.
 
-        Enough is `every`, or a `PARTS`-th of those that share the limits where that is less. If
+        Enough is `every`, or one of `parts` of those that share the limits where that is less. If
         more are expected than before, another window has begun.
         """
         most = float(np.max(expected, initial=0.0))
         if most > self._expected:
             self._whole = most
         self._expected = most
-        if most <= 0 or self._unsolved < min(self.every, self._whole / PARTS):
+        if most <= 0 or self._unsolved < min(self.every, self._whole / self.parts):
             return False
         sample = self._arrived if self._forecast is None else self._forecast.sample(most)
         if not sample or not len(sample[0]):

@@ -8,13 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from router.arrays import Floats, Ints
+from router.arrays import Bools, Floats, Ints
 from router.evaluation import engine
 from router.evaluation.experiment import Setting, make
 from router.evaluation.problem import Change, Problem
 from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
 from router.policies.base import NONE, Batch, Decisions, Policy
+from router.pricing.coverage import Coverage
 from tests.support.outcomes import ground
 
 every_policy = pytest.mark.parametrize("name", sorted(POLICIES))
@@ -37,19 +38,21 @@ class Watching(Policy):
         self.free.append(free.tolist())
         return Decisions(np.zeros(n, dtype=np.int64), ["best"] * n, np.ones(n))
 
-    def warm_start(self, quality: Floats, cost: Floats) -> None:
+    def warm_start(self, quality: Floats, cost: Floats, *others: Floats) -> None:
         self.told.append(("warm_start", len(quality)))
 
-    def observe(self, quality: Floats, cost: Floats) -> None:
+    def observe(
+        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+    ) -> None:
         self.told.append(("observe", len(quality)))
 
-    def plan(self, remaining: Ints, expected: float) -> bool:
-        self.told.append(("plan", int(expected)))
+    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
+        self.told.append(("plan", int(np.max(expected))))
         return False
 
-    def set_catalog(self, catalog: ModelCatalog) -> None:
+    def set_catalog(self, catalog: ModelCatalog, limits: Coverage | None = None) -> None:
         self.told.append(("registry", len(catalog)))
-        super().set_catalog(catalog)
+        super().set_catalog(catalog, limits)
 
 
 def problem(**changes: object) -> Problem:

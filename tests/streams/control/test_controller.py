@@ -10,7 +10,7 @@ import orjson
 import pytest
 from confluent_kafka import KafkaException
 
-from router.arrays import Floats
+from router.arrays import Bools, Floats
 from router.budget.horizon import Horizon
 from router.budget.shares import ShareAllocator
 from router.budget.windows import Windowing
@@ -38,9 +38,11 @@ class Policy(PrimalDual):
         super().__init__(FLEET, every=1)
         self.seen: list[tuple[list[list[float]], list[list[float]]]] = []
 
-    def observe(self, quality: Floats, cost: Floats) -> None:
+    def observe(
+        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+    ) -> None:
         self.seen.append((quality.tolist(), cost.tolist()))
-        super().observe(quality, cost)
+        super().observe(quality, cost, *others, queries=queries)
 
 
 class Desk:
