@@ -262,9 +262,7 @@ POLICIES: dict[str, Callable[[ModelCatalog], PrimalDual]] = {
     "no deferring": NoDefer,
     "no next best": NoNextBest,
     "no warm start": Cold,
-    "prices solved once, from the history": lambda catalog: PrimalDual(
-        catalog, every=10**9, parts=1
-    ),
+    "prices solved once, from the history": lambda catalog: PrimalDual(catalog, 10**9, parts=1),
     "every 1,000": lambda catalog: PrimalDual(catalog, every=1000, parts=1),
     "window 4,000": lambda catalog: PrimalDual(catalog, window=4000),
 }
