@@ -8,12 +8,30 @@ import numpy as np
 
 from router.arrays import Floats, Ints
 from router.evaluation.datasets import Dataset
+from router.pricing.coverage import Coverage
 
+SHARED = "shared"
+"""The split that is none: one budget for all models."""
 SPLITS = ("weighted", "cost", "perf", "uniform", "random", "extreme")
+UNKNOWN = "history and queries have no model with known outcomes in both"
 EXTREME_PART = 0.8
 """The part of the money that the least cost-efficient models hold in the `extreme` split."""
 EXTREME_MODELS = 0.5
 """The part of the models that counts as least cost-efficient there."""
+
+
+def shared(queries: Dataset, multiple: float = 1.0) -> tuple[Coverage, Ints]:
+    """Return one limit over all models, and its nano-dollars, int64[1].
+
+    Args:
+        queries: The arrivals.
+        multiple: The budget, in what the cheapest model needs to answer every query.
+
+    Raises:
+        ValueError: No outcome of the queries is known, or the budget buys nothing.
+    """
+    amount = np.asarray([np.floor(_total(queries, multiple))], dtype=np.int64)
+    return Coverage.shared(len(queries.models)), amount
 
 
 def limits(
@@ -33,16 +51,24 @@ def limits(
     """
     if split not in SPLITS:
         raise ValueError(f"no budget split {split!r}; there are: {', '.join(SPLITS)}")
-    if not multiple > 0:
-        raise ValueError(f"a budget of {multiple} times the cheapest model's cost buys nothing")
+    total = _total(queries, multiple)
     score, cost = _means(history.scores), np.maximum(_means(history.costs), 1e-3)
     known = np.isfinite(score) & np.isfinite(cost)
-    total = multiple * len(queries) * float(np.nanmin(_means(queries.costs), initial=np.inf))
     weight = np.zeros(len(score))
     weight[known] = _WEIGHTS[split](score[known], cost[known], seed)
-    if not (known.any() and np.isfinite(total)):
-        raise ValueError("history and queries have no model with known outcomes in both")
+    if not known.any():
+        raise ValueError(UNKNOWN)
     return np.asarray(np.floor(weight / weight.sum() * total), dtype=np.int64)
+
+
+def _total(queries: Dataset, multiple: float) -> float:
+    """Return the nano-dollars of a multiple of what the cheapest model needs for all queries."""
+    if not multiple > 0:
+        raise ValueError(f"a budget of {multiple} times the cheapest model's cost buys nothing")
+    cheapest = float(np.nanmin(_means(queries.costs), initial=np.inf))
+    if not np.isfinite(cheapest):
+        raise ValueError(UNKNOWN)
+    return multiple * len(queries) * cheapest
 
 
 def _means(outcomes: Floats) -> Floats:

@@ -7,6 +7,7 @@ decided.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,9 +18,12 @@ from router.evaluation.estimates import OfflineEstimates
 from router.evaluation.problem import Change, Problem
 from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Policy
+from router.pricing.coverage import Coverage
 
 BATCH = 256
-"""Arrivals decided at once, as in the paper's code."""
+"""Arrivals decided at once, as in the paper's code, where there are many."""
+BATCHES = 16
+"""Batches at least: of few arrivals, the first batch alone could otherwise spend all the money."""
 
 
 @dataclass(slots=True)
@@ -63,48 +67,53 @@ class Run:
         return int((self.model == NONE).sum())
 
 
-def run(policy: Policy, problem: Problem, batch: int = BATCH) -> Run:
+def run(policy: Policy, problem: Problem, batch: int | None = None) -> Run:
     """Run a policy on a problem.
 
     Args:
         policy: A fresh instance, for the problem's catalog.
         problem: Arrivals, budgets, estimates and outcomes.
-        batch: Arrivals decided at once.
+        batch: Arrivals decided at once; by default `BATCH`, or fewer, so that there are `BATCHES`.
     """
     estimates = problem.estimates(policy.estimator)
     n, everyone = len(problem), np.arange(len(problem.catalog))
-    spent = np.zeros(len(problem.catalog), dtype=np.int64)
-    result = _empty(n, len(everyone))
+    batch = batch or min(BATCH, max(1, n // BATCHES))
+    spent = np.zeros(len(problem.limits), dtype=np.int64)
+    result = _empty(n, len(problem.limits))
     spent_trace: list[Ints] = []
     # Before a model joins, a policy has not heard of it; it sees only the columns of its catalog.
     columns = _members(problem.changes, 0, everyone)
-    if len(columns) < len(everyone):
-        policy.set_catalog(_part(problem.catalog, columns))
-    policy.warm_start(estimates.warm_quality[:, columns], estimates.warm_cost[:, columns])
-    policy.plan(problem.limits[columns], float(n))
-    price_trace = [_prices(policy, problem.catalog)]
+    coverage, kept = problem.coverage.of_models(columns)
+    if problem.given is not None or len(columns) < len(everyone):
+        policy.set_catalog(_part(problem.catalog, columns), coverage)
+    warm_cost = estimates.warm_cost[:, columns]
+    policy.warm_start(
+        estimates.warm_quality[:, columns], warm_cost, *problem.amounts(warm_cost)[1:]
+    )
+    policy.plan(problem.limits[kept], float(n))
+    price_trace = [_prices(policy, problem.coverage.names)]
 
     for rows in _cuts(n, batch, problem.changes):
         members = _members(problem.changes, int(rows[0]), everyone)
         if not np.array_equal(members, columns):
             columns = members
-            policy.set_catalog(_part(problem.catalog, columns))
-            policy.plan((problem.limits - spent)[columns], float(n - rows[0]))
-        arrivals = _arrivals(problem, estimates, rows, columns)
-        decisions = policy.route(arrivals, (problem.limits - spent)[columns])
+            coverage, kept = problem.coverage.of_models(columns)
+            policy.set_catalog(_part(problem.catalog, columns), coverage)
+            policy.plan((problem.limits - spent)[kept], float(n - rows[0]))
+        arrivals = _arrivals(problem, estimates, rows, columns, coverage)
+        decisions = policy.route(arrivals, (problem.limits - spent)[kept])
         chosen = np.where(decisions.model == NONE, NONE, columns[decisions.model])
         result.model[rows] = chosen
         result.reason.extend(decisions.reason)
         result.version[rows] = decisions.version
         _charge(problem, rows, chosen, spent, result)
-        policy.observe(arrivals.quality, arrivals.cost)
-        policy.plan((problem.limits - spent)[columns], float(n - rows[-1] - 1))
+        policy.observe(arrivals.quality, *arrivals.amounts)
+        policy.plan((problem.limits - spent)[kept], float(n - rows[-1] - 1))
         spent_trace.append(spent.copy())
-        price_trace.append(_prices(policy, problem.catalog))
+        price_trace.append(_prices(policy, problem.coverage.names))
 
-    result.spent = np.array(spent_trace, dtype=np.int64).reshape(-1, len(everyone))
+    result.spent = np.array(spent_trace, dtype=np.int64).reshape(-1, len(spent))
     result.prices = np.array(price_trace, dtype=np.float64)
-    result.cost = int(spent.sum())
     return result
 
 
@@ -115,26 +124,25 @@ def settle(problem: Problem, chosen: Ints) -> Run:
         problem: Arrivals, budgets and outcomes.
         chosen: int64[n] models, NONE for none.
     """
-    n, models = problem.scores.shape
-    spent = np.zeros(models, dtype=np.int64)
-    result = _empty(n, models)
+    n, limits = len(problem), len(problem.limits)
+    spent = np.zeros(limits, dtype=np.int64)
+    result = _empty(n, limits)
     result.model[:] = chosen
     result.reason = ["not_worth" if model == NONE else "best" for model in chosen]
     _charge(problem, np.arange(n), chosen, spent, result)
     result.spent = spent[None, :]
-    result.prices = np.full((1, models), np.nan)
-    result.cost = int(spent.sum())
+    result.prices = np.full((1, limits), np.nan)
     return result
 
 
-def _empty(n: int, models: int) -> Run:
+def _empty(n: int, limits: int) -> Run:
     return Run(
         model=np.full(n, NONE, dtype=np.int64),
         reason=[],
         served=np.zeros(n, dtype=np.bool_),
         version=np.zeros(n, dtype=np.int64),
-        spent=np.zeros((0, models), dtype=np.int64),
-        prices=np.zeros((0, models)),
+        spent=np.zeros((0, limits), dtype=np.int64),
+        prices=np.zeros((0, limits)),
     )
 
 
@@ -143,29 +151,36 @@ def _part(catalog: ModelCatalog, columns: Ints) -> ModelCatalog:
     return ModelCatalog(catalog.models[i] for i in columns)
 
 
-def _arrivals(problem: Problem, estimates: OfflineEstimates, rows: Ints, columns: Ints) -> Batch:
-    """Return these arrivals as a policy sees them that knows these models."""
+def _arrivals(
+    problem: Problem, estimates: OfflineEstimates, rows: Ints, columns: Ints, coverage: Coverage
+) -> Batch:
+    """Return these arrivals as a policy sees them that knows these models and limits."""
     part = np.ix_(rows, columns)
-    cost = estimates.cost[part]
+    cost, *amounts = problem.amounts(estimates.cost[part])
+    bound, *bounds = problem.amounts(np.maximum(np.ceil(cost), 0).astype(np.int64))
     return Batch(
         ids=[problem.ids[row] for row in rows],
         quality=estimates.quality[part],
         cost=cost,
-        bound=np.maximum(np.ceil(cost), 0).astype(np.int64),
+        bound=bound,
         allowed=problem.known[part],
+        coverage=coverage,
+        other_amounts=amounts,
+        other_bounds=bounds,
     )
 
 
 def _charge(problem: Problem, rows: Ints, chosen: Ints, spent: Ints, result: Run) -> None:
-    """Pay for each answer in order of arrival, as far as its model's budget goes."""
-    for row, model in zip(rows, chosen, strict=True):
-        if model == NONE:
-            continue
-        cost = problem.costs[row, model]
-        if spent[model] + cost <= problem.limits[model]:
-            spent[model] += cost
+    """Pay for each answer in order of arrival, as far as every limit goes that covers it."""
+    sent = np.flatnonzero(chosen != NONE)
+    query, model = rows[sent], chosen[sent]
+    drawn = problem.coverage.drawn(query, model, problem.amounts(problem.costs))
+    for i, (row, column) in enumerate(zip(query.tolist(), model.tolist(), strict=True)):
+        if (spent + drawn[:, i] <= problem.limits).all():
+            spent += drawn[:, i]
             result.served[row] = True
-            result.performance += float(problem.scores[row, model])
+            result.cost += int(problem.costs[row, column])
+            result.performance += float(problem.scores[row, column])
 
 
 def _members(changes: tuple[Change, ...], arrival: int, everyone: Ints) -> Ints:
@@ -187,8 +202,8 @@ def _cuts(n: int, batch: int, changes: tuple[Change, ...]) -> list[Ints]:
     ]
 
 
-def _prices(policy: Policy, catalog: ModelCatalog) -> Floats:
-    """Return float64[M], the policy's present prices by model, NaN where it has none."""
+def _prices(policy: Policy, limits: Sequence[str]) -> Floats:
+    """Return float64[R], the policy's present prices by limit, NaN where it has none."""
     prices = policy.snapshot().get("prices")
     known = prices if isinstance(prices, dict) else {}
-    return np.array([known.get(name, np.nan) for name in catalog.names], dtype=np.float64)
+    return np.array([known.get(name, np.nan) for name in limits], dtype=np.float64)

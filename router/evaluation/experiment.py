@@ -35,7 +35,7 @@ class Setting:
 
     Attributes:
         budget: Total budget, as a multiple of what the cheapest model needs for all queries.
-        split: How models share it, one of `budgets.SPLITS`.
+        split: How models share it, one of `budgets.SPLITS`; or `budgets.SHARED`.
         models: Number of models; 0 for all.
         seed: Of split, orders and draws.
         order: Number of the order of arrival; 0 for the order given.
@@ -62,8 +62,8 @@ class Row:
         deferred: Queries sent nowhere.
         lost: Queries sent whose cost no longer fitted.
         relative: Performance relative to `REFERENCE_POLICY`, per cent.
-        spent: Nano-dollars by model.
-        limits: Nano-dollars by model.
+        spent: Nano-dollars (or requests) by limit; a model's own has its name.
+        limits: Likewise, the amounts.
     """
 
     policy: str
@@ -134,10 +134,14 @@ class EvaluationData:
 
     def problem(self, setting: Setting) -> Problem:
         """Make the problem with the setting's budgets and order (not its number of models)."""
-        limits = budgets.limits(
-            self.history, self.queries, setting.budget, setting.split, setting.seed
-        )
-        problem = make_problem(self.queries, limits, self.estimates)
+        coverage = None
+        if setting.split == budgets.SHARED:
+            coverage, limits = budgets.shared(self.queries, setting.budget)
+        else:
+            limits = budgets.limits(
+                self.history, self.queries, setting.budget, setting.split, setting.seed
+            )
+        problem = make_problem(self.queries, limits, self.estimates, coverage)
         return problem if setting.order == 0 else problem.reordered(self.order(setting))
 
     def order(self, setting: Setting) -> Ints:
@@ -255,6 +259,6 @@ def _row(name: str, setting: Setting, problem: Problem, run: Run, reference: flo
         deferred=run.deferred,
         lost=run.lost,
         relative=100.0 * run.performance / reference if reference else 0.0,
-        spent=dict(zip(problem.catalog.names, run.spent[-1].tolist(), strict=True)),
-        limits=dict(zip(problem.catalog.names, problem.limits.tolist(), strict=True)),
+        spent=dict(zip(problem.coverage.names, run.spent[-1].tolist(), strict=True)),
+        limits=dict(zip(problem.coverage.names, problem.limits.tolist(), strict=True)),
     )

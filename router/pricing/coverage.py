@@ -57,6 +57,21 @@ class Coverage:
         """Return the limits of some of the queries, by int64[m] row or slice."""
         return self if self.queries is None else replace(self, queries=self.queries[:, rows])
 
+    def of_models(self, columns: Ints) -> tuple[Coverage, Ints]:
+        """Return the limits over some of the models, without those that cover none of them.
+
+        Args:
+            columns: int64[m] model numbers.
+
+        Returns:
+            The limits over these m models, and their int64 numbers among all.
+        """
+        models = self.models[:, columns]
+        kept = np.flatnonzero(models.any(axis=1))
+        names = tuple(self.names[limit] for limit in kept.tolist())
+        queries = None if self.queries is None else self.queries[kept]
+        return Coverage(names, self.unit[kept], models[kept], queries), kept
+
     def first(self, limits: int, models: int) -> Coverage:
         """Return the first limits, over the first models."""
         queries = None if self.queries is None else self.queries[:limits]

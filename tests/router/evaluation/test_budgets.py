@@ -19,6 +19,14 @@ def test_splits_share_the_cheapest_models_cost(split: str) -> None:
     assert total - len(given) < given.sum() <= total
 
 
+def test_one_budget_for_all_models() -> None:
+    """The same total, in one limit that covers every model."""
+    _, queries = outcomes(seed=1).split(0.4)
+    coverage, amount = budgets.shared(queries, 0.5)
+    assert amount.tolist() == [int(0.5 * queries.costs.sum(axis=0).min())]
+    assert coverage.models.tolist() == [[True] * len(queries.models)]
+
+
 def test_splits_weigh_models_as_they_say() -> None:
     """weighted ∝ √(score/cost); extreme gives 80 % to the least cost-efficient half."""
     history, queries = outcomes(seed=1, models=4).split(0.4)

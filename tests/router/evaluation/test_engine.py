@@ -10,8 +10,9 @@ import pytest
 
 from router.arrays import Bools, Floats, Ints
 from router.evaluation import engine
+from router.evaluation.budgets import SHARED
 from router.evaluation.experiment import Setting, make
-from router.evaluation.problem import Change, Problem
+from router.evaluation.problem import REQUESTS, Change, Problem
 from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
 from router.policies.base import NONE, Batch, Decisions, Policy
@@ -100,6 +101,19 @@ def test_budgets_hold(name: str) -> None:
     assert (run.spent <= put.limits).all()
     assert run.cost == sum(put.costs[row, run.model[row]] for row in np.flatnonzero(run.served))
     assert run.count + run.lost + run.deferred == len(put)
+
+
+@every_policy
+def test_one_budget_for_all_models_holds(name: str) -> None:
+    """What all models spend together, and so many requests to one of them, is no more."""
+    put = ground().problem(Setting(split=SHARED))
+    total = Coverage(
+        ("money", "calls"), np.array([0, REQUESTS]), np.array([[True] * 3, [True, False, False]])
+    )
+    put = replace(put, given=total, limits=np.array([*put.limits.tolist(), 5]))
+    run = engine.run(make(name, put.catalog, seed=0), put, batch=16)
+    assert (run.spent <= put.limits).all()
+    assert run.spent[-1].tolist() == [run.cost, int((run.model[run.served] == 0).sum())]
 
 
 @every_policy

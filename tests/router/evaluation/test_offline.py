@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from router.evaluation import offline
 from router.evaluation.engine import settle
 from router.evaluation.experiment import REFERENCES, Setting, compare
 from router.evaluation.problem import Change
 from router.policies.base import NONE
+from router.pricing.prices import Program
 from tests.support.outcomes import ground
+
+
+def assignment(
+    quality: NDArray[Any], cost: NDArray[Any], limits: NDArray[Any], available: NDArray[Any]
+) -> NDArray[Any]:
+    """The program's assignment with a budget a model."""
+    program = Program.per_model(quality, cost, limits.astype(np.float64))
+    return offline.best_assignment(program, available)
 
 
 def brute_force(quality: np.ndarray, cost: np.ndarray, limits: np.ndarray) -> float:
@@ -41,7 +52,7 @@ def test_assignment_is_near_the_best_whole_one(seed: int, n: int, models: int) -
     random = np.random.default_rng(seed)
     quality, cost = random.uniform(0, 1, (n, models)), random.uniform(1, 10, (n, models))
     limits = random.integers(5, 25, models)
-    chosen = offline.best_assignment(quality, cost, limits, np.ones((n, models), dtype=bool))
+    chosen = assignment(quality, cost, limits, np.ones((n, models), dtype=bool))
     value = sum(quality[row, model] for row, model in enumerate(chosen) if model != NONE)
     assert value >= brute_force(quality, cost, limits) - models
 
@@ -50,7 +61,7 @@ def test_unbound_budgets_give_each_query_its_best() -> None:
     """With money for everything, it is the best model for everyone."""
     random = np.random.default_rng(1)
     quality, cost = random.uniform(0.1, 1, (20, 3)), random.uniform(1, 10, (20, 3))
-    chosen = offline.best_assignment(quality, cost, np.full(3, 10**6), np.ones((20, 3), dtype=bool))
+    chosen = assignment(quality, cost, np.full(3, 10**6), np.ones((20, 3), dtype=bool))
     assert chosen.tolist() == quality.argmax(axis=1).tolist()
 
 
@@ -66,7 +77,7 @@ def test_unavailable_models_get_nothing() -> None:
 def test_no_budget_no_assignment() -> None:
     """Nothing fits in nothing."""
     ones = np.ones((4, 2))
-    chosen = offline.best_assignment(ones, ones, np.zeros(2, dtype=np.int64), ones > 0)
+    chosen = assignment(ones, ones, np.zeros(2, dtype=np.int64), ones > 0)
     assert chosen.tolist() == [NONE] * 4
 
 
