@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, Struct
 
-from schemas.fields import Count, Id, Name, Nano, Score
-from schemas.wire import Message
+from schemas.fields import Id, Name, Nano, Score
+from schemas.usage import Usage, read_usage
+from schemas.wire import MAX_BYTES, Message, decode
 
-
-class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens that an answer used.
-
-    Attributes:
-        prompt_tokens: Input tokens, cached ones included.
-        completion_tokens: Output tokens, reasoning included.
-        cached_tokens: Input tokens that came from a cache.
-        reasoning_tokens: Output tokens spent on reasoning.
-    """
-
-    prompt_tokens: Count
-    completion_tokens: Count
-    cached_tokens: Count = 0
-    reasoning_tokens: Count = 0
+__all__ = ["Failure", "Result", "Usage", "read_result"]
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -68,3 +56,32 @@ class Result(Message, frozen=True, kw_only=True):
     error: Failure | None = None
     duration: Annotated[float, Meta(ge=0, le=1e9)] | None = None
     attempts: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+
+
+class _Reported(Result, frozen=True, kw_only=True):
+    """A result whose usage has not been read yet."""
+
+    usage: Any = None
+
+
+def read_result(data: bytes | None, max_bytes: int = MAX_BYTES) -> Result:
+    """Read one result, with its usage in any form that `read_usage` knows.
+
+    Workers judge what they are about to publish by the same reader as routers what they receive.
+
+    Args:
+        data: The message.
+        max_bytes: A longer one is refused.
+
+    Returns:
+        The result. Its usage is None where it does not say how many tokens were used.
+
+    Raises:
+        Invalid: It is not a result.
+    """
+    reported = decode(_Reported, data, max_bytes)
+    fields = {name: getattr(reported, name) for name in _FIELDS}
+    return Result(**fields, usage=read_usage(reported.usage))
+
+
+_FIELDS = [name for name in Result.__struct_fields__ if name != "usage"]
