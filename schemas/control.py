@@ -26,6 +26,7 @@ class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="mo
         output_price: Nano-units per million output tokens.
         max_output_tokens: The longest answer.
         context: Tokens of prompt and answer together.
+        cached_input_price: Nano-units per million input tokens that come from a cache.
         limit: Nano-units in one window.
         window: Period of the limit.
         start: Unix seconds at which the first window begins.
@@ -39,6 +40,7 @@ class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="mo
     output_price: NanoPerMillion | None = None
     max_output_tokens: Tokens = 4096
     context: Tokens = 128_000
+    cached_input_price: NanoPerMillion | None = None
     limit: Nano | None = None
     window: Window = "none"
     start: UnixTime | None = None
@@ -52,7 +54,7 @@ class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="mo
                     raise missing(field, "a model that is added must have prices and a limit")
             check_time_zone(self.time_zone)
         prices = self.input_price or 0, self.output_price or 0
-        check_prices(*prices, self.max_output_tokens, self.context)
+        check_prices(*prices, self.max_output_tokens, self.context, self.cached_input_price)
 
 
 class BudgetControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="budget"):
@@ -99,8 +101,20 @@ def check_time_zone(name: str) -> None:
         raise wrong("time_zone", name, "it must be an IANA name") from None
 
 
-def check_prices(input_price: int, output_price: int, output_tokens: int, context: int) -> None:
-    """Raise Invalid where a model's longest answer costs more than can be worked out."""
+def check_prices(
+    input_price: int,
+    output_price: int,
+    output_tokens: int,
+    context: int,
+    cached_input_price: int | None = None,
+) -> None:
+    """Raise Invalid where a model's longest answer costs more than can be worked out.
+
+    Nor may cached input be dearer than other input: a reservation would not cover it.
+    """
+    if cached_input_price is not None and cached_input_price > input_price:
+        rule = "it must be at most input_price, by which money is reserved"
+        raise wrong("cached_input_price", cached_input_price, rule)
     if input_price * context + output_price * output_tokens > DEAREST:
         rule = "with context and max_output_tokens the longest answer must cost below 4.6e12"
         raise wrong("output_price", output_price, f"{rule} nano-units")

@@ -119,20 +119,46 @@ _DETAILS = frozenset(
     for name in ("_tokens_details", "TokensDetails", "TokenDetails")
 )
 _PROMPT = frozenset(
-    "prompt_tokens input_tokens promptTokens inputTokens promptTokenCount inputTokenCount "
-    "prompt_token_count input_token_count prompt_eval_count tokens_evaluated".split()
+    [
+        "prompt_tokens",
+        "input_tokens",
+        "promptTokens",
+        "inputTokens",
+        "promptTokenCount",
+        "inputTokenCount",
+        "prompt_token_count",
+        "input_token_count",
+        "prompt_eval_count",
+        "tokens_evaluated",
+    ]
 )
 _COMPLETION = frozenset(
-    "completion_tokens output_tokens completionTokens outputTokens candidatesTokenCount "
-    "outputTokenCount candidates_token_count completion_token_count output_token_count "
-    "generated_tokens eval_count tokens_predicted".split()
+    [
+        "completion_tokens",
+        "output_tokens",
+        "completionTokens",
+        "outputTokens",
+        "candidatesTokenCount",
+        "outputTokenCount",
+        "candidates_token_count",
+        "completion_token_count",
+        "output_token_count",
+        "generated_tokens",
+        "eval_count",
+        "tokens_predicted",
+    ]
 )
 _TOTAL = frozenset(("total_tokens", "totalTokens", "totalTokenCount", "total_token_count"))
 _READ_BESIDE = frozenset(("cache_read_input_tokens", "cacheReadInputTokens"))
 _CACHE_WRITES = frozenset(("cache_creation_input_tokens", "cacheWriteInputTokens"))
 _CACHED = _READ_BESIDE | frozenset(
-    "cached_tokens cachedTokens cachedContentTokenCount cached_content_token_count "
-    "prompt_cache_hit_tokens".split()
+    [
+        "cached_tokens",
+        "cachedTokens",
+        "cachedContentTokenCount",
+        "cached_content_token_count",
+        "prompt_cache_hit_tokens",
+    ]
 )
 _THOUGHTS = frozenset(("thoughtsTokenCount", "thoughts_token_count"))
 _REASONING = _THOUGHTS | frozenset(("reasoning_tokens", "reasoningTokens"))

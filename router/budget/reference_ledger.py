@@ -10,12 +10,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from router.budget.charges import MAX_CHARGE, cost_of
 from router.budget.ledger import account_key
 from router.models.catalog import ModelCatalog
 from schemas import Receipt, Result
-
-MAX_CHARGE = 10**16
-"""Nano-units one answer may cost; a result that claims more is refused."""
 
 
 @dataclass(slots=True)
@@ -124,7 +122,7 @@ class ReferenceLedger:
             held is None
             or offset < held.since
             or (result.id, result.model) != (held.query, held.model)
-            or (cost := cost_of(result, self._catalog)) > MAX_CHARGE
+            or (cost := cost_of(result, self._catalog, held.amount)) > MAX_CHARGE
         ):
             return None
         del self.held[result.decision_id]
@@ -160,19 +158,3 @@ class ReferenceLedger:
 def accounts_of(model: str, tenant: str | None) -> tuple[str, ...]:
     """Return the names of the accounts that hold a reservation for a tenant; None for nobody's."""
     return (model,) if tenant is None else (model, account_key(model, tenant))
-
-
-def cost_of(result: Result, catalog: ModelCatalog) -> int:
-    """Return a result's cost in nano-units.
-
-    It is the provider's figure, else the usage at the model's prices, else 0.
-
-    Raises:
-        KeyError: The model is not in the catalog.
-    """
-    if result.cost is not None:
-        return result.cost
-    if result.usage is None:
-        return 0
-    model = catalog.models[catalog.index[result.model]]
-    return model.cost(result.usage.prompt_tokens, result.usage.completion_tokens)

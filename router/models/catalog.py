@@ -23,6 +23,8 @@ class Model:
         output_price: Nano-units per million output tokens.
         max_output_tokens: Longest answer.
         context: Tokens of prompt and answer together.
+        cached_input_price: Nano-units per million prompt tokens that come from a cache; as
+            `input_price` where left out.
     """
 
     name: str
@@ -30,10 +32,20 @@ class Model:
     output_price: int
     max_output_tokens: int = 4096
     context: int = 128_000
+    cached_input_price: int | None = None
 
-    def cost(self, prompt_tokens: int, output_tokens: int) -> int:
-        """Return an answer's cost, rounded up to whole nano-units."""
-        return -(-(prompt_tokens * self.input_price + output_tokens * self.output_price) // MILLION)
+    def cost(self, prompt_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
+        """Return an answer's cost, rounded up to whole nano-units.
+
+        Args:
+            prompt_tokens: Cached ones included.
+            output_tokens: Reasoning included.
+            cached_tokens: Of the prompt's.
+        """
+        millionths = prompt_tokens * self.input_price + output_tokens * self.output_price
+        if self.cached_input_price is not None:
+            millionths -= cached_tokens * (self.input_price - self.cached_input_price)
+        return -(-millionths // MILLION)
 
 
 class ModelCatalog:

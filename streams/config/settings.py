@@ -110,6 +110,7 @@ class ModelSettings(_Section, frozen=True, kw_only=True):
     output_price: Decimal
     max_output_tokens: Tokens = 4096
     context: Tokens = 128_000
+    cached_input_price: Decimal | None = None
     budget: ModelBudget | None = None
     name: Name | None = None
     base_url: str | None = None
@@ -123,7 +124,13 @@ class ModelSettings(_Section, frozen=True, kw_only=True):
             to_nano("output_price", self.output_price),
             self.max_output_tokens,
             self.context,
+            self.cached_price(),
         )
+
+    def cached_price(self) -> int | None:
+        """Nano-units per million prompt tokens that come from a cache."""
+        price = self.cached_input_price
+        return None if price is None else to_nano("cached_input_price", price)
 
 
 class TenantSettings(_Section, frozen=True, kw_only=True):
@@ -264,6 +271,7 @@ class Config(_Section, frozen=True, kw_only=True):
                 to_nano("output_price", model.output_price),
                 model.max_output_tokens,
                 model.context,
+                model.cached_price(),
             )
             for name, model in self.models.items()
         )

@@ -113,6 +113,7 @@ class Registry:
                 command.output_price or 0,
                 command.max_output_tokens,
                 command.context,
+                command.cached_input_price,
             )
             for name, command in self.added.items()
         ]

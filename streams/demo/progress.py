@@ -11,6 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 
 from router.budget.ledger import owner
 from schemas import Invalid, Receipt, Result
+from schemas.result import read_result
 from schemas.wire import decode
 from streams.kafka import clients
 from streams.kafka.security import Secured, for_librdkafka
@@ -199,7 +200,7 @@ class DemoProgress:
 
     def _result(self, message: Any) -> None:
         try:
-            result = decode(Result, message.value())
+            result = read_result(message.value())
         except Invalid:
             return  # it is on the topic `rejected`
         self.results.setdefault(result.decision_id, result)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from router.budget.reference_ledger import MAX_CHARGE, cost_of
+from router.budget.charges import MAX_CHARGE, cost_of
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Rejected, Result, Source
-from schemas.wire import decode, encode
+from schemas.result import read_result
+from schemas.wire import encode
 from streams.kafka.producer import Headers, Outbox
 from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
@@ -87,7 +88,7 @@ class Settler:
         charged = Charged()
         for record in records:
             try:
-                result = decode(Result, record.value)
+                result = read_result(record.value)
                 key, row = self._charge(partition, result, charged)
             except Invalid as error:
                 charged.outgoing.append(self._rejection(record, error))
@@ -131,7 +132,7 @@ class Settler:
         """
         key = self._row_key(result.decision_id)
         row = _reservation(result, None if key in charged.finished else partition.row(key))
-        excess = partition.charge(row, self._cost(result))
+        excess = partition.charge(row, self._cost(result, row))
         if excess:
             logger.warning(
                 "%s charged %d nano-units more than was held for %s: %s",
@@ -156,9 +157,9 @@ class Settler:
             )
         return row_key(self._logs[source.topic], source.offset)
 
-    def _cost(self, result: Result) -> int:
+    def _cost(self, result: Result, row: Row) -> int:
         """Return a result's cost in nano-units. Raises Invalid above `MAX_CHARGE`."""
-        cost = cost_of(result, self._catalog())
+        cost = cost_of(result, self._catalog(), row.receipt.reserved)
         if cost > MAX_CHARGE:
             field = "usage" if result.cost is None else "cost"
             raise Invalid(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from router.budget.reference_ledger import MAX_CHARGE, cost_of
+from router.budget.charges import MAX_CHARGE, cost_of
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Query, Result, Source
 from schemas.fields import NANO
@@ -73,6 +73,9 @@ def _outcome(catalog: ModelCatalog, result: Result, receipt_store: ReceiptStore)
     receipt = receipt_store.of_decision(result.decision_id)
     if receipt is None or (receipt.id, receipt.model) != (result.id, result.model):
         return None
-    if result.model not in catalog.index or (cost := cost_of(result, catalog)) > MAX_CHARGE:
+    if (
+        result.model not in catalog.index
+        or (cost := cost_of(result, catalog, receipt.reserved)) > MAX_CHARGE
+    ):
         return None
     return _Outcome(result.id, result.model, result.score, cost)

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from router.arrays import Bools, Floats, Ints, Vectors
-from router.budget.reference_ledger import MAX_CHARGE, cost_of
+from router.budget.charges import MAX_CHARGE, known_cost
 from router.estimation.scorer import QueryScorer
 from router.policies.base import NONE
 from schemas import Invalid, Query, Receipt, Result
-from schemas.wire import decode
+from schemas.result import read_result
 from streams.kafka.logs import Record
 from streams.routing.arrivals import Arrival, parse
 from streams.routing.decide import constraints
@@ -198,7 +198,8 @@ def _outcomes(
         column = catalog.index.get(result.model)
         if row is None or column is None or np.isfinite(costs[row, column]):
             continue
-        if ids[row] != result.id or (cost := cost_of(result, catalog)) > MAX_CHARGE:
+        cost = known_cost(result, catalog)
+        if ids[row] != result.id or cost is None or cost > MAX_CHARGE:
             continue
         costs[row, column] = cost
         failed = not 200 <= result.status_code < 300
@@ -210,7 +211,7 @@ def read_results(results: Iterable[Record]) -> Iterator[Result]:
     """Yield the valid results; records that are none are skipped."""
     for record in results:
         try:
-            yield decode(Result, record.value)
+            yield read_result(record.value)
         except Invalid:
             continue
 

@@ -12,8 +12,8 @@ from router.arrays import Ints
 from router.budget.ledger import Account, Ledger, owner
 from router.budget.reference_ledger import ReferenceLedger, accounts_of
 from router.models.catalog import ModelCatalog
-from schemas import Invalid, Receipt, Result
-from schemas.wire import decode
+from schemas import Invalid, Receipt
+from schemas.result import read_result
 from streams.kafka.logs import Record
 from streams.state.changelog import entries
 from streams.state.recent_ids import RecentIds
@@ -132,7 +132,7 @@ class ReplayedState:
         while (record := self._result) is not None and record.offset < results:
             self._result = next(self._results, None)
             try:
-                result = decode(Result, record.value)
+                result = read_result(record.value)
             except Invalid:
                 continue
             held = self._reference.held.get(result.decision_id)

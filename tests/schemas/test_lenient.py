@@ -47,7 +47,9 @@ def test_deep_values_are_cut() -> None:
     check(json.dumps(deep).encode())
 
 
-@given(st.binary() | st.text().map(str.encode) | st.from_regex(rb'\{"a": "(\\u[d0][89c]0.){0,4}"\}'))
+@given(
+    st.binary() | st.text().map(str.encode) | st.from_regex(rb'\{"a": "(\\u[d0][89c]0.){0,4}"\}')
+)
 def test_any_bytes(data: bytes) -> None:
     """They are refused, or make a value that a message can carry."""
     check(data)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
 
-from schemas import (
-    Result,
-)
+from schemas import Invalid, Result, Usage, encode
+from schemas.result import read_result
 from tests.schemas.refusals import check_refusal
+from tests.schemas.strategies import results
 
-RESULT = {"id": "q", "decision_id": "d", "model": "m", "status_code": 200}
+RESULT: dict[str, Any] = {"id": "q", "decision_id": "d", "model": "m", "status_code": 200}
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,34 @@ RESULT = {"id": "q", "decision_id": "d", "model": "m", "status_code": 200}
 def test_refusals(fields: dict[str, Any], field: str, words: str) -> None:
     """The reason names the field's path, the type found there, and the rule."""
     check_refusal(Result, fields, field, words)
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 4}, Usage(prompt_tokens=3, completion_tokens=4)),
+        ({"input_tokens": 3.0, "output_tokens": "4"}, Usage(prompt_tokens=3, completion_tokens=4)),
+        ({"prompt_tokens": 3, "completion_tokens": None}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_usage_of_any_form(usage: object, read: Usage | None) -> None:
+    """Workers of other makers may pass on what their server reported."""
+    assert read_result(encode({**RESULT, "usage": usage})) == Result(**RESULT, usage=read)
+
+
+@pytest.mark.parametrize("usage", [5, [], {"prompt_tokens": -1, "completion_tokens": 1}])
+def test_usage_that_is_none(usage: object) -> None:
+    """The result is refused by the field."""
+    with pytest.raises(Invalid, match=r"^usage"):
+        read_result(encode({**RESULT, "usage": usage}))
+
+
+@given(results)
+def test_results_are_read_as_they_were_written(result: Result) -> None:
+    """The reader of usage takes what our own workers send; it may add what is counted apart."""
+    read = read_result(encode(result))
+    assert msgspec.structs.replace(read, usage=result.usage) == result
+    if result.usage is not None:
+        assert read.usage is not None

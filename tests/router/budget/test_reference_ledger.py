@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from random import Random
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.budget.charges import MAX_CHARGE
 from router.budget.ledger import Ledger, account_key
-from router.budget.reference_ledger import MAX_CHARGE, ReferenceLedger, cost_of
+from router.budget.reference_ledger import ReferenceLedger
 from router.models.catalog import Model, ModelCatalog
 from schemas import Receipt, Result, Source
 from schemas.result import Usage
@@ -179,19 +179,6 @@ def test_tenants_accounts_are_the_sums_of_their_own_queries(
         )
         assert fold.reserved[name, 0] == plain.reserved[name, 0]
         assert fold.spent[name, 0] == plain.spent[name, 0]
-
-
-@pytest.mark.parametrize(
-    ("cost", "usage", "expected"),
-    [
-        (3, Usage(prompt_tokens=100, completion_tokens=100), 3),
-        (None, Usage(prompt_tokens=3, completion_tokens=2), 3 + 4),
-        (None, None, 0),
-    ],
-)
-def test_cost_of_a_result(cost: int | None, usage: Usage | None, expected: int) -> None:
-    """The provider's word, else usage at the model's prices, else nothing."""
-    assert cost_of(result(0, "a", cost, usage), FLEET) == expected
 
 
 def test_an_impossible_cost_leaves_the_reservation_open() -> None:

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.budget.reference_ledger import MAX_CHARGE
+from router.budget.charges import MAX_CHARGE
 from streams.state.rows import row_key
 from tests.support.desk import Desk, result
 from tests.support.recorded import (
@@ -65,12 +65,19 @@ async def test_a_result_waits_for_what_is_leaving(desk: Desk) -> None:
         ({"cost": 0}, 0),
         ({"cost": None, "usage": {"prompt_tokens": 7, "completion_tokens": 3}}, 13),
         ({"cost": 5, "usage": {"prompt_tokens": 7, "completion_tokens": 3}}, 5),
-        ({"cost": None}, 0),
+        ({"cost": None}, 100),
+        ({"cost": None, "usage": {}}, 100),
+        ({"cost": None, "usage": {"total_tokens": 5000}}, 100),
+        ({"cost": None, "usage": {"prompt_tokens": 0, "completion_tokens": 0}}, 100),
+        ({"cost": None, "usage": {"prompt_tokens": 7, "completion_tokens": 2**32 - 1}}, 100),
+        ({"cost": None, "usage": {"input_tokens": "7", "output_tokens": 3.0}}, 13),
+        ({"cost": None, "status_code": 503}, 0),
         ({"status_code": 503, "cost": 9}, 9),
     ],
 )
 async def test_what_an_answer_costs(desk: Desk, fields: dict[str, Any], cost: int) -> None:
-    """What the provider says, else usage at the model's prices, else nothing; a failure, too."""
+    """What the provider says, else usage at the model's prices; the reservation where an answer's
+    usage is absent or not to be believed. A failure that gives neither costs nothing."""
     await desk.settle(result(0, **fields))
     assert desk.money() == ([100, 100], [cost, 0])
 
