@@ -1,8 +1,9 @@
 """Deferred queries are retried: pass by pass, oldest first.
 
-A pass covers what was in a partition of `deferred` when it began. Each query is decided again, with
-current prices and budgets; one that is still worth no price goes to the topic's end, so the order
-of the waiting queries never changes. The position of the passes is in the partition's state record,
+A pass covers what was in a partition of `deferred` when it began. It first looks whether any query
+would be decided otherwise now, with current prices and budgets; if none would, nothing is written.
+Else each query is decided again, and one that is still worth no price goes to the topic's end, so
+the order of the waiting queries never changes. The position of the passes is in the partition's state record,
 so this reads with a consumer of its own, without a group: a waiting Faust agent would hold up all
 the others.
 """
@@ -12,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 
 from streams.kafka import clients
 from streams.kafka.logs import to_record
+from streams.kafka.records import ConsumedRecord
 from streams.routing.pipeline import DecisionPipeline
 from streams.state.partition import Partition
 
@@ -78,11 +80,31 @@ class DeferredRetry:
             return
         partition.record_waiting(end - max(position.decided + 1, low))
         # What was decided but may not have left comes too: its rows say what to publish.
-        tp.offset = max(position.published + 1, low)
-        if tp.offset >= end:
+        start = max(position.published + 1, low)
+        if start >= end:
             return
-        self._consumer.assign([tp])
-        idle_since, reached = time.monotonic(), tp.offset
+        if not await self._would_change(partition, start, end):
+            return
+        async for records in self._read(partition, start, end):
+            prepared = await self._pipeline.prepare(partition, records)
+            await self._pipeline.finish(partition, prepared)
+            # Where rows were finished, too.
+            partition.mark_published("deferred", records[-1].offset, [])
+
+    async def _would_change(self, partition: Partition, start: int, end: int) -> bool:
+        """Return whether a pass would change anything; one that does not is not written down."""
+        async for records in self._read(partition, start, end):
+            prepared = await self._pipeline.prepare(partition, records)
+            if await self._pipeline.would_change(partition, prepared):
+                return True
+        return False
+
+    async def _read(
+        self, partition: Partition, start: int, end: int
+    ) -> AsyncIterator[list[ConsumedRecord]]:
+        """Yield the records of a span by chunks, while the partition is owned."""
+        self._consumer.assign([TopicPartition(self._topic, partition.number, start)])
+        idle_since, reached = time.monotonic(), start
         while reached < end and partition.owned:
             # More than there is would be waited for.
             most = min(end - reached, CHUNK)
@@ -92,8 +114,4 @@ class DeferredRetry:
                 return  # retention took the rest meanwhile
             if records:
                 idle_since, reached = time.monotonic(), records[-1].offset + 1
-                prepared = await self._pipeline.prepare(partition, records)
-                await self._pipeline.finish(partition, prepared)
-                partition.mark_published(
-                    "deferred", reached - 1, []
-                )  # where rows were finished, too
+                yield records

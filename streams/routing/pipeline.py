@@ -23,6 +23,7 @@ from streams.routing.arrivals import Arrival, parse
 from streams.routing.decide import DecisionContext, PreparedChunk, decide, estimate
 from streams.routing.decider import Decider
 from streams.routing.publish import publish
+from streams.routing.trial import Trial
 from streams.state.partition import Partition
 from streams.state.rows import Log, Row, row_key
 
@@ -95,6 +96,29 @@ class DecisionPipeline:
             earlier = self._earlier_decisions(partition, prepared.redelivered)
         await self.publish(partition, [*earlier, *decisions])
         self._count(decisions)
+
+    async def would_change(self, partition: Partition, prepared: PreparedChunk) -> bool:
+        """Return whether deciding a chunk of waiting queries now would do more than defer them again.
+
+        Nothing is recorded but what the chunk lacked, which the controller is to hear of.
+        """
+        async with partition.lock:
+            if not partition.owned:
+                return False
+            while self._is_outdated(partition, prepared):
+                prepared = await self.prepare(partition, prepared.records())
+            if prepared.redelivered:
+                return True  # their messages may have to be published once more
+            decider, now, trial = self._decider(), self._clock(), Trial(partition)
+            partition.limit_tenants(decider.tenants)
+            if partition.roll(self._calendar.begins(now)):
+                return True  # to be written before a report tells of it
+            rows = decide(prepared, DecisionContext(decider, self._log, now, sys.maxsize), trial)
+            if any(row.receipt.decision != "deferred" for row in rows.values()):
+                return True
+            for account, amount in trial.unmet:
+                partition.record_unmet(account, amount)
+            return False
 
     def decide(self, partition: Partition, prepared: PreparedChunk) -> list[Decision]:
         """Decide the fresh arrivals of a chunk and reserve for them, all in memory."""

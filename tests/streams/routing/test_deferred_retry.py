@@ -84,14 +84,17 @@ class Router:
     async def prepare(self, _: Any, records: list[Any]) -> list[int]:
         return [record.offset for record in records]
 
+    async def would_change(self, _: Any, offsets: list[int]) -> bool:
+        return True
+
     async def finish(self, partition: Any, offsets: list[int]) -> None:
         self.seen += offsets
         partition.positions["deferred"].decided = offsets[-1]
 
 
 async def test_a_pass_asks_for_no_more_than_there_is() -> None:
-    """Asked for more, librdkafka waits a second for it: each record is taken once, chunk by chunk,
-    and the last chunk is as small as the rest of the log."""
+    """Asked for more, librdkafka waits a second for it. A look ends with the first chunk that would
+    change; then each record is decided once, and the last chunk is as small as the rest."""
     log, router = Log(2 * CHUNK + 7), Router()
     partition: Any = SimpleNamespace(
         number=0,
@@ -105,7 +108,7 @@ async def test_a_pass_asks_for_no_more_than_there_is() -> None:
     await passes.close()
     passes._consumer = log  # type: ignore[assignment]
     await passes._pass(partition)
-    assert log.asked == [CHUNK, CHUNK, 4]
+    assert log.asked == [CHUNK, CHUNK, CHUNK, 4]
     assert router.seen == list(range(3, log.size))
 
 
@@ -209,6 +212,8 @@ async def waiting(broker: Broker, prefix: str) -> AsyncIterator[Waiting]:
 
 
 IDS = [f"q{number}" for number in range(20)]
+LATE = query("over", deadline=999.0)
+"""Its deadline has passed, so there is something to do for a pass."""
 
 
 async def test_what_is_worth_its_price_now_is_sent(waiting: Waiting) -> None:
@@ -227,12 +232,30 @@ async def test_what_is_worth_its_price_now_is_sent(waiting: Waiting) -> None:
     assert len(waiting.routed()) == 20
 
 
+async def test_a_pass_that_changes_nothing_writes_nothing(waiting: Waiting) -> None:
+    """No record of `deferred`, no receipt, no commit; what the queries lack is still told."""
+    waiting.put(*map(query, IDS))
+    for _ in range(3):
+        await waiting.look(WORTHLESS)
+    assert waiting.waiting() == IDS
+    assert waiting.receipts() == []
+    assert waiting.partition.sequence == 0
+    assert waiting.partition.waiting == 20
+    waiting.partition.ledger.share[:] = 1
+    await waiting.look(FREE)
+    assert waiting.receipts() == []
+    assert waiting.partition.unmet.any()
+    waiting.partition.ledger.share[:] = 10**6
+    await waiting.look(FREE)
+    assert [routed.id for routed in waiting.routed()] == IDS
+
+
 async def test_what_is_not_goes_to_the_end_in_its_order(waiting: Waiting) -> None:
     """A pass takes what was there when it began, so it ends; the next one takes the rest."""
-    waiting.put(*map(query, IDS))
+    waiting.put(*map(query, IDS), LATE)
     await waiting.look(WORTHLESS)
-    assert waiting.waiting() == IDS * 2
-    assert waiting.partition.positions["deferred"].decided == 19
+    assert waiting.waiting() == [*IDS, "over", *IDS]
+    assert waiting.partition.positions["deferred"].decided == 20
     assert waiting.partition.waiting == 20
     waiting.put(query("late"))
     await waiting.look(FREE)
@@ -255,7 +278,7 @@ async def test_what_was_decided_before_a_kill_leaves_though_nothing_new_waits(
 ) -> None:
     """A kill after the changelog had the decisions: the next owner's first pass publishes them,
     as they were decided, whatever prices say now, and no pass after it does."""
-    waiting.put(*map(query, IDS))
+    waiting.put(*map(query, IDS), LATE)
     waiting.outbox.lives = 1
     with pytest.raises(Killed):
         await waiting.look(prices)
@@ -263,13 +286,14 @@ async def test_what_was_decided_before_a_kill_leaves_though_nothing_new_waits(
     assert waiting.receipts() == []
     waiting.load()
     await waiting.look(WORTHLESS if prices is FREE else FREE)
+    word = "routed" if prices is FREE else "deferred"
     decisions = Counter((receipt.id, receipt.decision) for receipt in waiting.receipts())
-    assert decisions == Counter((id, "routed" if prices is FREE else "deferred") for id in IDS)
+    assert decisions == Counter([*((id, word) for id in IDS), ("over", "rejected")])
     assert len(waiting.routed()) == (20 if prices is FREE else 0)
-    assert waiting.waiting() == (IDS if prices is FREE else IDS * 2)
+    assert waiting.waiting() == [*IDS, "over", *([] if prices is FREE else IDS)]
     if prices is FREE:
         await waiting.look(FREE)
-        assert len(waiting.receipts()) == 20
+        assert len(waiting.receipts()) == 21
 
 
 async def test_what_is_over_is_read_once_more_at_most(waiting: Waiting) -> None:
