@@ -50,6 +50,7 @@ class ShareReport(Message, frozen=True, kw_only=True):
         columns: Models of the columns of `quality` and `cost`.
         quality: Estimated scores, one row per sampled query.
         cost: Estimated nano-units, one row per sampled query.
+        waiting: Queries that wait in `deferred`.
     """
 
     partition: Partition
@@ -60,6 +61,7 @@ class ShareReport(Message, frozen=True, kw_only=True):
     columns: list[Name] = field(default_factory=list)
     quality: list[list[float]] = field(default_factory=list)
     cost: list[list[float]] = field(default_factory=list)
+    waiting: Count = 0
 
     def __post_init__(self) -> None:
         width = len(self.columns)

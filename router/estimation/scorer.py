@@ -156,7 +156,7 @@ class QueryScorer:
         batch = Batch(
             ids=constraints.ids,
             quality=estimates.quality,
-            cost=estimates.cost,
+            cost=np.where(self.catalog.free, 0.0, estimates.cost),  # whatever it cost in the past
             bound=bound,
             allowed=constraints.allowed & fits & affordable,
         )

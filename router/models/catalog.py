@@ -67,6 +67,7 @@ class ModelCatalog:
         self.output_price = self._column("output_price")
         self.max_output_tokens = self._column("max_output_tokens")
         self.context = self._column("context")
+        self.free = (self.input_price == 0) & (self.output_price == 0)
 
     def __len__(self) -> int:
         return len(self.models)

@@ -180,6 +180,9 @@ class Policy(ABC):
             queries: bool[R, n], which limits cover them; None where each limit covers all.
         """
 
+    def outdate(self) -> None:  # noqa: B027
+        """Have the next `plan` solve, however few queries have arrived: something else changed."""
+
     def plan(self, remaining: Ints, expected: float | Floats) -> bool:
         """Re-solve prices if due.
 

@@ -123,6 +123,10 @@ class Explore(Policy):
         """As the policy does."""
         self.policy.observe(quality, cost, *others, queries=queries)
 
+    def outdate(self) -> None:
+        """As the policy does."""
+        self.policy.outdate()
+
     def plan(self, remaining: Ints, expected: float | Floats) -> bool:
         """As the policy does."""
         return self.policy.plan(remaining, expected)

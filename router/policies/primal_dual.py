@@ -99,6 +99,10 @@ class PrimalDual(Policy):
             self._covered = covered[:, -self.window :]
         self._unsolved += len(quality)
 
+    def outdate(self) -> None:
+        """Have the next `plan` solve the program."""
+        self._unsolved = self.every
+
     def plan(self, remaining: Ints, expected: float | Floats) -> bool:
         """Solve the program for what is left, if enough queries have arrived since the last time.
 
@@ -146,7 +150,7 @@ class PrimalDual(Policy):
         dearest = self.gamma.max(initial=0.0)
         self.gamma = np.array([old.get(name, dearest) for name in self.limits.names], np.float64)
         self._covered = None
-        self._unsolved = self.every
+        self.outdate()
 
     def snapshot(self) -> dict[str, Any]:
         """Return the prices by limit (a model's own limit has its name), and their version."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,9 @@ class Controller:
         self._every = every
         self._clock = clock
         self._solved_at = 0.0
+        self._closed: frozenset[str] = frozenset()
+        self._solved_for: object = None
+        self._prices: dict[str, Any] | None = None
         self._granted_at = clock()
         self._seen: dict[int, ShareReport] = {}
         self.version = 0
@@ -92,9 +95,20 @@ class Controller:
             self._solved_at = now
             await self._solve()
 
-    def limit(self, limits: dict[str, int]) -> None:
-        """Set the limits, nano-units by model; shares follow with the next grants."""
+    def limit(self, limits: dict[str, int], closed: Collection[str] = ()) -> None:
+        """Set limits and models that take no queries; shares follow with the next grants.
+
+        Args:
+            limits: Nano-units by account.
+            closed: Models that are paused or removed: prices count on none of their money.
+        """
         self._allocator.limits = limits
+        self._closed = frozenset(closed)
+
+    def learn_anew(self, policy: Policy) -> None:
+        """Solve prices by another policy instance from now on: that of a new index."""
+        self._policy = policy
+        self._solved_for = None
 
     def _take(self, record: Any) -> Rejected | None:
         try:
@@ -126,14 +140,36 @@ class Controller:
         await batch.delivered()
 
     async def _solve(self) -> None:
-        left = self._allocator.remaining()
-        remaining = np.array([left.get(name, 0) for name in self._catalog.names], dtype=np.int64)
+        """Solve prices where enough queries have arrived, or anything else has changed."""
+        now, left = self._clock(), self._allocator.remaining()
+        money = [0 if name in self._closed else left.get(name, 0) for name in self._catalog.names]
+        remaining = np.array(money, dtype=np.int64)
         arrived = sum(report.arrivals for report in self._seen.values())
-        expected, factor = self._horizon.expected(self._clock(), arrived)
+        expected, factor = self._horizon.expected(now, arrived)
         remaining = np.minimum(remaining * factor, MOST).astype(np.int64)
+        if (basis := self._basis(now, money, arrived)) != self._solved_for:
+            self._solved_for = basis
+            self._policy.outdate()
         if await asyncio.to_thread(self._policy.plan, remaining, expected):
-            self.version += 1
-            await self._publish(remaining, expected)
+            state = self._policy.snapshot()
+            prices = {name: value for name, value in state.items() if name != "version"}
+            if prices != self._prices:
+                self._prices = prices
+                self.version += 1
+                await self._publish(remaining, expected)
+
+    def _basis(self, now: float, money: Sequence[int], arrived: int) -> object:
+        """Return what prices follow from beside arrivals, and with them while queries wait.
+
+        A waiting query is decided again by new prices only, so any money that has come free counts.
+        """
+        waiting = sum(report.waiting for report in self._seen.values())
+        return (
+            dict(self._allocator.limits),
+            self._horizon.latest(now),
+            self._closed,
+            (waiting, list(money), arrived) if waiting else None,
+        )
 
     def _sample(self, report: ShareReport) -> tuple[Floats, Floats]:
         """Put a report's sample in the order of the catalog; models it lacks get quality 0."""

@@ -123,6 +123,11 @@ class Registry:
         is_open = "new" if model in self.added else "open"
         return {"pause": "paused", "remove": "removed"}.get(self._closed.get(model, ""), is_open)
 
+    @property
+    def closed(self) -> frozenset[str]:
+        """The models that are paused or removed."""
+        return frozenset(self._closed)
+
     def open(self, models: Sequence[str]) -> Bools:
         """Return which models take new queries, bool[M]. Reservations settle in any case."""
         return np.array([model not in self._closed for model in models], dtype=np.bool_)

@@ -33,4 +33,5 @@ def report(partition: Partition) -> ShareReport:
         columns=[names[i] for i in partition.ledger.models[: quality.shape[1]]],
         quality=np.round(quality, 6).tolist(),
         cost=np.round(cost).tolist(),
+        waiting=max(partition.waiting, 0),
     )

@@ -19,7 +19,6 @@ from router.policies.base import Policy
 from router.policies.explore import Explore
 from streams.config.settings import Config
 
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The parts that follow from the configuration and one version of the index.
@@ -70,10 +69,11 @@ def build(config: Config, embedder: Embedder | None = None, folder: Path | None 
         np.nanmean(saved.history.scores, axis=0), np.nanmean(saved.history.costs, axis=0)
     )
     past = estimator.leave_one_out(sample_rows(len(saved.history)))
+    past_cost = np.where(catalog.free, 0.0, past.cost)
 
     def new_policy() -> Policy:
         policy = configured(config, catalog)
-        policy.warm_start(past.quality, past.cost)
+        policy.warm_start(past.quality, past_cost)
         policy.plan(limits, float(config.policy.expected_queries))
         return policy
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import orjson
@@ -14,6 +15,7 @@ from streams.kafka.logs import Logs
 from streams.kafka.producer import Outbox
 from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
+from streams.routing.build import Parts
 from streams.runtime.control_plane import ControlPlane
 from streams.state.ownership import IDLE, Ownership
 from streams.state.store import PartitionStore
@@ -49,6 +51,7 @@ class ControllerHost:
         self._logs = logs
         self._ownership: Ownership | None = None
         self._controller: Controller | None = None
+        self._parts: Parts | None = None
 
     async def follow(self, records: Sequence[ConsumedRecord]) -> None:
         """Take in a chunk of reports, under the limits of now."""
@@ -56,7 +59,10 @@ class ControllerHost:
             self._controller = await self._start()
         version = self._control.decider.price_version
         self._controller.version = max(self._controller.version, version)
-        self._controller.limit(self._control.limits())
+        if (parts := self._control.parts) is not self._parts:
+            self._parts = parts
+            self._controller.learn_anew(await asyncio.to_thread(parts.new_policy))
+        self._controller.limit(self._control.limits(), self._control.registry.closed)
         await self._controller.follow(records)
 
     async def heartbeat(self) -> None:
@@ -80,9 +86,10 @@ class ControllerHost:
         if (saved := own.store.read(0, ACCOUNTS_KEY)) is not None:
             allocator.restore(orjson.loads(saved))
         policy, calendar = self._config.policy, self._control.calendar
+        self._parts = self._control.parts
         return Controller(
-            self._control.parts.scorer.known,
-            self._control.parts.new_policy(),
+            self._parts.scorer.known,
+            self._parts.new_policy(),
             allocator,
             lambda accounts: own.write({ACCOUNTS_KEY: orjson.dumps(accounts)}),
             own.confirm,

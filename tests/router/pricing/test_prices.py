@@ -192,3 +192,12 @@ def test_no_queries() -> None:
     nothing = np.zeros((0, 3))
     program = Program.per_model(nothing, nothing, np.ones(3))
     assert_array_equal(dual_prices(program), np.zeros(3))
+
+
+def test_a_model_that_costs_nothing_needs_no_budget() -> None:
+    """It takes what it is best for, and the others' prices are those of what is left."""
+    quality = np.array([[0.9, 0.5], [0.2, 0.6], [0.2, 0.7]])
+    cost = np.array([[0.0, 10.0], [0.0, 10.0], [0.0, 10.0]])
+    prices = dual_prices(Program.per_model(quality, cost, np.array([0.0, 20.0])))
+    assert prices[0] == 0.0
+    assert ((quality - prices * cost).argmax(axis=1) == [0, 1, 1]).all()
