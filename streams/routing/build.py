@@ -19,6 +19,7 @@ from router.policies.base import Policy
 from router.policies.explore import Explore
 from streams.config.settings import Config
 
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The parts that follow from the configuration and one version of the index.

