@@ -3,9 +3,9 @@
 A pass covers what was in a partition of `deferred` when it began. It first looks whether any query
 would be decided otherwise now, with current prices and budgets; if none would, nothing is written.
 Else each query is decided again, and one that is still worth no price goes to the topic's end, so
-the order of the waiting queries never changes. The position of the passes is in the partition's state record,
-so this reads with a consumer of its own, without a group: a waiting Faust agent would hold up all
-the others.
+the order of the waiting queries never changes. The position of the passes is in the partition's
+state record, so this reads with a consumer of its own, without a group: a waiting Faust agent would
+hold up all the others.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class DecisionPipeline:
         self._count(decisions)
 
     async def would_change(self, partition: Partition, prepared: PreparedChunk) -> bool:
-        """Return whether deciding a chunk of waiting queries now would do more than defer them again.
+        """Return whether a chunk of waiting queries would be decided otherwise than to wait on.
 
         Nothing is recorded but what the chunk lacked, which the controller is to hear of.
         """
