@@ -101,7 +101,7 @@ class DeferredRetry:
 
     async def _read(
         self, partition: Partition, start: int, end: int
-    ) -> AsyncIterator[list[ConsumedRecord]]:
+    ) -> AsyncIterator[Sequence[ConsumedRecord]]:
         """Yield the records of a span by chunks, while the partition is owned."""
         self._consumer.assign([TopicPartition(self._topic, partition.number, start)])
         idle_since, reached = time.monotonic(), start
