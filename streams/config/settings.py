@@ -205,11 +205,14 @@ class NewcomerSettings(_Section, frozen=True, kw_only=True):
 
 
 class ReservationSettings(_Section, frozen=True, kw_only=True):
-    """What is held for an answer, and for how long where no result comes."""
+    """What is held for an answer, and for how long where no result comes. clock_margin: seconds
+    before the release by which workers end their calls.
+    """
 
     mode: Literal["max", "quantile"] = "max"
     quantile: Annotated[float, Meta(gt=0, le=1)] = 0.99
     deadline_seconds: Seconds = 600.0
+    clock_margin: Annotated[float, Meta(ge=0, le=1e6)] = 2.0
 
 
 class DeferralSettings(_Section, frozen=True, kw_only=True):

@@ -27,6 +27,10 @@ CHAT_TEMPLATE = 64
 """Prompt tokens that a model's chat template may add to the text."""
 
 
+SHORTEST_CALL = 1.0
+"""Seconds that a model needs for an answer, at least: with less left, no call is worth starting."""
+
+
 class DecisionState(Protocol):
     """What the decisions of a partition depend on and change.
 
@@ -97,6 +101,33 @@ class PreparedChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """How long a reservation lasts, and how long a worker may work on it.
+
+    Attributes:
+        seconds: From the decision to the release.
+        margin: Seconds before the release by which a worker's calls have ended, for clocks that
+            differ and results on their way.
+    """
+
+    seconds: float
+    margin: float = 0.0
+
+    def row(self, receipt: Receipt, window: int) -> Row:
+        """Make the row of a reservation."""
+        release_at = receipt.decided_at + self.seconds
+        end_by = release_at - min(self.margin, self.seconds / 4)
+        start_by = end_by - min(SHORTEST_CALL, self.seconds / 4)
+        return Row(
+            receipt=receipt,
+            window=window,
+            release_at=release_at,
+            start_by=start_by,
+            end_by=end_by,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionContext:
     """What all decisions of a chunk share.
 
@@ -105,12 +136,14 @@ class DecisionContext:
         log: Whose records are decided.
         now: Unix seconds, which every receipt carries.
         room: Number of queries that may still be deferred.
+        hold: How long reservations last.
     """
 
     decider: Decider
     log: Log
     now: float
     room: int
+    hold: Hold | None = None
 
 
 def estimate(
@@ -314,7 +347,9 @@ def _rows(
         known |= _reservation(candidates.scored, scorer, i, model)
         known["tenant"] = arrival.query.tenant if arrival.query and limited[i] else None
         receipt = _receipt(arrival, state, context, "routed", reason, **known)
-        yield arrival, Row(receipt=receipt, window=int(state.ledger.window[accounts[i, 0]]))
+        window = int(state.ledger.window[accounts[i, 0]])
+        hold = context.hold
+        yield arrival, hold.row(receipt, window) if hold else Row(receipt=receipt, window=window)
 
 
 def _reservation(scored: Prepared, scorer: QueryScorer, i: int, model: int) -> dict[str, Any]:

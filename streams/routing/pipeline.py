@@ -20,7 +20,7 @@ from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
 from streams.metrics.router import Metrics
 from streams.routing.arrivals import Arrival, parse
-from streams.routing.decide import DecisionContext, PreparedChunk, decide, estimate
+from streams.routing.decide import DecisionContext, Hold, PreparedChunk, decide, estimate
 from streams.routing.decider import Decider
 from streams.routing.publish import publish
 from streams.routing.trial import Trial
@@ -52,6 +52,7 @@ class DecisionPipeline:
         topics: Topics,
         metrics: Metrics,
         max_waiting: int = sys.maxsize,
+        hold: Hold | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Args:
@@ -63,6 +64,7 @@ class DecisionPipeline:
         topics: Where to.
         metrics: Counts the decisions that have been published.
         max_waiting: Deferred queries of a partition at most.
+        hold: How long reservations last.
         clock: Returns Unix seconds.
         """
         self._log: Log = log
@@ -73,6 +75,7 @@ class DecisionPipeline:
         self._topics = topics
         self._metrics = metrics
         self._max_waiting = max_waiting
+        self._hold = hold
         self._clock = clock
 
     async def prepare(
@@ -128,7 +131,9 @@ class DecisionPipeline:
         partition.limit_tenants(decider.tenants)
         partition.roll(self._calendar.begins(now))
         room = self._max_waiting - partition.waiting
-        rows = decide(prepared, DecisionContext(decider, self._log, now, room), partition)
+        rows = decide(
+            prepared, DecisionContext(decider, self._log, now, room, self._hold), partition
+        )
         partition.record_decisions(self._log, rows)
         if self._log == "queries" and prepared.candidates is not None:
             batch, known = prepared.candidates.scored.batch, len(decider.scorer.known)

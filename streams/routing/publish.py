@@ -24,7 +24,7 @@ def publish(batch: Batch, topics: Topics, arrival: Arrival, row: Row) -> None:
     headers = [*_client_headers(arrival.record.headers), *_decision_headers(receipt)]
     if receipt.decision == "routed" and query is not None:
         topic = topics.routed(receipt.model or "")
-        batch.send(topic, encode(_routed(query, receipt)), key, headers=headers)
+        batch.send(topic, encode(_routed(query, row)), key, headers=headers)
     elif receipt.decision == "deferred":
         partition = receipt.source.partition  # where its money and its results are
         batch.send(topics.deferred, arrival.record.value, key, partition, headers)
@@ -35,7 +35,8 @@ def publish(batch: Batch, topics: Topics, arrival: Arrival, row: Row) -> None:
     batch.send(topics.receipts, encode(receipt), key, headers=trace)
 
 
-def _routed(query: Query, receipt: Receipt) -> Routed:
+def _routed(query: Query, row: Row) -> Routed:
+    receipt = row.receipt
     return Routed(
         id=query.id,
         decision_id=receipt.decision_id,
@@ -48,6 +49,8 @@ def _routed(query: Query, receipt: Receipt) -> Routed:
         payload=query.payload,
         prompt=query.prompt,
         deadline=query.deadline,
+        start_by=row.start_by or None,
+        release_at=row.end_by or None,
         tenant=query.tenant,
         metadata=query.metadata,
         custom_id=query.custom_id,

@@ -23,7 +23,7 @@ from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
 from streams.metrics.router import Address, Live, Metrics
 from streams.routing.build import Parts
-from streams.routing.decide import PreparedChunk
+from streams.routing.decide import Hold, PreparedChunk
 from streams.routing.deferred_retry import DeferredRetry
 from streams.routing.expiration import Expirer
 from streams.routing.pipeline import DecisionPipeline
@@ -188,6 +188,7 @@ class RouterProcess:
         }
 
     def _new_pipeline(self, log: Log, max_waiting: int = sys.maxsize) -> DecisionPipeline:
+        reservation = self._config.reservation
         return DecisionPipeline(
             log,
             lambda: self._control.decider,
@@ -197,6 +198,7 @@ class RouterProcess:
             self._topics,
             self._metrics,
             max_waiting,
+            Hold(reservation.deadline_seconds, reservation.clock_margin),
         )
 
     def _new_followers(self) -> Sequence[Follower]:

@@ -14,12 +14,16 @@ LATE = 86_400.0
 
 
 class DecisionRun(NamedTuple):
-    """A run of offsets of one log that were decided at the same moment."""
+    """A run of offsets of one log that were decided at the same moment.
+
+    `release_at` is 0 where no row says when its reservation ends.
+    """
 
     decided_at: float
     log: Log
     first: int
     last: int
+    release_at: float = 0.0
 
     def keys(self) -> Iterator[str]:
         """Yield the keys of its rows, finished ones included."""
@@ -36,13 +40,15 @@ class Deadlines:
         self._open: deque[DecisionRun] = deque()
         self._late: deque[DecisionRun] = deque()
         routed = sorted(
-            (row.receipt.decided_at, *row_position(key), row.expired)
+            (row.receipt.decided_at, *row_position(key), row.expired, row.release_at)
             for key, row in rows
             if row.receipt.decision == "routed"
         )
-        for (moment, log, expired), group in groupby(routed, lambda at: (at[0], at[1], at[3])):
-            offsets = [offset for _, _, offset, _ in group]
-            run = DecisionRun(moment, log, offsets[0], offsets[-1])
+        for (moment, log, expired, release_at), group in groupby(
+            routed, lambda at: (at[0], at[1], at[3], at[4])
+        ):
+            offsets = [offset for _, _, offset, _, _ in group]
+            run = DecisionRun(moment, log, offsets[0], offsets[-1], release_at)
             (self._late if expired else self._open).append(run)
 
     def add(self, run: DecisionRun) -> None:
@@ -50,12 +56,15 @@ class Deadlines:
         self._open.append(run)
 
     def due(self, now: float, seconds: float) -> list[str]:
-        """Remove and return the keys of rows decided `seconds` or longer before `now`.
+        """Remove and return the keys of rows whose reservations end by `now`.
 
-        Some of these rows may be finished.
+        That is at `release_at`, or `seconds` after the decision where it is not known. Some of
+        these rows may be finished.
         """
         keys: list[str] = []
-        while self._open and self._open[0].decided_at + seconds <= now:
+        while (
+            self._open and (self._open[0].release_at or self._open[0].decided_at + seconds) <= now
+        ):
             run = self._open.popleft()
             keys.extend(run.keys())
             self._late.append(run)

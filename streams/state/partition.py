@@ -133,7 +133,9 @@ class Partition:
         first, last = min(rows), max(rows)
         self._progress.positions[log].decided = last
         receipts = [row.receipt for row in rows.values()]
-        self.deadlines.add(DecisionRun(rows[first].receipt.decided_at, log, first, last))
+        release_at = max(row.release_at for row in rows.values())
+        run = DecisionRun(rows[first].receipt.decided_at, log, first, last, release_at)
+        self.deadlines.add(run)
         deferred = sum(receipt.decision == "deferred" for receipt in receipts)
         if log == "queries":
             self.waiting += deferred

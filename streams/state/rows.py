@@ -47,12 +47,19 @@ class Row(Message, frozen=True, kw_only=True):
         refusal: Why the record was rejected, None where it was not.
         window: Begin of the budget window that holds its reservation.
         expired: The reservation was released at its deadline; a late result is still charged.
+        release_at: Unix seconds at which the reservation is released where no result has come.
+            0 in rows of older routers: `deadline_seconds` after the decision.
+        start_by: Unix seconds after which no call may start (`Routed.start_by`); 0 as above.
+        end_by: Unix seconds at which calls must have ended (`Routed.release_at`); 0 as above.
     """
 
     receipt: Receipt
     refusal: Refusal | None = None
     window: int = 0
     expired: bool = False
+    release_at: float = 0.0
+    start_by: float = 0.0
+    end_by: float = 0.0
 
 
 class ReceiptHead(Struct, frozen=True):
@@ -70,6 +77,7 @@ class RowHead(Struct, frozen=True):
 
     receipt: ReceiptHead
     expired: bool = False
+    release_at: float = 0.0
 
 
 row_head = json.Decoder(RowHead).decode

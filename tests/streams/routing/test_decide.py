@@ -16,7 +16,14 @@ from router.models.catalog import Model, ModelCatalog
 from router.policies.explore import Explore
 from router.policies.primal_dual import PrimalDual
 from streams.routing.arrivals import parse
-from streams.routing.decide import CHAT_TEMPLATE, NEIGHBOURS, DecisionContext, decide, estimate
+from streams.routing.decide import (
+    CHAT_TEMPLATE,
+    NEIGHBOURS,
+    DecisionContext,
+    Hold,
+    decide,
+    estimate,
+)
 from streams.routing.decider import Decider
 from streams.state.partition import Partition
 from streams.state.rows import Row
@@ -90,6 +97,17 @@ def test_a_routed_query_holds_its_bound() -> None:
     assert receipt.quality["large"] > receipt.quality["small"]
     assert len(receipt.neighbours) == min(NEIGHBOURS, CORE.estimator.k)
     assert (row.window, row.refusal) == (500, None)
+
+
+def test_a_row_says_until_when_a_worker_may_work_on_it() -> None:
+    """Calls end a margin before the release, and none starts that could not end by then; of a
+    short reservation the margin is a part."""
+    receipt = decided(partition(), [query("a")])[0].receipt
+    row = Hold(600.0, 2.0).row(receipt, 500)
+    assert (row.release_at, row.end_by, row.start_by) == (NOW + 600, NOW + 598, NOW + 597)
+    assert row.window == 500
+    row = Hold(2.0, 60.0).row(receipt, 0)
+    assert (row.release_at, row.end_by, row.start_by) == (NOW + 2, NOW + 1.5, NOW + 1)
 
 
 @pytest.mark.parametrize("mode", ["max", "quantile"])

@@ -152,7 +152,7 @@ class Waiting:
             self.topics,
             new_metrics(),
             10**6,
-            lambda: 1000.0,
+            clock=lambda: 1000.0,
         )
         self.owned: dict[int, Partition] = {}
         self.partition = self.load()

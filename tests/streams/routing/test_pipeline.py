@@ -113,7 +113,7 @@ class Log:
             TOPICS,
             new_metrics(),
             100,
-            lambda: now,
+            clock=lambda: now,
         )
 
     async def run(self, pipeline: DecisionPipeline, last: int = len(VALUES)) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from schemas import Query, Receipt, Source
+from schemas import Query, Receipt, Routed, Source
+from schemas.wire import decode
 from streams.kafka.topics import Topics
 from streams.routing.arrivals import DECISION_ID, Arrival
 from streams.routing.publish import publish
@@ -37,3 +38,30 @@ async def test_a_query_that_waits_does_not_gather_headers() -> None:
     assert [value for name, value in deferred.headers if name == DECISION_ID] == [b"deferred/0/9"]
     assert ("shop", b"7") in deferred.headers
     assert told.headers == [("traceparent", b"00-1")]
+
+
+async def test_a_routed_message_says_until_when_it_may_be_started() -> None:
+    """As its row does, so that it is the same each time; rows of older routers say nothing."""
+    query = Query(id="a", prompt="x")
+    arrival = Arrival(SimpleNamespace(value=b"{}", headers=None), Source("queries", 0, 9), query)
+    receipt = Receipt(
+        id="a",
+        decision_id=arrival.decision_id,
+        decision="routed",
+        reason="best",
+        policy="primal-dual",
+        source=arrival.source,
+        decided_at=1.0,
+        model="m",
+    )
+    for row, told in (
+        (Row(receipt=receipt, release_at=9.0, end_by=8.0, start_by=7.0), (7.0, 8.0)),
+        (Row(receipt=receipt), (None, None)),
+    ):
+        outbox = RecordedOutbox()
+        batch = outbox.batch()
+        publish(batch, TOPICS, arrival, row)
+        await batch.delivered()
+        (sent,) = outbox.of(TOPICS.routed("m"))
+        routed = decode(Routed, sent.value)
+        assert (routed.start_by, routed.release_at) == told

@@ -31,6 +31,15 @@ def test_a_chunk_is_due_at_its_deadline_and_not_before() -> None:
     assert deadlines.due(2000.0, SECONDS) == []
 
 
+def test_a_reservation_ends_when_its_row_says_so() -> None:
+    """Workers were told so: a shorter `deadline_seconds` since then does not end it earlier."""
+    row = Row(receipt=receipt(0), release_at=1500.0)
+    for deadlines in (Deadlines(), Deadlines(loaded(row))):
+        deadlines.add(DecisionRun(1000.0, "queries", 0, 0, 1500.0))
+        assert deadlines.due(1499.0, SECONDS) == []
+        assert set(deadlines.due(1500.0, SECONDS)) == set(keys(0, 0))
+
+
 def test_what_was_due_is_forgotten_a_day_after_its_decision() -> None:
     """A late result is expected for LATE seconds; what is not yet due is never forgotten."""
     deadlines = Deadlines()
