@@ -26,7 +26,8 @@ class Routed(Message, frozen=True, kw_only=True):
         deadline: Unix seconds after which an answer is of no use to the sender.
         start_by: Unix seconds after which no call may start, for its charge could come after
             the reservation is released. Absent in messages of older routers.
-        release_at: Unix seconds at which the router releases the reservation; calls end before.
+        release_at: Unix seconds by which calls must have ended: the router releases the reservation
+            `clock_margin` later.
         tenant: As in the query.
         metadata: As in the query.
         custom_id: As in the query.
