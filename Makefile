@@ -73,7 +73,7 @@ test: $(STAMP) ## Run all tests; the real-Kafka ones where Java and Maven are
 test-quick: $(STAMP) ## Run the tests that need no real Kafka and no data
 	$(BIN)/pytest -q $(PARALLEL) -m "not kafka and not data"
 
-tools: ## Bring promtool and helm, without which the tests of deploy/ are skipped
+tools: ## Bring prometheus and helm, without which the tests of deploy/ are skipped
 	deploy/tools.sh
 
 chaos: $(STAMP) ## Kill a hundred processes under load, pause twenty (KILLS=, SEED=), and report: 20 minutes

@@ -11,9 +11,9 @@ import pytest
 
 
 def find(name: str) -> Path:
-    """Where a program is; skips the test that asks where it is nowhere."""
+    """Where a program is, first that of `make tools`; skips the test where there is none."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice" / "bin"
-    found = shutil.which(name, path=os.pathsep.join((os.environ["PATH"], str(cache))))
+    found = shutil.which(name, path=os.pathsep.join((str(cache), os.environ["PATH"])))
     if found is None:
         pytest.skip(f"{name} is not here: make tools")
     return Path(found)
