@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Put prometheus, promtool and helm, which the tests of deploy/ run, into the user's cache. What cannot be
-# had here is reported and left out; its tests are skipped, and say so.
+# Put the programs that tests run into the user's cache: prometheus, promtool, helm, and compose-config
+# (Compose's own reader of its files). What cannot be had here is reported and left out; its tests are
+# skipped, and say so.
 set -uo pipefail
 
 HELM=v4.3.1
+COMPOSE=v2.16.2
 bin="${XDG_CACHE_HOME:-$HOME/.cache}/sluice/bin"
 mkdir -p "$bin" || exit 1
 lacks=0
@@ -29,15 +31,20 @@ get_prometheus() {
   rm -rf "$folder"
 }
 
-get_helm() {
+# A command of a Go module: the name that it gets here, package, version.
+get_go() {
   command -v go >/dev/null || {
-    lack helm "there is no Go to build it; or install Helm"
+    lack "$1" "there is no Go to build it"
     return
   }
-  GOBIN="$bin" GOFLAGS="-ldflags=-s" go install "helm.sh/helm/v4/cmd/helm@$HELM" >/dev/null 2>&1 ||
-    lack helm "go install fails"
+  local folder
+  folder=$(mktemp -d) || return
+  GOBIN="$folder" GOFLAGS="-ldflags=-s" go install "$2@$3" >/dev/null 2>&1 && mv "$folder"/* "$bin/$1" ||
+    lack "$1" "go install $2@$3 fails"
+  rm -rf "$folder"
 }
 
 [ -x "$bin/promtool" ] && [ -x "$bin/prometheus" ] || get_prometheus
-[ -x "$bin/helm" ] || get_helm
+[ -x "$bin/compose-config" ] || get_go compose-config github.com/compose-spec/compose-go/v2/cmd "$COMPOSE"
+[ -x "$bin/helm" ] || get_go helm helm.sh/helm/v4/cmd/helm "$HELM"
 exit "$lacks"

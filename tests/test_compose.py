@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -50,6 +51,13 @@ def default(text: str) -> str:
 
 
 class TestServices:
+    def test_compose_reads_it(self) -> None:
+        """Compose's own reader: schema, variables, and that all that is referred to is there."""
+        found = tools.run(
+            tools.find("compose-config"), "-format", "json", ROOT / "docker-compose.yml"
+        )
+        assert json.loads(found)["services"].keys() == SERVICES.keys()
+
     def test_one_worker_a_model_of_the_example(self) -> None:
         """The services are the broker, the two one-shots, a router, and each model's worker; if
         asked for, what watches them."""
