@@ -2,25 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 from rich.console import Console
 from rich.table import Table
 
 from router.budget.ledger import account_words, owner
 from schemas.fields import NANO
+from streams.cli import options
 from streams.config.settings import Config
 
+if TYPE_CHECKING:
+    from streams.control.commands import AccountStatus
 
-def table(config: Config, tenants: bool = True) -> None:
-    """Print the status of every model, and of tenants too, in units of currency."""
+
+def show_accounts(
+    config: Config, json_out: Path | None, *, tenants: bool = True, removed: bool = True
+) -> None:
+    """Show the status of accounts, in units of currency: as a table, or as rows of JSON.
+
+    Args:
+        config: the deployment.
+        json_out: where `options.write_json` writes the rows; None for no JSON.
+        tenants: whether tenants' accounts are shown too.
+        removed: whether models are shown that are removed and have settled everything.
+    """
     from streams.control.commands import account_statuses
 
+    accounts = {
+        name: now
+        for name, now in account_statuses(config).items()
+        if (tenants or owner(name)[1] is None) and (removed or not now.gone)
+    }
+    if json_out != options.STDOUT:
+        _print(accounts)
+    options.write_json(json_out, [_row(name, now) for name, now in accounts.items()])
+
+
+def _row(name: str, now: AccountStatus) -> dict[str, object]:
+    """Return an account as plain values, amounts in units of currency."""
+    model, tenant = owner(name)
+    return {
+        "name": model,
+        "model": model,
+        "tenant": tenant,
+        "status": now.status,
+        "limit": now.limit / NANO,
+        "spent": now.spent / NANO,
+        "reserved": now.reserved / NANO,
+        "left": now.left / NANO,
+        "trial": None if now.trial is None else now.trial / NANO,
+    }
+
+
+def _print(accounts: Mapping[str, AccountStatus]) -> None:
     shown = Table("model", "status")
     for column in ("limit", "spent", "reserved", "left"):
         shown.add_column(column, justify="right")
-    for name, now in account_statuses(config).items():
-        if owner(name)[1] is not None and not tenants:
-            continue
+    for name, now in accounts.items():
         amounts = (now.limit, now.spent, now.reserved, now.left)
         words = (f"{amount / NANO:,.6f}" for amount in amounts)
         status = now.status if now.trial is None else f"{now.status}, tries {now.trial / NANO:,.6f}"

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import orjson
 from rich.console import Console
 from rich.table import Table
 
@@ -51,7 +50,7 @@ def _offsets(
     help="PARTITION:OFFSET: compare a partition as it stood when it had decided its queries up to "
     "that offset, not later. May be repeated. [default: as it stands now]",
 )
-@click.option("--json", "json_out", type=options.FILE, help="Write everything found here.")
+@options.json_output("Write everything found to FILE.")
 @click.option(
     "--metrics-file",
     type=options.FILE,
@@ -91,9 +90,9 @@ def command(
         )
         differences = [Difference(p, "", at, what) for p, at, what in receipt_store.refused]
     differences += [difference for one in audited for difference in one.differences]
-    show(audited, differences)
-    if json_out is not None:
-        json_out.write_bytes(orjson.dumps(report(audited, differences), option=orjson.OPT_INDENT_2))
+    if json_out != options.STDOUT:
+        show(audited, differences)
+    options.write_json(json_out, report(audited, differences))
     if metrics_file is not None:
         excess = {model: int(found["excess"]) for model, found in overcharged(audited).items()}
         write_audit(metrics_file, audit_registry(len(differences), excess, time.time()))

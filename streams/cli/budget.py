@@ -11,7 +11,7 @@ from router.budget.ledger import account_key, account_words, owner
 from schemas.control import BudgetControl
 from schemas.fields import NANO
 from streams.cli import options
-from streams.cli.accounts import check_known, table
+from streams.cli.accounts import check_known, show_accounts
 from streams.config.settings import Config, load, to_nano
 
 TENANT = click.option("--tenant", help="Whose limit for the model; without it, that of all.")
@@ -24,9 +24,14 @@ def group() -> None:
 
 @group.command()
 @options.config
-def show(config_file: Path) -> None:
-    """Show limit, spending and reservations of every model, and of tenants with limits."""
-    table(load(config_file))
+@options.json_output("Write the rows to FILE, amounts in units of currency.")
+def show(config_file: Path, json_out: Path | None) -> None:
+    """Show limit, spending and reservations of every model, and of tenants with limits.
+
+    A model is open, new (not in an index yet), low (less is left than its longest answer is
+    reserved at), spent (nothing is left that a query could reserve), paused or removed.
+    """
+    show_accounts(load(config_file), json_out)
 
 
 @group.command("set")

@@ -11,7 +11,7 @@ import click
 from schemas import Window
 from schemas.control import ModelControl
 from streams.cli import options
-from streams.cli.accounts import check_known, table
+from streams.cli.accounts import check_known, show_accounts
 from streams.config.settings import Config, load, to_nano
 
 NAME = click.argument("name")
@@ -24,9 +24,15 @@ def group() -> None:
 
 @group.command("list")
 @options.config
-def list_models(config_file: Path) -> None:
-    """Show every model: whether it takes queries, and its money."""
-    table(load(config_file), tenants=False)
+@click.option("--all", "removed", is_flag=True, help="Also removed models with nothing reserved.")
+@options.json_output("Write the rows to FILE, amounts in units of currency.")
+def list_models(config_file: Path, removed: bool, json_out: Path | None) -> None:
+    """Show every model: whether it takes queries, and its money.
+
+    The statuses are those of `sluice budget show`. A removed model is listed until everything that
+    was reserved for it has settled.
+    """
+    show_accounts(load(config_file), json_out, tenants=False, removed=removed)
 
 
 @group.command(context_settings={"show_default": True})

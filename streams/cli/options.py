@@ -42,6 +42,38 @@ def writable(context: click.Context, option: click.Parameter, path: Path | None)
     return path
 
 
+STDOUT = Path("-")
+"""Where `--json` writes when no file follows it."""
+
+
+def json_output(description: str) -> Callable[[Any], Any]:
+    """Return the option `--json [FILE]`, whose value `write_json` takes.
+
+    Args:
+        description: what is written, for the help.
+    """
+    return click.option(
+        "--json",
+        "json_out",
+        is_flag=False,
+        flag_value=str(STDOUT),
+        type=FILE,
+        metavar="[FILE]",
+        help=f"{description} Without FILE it goes to standard output, and nothing else does.",
+    )
+
+
+def write_json(path: Path | None, values: object) -> None:
+    """Write values as JSON to a file or to standard output; nowhere for None."""
+    if path is None:
+        return
+    data = orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if path == STDOUT:
+        click.echo(data, nl=False)
+    else:
+        path.write_bytes(data)
+
+
 def listed(kind: Callable[[str], Any]) -> Callable[..., tuple[Any, ...]]:
     """Return a click callback for comma-separated values; repetitions are dropped."""
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -65,7 +64,10 @@ class ReplayOptions:
             click.UsageError: there is nothing to do, or --verify comes with other settings.
         """
         if not self.again and not self.policies:
-            raise click.UsageError("give --policy NAME,… to compare policies, or --verify")
+            known = ", ".join(sorted(POLICIES))
+            raise click.UsageError(
+                f"give --policy NAME,… to compare policies ({known}), or --verify"
+            )
         changed = self.policies or self.decisions or self.models or self.budgets != (1.0,)
         if self.again and changed:
             raise click.UsageError("--verify takes the configured policy, budgets and models")
@@ -80,9 +82,11 @@ class ReplayOptions:
 @click.option(
     "--policy",
     "policies",
+    is_flag=False,
+    flag_value="",
     default="",
     callback=options.listed(options.policy),
-    help="Comma-separated policies.",
+    help=f"Comma-separated policies: {', '.join(sorted(POLICIES))}.",
 )
 @click.option(
     "--budget",
@@ -97,7 +101,7 @@ class ReplayOptions:
     callback=options.listed(str),
     help="Only these models of the configuration.",
 )
-@click.option("--json", "json_out", type=options.FILE, help="Write every figure here.")
+@options.json_output("Write every figure to FILE.")
 @click.option(
     "--decisions", type=options.FILE, help="Write each decision of the first policy here."
 )
@@ -128,8 +132,8 @@ def _verify(asked: ReplayOptions, indexes: Indexes, source: Source) -> None:
     """Re-execute the decisions, and exit with 1 where anything differs."""
     with progress() as bar:
         verified = verify(indexes, source, _new_tasks(bar))
-    good = _show_verified(verified)
-    _write(asked.json_out, _verified_json(verified, good))
+    good = _show_verified(_console(asked), verified)
+    options.write_json(asked.json_out, _verified_json(verified, good))
     if not good:
         raise click.exceptions.Exit(1)
 
@@ -148,8 +152,8 @@ def _compare(asked: ReplayOptions, config: Config, parts: Parts, source: Source)
                 step(1)
         except ValueError as error:
             raise click.ClickException(str(error)) from error
-    _show(comparison, results)
-    _write(asked.json_out, _json(comparison, results))
+    _show(_console(asked), comparison, results)
+    options.write_json(asked.json_out, _json(comparison, results))
     if asked.decisions is not None:
         options.write_lines(asked.decisions, _lines(comparison, results[0]))
 
@@ -162,16 +166,17 @@ def _new_tasks(bar: Progress) -> TaskFactory:
     return begin
 
 
-def _console() -> Console:
-    return Console(width=None if Console().is_terminal else 160, highlight=False)
+def _console(asked: ReplayOptions) -> Console:
+    """Return where figures are printed: on stderr where JSON goes to standard output."""
+    stderr = asked.json_out == options.STDOUT
+    return Console(width=None if Console().is_terminal else 160, highlight=False, stderr=stderr)
 
 
 # Verify
 
 
-def _show_verified(verified: Verified) -> bool:
+def _show_verified(console: Console, verified: Verified) -> bool:
     """Print what was found. Returns whether all of it is as it was."""
-    console = _console()
     differences = [one for part in verified.replayed for one in part.differences]
     for one in differences[: audit.SHOWN]:
         console.print(f"partition {one.partition}, query {one.query}, {one.at}: {one.what}")
@@ -222,8 +227,8 @@ def _verified_json(verified: Verified, good: bool) -> dict[str, object]:
 # Other policies
 
 
-def _show(comparison: PolicyComparison, results: list[PolicyResult]) -> None:
-    console, dataset = _console(), comparison.dataset
+def _show(console: Console, comparison: PolicyComparison, results: list[PolicyResult]) -> None:
+    dataset = comparison.dataset
     score, cost, sent = comparison.logged()
     table = Table(
         title=f"{len(dataset)} queries ({dataset.left_out} rejected or undecided left out); "
@@ -307,11 +312,6 @@ def _estimate(estimate: Estimate) -> dict[str, object]:
         for name in Estimate.__slots__
         for value in (getattr(estimate, name),)
     }
-
-
-def _write(path: Path | None, values: dict[str, object]) -> None:
-    if path is not None:
-        path.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
 
 
 def _lines(comparison: PolicyComparison, result: PolicyResult) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ from streams.cli import options
 from streams.config.settings import Config, ModelSettings, load
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topics
-from streams.metrics.router import Address
+from streams.metrics.server import Address
 from streams.metrics.worker import WorkMetrics
 from streams.worker.backends.base import Backend
 from streams.worker.backends.echo import Echo

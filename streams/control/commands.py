@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from router.budget.ledger import owner
 from router.estimation.index.manifest import load_index, read_manifest
+from router.models.catalog import Model
 from schemas import decode_control
 from schemas.control import Control, ModelControl, control_key
 from schemas.wire import encode
@@ -31,7 +32,9 @@ class AccountStatus:
     """The status of one account. Amounts are in nano-units, over all partitions.
 
     Attributes:
-        status: of its model: "open", "new", "paused" or "removed".
+        status: "paused" or "removed" where its model is; "spent" where no query can be reserved
+            for; "low" where less is left than the longest answer is reserved at; else "open", or
+            "new" for a model that no index knows.
         limit: what may be spent in the current window.
         shares: granted to partitions.
         reserved: for answers that are awaited.
@@ -51,6 +54,11 @@ class AccountStatus:
         """What may still be spent; 0 if the limit was set below what is spent."""
         limit = self.limit if self.trial is None else self.trial
         return max(limit - self.spent - self.reserved, 0)
+
+    @property
+    def gone(self) -> bool:
+        """Whether its model is removed, and everything is settled."""
+        return self.status == "removed" and not self.reserved
 
 
 def send_command(config: Config, message: Control) -> None:
@@ -130,14 +138,28 @@ def account_statuses(config: Config) -> dict[str, AccountStatus]:
     configured = {**configured_limits(config), **config.tenant_limits()}
     limits = registry.limits(configured)
     usable = registry.allotted(configured, config.newcomers.budget)
+    prices = {m.name: m for m in config.catalog().extended(registry.newcomers()).models}
     place = {model: i for i, model in enumerate(limits)}
     names = sorted(limits, key=lambda name: (place[owner(name)[0]], owner(name)[1] or ""))
     found = {}
     for name in names:
-        status, (shares, reserved, spent) = registry.status(owner(name)[0]), sums[name]
+        model, (shares, reserved, spent) = owner(name)[0], sums[name]
         trial = usable[name] if name in registry.added else None
-        found[name] = AccountStatus(status, limits[name], shares, reserved, spent, trial)
+        status = registry.status(model)
+        now = AccountStatus(status, limits[name], shares, reserved, spent, trial)
+        if status in ("open", "new"):
+            now = replace(now, status=_by_money(now, prices[model], config) or status)
+        found[name] = now
     return found
+
+
+def _by_money(now: AccountStatus, model: Model, config: Config) -> str | None:
+    """Return "spent" or "low" where an account has too little left, else None."""
+    if now.left < model.cost(1, 1):
+        return "spent"
+    if config.reservation.mode == "max" and now.left < model.cost(1, model.max_output_tokens):
+        return "low"
+    return None
 
 
 def configured_limits(config: Config) -> Mapping[str, int]:

@@ -8,23 +8,16 @@ from dataclasses import dataclass, field
 from time import time
 from typing import get_args
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    disable_created_metrics,
-    start_http_server,
-)
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from router.budget.ledger import Ledger, owner
 from schemas import Code, Receipt
 from schemas.fields import NANO
+from streams.metrics.server import serve
 from streams.state.rows import Log
 
-Address = tuple[str, int]
-"""Host and port."""
 LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the histogram's buckets, seconds."""
 REASONS: Mapping[str, Sequence[str]] = {
@@ -140,26 +133,8 @@ class Metrics:
             self._results.labels(*labels).inc(count)
 
     def serve(self, host: str, port: int) -> Callable[[], None]:
-        """As the function `serve`."""
+        """Serve the metrics over HTTP; see `streams.metrics.server.serve`."""
         return serve(self._registry, host, port)
-
-
-def serve(registry: CollectorRegistry, host: str, port: int) -> Callable[[], None]:
-    """Answer GET /metrics from a thread. Returns what ends it. Raises OSError, which names the
-    address, where it cannot be had."""
-    # They are a series more for each one, which nobody asks for. (The function has no types.)
-    disable_created_metrics()  # type: ignore[no-untyped-call]
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
-
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return stop
 
 
 class _Standing(Collector):

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from schemas.fields import NANO
 from schemas.result import Result
-from streams.metrics.router import serve
+from streams.metrics.server import serve
 
 DURATION = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
 """Upper bounds of the histogram's buckets, seconds."""
@@ -81,5 +81,5 @@ class WorkMetrics:
             self._cost.labels(model).inc(result.cost / NANO)
 
     def serve(self, host: str, port: int) -> Callable[[], None]:
-        """Serve the metrics over HTTP; see `streams.metrics.router.serve`."""
+        """Serve the metrics over HTTP; see `streams.metrics.server.serve`."""
         return serve(self._registry, host, port)

@@ -16,7 +16,7 @@ from streams.ingest.chunks import chunked
 from streams.kafka.fatal import or_die
 from streams.kafka.security import for_faust
 from streams.kafka.topics import Topics
-from streams.metrics.router import Address
+from streams.metrics.server import Address
 from streams.routing.build import Parts
 from streams.runtime.process import Host, RouterProcess
 

@@ -21,7 +21,8 @@ from streams.kafka.logs import Logs
 from streams.kafka.producer import Outbox
 from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
-from streams.metrics.router import Address, Live, Metrics
+from streams.metrics.router import Live, Metrics
+from streams.metrics.server import Address
 from streams.routing.build import Parts
 from streams.routing.decide import Hold, PreparedChunk
 from streams.routing.deferred_retry import DeferredRetry

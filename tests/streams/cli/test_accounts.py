@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from streams.cli.accounts import check_known, table
+from streams.cli.accounts import check_known, show_accounts
 from streams.config.settings import load
 
 
@@ -27,5 +27,5 @@ def test_tenants_can_be_left_out(
     deployed: Path, capsys: pytest.CaptureFixture[str], tenants: bool, rows: int
 ) -> None:
     """A row for every model, and for every tenant's limit."""
-    table(load(deployed), tenants)
+    show_accounts(load(deployed), None, tenants=tenants)
     assert capsys.readouterr().out.count("open") == rows

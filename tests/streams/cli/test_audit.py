@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from msgspec import structs
 
@@ -18,6 +19,13 @@ def test_equal(deployment: Restored) -> None:
     assert values == deployment.recording.header.audit
     assert "charged" in found.output
     assert "more than was reserved" in found.output.replace("\n", " ")
+
+
+def test_figures_on_standard_output(deployment: Restored) -> None:
+    """With --json and no file they are all that is there."""
+    found = deployment.sluice("audit", "--json")
+    assert found.exit_code == 0, found.output
+    assert orjson.loads(found.stdout) == deployment.recording.header.audit
 
 
 def test_as_it_stood(deployment: Restored) -> None:

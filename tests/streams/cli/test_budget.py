@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
 
 from tests.support.command import run
 
@@ -52,3 +55,40 @@ def test_an_unknown_model_is_refused(deployed: Path) -> None:
         code, _, stderr = run("budget", command, "huge", "1", "-c", deployed)
         assert code == 1
         assert "no model 'huge'; there are: small, large" in stderr
+
+
+def test_rows_as_json(deployed: Path, tmp_path: Path) -> None:
+    """Amounts are in units of currency; without a file standard output holds nothing else."""
+    code, stdout, _ = run("budget", "show", "--json", "-c", deployed)
+    assert code == 0
+    shown = json.loads(stdout)
+    assert [(row["name"], row["model"], row["tenant"]) for row in shown] == [
+        ("small", "small", None),
+        ("small", "small", "shop"),
+        ("large", "large", None),
+    ]
+    assert shown[1] == {
+        "name": "small",
+        "model": "small",
+        "tenant": "shop",
+        "status": "open",
+        "limit": 0.5,
+        "spent": 0.0,
+        "reserved": 0.0,
+        "left": 0.5,
+        "trial": None,
+    }
+    file = tmp_path / "rows.json"
+    code, stdout, _ = run("budget", "show", "-c", deployed, "--json", file)
+    assert (code, json.loads(file.read_text())) == (0, shown)
+    assert "large" in stdout
+
+
+@pytest.mark.parametrize(
+    ("limit", "status"),
+    [("0", "spent"), ("0.000000299", "spent"), ("0.0000003", "low"), ("0.0009", "open")],
+)
+def test_a_spent_model_is_not_open(deployed: Path, limit: str, status: str) -> None:
+    """One token in and out cost 300 nano-units; an answer of 4,096 tokens costs 819,300."""
+    assert run("budget", "set", "small", limit, "-c", deployed)[0] == 0
+    assert rows(deployed)["small"][0] == status

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
+from router.budget.ledger import Account
 from schemas.control import ModelControl
+from schemas.wire import encode
+from streams.brokers.embedded import EmbeddedBroker
 from streams.control.commands import read_registry
+from streams.state.rows import STATE_KEY, State
 from tests.support.command import run
 from tests.support.recording import Restored
 
 PRICES = ("--input-price", "1", "--output-price", "2", "--limit", "3")
 
 
-def statuses(config: Path) -> dict[str, str]:
+def statuses(config: Path, *options: str) -> dict[str, str]:
     """By model, what `sluice model list` says of it."""
-    code, stdout, stderr = run("model", "list", "-c", config)
+    code, stdout, stderr = run("model", "list", *options, "-c", config)
     assert code == 0, stderr
     lines = [line.strip("│").split("│") for line in stdout.splitlines() if line.startswith("│")]
     return {cells[0].strip(): cells[1].strip() for cells in lines}
@@ -31,9 +37,24 @@ def test_models_are_listed_without_tenants(deployed: Path) -> None:
 def test_a_model_is_stopped_and_resumed(deployed: Path, action: str, status: str) -> None:
     """The last command counts."""
     assert run("model", action, "small", "-c", deployed)[1] == f"small: {action}\n"
-    assert statuses(deployed) == {"small": status, "large": "open"}
+    assert statuses(deployed, "--all") == {"small": status, "large": "open"}
     assert run("model", "resume", "small", "-c", deployed)[0] == 0
     assert statuses(deployed) == {"small": "open", "large": "open"}
+
+
+def test_a_removed_model_leaves_with_its_last_settlement(
+    deployed: Path, embedded_broker: EmbeddedBroker, prefix: str
+) -> None:
+    """It is listed while anything is reserved for it."""
+    assert run("model", "remove", "small", "-c", deployed)[0] == 0
+    for reserved, listed in ((7, {"small": "removed", "large": "open"}), (0, {"large": "open"})):
+        state = State(accounts={"small": Account(10, reserved, 0)})
+        producer = Producer({"bootstrap.servers": embedded_broker.servers, "log_level": 0})
+        producer.produce(f"{prefix}partitions-changelog", encode(state), STATE_KEY, 0)
+        assert producer.flush(10) == 0
+        assert statuses(deployed) == listed
+    found = json.loads(run("model", "list", "--json", "-c", deployed)[1])
+    assert [(row["model"], row["tenant"], row["left"]) for row in found] == [("large", None, 2.0)]
 
 
 def test_an_unknown_model_is_refused(deployed: Path) -> None:

@@ -17,7 +17,8 @@ from tests.support.recording import Restored
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "give --policy NAME,… to compare policies, or --verify"),
+        ((), "give --policy NAME,… to compare policies (batchsplit, "),
+        (("--policy",), "primal-dual, "),
         (("--verify", "--policy", "random"), "--verify takes the configured policy"),
         (("--verify", "--budget", "2"), "--verify takes the configured policy"),
         (("--verify", "--models", "gpt-4-1106"), "--verify takes the configured policy"),
@@ -39,6 +40,13 @@ def test_verify(deployment: Restored) -> None:
     found, values = deployment.figures("replay", "--verify")
     assert found.exit_code == 0, found.output
     assert values == deployment.recording.header.verified
+
+
+def test_figures_on_standard_output(deployment: Restored) -> None:
+    """With --json and no file they are all that is there."""
+    found = deployment.sluice("replay", "--verify", "--json")
+    assert found.exit_code == 0, found.output
+    assert orjson.loads(found.stdout) == deployment.recording.header.verified
 
 
 def test_verify_finds_a_false_receipt(own_deployment: Restored) -> None:
