@@ -5,28 +5,23 @@ from __future__ import annotations
 
 import gzip
 import math
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 import orjson
 
 from router.arrays import Floats, Ints, Vectors
 from router.estimation.history import History
+from router.evaluation.lines import DatasetError as DatasetError
+from router.evaluation.lines import lines
 from router.models.catalog import Model, ModelCatalog
 from schemas.fields import NANO
 
-LONGEST_LINE = 16 * 2**20
-"""Bytes; a longer line is refused, so that no file can fill the memory with one query."""
 ONE_NANO_A_TOKEN = 1_000_000
 """The price per million tokens that makes an output token cost one nano-unit."""
-
-
-class DatasetError(ValueError):
-    """A file is not a dataset. The message says where, what was wrong and what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,36 +186,6 @@ def write_jsonl(dataset: Dataset, path: str | Path) -> None:
     data = b"".join(records)
     path = Path(path)
     path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
-
-
-def lines(
-    path: Path, progress: Callable[[int], None] = lambda position: None
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not blank, with their numbers from 1; plain or gzip.
-
-    `progress` hears how many bytes of the file have been read. Raises DatasetError for a file
-    that cannot be read, and for a line longer than `LONGEST_LINE`.
-    """
-    try:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            file = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if zipped else raw
-            number = 0
-            while line := file.readline(LONGEST_LINE + 1):
-                number += 1
-                progress(raw.tell())
-                if len(line) > LONGEST_LINE:
-                    raise DatasetError(
-                        f"{path}, line {number}: longer than {LONGEST_LINE} bytes; "
-                        "is this a file of JSON lines?"
-                    )
-                if line.strip():
-                    yield number, line
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DatasetError(f"{path}: broken gzip file ({error}); fetch it again") from error
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _record(line: bytes, where: str) -> Mapping[str, Any]:

@@ -44,7 +44,7 @@ COMMANDS = {
 """Name: where the command is, and its line in `sluice --help`."""
 
 EXPLAINED = (
-    ("router.evaluation.datasets", "DatasetError"),
+    ("router.evaluation.lines", "DatasetError"),
     ("router.estimation.embedders.base", "EmbeddingError"),
     ("router.estimation.index.manifest", "IndexRefused"),
     ("schemas.invalid", "Invalid"),

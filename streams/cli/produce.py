@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from router.evaluation.datasets import lines
+from router.evaluation.lines import lines, lines_of
 from schemas.invalid import Invalid
 from streams.cli import options
 from streams.client.produce import Sender, checked, paced
@@ -17,6 +18,7 @@ from streams.config.settings import load
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topics
 
+STDIN = Path("-")
 SHOWN = 10
 """Bad lines that --skip-bad names; the others are counted."""
 
@@ -26,29 +28,44 @@ class BadLine(click.ClickException):
 
 
 @click.command("produce")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument(
+    "file", type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True)
+)
 @options.config
 @click.option(
     "--rate", type=click.FloatRange(0, min_open=True), help="Queries a second. [default: no limit]"
 )
 @click.option("--topic", help="Another topic. [default: the configuration's queries]")
+@click.option(
+    "--batch",
+    help="Name of an OpenAI batch file in its queries' ids, BATCH/CUSTOM_ID. To repeat one, give "
+    "the name of the first time: what was taken then is not answered twice. [default: a new one]",
+)
 @click.option("--skip-bad", is_flag=True, help="Pass over lines that are no query.")
 def command(
-    file: Path, config_file: Path, rate: float | None, topic: str | None, skip_bad: bool
+    file: Path,
+    config_file: Path,
+    rate: float | None,
+    topic: str | None,
+    batch: str | None,
+    skip_bad: bool,
 ) -> None:
-    """Send queries from a file to the topic queries.
+    """Send queries from a file, or with - from standard input, to the topic queries.
 
-    FILE has JSON lines, plain or .gz. A line is a query ({"id", "prompt"} or {"id", "payload"}, and
-    what else a query may say), or a row of a dataset: of that only id and prompt are sent, never
-    its outcomes. The id is the key.
+    FILE has JSON lines, plain or gzip. A line is a query ({"id", "prompt"} or {"id", "payload"},
+    and what else a query may say); or a request of an OpenAI batch file ({"custom_id", "method",
+    "url", "body"}; the model that its body names is ignored); or a row of a dataset: of that only
+    id and prompt are sent, never its outcomes. The id is the key.
     """
     config = load(config_file)
     topic = topic or Topics(config.topics.prefix).queries
-    skipped = 0
+    batch = batch or f"batch-{secrets.token_hex(6)}"
+    name = "standard input" if file == STDIN else str(file)
+    skipped = batched = 0
 
     def bad(number: int, error: Invalid) -> None:
         nonlocal skipped
-        where = f"{file}, line {number}: {error.reason}"
+        where = f"{name}, line {number}: {error.reason}"
         if not skip_bad:
             raise BadLine(where)
         skipped += 1
@@ -57,10 +74,14 @@ def command(
 
     sender = Sender(for_librdkafka(config.broker), topic)
     with _bar() as bar:
-        task = bar.add_task("", total=file.stat().st_size, sent=0)
-        found = checked(lines(file, lambda at: bar.update(task, completed=at)), bad)
+        task = bar.add_task("", total=None if file == STDIN else file.stat().st_size, sent=0)
+        if file == STDIN:
+            source = lines_of(click.get_binary_stream("stdin"), name)
+        else:
+            source = lines(file, lambda at: bar.update(task, completed=at))
         try:
-            for _ in paced(found, rate, sender):
+            for line in paced(checked(source, bad, batch), rate, sender):
+                batched += line.key.startswith(f"{batch}/".encode())
                 bar.update(task, sent=sender.sent)
         except BadLine as error:
             sender.flush()
@@ -72,6 +93,8 @@ def command(
         sender.flush()
     passed = f", {skipped} bad lines passed over" if skipped else ""
     click.echo(f"{topic}: {sender.acknowledged} of {sender.sent} queries acknowledged{passed}")
+    if batched:
+        click.echo(f"ids of {batched} requests of a batch file: {batch}/CUSTOM_ID")
 
 
 def _bar() -> Progress:

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError
+from confluent_kafka import Message as Record
 
-from schemas.invalid import Invalid
+from schemas.fields import Id
+from schemas.invalid import Invalid, wrong
 from schemas.query import Query
-from schemas.wire import decode, encode
+from schemas.wire import Message, decode, encode
 from streams.kafka import clients
 from streams.kafka.admin import ANSWER
 from streams.kafka.errors import BrokerError
@@ -19,6 +21,9 @@ IN_FLIGHT = 10_000
 """Queries that are sent and not yet acknowledged, at most: bounds the memory."""
 PATIENCE = 60.0
 """Seconds in which the broker must acknowledge a query."""
+
+METHOD, URL = "POST", "/v1/chat/completions"
+"""Of the requests in a batch file that can be routed."""
 
 _SETTINGS = {"queue.buffering.max.messages": IN_FLIGHT, "log_level": 0}
 
@@ -35,12 +40,27 @@ class Line(NamedTuple):
     value: bytes
 
 
-def check(number: int, line: bytes) -> Line:
-    """Read a line as a query. Of a dataset's row, which has outcomes, only id and prompt are sent.
+def check(number: int, line: bytes, batch: str = "") -> Line:
+    """Read a line as a query.
+
+    Of a dataset's row, which has outcomes, only id and prompt are sent. A request of an OpenAI
+    batch file becomes a query with the id BATCH/CUSTOM_ID: a custom_id is unique in its file alone.
+
+    Args:
+        number: of the line.
+        line: its bytes.
+        batch: names the file in the ids of its requests.
 
     Raises:
         Invalid: the line is no query.
     """
+    if (
+        b'"custom_id"' in line
+        and (keys := decode(_Keys, line)).id is None
+        and keys.body is not None
+    ):
+        query = _from_batch(decode(_Request, line), batch)
+        return Line(number, query.id.encode(), encode(query))
     query = decode(_Row, line)
     if query.scores is not None or query.cost_usd is not None:
         value = encode(Query(id=query.id, prompt=query.text()))
@@ -104,7 +124,7 @@ class Sender:
             missing = self.sent - self.acknowledged
             raise ProduceError(f"topic {self.topic}: {missing} queries are not acknowledged")
 
-    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+    def _delivered(self, error: KafkaError | None, _: Record) -> None:
         if error is None:
             self.acknowledged += 1
         else:
@@ -141,12 +161,44 @@ class _Row(Query, frozen=True, kw_only=True):
     cost_usd: Any = None
 
 
+class _Keys(Message, frozen=True, kw_only=True):
+    """What tells a request of a batch file from a query."""
+
+    id: Any = None
+    body: Any = None
+
+
+class _Request(Message, frozen=True, kw_only=True):
+    """A line of an OpenAI batch file."""
+
+    custom_id: Id
+    method: str = METHOD
+    url: str = URL
+    body: dict[str, Any]
+
+
+def _from_batch(request: _Request, batch: str) -> Query:
+    for name, found, wanted in (("method", request.method, METHOD), ("url", request.url, URL)):
+        if found != wanted:
+            raise wrong(name, found, f"only {METHOD} {URL} can be routed")
+    query = Query(
+        id=f"{batch}/{request.custom_id}", payload=request.body, custom_id=request.custom_id
+    )
+    return decode(Query, encode(query))  # its own rules, of the id's length too
+
+
 def checked(
-    lines: Iterable[tuple[int, bytes]], bad: Callable[[int, Invalid], None]
+    lines: Iterable[tuple[int, bytes]], bad: Callable[[int, Invalid], None], batch: str = ""
 ) -> Iterator[Line]:
-    """Check lines one by one. `bad` is called with each that is no query, and may raise."""
+    """Check lines one by one.
+
+    Args:
+        lines: numbers and bytes.
+        bad: called with each that is no query; may raise.
+        batch: see `check`.
+    """
     for number, line in lines:
         try:
-            yield check(number, line)
+            yield check(number, line, batch)
         except Invalid as error:
             bad(number, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 from pathlib import Path
@@ -42,6 +43,12 @@ class Produced:
         file.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
         arguments = ["produce", str(file), "--config", str(self.config), *options]
         return CliRunner(env={"SLUICE_BROKER": self.broker.servers}).invoke(main, arguments)
+
+    def pipe(self, data: bytes, *options: str) -> Result:
+        """The command, with these bytes as standard input."""
+        arguments = ["produce", "-", "--config", str(self.config), *options]
+        environment = {"SLUICE_BROKER": self.broker.servers}
+        return CliRunner(env=environment).invoke(main, arguments, input=data)
 
     def sent(self) -> dict[str, Any]:
         """By key, what is in the topic."""
@@ -108,3 +115,71 @@ def test_a_topic_that_is_not_there(produced: Produced) -> None:
     result = produced.run(['{"id": "a", "prompt": "Why?"}'], "--topic", "no.such")
     assert result.exit_code == 1
     assert "there is no topic no.such; make it with: sluice topics create" in result.output
+
+
+BODY = {"model": "any", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 10}
+
+
+def request(custom_id: str, **changes: Any) -> str:
+    """A line of an OpenAI batch file."""
+    url = "/v1/chat/completions"
+    line = {"custom_id": custom_id, "method": "POST", "url": url, "body": BODY, **changes}
+    return json.dumps(line)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_standard_input(produced: Produced, compressed: bool, mark: bytes, end: str) -> None:
+    """`-`, plain or gzip, with a byte-order mark or without, with either line end."""
+    lines = ['{"id": "a", "prompt": "Why?"}', '{"id": "b", "prompt": "How?"}', ""]
+    data = mark + end.join(lines).encode()
+    result = produced.pipe(gzip.compress(data) if compressed else data)
+    assert result.exit_code == 0, result.output
+    assert produced.sent() == {
+        "a": {"id": "a", "prompt": "Why?"},
+        "b": {"id": "b", "prompt": "How?"},
+    }
+
+
+def test_a_batch_file(produced: Produced) -> None:
+    """Its requests are sent with the file's name in their ids, other lines as they are."""
+    lines = [request("r1"), request("r2", id=None), '{"id": "a", "prompt": "custom_id body"}']
+    result = produced.run(lines, "--batch", "june")
+    assert result.exit_code == 0, result.output
+    assert "ids of 2 requests of a batch file: june/CUSTOM_ID" in result.output
+    assert produced.sent() == {
+        "june/r1": {"id": "june/r1", "custom_id": "r1", "payload": BODY},
+        "june/r2": {"id": "june/r2", "custom_id": "r2", "payload": BODY},
+        "a": {"id": "a", "prompt": "custom_id body"},
+    }
+
+
+def test_two_batch_files_may_use_a_custom_id_twice(produced: Produced) -> None:
+    """Without a name each run makes one of its own."""
+    assert produced.run([request("r1")]).exit_code == 0
+    assert produced.run([request("r1")]).exit_code == 0
+    sent = produced.sent()
+    assert len(sent) == 2
+    assert {query["custom_id"] for query in sent.values()} == {"r1"}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (request("r1", url="/v1/embeddings"), "url: found a string, only POST"),
+        (request("r1", method="GET"), "method: found a string, only POST"),
+        (request(""), "custom_id"),
+        (request("x" * 256), "id: "),
+        (request("r1", body=[]), "body"),
+        (request("r1", body={}), "messages"),
+        (request("r1", body={**BODY, "max_tokens": 0}), "max_tokens"),
+    ],
+)
+def test_requests_that_cannot_be_routed(produced: Produced, line: str, words: str) -> None:
+    """They are bad lines, explained by their fields."""
+    result = produced.run([line])
+    assert result.exit_code == 1
+    assert "queries.jsonl, line 1: " in result.output
+    assert words in result.output
+    assert produced.sent() == {}
