@@ -50,10 +50,10 @@ def command(
     batch: str | None,
     skip_bad: bool,
 ) -> None:
-    """Send queries from a file, or with - from standard input, to the topic queries.
+    """Send queries from a file to the topic queries.
 
-    FILE has JSON lines, plain or gzip. A line is a query ({"id", "prompt"} or {"id", "payload"},
-    and what else a query may say); or a request of an OpenAI batch file ({"custom_id", "method",
+    FILE, or standard input for -, has JSON lines, plain or gzip. A line is a query ({"id",
+    "prompt"} or {"id", "payload"}, and what else a query may say); or a request of an OpenAI batch file ({"custom_id", "method",
     "url", "body"}; the model that its body names is ignored); or a row of a dataset: of that only
     id and prompt are sent, never its outcomes. The id is the key.
     """
@@ -61,18 +61,9 @@ def command(
     topic = topic or Topics(config.topics.prefix).queries
     batch = batch or f"batch-{secrets.token_hex(6)}"
     name = "standard input" if file == STDIN else str(file)
-    skipped = batched = 0
-
-    def bad(number: int, error: Invalid) -> None:
-        nonlocal skipped
-        where = f"{name}, line {number}: {error.reason}"
-        if not skip_bad:
-            raise BadLine(where)
-        skipped += 1
-        if skipped <= SHOWN:
-            click.echo(f"passed over {where}", err=True)
-
+    bad = _BadLines(name, skip_bad)
     sender = Sender(for_librdkafka(config.broker), topic)
+    batched = 0
     with _bar() as bar:
         task = bar.add_task("", total=None if file == STDIN else file.stat().st_size, sent=0)
         if file == STDIN:
@@ -91,10 +82,27 @@ def command(
             )
             raise
         sender.flush()
-    passed = f", {skipped} bad lines passed over" if skipped else ""
+    passed = f", {bad.skipped} bad lines passed over" if bad.skipped else ""
     click.echo(f"{topic}: {sender.acknowledged} of {sender.sent} queries acknowledged{passed}")
     if batched:
         click.echo(f"ids of {batched} requests of a batch file: {batch}/CUSTOM_ID")
+
+
+class _BadLines:
+    """Called with lines that are no query: raises, or names the first `SHOWN` and counts all."""
+
+    def __init__(self, name: str, skip: bool) -> None:
+        self._name = name
+        self._skip = skip
+        self.skipped = 0
+
+    def __call__(self, number: int, error: Invalid) -> None:
+        where = f"{self._name}, line {number}: {error.reason}"
+        if not self._skip:
+            raise BadLine(where)
+        self.skipped += 1
+        if self.skipped <= SHOWN:
+            click.echo(f"passed over {where}", err=True)
 
 
 def _bar() -> Progress:
