@@ -53,9 +53,9 @@ def command(
     """Send queries from a file to the topic queries.
 
     FILE, or standard input for -, has JSON lines, plain or gzip. A line is a query ({"id",
-    "prompt"} or {"id", "payload"}, and what else a query may say); or a request of an OpenAI batch file ({"custom_id", "method",
-    "url", "body"}; the model that its body names is ignored); or a row of a dataset: of that only
-    id and prompt are sent, never its outcomes. The id is the key.
+    "prompt"} or {"id", "payload"}, and what else a query may say); or a request of an OpenAI batch
+    file ({"custom_id", "method", "url", "body"}; the model that its body names is ignored); or a
+    row of a dataset: of that only id and prompt are sent, never its outcomes. The id is the key.
     """
     config = load(config_file)
     topic = topic or Topics(config.topics.prefix).queries
