@@ -104,7 +104,9 @@ class TotalBudget(_Allowance, frozen=True, kw_only=True):
 
 
 class ModelSettings(_Section, frozen=True, kw_only=True):
-    """One model. Prices: units of currency per million tokens; name: as its server calls it."""
+    """One model. Prices: units of currency per million tokens; name: as its server calls it;
+    retry_uncertain: calls beyond the first that may have been billed without an answer.
+    """
 
     input_price: Decimal
     output_price: Decimal
@@ -117,6 +119,11 @@ class ModelSettings(_Section, frozen=True, kw_only=True):
     api_key_env: str | None = None
     timeout: Seconds = 120.0
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 16
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    allow_fields: list[str] = field(default_factory=list)
+    extra_body: dict[str, Any] = field(default_factory=dict)
+    extra_headers: dict[str, str] = field(default_factory=dict)
+    retry_uncertain: Annotated[int, Meta(ge=0, le=10)] = 0
 
     def __post_init__(self) -> None:
         check_prices(
@@ -126,6 +133,12 @@ class ModelSettings(_Section, frozen=True, kw_only=True):
             self.context,
             self.cached_price(),
         )
+
+    def __repr__(self) -> str:
+        """Without values of headers: they may be secrets."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        shown["extra_headers"] = sorted(self.extra_headers)
+        return f"ModelSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def cached_price(self) -> int | None:
         """Nano-units per million prompt tokens that come from a cache."""
