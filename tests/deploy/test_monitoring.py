@@ -17,18 +17,17 @@ from streams.metrics.audit import audit_registry
 from streams.metrics.router import Live, Metrics
 from streams.metrics.worker import WorkMetrics
 from tests.support import tools
+from tests.support.prometheus import DASHBOARD as DASHBOARD_FILE
+from tests.support.prometheus import DEPLOY, panels
+from tests.support.prometheus import RULES as RULES_FILE
 from tests.support.recorded import FLEET, new_ledger
 from tests.support.scrape import exposition, parsed
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
-RULES_FILE = DEPLOY / "prometheus" / "sluice.rules.yml"
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(RULES_FILE.read_text())["groups"] for rule in group["rules"]
 ]
 TESTS_FILE = DEPLOY / "prometheus" / "sluice.test.yml"
-DASHBOARD: dict[str, Any] = json.loads(
-    (DEPLOY / "grafana" / "dashboards" / "sluice.json").read_text()
-)
+DASHBOARD: dict[str, Any] = json.loads(DASHBOARD_FILE.read_text())
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
 TARGET = {"job", "instance", "le"}
@@ -86,15 +85,6 @@ def served(serve: Callable[[str, int], Callable[[], None]]) -> str:
         stop()
 
 
-def panels() -> Iterator[tuple[str, str]]:
-    """Each title of the dashboard with each of its expressions."""
-    for panel in DASHBOARD["panels"]:
-        for target in panel.get("targets", []):
-            yield panel["title"], target["expr"]
-    for annotation in DASHBOARD["annotations"]["list"]:
-        yield annotation["name"], annotation["expr"]
-
-
 def variables() -> Iterator[tuple[str, str]]:
     """Each variable of the dashboard, and the query for its values."""
     for variable in DASHBOARD["templating"]["list"]:
@@ -137,6 +127,14 @@ def test_metrics_are_named_and_explained_as_prometheus_asks(exposed: Exposed) ->
 def test_rules_are_valid() -> None:
     """promtool's own check."""
     tools.run(tools.find("promtool"), "check", "rules", RULES_FILE)
+
+
+def test_the_dashboards_expressions_are_valid(tmp_path: Path) -> None:
+    """promtool reads each, as the rule that it would be."""
+    rules = [{"record": f"panel:{n}", "expr": expr} for n, (_, expr) in enumerate(panels())]
+    file = tmp_path / "panels.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    tools.run(tools.find("promtool"), "check", "rules", file)
 
 
 def test_rules_fire_when_they_should() -> None:

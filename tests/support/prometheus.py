@@ -16,7 +16,25 @@ import yaml
 from streams.brokers.kafka import free_port
 from tests.support import tools
 
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "sluice.rules.yml"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = DEPLOY / "prometheus" / "sluice.rules.yml"
+DASHBOARD = DEPLOY / "grafana" / "dashboards" / "sluice.json"
+
+
+def panels() -> Iterator[tuple[str, str]]:
+    """Each title of the dashboard with each of its expressions, its variables filled in."""
+    dashboard = orjson.loads(DASHBOARD.read_bytes())
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            yield panel["title"], _filled(target["expr"])
+    for annotation in dashboard["annotations"]["list"]:
+        yield annotation["name"], _filled(annotation["expr"])
+
+
+def _filled(expression: str) -> str:
+    for variable, value in (("rate_interval", "1m"), ("range", "6h")):
+        expression = expression.replace(f"$__{variable}", value)
+    return expression.replace("$job", ".*").replace("$model", ".*")
 
 
 class Prometheus:
