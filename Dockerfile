@@ -2,8 +2,8 @@
 #   docker build -t sluice .
 #   docker run --rm sluice version
 
-# Named by exact version; with a digest from your registry: --build-arg PYTHON=python:3.12.11-slim-bookworm@sha256:…
-ARG PYTHON=python:3.12.11-slim-bookworm
+# Pinned by version and digest (of the index for all architectures); another: --build-arg PYTHON=…
+ARG PYTHON=python:3.12.11-slim-bookworm@sha256:519591d6871b7bc437060736b9f7456b8731f1499a57e22e6c285135ae657bf7
 
 FROM ${PYTHON} AS build
 # annoy is compiled; the compiler stays in this stage.
