@@ -140,6 +140,7 @@ class _Display:
         )
         self._task = self._bar.add_task("", total=None, visible=False, state="")
         self._shown = 0.0
+        self._state = ""
 
     def __enter__(self) -> _Display:
         self._bar.start()
@@ -164,8 +165,9 @@ class _Display:
         )
         if self._console.is_terminal:
             self._bar.update(self._task, completed=produced, total=total, visible=True, state=state)
-        else:
+        elif state != self._state:
             self.say(state)
+        self._state = state
 
 
 def _print(ran: DemoRun, found: Figures, synthetic: bool) -> None:

@@ -53,4 +53,12 @@ def command(
     data_dir = found.router.data_dir / (name or f"r{os.getpid()}")
     data_dir.mkdir(parents=True, exist_ok=True)
     app = create_app(found, build(found), data_dir, metrics)
-    faust.Worker(app, loglevel=log_level.upper()).execute_from_commandline()
+    worker = faust.Worker(app, loglevel=log_level.upper(), quiet=_is_quiet(log_level))
+    if worker.quiet:
+        worker.spinner = None  # it is not of what `quiet` covers
+    worker.execute_from_commandline()
+
+
+def _is_quiet(log_level: str) -> bool:
+    """Return whether only warnings and errors are wanted: then no banner either."""
+    return logging.getLevelNamesMapping()[log_level.upper()] >= logging.WARNING

@@ -40,6 +40,8 @@ READY = 120.0
 """Seconds in which the routers must have their partitions."""
 SILENCE = 60.0
 """Seconds without a change in any topic, after which the demo gives up."""
+PATIENT = 2.0
+"""Seconds without a change, after which the demo says what it waits for."""
 LOOK = 0.1
 """Seconds between two reads of the topics."""
 
@@ -146,7 +148,7 @@ def run(options: DemoOptions, folder: Path, say: Say, show: Show) -> DemoRun:
         say(f"producing {len(data.queries):,} queries, {options.rate:g} a second")
         began = time.monotonic()
         _produce(options, data.queries, config, children, progress, show)
-        _finish(data.queries, children, progress, show)
+        _finish(data.queries, children, progress, say, show)
         return DemoRun(data, setting, config, progress, time.monotonic() - began)
 
 
@@ -283,22 +285,27 @@ def _produce(
     sender.flush()
 
 
-def _finish(queries: Dataset, children: Children, progress: DemoProgress, show: Show) -> None:
-    """Wait until every query has finished.
+def _finish(
+    queries: Dataset, children: Children, progress: DemoProgress, say: Say, show: Show
+) -> None:
+    """Wait until nothing can change any more, and say what is waited for.
 
     Raises:
         DemoError: nothing has changed for `SILENCE` seconds.
     """
-    before, changed = progress.counts(), time.monotonic()
-    while not progress.finished(queries.ids):
+    before, changed, said = progress.counts(), time.monotonic(), False
+    while (awaited := progress.awaited(queries.ids)) is not None:
+        if time.monotonic() - changed > PATIENT and not said:
+            say(f"waiting: {awaited}")
+            said = True
         children.check()
         progress.poll(LOOK)
         show(len(queries), len(queries), progress)
         if (now := progress.counts()) != before:
-            before, changed = now, time.monotonic()
+            before, changed, said = now, time.monotonic(), False
         elif time.monotonic() - changed > SILENCE:
             raise DemoError(
                 f"nothing has changed for {SILENCE:.0f} s, and not all queries have finished: "
-                f"{now}\n{children.tails()}"
+                f"{awaited}; {now}\n{children.tails()}"
             )
     show(len(queries), len(queries), progress)

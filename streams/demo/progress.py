@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ from streams.state.rows import STATE_KEY, State
 
 BLOCK = 1000
 """Records consumed at once."""
+CALM = 10.0
+"""Seconds, several passes over deferred queries, after which they will not be decided otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,23 +151,29 @@ class DemoProgress:
         """Return nano-units by model."""
         return self.ledgers.sum("reserved")
 
-    def finished(self, ids: Iterable[str]) -> bool:
-        """Return whether these queries are finished: each is decided, each routed one is settled,
-        nothing is reserved, and each deferred one was retried after the last settlement.
+    def awaited(self, ids: Collection[str]) -> str | None:
+        """Return what these queries still wait for, or None when nothing can change any more.
+
+        Each must be decided, each routed one settled, and nothing reserved. While queries are
+        deferred, routers must then have gone on for `CALM` seconds without deciding any of them.
         """
-        if not all(id in self.last for id in ids) or not self._covered():
-            return False
-        if any(self.reserved().values()):
-            return False
-        calm = max(
-            [self.ledgers.settled_at, *(receipt.decided_at for receipt in self.first.values())]
-        )
-        for receipt in self.last.values():
-            if receipt.decision == "routed" and receipt.decision_id not in self.results:
-                return False
-            if receipt.decision == "deferred" and receipt.decided_at <= calm:
-                return False
-        return True
+        if undecided := sum(id not in self.last for id in ids):
+            return f"{undecided:,} queries are not decided yet"
+        lasts = self.last.values()
+        if unanswered := sum(
+            one.decision == "routed" and one.decision_id not in self.results for one in lasts
+        ):
+            return f"{unanswered:,} routed queries have no answer yet"
+        if not self._covered() or any(self.reserved().values()):
+            return "the last answers are not settled yet"
+        deferred = sum(one.decision == "deferred" for one in lasts)
+        changed = max([self.ledgers.settled_at, *(one.decided_at for one in lasts)])
+        if deferred and any(moment <= changed + CALM for moment in self.reported.values()):
+            return (
+                f"{deferred:,} deferred queries: no model is worth its price now; this ends when "
+                f"they are not decided otherwise for {CALM:.0f} s"
+            )
+        return None
 
     def _covered(self) -> bool:
         """Return whether the states read cover every decision read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,18 @@ class TestErrors:
         assert stdout == ""
         assert stderr.startswith("Error: no broker answers")
         assert "SLUICE_BROKER" in stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "found"), [("sluice bud", "budget"), ("sluice budget s", "set show")]
+)
+def test_shells_complete_commands(words: str, found: str) -> None:
+    """As docs/reference/commands.md has it: the shell asks the command itself."""
+    script = "from streams.cli import main; main(prog_name='sluice')"
+    count = str(words.count(" "))
+    asked = {"_SLUICE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": count}
+    environment = {**os.environ, **asked}
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False
+    )
+    assert [line.removeprefix("plain,") for line in shown.stdout.split()] == found.split()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from streams.brokers.embedded import EmbeddedBroker
 from tests.support.command import run
+from tests.support.system import System
 
 
 def test_a_router_needs_its_topics(config: Path) -> None:
@@ -15,3 +16,16 @@ def test_a_router_needs_its_topics(config: Path) -> None:
     assert code == 1
     assert stderr.count("is missing") >= 11
     assert "sluice topics create" in stderr
+
+
+def test_only_warnings_are_logged_where_only_they_are_wanted(
+    embedded_broker: EmbeddedBroker, tmp_path: Path, prefix: str
+) -> None:
+    """No banner, no progress: a router without troubles writes nothing."""
+    with System(embedded_broker, tmp_path, prefix, size=5, past=50, partitions=1) as system:
+        options = ("--config", str(system.config), "--log-level", "warning")
+        router = system.run("r0", "route", *options)
+        system.produce()
+        system.wait_decided()
+        assert system.stop("r0") == 0
+        assert router.log.read_text() == ""

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from schemas import Receipt
+from schemas.fields import Source
 from schemas.wire import decode
-from streams.demo.progress import DemoProgress
+from streams.demo.progress import CALM, DemoProgress
 from tests.support.patience import PATIENCE
 from tests.support.recording import Restored
 
@@ -67,7 +68,31 @@ def test_no_query_went_to_two_models_at_once(progress: DemoProgress) -> None:
             assert receipt.model in progress.models[id]
 
 
-def test_open_reservations_are_not_finished(progress: DemoProgress) -> None:
-    """The recording ends with answers that are awaited; an unknown query is not finished either."""
-    assert not progress.finished(progress.first)
-    assert not progress.finished(["nobody"])
+def test_what_is_awaited(progress: DemoProgress) -> None:
+    """The recording ends with answers that are awaited; a query that is not there is, too."""
+    assert "have no answer yet" in (progress.awaited(progress.first) or "")
+    assert progress.awaited(["nobody"]) == "1 queries are not decided yet"
+
+
+def test_deferred_queries_end_it_when_they_are_left_alone(deployment: Restored) -> None:
+    """Without any, at once; with one, when every partition has reported `CALM` seconds later."""
+    found = DemoProgress(deployment.config.broker, deployment.topics, 2)
+    source = Source("queries", 0, 0)
+    receipt = Receipt(
+        id="q",
+        decision_id="queries/0/0",
+        decision="deferred",
+        reason="no_budget",
+        policy="primal-dual",
+        source=source,
+        decided_at=100.0,
+    )
+    found.reported = {0: 100.5, 1: 200.0}
+    assert found.awaited([]) is None
+    found.last["q"] = receipt
+    assert "1 deferred queries" in (found.awaited(["q"]) or "")
+    found.reported[0] = 100.0 + CALM + 0.1
+    assert found.awaited(["q"]) is None
+    found.ledgers.settled_at = 150.0
+    assert found.awaited(["q"]) is not None
+    found.close()
