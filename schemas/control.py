@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo
 
-from schemas.fields import Name, Nano, NanoPerMillion, Tokens, UnixTime, Window
+import msgspec
+
+from schemas.fields import MediaTokens, Name, Nano, NanoPerMillion, Tokens, UnixTime, Window
 from schemas.invalid import missing, wrong
 from schemas.wire import Message, decode
 
@@ -27,6 +29,9 @@ class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="mo
         max_output_tokens: The longest answer.
         context: Tokens of prompt and answer together.
         cached_input_price: Nano-units per million input tokens that come from a cache.
+        image_tokens: Reserved for each image; the model takes none where it is left out.
+        audio_tokens: Reserved for each audio part; it takes none where it is left out.
+        allow_fields: Fields of a body that it takes though they may change the price.
         limit: Nano-units in one window.
         window: Period of the limit.
         start: Unix seconds at which the first window begins.
@@ -41,6 +46,9 @@ class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="mo
     max_output_tokens: Tokens = 4096
     context: Tokens = 128_000
     cached_input_price: NanoPerMillion | None = None
+    image_tokens: MediaTokens | None = None
+    audio_tokens: MediaTokens | None = None
+    allow_fields: list[Name] = msgspec.field(default_factory=list)
     limit: Nano | None = None
     window: Window = "none"
     start: UnixTime | None = None

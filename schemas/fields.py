@@ -36,6 +36,7 @@ NanoPerMillion = Annotated[
 Count = Annotated[int, Meta(ge=0, le=INT64)]
 Tokens = Annotated[int, Meta(ge=1, le=10**12)]
 """Wider than any model: with recorded outcomes a token stands for a nano-unit."""
+MediaTokens = Annotated[int, Meta(ge=0, le=10**7)]
 Score = Annotated[float, Meta(ge=0, le=1)]
 UnixTime = Annotated[
     float, Meta(gt=0, le=1e11, description="Unix time in seconds, not milliseconds")

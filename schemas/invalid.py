@@ -22,6 +22,8 @@ Code = Literal[
     "not_in_flight",
     "budget_exceeded",
     "invalid_embedding",
+    "unknown_field",
+    "field_not_allowed",
 ]
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
+from schemas.content import TEXT_PARTS, Content, content_of
 from schemas.fields import INT64, Id, Name, Nano, UnixTime
 from schemas.invalid import Invalid, missing, wrong
 from schemas.wire import Message
 
 MAX_TOKENS = 10_000_000
+MAX_CHOICES = 128
+TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
 Metadata = dict[str, str | Annotated[int, Meta(ge=-INT64, le=INT64)] | float | bool]
 Embedding = Annotated[
     list[Annotated[float, Meta(ge=-1e9, le=1e9)]], Meta(min_length=1, max_length=8192)
@@ -82,8 +86,9 @@ class Query(Message, frozen=True, kw_only=True):
         check_one_text(self.payload, self.prompt)
         if self.payload is not None:
             _check_messages(self.payload, self.embedding is not None)
-            for name in ("max_completion_tokens", "max_tokens"):
-                _check_tokens(self.payload.get(name), f"payload.{name}")
+            for name in TOKEN_FIELDS:
+                _check_whole(self.payload.get(name), f"payload.{name}", MAX_TOKENS)
+            _check_whole(self.payload.get("n"), "payload.n", MAX_CHOICES)
         if self.embedding is not None and math.hypot(*self.embedding) < 1e-6:
             rule = "its length as a vector must not be 0"
             raise wrong("embedding", self.embedding, rule, "invalid_embedding")
@@ -94,12 +99,21 @@ class Query(Message, frozen=True, kw_only=True):
 
     @property
     def output_tokens(self) -> int | None:
-        """The output tokens allowed by the sender: its own field first, then the payload's."""
+        """The output tokens allowed by the sender: its own field, else the payload's least."""
         if self.max_tokens is not None or self.payload is None:
             return self.max_tokens
-        body = self.payload
-        found: int | None = body.get("max_completion_tokens") or body.get("max_tokens")
-        return found
+        return min(
+            (found for name in TOKEN_FIELDS if (found := self.payload.get(name)) is not None),
+            default=None,
+        )
+
+    def content(self) -> Content:
+        """Return what it holds, as far as its price and its length depend on it."""
+        return content_of(self.payload, self.prompt)
+
+
+INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
+"""Fields of a message, beside one of which its content may be null."""
 
 
 def text_of(payload: dict[str, Any] | None, prompt: str | None) -> str:
@@ -112,8 +126,14 @@ def text_of(payload: dict[str, Any] | None, prompt: str | None) -> str:
         if isinstance(content, str):
             texts.append(content)
         elif content:
-            texts += [part["text"] for part in content if "text" in part]
+            texts += [part["text"] for part in content if part.get("text") is not None]
     return "\n".join(texts)
+
+
+def unknown_field(data: bytes) -> str | None:
+    """Return the first field of a readable query that no query has, or None."""
+    names = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    return next((name for name in names if name not in Query.__struct_fields__), None)
 
 
 def check_one_text(payload: dict[str, Any] | None, prompt: str | None) -> None:
@@ -143,25 +163,31 @@ def _check_messages(payload: dict[str, Any], embedded: bool) -> None:
             has_text = has_text or content != ""
         elif isinstance(content, list):
             has_text = _check_parts(content, f"payload.messages[{i}].content") or has_text
-        elif content is not None or not (message.get("tool_calls") or message.get("function_call")):
+        elif content is not None or not any(map(message.get, INSTEAD_OF_CONTENT)):
             raise _absent_or_wrong(
                 message, f"payload.messages[{i}]", "content", "a string or an array of parts"
             )
     if not has_text:
-        rule = "at least one must hold text to route by, or the query an embedding"
+        rule = "at least one must hold text, an image or audio, or the query an embedding"
         raise wrong("payload.messages", messages, rule)
 
 
 def _check_parts(parts: list[Any], path: str) -> bool:
-    has_text = False
+    has_content = False
     for i, part in enumerate(parts):
         if not isinstance(part, dict):
             raise wrong(f"{path}[{i}]", part, "it must be an object")
-        if "text" in part:
-            if not isinstance(part["text"], str):
-                raise wrong(f"{path}[{i}].text", part["text"], "it must be a string")
-            has_text = has_text or part["text"] != ""
-    return has_text
+        text, kind = part.get("text"), part.get("type")
+        if text is not None and not isinstance(text, str):
+            raise wrong(f"{path}[{i}].text", text, "it must be a string")
+        if kind is not None and not isinstance(kind, str):
+            raise wrong(f"{path}[{i}].type", kind, "it must be a string")
+        has_content = has_content or bool(text) or kind not in TEXT_PARTS or _has_media(part)
+    return has_content
+
+
+def _has_media(part: dict[str, Any]) -> bool:
+    return "image_url" in part or "input_audio" in part
 
 
 def _absent_or_wrong(owner: dict[str, Any], path: str, name: str, kind: str) -> Invalid:
@@ -170,8 +196,8 @@ def _absent_or_wrong(owner: dict[str, Any], path: str, name: str, kind: str) -> 
     return wrong(f"{path}.{name}", owner[name], f"it must be {kind}")
 
 
-def _check_tokens(value: object, field: str) -> None:
+def _check_whole(value: object, field: str, most: int) -> None:
     if value is None:
         return
-    if type(value) is not int or not 1 <= value <= MAX_TOKENS:
-        raise wrong(field, value, f"it must be a whole number from 1 to {MAX_TOKENS}")
+    if type(value) is not int or not 1 <= value <= most:
+        raise wrong(field, value, f"it must be a whole number from 1 to {most}")

@@ -38,6 +38,7 @@ class Receipt(Message, frozen=True, kw_only=True):
         max_tokens: Output tokens that are reserved for.
         neighbours: Ids of the most similar queries of the history.
         propensity: Probability with which the policy decides so.
+        excluded: Models that cannot take what the query holds, with the reason; empty for none.
         results_offset: Results of the same partition that were settled before.
     """
 
@@ -60,6 +61,7 @@ class Receipt(Message, frozen=True, kw_only=True):
     max_tokens: Tokens | None = None
     neighbours: list[str] = field(default_factory=list)
     propensity: Score = 1.0
+    excluded: dict[str, str] = field(default_factory=dict)
     results_offset: Count = 0
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from router.arrays import Floats, Ints, Vectors, even_rows
 from router.estimation.features import TextFeatures, TextVectors
 from router.estimation.history import History
-from router.estimation.index.base import NeighbourIndex, Neighbours, without_itself
+from router.estimation.index.base import NeighbourIndex, Neighbours, nothing, without_itself
 from router.estimation.kernel_ridge import KernelRidge
 
 Kernels = tuple[tuple[float, ...], ...]
@@ -52,6 +52,18 @@ class Estimates:
     upper_cost: Floats
     neighbours: Ints
     similarity: Vectors
+
+    def replaced(self, rows: Ints, some: Estimates) -> Estimates:
+        """Return these estimates with those of int64[m] rows replaced by the m of another."""
+        columns = []
+        for mine, theirs in zip(self._columns(), some._columns(), strict=True):
+            column = mine.copy()
+            column[rows] = theirs
+            columns.append(column)
+        return Estimates(*columns)
+
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return self.quality, self.cost, self.upper_cost, self.neighbours, self.similarity
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +180,19 @@ class Estimator:
                 seen = self.fitted.features(texts)
             blocks += seen
         return self._blend(self.fitted.ridge(blocks), self.index.search(vectors, self.k))
+
+    def usual(self, count: int) -> Estimates:
+        """Return the same estimates for `count` queries of which nothing is known: the history's
+        means, its highest costs, and no neighbours."""
+        scores, costs = self.history.scores, self.history.costs
+        neighbours, similarity = nothing(count, self.k)
+        return Estimates(
+            quality=np.tile(np.nanmean(scores, axis=0), (count, 1)),
+            cost=np.tile(np.nanmean(costs, axis=0), (count, 1)),
+            upper_cost=np.tile(np.nanmax(costs, axis=0), (count, 1)),
+            neighbours=neighbours,
+            similarity=similarity,
+        )
 
     def leave_one_out(self, rows: Ints | None = None) -> Estimates:
         """Estimate queries of the history, each without its own outcome.

@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from router.arrays import Bools, Ints, Vectors
+from router.arrays import Bools, Floats, Ints, Vectors
 from router.estimation.embedders.base import Embedder, unit
 from router.estimation.estimator import Estimates, Estimator
 from router.estimation.newcomers import with_newcomers
-from router.models.catalog import Model, ModelCatalog
+from router.models.catalog import MILLION, Model, ModelCatalog
 from router.policies.base import Batch
 
 Mode = Literal["max", "quantile"]
@@ -27,10 +27,14 @@ class QueryConstraints:
 
     Attributes:
         ids: n query ids.
-        prompt_tokens: int64[n], upper bounds of the prompts' tokens.
+        prompt_tokens: int64[n], upper bounds of the prompts' tokens, images and audio aside.
         max_tokens: int64[n] output tokens, UNSET where the query does not say.
         max_cost: int64[n] nano-units, UNSET where the query does not say.
-        allowed: bool[n, M], the models admitted by the query's own list and the registry.
+        allowed: bool[n, M], the models admitted by the query's own list and by what it holds.
+        likely_tokens: int64[n], the tokens that the prompts probably have at most: whether they
+            fit a context goes by these. None for `prompt_tokens`.
+        media_tokens: int64[n, M], reserved for images and audio; None for none.
+        choices: int64[n], the answers that a query asks for; None for one.
     """
 
     ids: Sequence[str]
@@ -38,6 +42,9 @@ class QueryConstraints:
     max_tokens: Ints
     max_cost: Ints
     allowed: Bools
+    likely_tokens: Ints | None = None
+    media_tokens: Ints | None = None
+    choices: Ints | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +121,39 @@ class QueryScorer:
             given: n embeddings that the queries carry, None for those that carry none.
 
         Returns:
-            The vectors, float32[n, dim], and their estimates.
+            The vectors, float32[n, dim], and their estimates. Without text and embedding (a query
+            of nothing but an image) they are 0, and the models' means.
 
         Raises:
             EmbeddingError: Vectors cannot be had (a ValueError too).
             ValueError: A given embedding is not of the index's dimension; check those one by one
                 with `unit`.
         """
-        vectors = self._vectors(texts, given)
-        return vectors, self.estimator.estimate(vectors, texts)
+        told = (
+            [bool(text) for text in texts]
+            if given is None
+            else [
+                bool(text) or vector is not None for text, vector in zip(texts, given, strict=True)
+            ]
+        )
+        if all(told):
+            vectors = self._vectors(texts, given)
+            return vectors, self.estimator.estimate(vectors, texts)
+        rows = np.flatnonzero(told)
+        vectors = np.zeros((len(texts), self.embedder.dimension), dtype=np.float32)
+        estimates = self.estimator.usual(len(texts))
+        if len(rows):
+            some = [texts[row] for row in rows.tolist()]
+            vectors[rows] = self._vectors(
+                some, None if given is None else [given[row] for row in rows.tolist()]
+            )
+            estimates = estimates.replaced(rows, self.estimator.estimate(vectors[rows], some))
+        return vectors, estimates
 
     def batch(self, estimates: Estimates, constraints: QueryConstraints) -> Prepared:
         """Build the batch to decide: estimates, reservations, and where each query may go.
 
-        A reservation is the catalog's cost of the prompt and of all output tokens that the answer
+        A reservation is the catalog's cost of the prompt and of all output tokens that the answers
         may have. A query may not go where its reservation exceeds its `max_cost`, nor where prompt
         and allowed output exceed the model's context.
 
@@ -149,18 +175,29 @@ class QueryScorer:
         tokens = np.where(
             explicit_max_tokens[:, None], np.minimum(constraints.max_tokens[:, None], limit), usual
         )
-        bound = self.catalog.cost(prompt, tokens)
-        fits = prompt + tokens <= self.catalog.context
+        media = _or(constraints.media_tokens, np.zeros((1, 1), dtype=np.int64))
+        choices = _or(constraints.choices, np.ones(1, dtype=np.int64))[:, None]
+        length = _or(constraints.likely_tokens, constraints.prompt_tokens)[:, None]
+        bound = self.catalog.cost(prompt + media, tokens * choices)
+        fits = length + media + tokens <= self.catalog.context
         capped = constraints.max_cost != UNSET
         affordable = ~capped[:, None] | (bound <= constraints.max_cost[:, None])
         batch = Batch(
             ids=constraints.ids,
             quality=estimates.quality,
-            cost=np.where(self.catalog.free, 0.0, estimates.cost),  # whatever it cost in the past
+            cost=self._expected_cost(estimates.cost, media, choices),
             bound=bound,
             allowed=constraints.allowed & fits & affordable,
         )
         return Prepared(batch, tokens, explicit_max_tokens, fits)
+
+    def _expected_cost(self, cost: Floats, media: Ints, choices: Ints) -> Floats:
+        """Return estimated costs, float64[n, M] nano-units, with what the history cannot tell.
+
+        That is images and audio, several answers, and that a model is free of charge by now.
+        """
+        expected = cost * choices + media * self.catalog.input_price / MILLION
+        return np.where(self.catalog.free, 0.0, expected)
 
     def _vectors(
         self, texts: Sequence[str], given: Sequence[Sequence[float] | None] | None
@@ -176,3 +213,7 @@ class QueryScorer:
             [vector for _, vector in carried], self.embedder.dimension
         )
         return vectors
+
+
+def _or(values: Ints | None, default: Ints) -> Ints:
+    return default if values is None else values

@@ -25,6 +25,9 @@ class Model:
         context: Tokens of prompt and answer together.
         cached_input_price: Nano-units per million prompt tokens that come from a cache; as
             `input_price` where left out.
+        image_tokens: Prompt tokens reserved for each image; None where it takes none.
+        audio_tokens: Prompt tokens reserved for each audio part; None where it takes none.
+        allow_fields: Fields of a body that it takes though they may change the price.
     """
 
     name: str
@@ -33,6 +36,9 @@ class Model:
     max_output_tokens: int = 4096
     context: int = 128_000
     cached_input_price: int | None = None
+    image_tokens: int | None = None
+    audio_tokens: int | None = None
+    allow_fields: frozenset[str] = frozenset()
 
     def cost(self, prompt_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
         """Return an answer's cost, rounded up to whole nano-units.
@@ -67,6 +73,8 @@ class ModelCatalog:
         self.output_price = self._column("output_price")
         self.max_output_tokens = self._column("max_output_tokens")
         self.context = self._column("context")
+        self.image_tokens = self._column("image_tokens")
+        self.audio_tokens = self._column("audio_tokens")
         self.free = (self.input_price == 0) & (self.output_price == 0)
 
     def __len__(self) -> int:
@@ -107,6 +115,16 @@ class ModelCatalog:
         cost: Ints = -(-nano_millionths // MILLION)
         return cost
 
+    def media_tokens(self, images: Ints, audio: Ints) -> Ints:
+        """Return the prompt tokens of images and audio parts, int64[n, M].
+
+        Args:
+            images: int64[n], the number of images of each query.
+            audio: int64[n], the number of audio parts.
+        """
+        tokens: Ints = images[:, None] * self.image_tokens + audio[:, None] * self.audio_tokens
+        return tokens
+
     def output_tokens_for(self, amount: Ints, prompt_tokens: Ints) -> Ints:
         """Return the output tokens that amounts pay for, int64[n, M] (inverse of `cost`).
 
@@ -133,4 +151,5 @@ class ModelCatalog:
         return chosen
 
     def _column(self, field: str) -> Ints:
-        return np.array([getattr(model, field) for model in self.models], dtype=np.int64)
+        values = (getattr(model, field) for model in self.models)
+        return np.array([value or 0 for value in values], dtype=np.int64)

@@ -25,7 +25,7 @@ from router.estimation.embedders import KINDS
 from router.models.catalog import Model, ModelCatalog
 from router.policies import POLICIES
 from schemas.control import check_prices
-from schemas.fields import INT64, NANO, Name, Tokens, UnixTime, Window
+from schemas.fields import INT64, NANO, MediaTokens, Name, Tokens, UnixTime, Window
 from schemas.invalid import Invalid, missing, wrong
 from streams.config.loader import ConfigError, read
 
@@ -104,8 +104,11 @@ class TotalBudget(_Allowance, frozen=True, kw_only=True):
 
 
 class ModelSettings(_Section, frozen=True, kw_only=True):
-    """One model. Prices: units of currency per million tokens; name: as its server calls it;
-    retry_uncertain: calls beyond the first that may have been billed without an answer.
+    """One model. Prices: units of currency per million tokens; name: as its server calls it.
+
+    image_tokens, audio_tokens: reserved for each such part; it takes none where they are left out.
+    allow_fields: of a body, though they may change the price. retry_uncertain: calls beyond the
+    first that may have been billed without an answer.
     """
 
     input_price: Decimal
@@ -113,6 +116,9 @@ class ModelSettings(_Section, frozen=True, kw_only=True):
     max_output_tokens: Tokens = 4096
     context: Tokens = 128_000
     cached_input_price: Decimal | None = None
+    image_tokens: MediaTokens | None = None
+    audio_tokens: MediaTokens | None = None
+    allow_fields: frozenset[str] = frozenset()
     budget: ModelBudget | None = None
     name: Name | None = None
     base_url: str | None = None
@@ -288,6 +294,9 @@ class Config(_Section, frozen=True, kw_only=True):
                 model.max_output_tokens,
                 model.context,
                 model.cached_price(),
+                model.image_tokens,
+                model.audio_tokens,
+                model.allow_fields,
             )
             for name, model in self.models.items()
         )

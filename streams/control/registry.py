@@ -114,6 +114,9 @@ class Registry:
                 command.max_output_tokens,
                 command.context,
                 command.cached_input_price,
+                command.image_tokens,
+                command.audio_tokens,
+                frozenset(command.allow_fields),
             )
             for name, command in self.added.items()
         ]

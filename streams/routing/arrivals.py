@@ -9,6 +9,8 @@ from router.estimation.embedders import Embedder
 from router.estimation.embedders.given import GivenEmbedder
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Query, Source, read_id
+from schemas.content import Content
+from schemas.query import unknown_field
 from schemas.wire import decode
 from streams.kafka.records import ConsumedRecord
 from streams.state.decision_ids import decision_id, parse_decision_id
@@ -21,11 +23,15 @@ DECISION_ID = "sluice-decision-id"
 
 @dataclass(slots=True)
 class Arrival:
-    """A record to be decided: its `query` where it could be read, its `refusal` where not."""
+    """A record to be decided: its `query` where it could be read, its `refusal` where not.
+
+    `content` is what the query holds.
+    """
 
     record: ConsumedRecord
     source: Source
     query: Query | None = None
+    content: Content | None = None
     refusal: Invalid | None = None
     duplicate: bool = False
 
@@ -62,10 +68,22 @@ def _parse_one(record: ConsumedRecord, catalog: ModelCatalog, embedder: Embedder
         query = decode(Query, record.value)
         _check_models(query, catalog)
         _check_embedding(query, embedder)
-        arrival.query = query
+        arrival.query, arrival.content = query, query.content()
+        if _deferred_by(arrival) is None and (name := unknown_field(record.value or b"")):
+            # Its decision may be an older router's: then it is only published once more.
+            arrival.refusal = _unknown(name)
     except Invalid as error:
         arrival.refusal = error
     return arrival
+
+
+def _unknown(name: str) -> Invalid:
+    return Invalid(
+        "unknown_field",
+        f"{name}: found a field that no query has; what the model is to read belongs into payload, "
+        "anything else into metadata",
+        name,
+    )
 
 
 def mark_duplicates(arrivals: Iterable[Arrival], recent: RecentIds) -> None:

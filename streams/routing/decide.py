@@ -12,19 +12,18 @@ from router.arrays import Ints
 from router.budget.ledger import Ledger
 from router.budget.tenants import BEYOND, route, tenant_accounts
 from router.estimation.estimator import Estimates
-from router.estimation.scorer import UNSET, Prepared, QueryConstraints, QueryScorer
+from router.estimation.scorer import Prepared, QueryScorer
 from router.policies.base import NONE, REASONS, Batch, Decisions
-from schemas import Invalid, Query, Receipt
+from schemas import Invalid, Receipt
 from streams.kafka.records import ConsumedRecord
 from streams.routing.arrivals import Arrival, expire, mark_duplicates, mark_repeated
+from streams.routing.constraints import constraints, excluded, no_model
 from streams.routing.decider import Decider
 from streams.state.recent_ids import RecentIds
 from streams.state.rows import Log, Refusal, Row
 
 NEIGHBOURS = 8
 """Neighbours recorded per receipt."""
-CHAT_TEMPLATE = 64
-"""Prompt tokens that a model's chat template may add to the text."""
 
 
 SHORTEST_CALL = 1.0
@@ -154,10 +153,11 @@ def estimate(
     if not good:
         return PreparedChunk(scorer, arrivals, redelivered=redelivered)
     queries = [arrival.query for arrival in good if arrival.query is not None]
+    contents = [arrival.content for arrival in good if arrival.content is not None]
     _, estimates = scorer.estimate(
         [query.text() for query in queries], [query.embedding for query in queries]
     )
-    scored = scorer.batch(estimates, constraints(scorer, good, queries))
+    scored = scorer.batch(estimates, constraints(scorer, queries, contents))
     return PreparedChunk(scorer, arrivals, Candidates(good, estimates, scored), redelivered)
 
 
@@ -212,29 +212,6 @@ def _route(
         wanted = _accounts(models, tenants, np.where(missed, preferred, NONE))
         _record_unmet(candidates.scored, preferred, wanted, state)
     return _rows(context, candidates, decisions, accounts, state)
-
-
-def constraints(
-    scorer: QueryScorer, arrivals: Sequence[Arrival], queries: Sequence[Query]
-) -> QueryConstraints:
-    """Return what the queries ask for themselves; row i of its arrays is `queries[i]`."""
-    everything = scorer.catalog.names
-    return QueryConstraints(
-        ids=[query.id for query in queries],
-        # A byte-level tokenizer never makes more tokens than there are bytes.
-        prompt_tokens=_ints(
-            len(arrival.record.value or b"") + CHAT_TEMPLATE for arrival in arrivals
-        ),
-        max_tokens=_ints(query.output_tokens or UNSET for query in queries),
-        max_cost=_ints(UNSET if query.max_cost is None else query.max_cost for query in queries),
-        allowed=np.array(
-            [scorer.catalog.mask(query.allowed_models or everything) for query in queries]
-        ),
-    )
-
-
-def _ints(values: Iterator[int]) -> Ints:
-    return np.fromiter(values, dtype=np.int64)
 
 
 def _live(candidates: Candidates | None) -> Candidates | None:
@@ -326,13 +303,16 @@ def _rows(
         )
     ):
         if reason == "not_allowed":
-            arrival.refusal = _no_model(candidates.scored, i)
+            if arrival.query is not None:
+                fits = bool(candidates.scored.fits[i].any())
+                arrival.refusal = no_model(scorer.catalog, arrival.query, fits)
             continue
         known: dict[str, Any] = {
             "quality": dict(zip(names, quality[i], strict=True)),
             "cost": dict(zip(names, cost[i], strict=True)),
             "neighbours": [ids[row] for row in nearest[i] if row >= 0],
             "propensity": propensity,
+            "excluded": _excluded(scorer, arrival),
         }
         if model == NONE and room <= 0:
             arrival.refusal = Invalid(
@@ -352,6 +332,10 @@ def _rows(
         yield arrival, hold.row(receipt, window) if hold else Row(receipt=receipt, window=window)
 
 
+def _excluded(scorer: QueryScorer, arrival: Arrival) -> dict[str, str]:
+    return {} if arrival.content is None else excluded(scorer.catalog, arrival.content)
+
+
 def _reservation(scored: Prepared, scorer: QueryScorer, i: int, model: int) -> dict[str, Any]:
     """Return what a receipt tells of the reservation of query i for a model."""
     return {
@@ -360,17 +344,6 @@ def _reservation(scored: Prepared, scorer: QueryScorer, i: int, model: int) -> d
         "max_tokens": int(scored.output_tokens[i, model]),
         "bound": "query" if scored.explicit_max_tokens[i] else scorer.bound_of(model),
     }
-
-
-def _no_model(scored: Prepared, i: int) -> Invalid:
-    if not scored.fits[i].any():
-        return Invalid(
-            "context_too_long", "prompt and allowed output are longer than any model's context"
-        )
-    return Invalid(
-        "no_model_allowed",
-        "no model is left: allowed_models, max_cost and the models' contexts exclude them all",
-    )
 
 
 def _receipt(

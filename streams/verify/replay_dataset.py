@@ -17,7 +17,7 @@ from schemas import Invalid, Query, Receipt, Result
 from schemas.result import read_result
 from streams.kafka.logs import Record
 from streams.routing.arrivals import Arrival, parse
-from streams.routing.decide import constraints
+from streams.routing.constraints import constraints
 from streams.verify.receipt_store import ReceiptStore
 
 BLOCK = 512
@@ -166,11 +166,12 @@ def _was_put_to_policy(receipt: Receipt) -> bool:
 
 
 def _estimate(scorer: QueryScorer, kept: Sequence[tuple[Arrival, Query]]) -> _Block:
-    arrivals, queries = [arrival for arrival, _ in kept], [query for _, query in kept]
+    queries = [query for _, query in kept]
+    contents = [arrival.content or query.content() for arrival, query in kept]
     vectors, estimates = scorer.estimate(
         [query.text() for query in queries], [query.embedding for query in queries]
     )
-    batch = scorer.batch(estimates, constraints(scorer, arrivals, queries)).batch
+    batch = scorer.batch(estimates, constraints(scorer, queries, contents)).batch
     ids = [query.id for query in queries]
     return _Block(ids, vectors, batch.quality, batch.cost, batch.allowed)
 

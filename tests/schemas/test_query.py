@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from schemas import Invalid, Query, decode
+from schemas.query import unknown_field
 
 USER = {"role": "user", "content": "hello"}
 
@@ -54,7 +55,7 @@ def test_text_of_messages() -> None:
     ],
 )
 def test_output_tokens(fields: dict[str, Any], expected: int | None) -> None:
-    """The query's own limit counts before the payload's, the newer name before the older."""
+    """The query's own limit counts before the payload's, and of these the lower."""
     assert parse(**fields).output_tokens == expected
 
 
@@ -123,12 +124,33 @@ def test_wrong_embeddings_have_their_own_code(embedding: Any) -> None:
     assert refusal(prompt="a", embedding=embedding).code == "invalid_embedding"
 
 
-def test_a_picture_with_an_embedding_needs_no_text() -> None:
-    """Where the vector is given, there need be nothing to embed."""
-    content = [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]
-    picture = chat({"role": "user", "content": content})
-    assert parse(payload=picture, embedding=[1.0]).text() == ""
-    assert "must hold text" in refusal(payload=picture).reason
+def test_what_openai_takes_is_taken() -> None:
+    """Nothing but an image, no text beside one, no content beside a refusal."""
+    image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    assert parse(payload=chat({"role": "user", "content": [image]})).text() == ""
+    wordless = chat({"role": "user", "content": [{**image, "text": None}]}, USER)
+    assert parse(payload=wordless).text() == "hello"
+    refused = {"role": "assistant", "content": None, "refusal": "no"}
+    assert parse(payload=chat(USER, refused, USER)).text() == "hello\nhello"
+    empty = chat({"role": "user", "content": [{"type": "text", "text": None}]})
+    assert "must hold text" in refusal(payload=empty).reason
+
+
+@pytest.mark.parametrize("n", [0, 129, 1.5, "2", True])
+def test_choices_are_a_whole_number(n: Any) -> None:
+    """They multiply what is reserved."""
+    assert refusal(payload=chat(USER, n=n)).field == "payload.n"
+
+
+def test_the_least_of_the_payload_s_limits_counts() -> None:
+    """Both may be given; a server may honour either."""
+    assert parse(payload=chat(USER, max_tokens=6, max_completion_tokens=7)).output_tokens == 6
+
+
+def test_unknown_fields_are_named() -> None:
+    """The first one; what stands in the payload is none."""
+    assert unknown_field(b'{"id": "a", "prompt": "x", "temperature": 1, "n": 2}') == "temperature"
+    assert unknown_field(b'{"id": "a", "payload": {"temperature": 1}}') is None
 
 
 def test_the_rules_hold_for_queries_made_in_python_too() -> None:

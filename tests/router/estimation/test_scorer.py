@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -111,3 +113,33 @@ def test_quantile_mode_reserves_what_answers_usually_cost() -> None:
     prepared = core("quantile").batch(estimates(3, upper), wishes(3, max_tokens=[UNSET, UNSET, 90]))
     assert_array_equal(prepared.output_tokens, [[30, 500], [1, 1], [90, 90]])
     assert_array_equal(prepared.batch.bound[0], [10 + 60, 100 + 10_000])
+
+
+def test_without_text_the_models_means_count() -> None:
+    """Nothing tells the query from others; those beside it are estimated as ever."""
+    scorer = core()
+    vectors, found = scorer.estimate(["", "a word", ""], [None, None, None])
+    _, alone = scorer.estimate(["a word"])
+    means = np.nanmean(scorer.estimator.history.scores, axis=0)
+    assert_allclose(found.quality[[0, 2]], [means, means])
+    assert_array_equal(found.quality[1], alone.quality[0])
+    assert_array_equal(found.neighbours[1], alone.neighbours[0])
+    assert (found.neighbours[[0, 2]] == -1).all()
+    assert not vectors[[0, 2]].any()
+    _, nothing = scorer.estimate([""])
+    assert_allclose(nothing.quality, [means])
+    _, given = scorer.estimate([""], [[1.0, 0.0]])
+    assert (given.neighbours >= 0).any()
+
+
+def test_media_and_choices_cost() -> None:
+    """Images are input at each model's own rate, choices are output."""
+    scorer = core()
+    plain = scorer.batch(estimates(1), wishes(1, max_tokens=[10])).batch
+    media = np.array([[100, 20]])
+    asked = replace(wishes(1, max_tokens=[10]), media_tokens=media, choices=np.array([3]))
+    batch = scorer.batch(estimates(1), asked).batch
+    assert_array_equal(batch.bound - plain.bound, [[100 * 1 + 20 * 2, 20 * 10 + 20 * 20]])
+    assert_allclose(batch.cost, plain.cost * 3 + [[100.0, 200.0]])
+    asked = replace(asked, likely_tokens=np.array([2000]))
+    assert not scorer.batch(estimates(1), asked).fits.any()

@@ -15,9 +15,11 @@ from router.estimation.scorer import Mode, QueryScorer
 from router.models.catalog import Model, ModelCatalog
 from router.policies.explore import Explore
 from router.policies.primal_dual import PrimalDual
+from schemas import Query
+from schemas.wire import decode
 from streams.routing.arrivals import parse
+from streams.routing.constraints import CHAT_TEMPLATE
 from streams.routing.decide import (
-    CHAT_TEMPLATE,
     NEIGHBOURS,
     DecisionContext,
     Hold,
@@ -56,6 +58,11 @@ class Given:
     core: QueryScorer = CORE
 
 
+def size(data: bytes) -> int:
+    """Bytes of a query's text."""
+    return decode(Query, data).content().size
+
+
 def partition(*shares: int) -> Partition:
     ledger = Ledger(FLEET.names, np.array(shares or PLENTY))
     return open_partition(RecordedOutbox(), memory_store(), ledger=ledger)
@@ -88,7 +95,7 @@ def test_a_routed_query_holds_its_bound() -> None:
     on.roll(np.array([0, 500]))
     (row,) = decided(on, [data], first=9)
     receipt = row.receipt
-    bound = (len(data) + CHAT_TEMPLATE) * 3 + 10 * 4
+    bound = (size(data) + CHAT_TEMPLATE) * 3 + 10 * 4
     assert (receipt.id, receipt.decision_id) == ("a", "queries/0/9")
     assert (receipt.decision, receipt.model, receipt.reason) == ("routed", "large", "best")
     assert (receipt.reserved, receipt.max_tokens, receipt.bound) == (bound, 10, "query")
@@ -143,7 +150,7 @@ def test_without_room_the_next_best_takes_it_and_the_wish_is_noted() -> None:
     rows = decided(on, [query("a"), query("b", max_tokens=20)])
     assert [(row.receipt.model, row.receipt.reason) for row in rows] == [("small", "next_best")] * 2
     wanted, smallest = on.unmet.take()
-    dear = [(len(query("a")) + CHAT_TEMPLATE) * 3 + tokens * 4 for tokens in (10, 20)]
+    dear = [(size(query("a")) + CHAT_TEMPLATE) * 3 + tokens * 4 for tokens in (10, 20)]
     assert (wanted.tolist(), smallest.tolist()) == ([0, sum(dear)], [0, dear[0]])
 
 
@@ -246,7 +253,7 @@ def test_a_refusal_has_a_row_and_its_neighbours_go_on(
 def test_a_query_goes_only_where_it_may() -> None:
     """Its own list of models, and what it may cost at most, are kept to."""
     on = partition()
-    first, second = decided(on, [query("a", allowed_models=["small"]), query("b", max_cost=300)])
+    first, second = decided(on, [query("a", allowed_models=["small"]), query("b", max_cost=200)])
     assert first.receipt.model == second.receipt.model == "small"
     assert second.receipt.reserved <= 300
 

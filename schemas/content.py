@@ -1,0 +1,156 @@
+"""What a query holds, as far as its price and its length depend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+_FREE = """
+    messages model max_tokens max_completion_tokens n stream stream_options
+    temperature top_p top_k top_a min_p typical_p min_tokens stop stop_token_ids ignore_eos seed
+    presence_penalty frequency_penalty repetition_penalty length_penalty logit_bias
+    logprobs top_logprobs skip_special_tokens
+    tools tool_choice parallel_tool_calls functions function_call
+    response_format guided_json guided_regex guided_choice guided_grammar
+    reasoning_effort verbosity include_reasoning chat_template_kwargs
+    user safety_identifier prompt_cache_key metadata store
+"""
+FREE_FIELDS = frozenset(_FREE.split())
+"""Fields of a chat-completions body that change no price: the tokens of prompt and answer pay for
+all that they cause. Others are refused unless a model's `allow_fields` names them."""
+PLAIN_TOOLS = frozenset({"function", "custom"})
+"""Kinds of tools that the caller runs; servers charge for those that they run themselves."""
+IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
+AUDIO_PARTS = frozenset({"input_audio", "audio_url", "audio"})
+TEXT_PARTS = frozenset({"text", "input_text", "output_text", "refusal", None})
+PART = 64
+"""Bytes that a part without text counts for, beside what is reserved for its image or audio."""
+
+_LETTERS = bytes(range(ord("A"), ord("Z") + 1)) + bytes(range(ord("a"), ord("z") + 1)) + b" "
+_ASCII = bytes(range(128))
+LETTERS_A_TOKEN = 3
+"""Tokenizers in use need a token for 4 to 5 letters of prose."""
+BYTES_A_TOKEN = 2
+"""Beyond ASCII; a Chinese character has 3 bytes and is one token, in older vocabularies two."""
+
+
+class Content(NamedTuple):
+    """What a query holds.
+
+    Attributes:
+        size: Bytes of its text as UTF-8, with names and punctuation but without the escapes of
+            JSON, images and audio. No byte-level tokenizer makes more tokens of it.
+        tokens: Tokens that it probably has at most, images and audio aside.
+        images: Number of images, whether by address or by value.
+        audio: Number of audio parts.
+        choices: Answers that are asked for (`n`).
+        dear: Fields and kinds of parts that may change the price, in order of their names.
+    """
+
+    size: int
+    tokens: int
+    images: int = 0
+    audio: int = 0
+    choices: int = 1
+    dear: tuple[str, ...] = ()
+
+
+def content_of(payload: dict[str, Any] | None, prompt: str | None) -> Content:
+    """Return what a checked payload, or a prompt, holds."""
+    if payload is None:
+        text = (prompt or "").encode()
+        return Content(len(text), likely_tokens(text))
+    counted = _Counted(images=[], audio=[], dear=set(_dear_fields(payload)))
+    bare = {name: value for name, value in payload.items() if name != "messages"}
+    bare["messages"] = [_bare_message(message, counted) for message in payload["messages"]]
+    size, chunks = _size(bare)
+    return Content(
+        size=size + PART * (len(counted.images) + len(counted.audio)),
+        tokens=likely_tokens(b"".join(chunks)) + (size - sum(map(len, chunks))) // BYTES_A_TOKEN,
+        images=len(counted.images),
+        audio=len(counted.audio),
+        choices=payload.get("n") or 1,
+        dear=tuple(sorted(counted.dear)),
+    )
+
+
+def likely_tokens(text: bytes) -> int:
+    """Return how many tokens a text has at most by the habits of tokenizers, if not certainly.
+
+    Letters and blanks come several to a token, digits and signs alone.
+    """
+    letters = len(text) - len(text.translate(None, _LETTERS))
+    beyond = len(text.translate(None, _ASCII))
+    alone = len(text) - letters - beyond
+    return -(-letters // LETTERS_A_TOKEN) + -(-beyond // BYTES_A_TOKEN) + alone
+
+
+class _Counted(NamedTuple):
+    images: list[None]
+    audio: list[None]
+    dear: set[str]
+
+
+def _dear_fields(payload: dict[str, Any]) -> Iterator[str]:
+    for name, value in payload.items():
+        if value is None or name in FREE_FIELDS or (name, value) == ("modalities", ["text"]):
+            continue
+        yield name
+    yield from (f"tools.{kind}" for kind in _kinds(payload.get("tools")) - PLAIN_TOOLS)
+
+
+def _kinds(tools: object) -> set[str]:
+    if not isinstance(tools, list):
+        return set()
+    return {str(tool.get("type", "function")) for tool in tools if isinstance(tool, dict)}
+
+
+def _bare_message(message: dict[str, Any], counted: _Counted) -> dict[str, Any]:
+    """Return a message without images and audio, which are counted."""
+    bare = dict(message)
+    if isinstance(content := message.get("content"), list):
+        bare["content"] = list(_bare_parts(content, counted))
+    if isinstance(images := bare.pop("images", None), list):  # as Ollama has them
+        counted.images.extend([None] * len(images))
+    if bare.get("audio") is not None:  # an answer of before, by its id
+        counted.audio.append(None)
+    if bare.get("cache_control") is not None:
+        counted.dear.add("messages.cache_control")
+    return bare
+
+
+def _bare_parts(parts: Iterable[dict[str, Any]], counted: _Counted) -> Iterator[Any]:
+    for part in parts:
+        kind = part.get("type")
+        if part.get("cache_control") is not None:
+            counted.dear.add("messages.cache_control")
+        if kind in IMAGE_PARTS or (kind is None and "image_url" in part):
+            counted.images.append(None)
+        elif kind in AUDIO_PARTS or (kind is None and "input_audio" in part):
+            counted.audio.append(None)
+        else:
+            if kind not in TEXT_PARTS:
+                counted.dear.add(f"content.{kind}")
+            yield part
+            continue
+        if part.get("text"):
+            yield part["text"]
+
+
+def _size(value: object) -> tuple[int, list[bytes]]:
+    """Return the bytes of a JSON value without escapes, and its texts."""
+    size, chunks, left = 0, [], [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            chunks.append(one.encode())
+            size += len(chunks[-1]) + 3  # two quotes and a comma
+        elif isinstance(one, dict):
+            size += 3 + sum(len(name.encode()) + 3 for name in one)
+            left.extend(one.values())
+        elif isinstance(one, list):
+            size += 3
+            left.extend(one)
+        else:
+            size += len(str(one)) + 1
+    return size, chunks

@@ -1,0 +1,93 @@
+"""What queries demand for themselves, and which models cannot take them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from router.arrays import Ints
+from router.estimation.scorer import UNSET, QueryConstraints, QueryScorer
+from router.models.catalog import Model, ModelCatalog
+from schemas import Invalid, Query
+from schemas.content import Content
+
+CHAT_TEMPLATE = 64
+"""Prompt tokens that a model's chat template may add to the text."""
+
+
+def constraints(
+    scorer: QueryScorer, queries: Sequence[Query], contents: Sequence[Content]
+) -> QueryConstraints:
+    """Return what the queries ask for themselves, and where what they hold may go."""
+    catalog = scorer.catalog
+    media = catalog.media_tokens(
+        _ints(content.images for content in contents), _ints(content.audio for content in contents)
+    )
+    allowed = np.array([catalog.mask(query.allowed_models or catalog.names) for query in queries])
+    for row, content in enumerate(contents):
+        for name in excluded(catalog, content):
+            allowed[row, catalog.index[name]] = False
+    return QueryConstraints(
+        ids=[query.id for query in queries],
+        # A byte-level tokenizer never makes more tokens than there are bytes.
+        prompt_tokens=_ints(content.size + CHAT_TEMPLATE for content in contents),
+        likely_tokens=_ints(content.tokens + CHAT_TEMPLATE for content in contents),
+        media_tokens=media,
+        choices=_ints(content.choices for content in contents),
+        max_tokens=_ints(query.output_tokens or UNSET for query in queries),
+        max_cost=_ints(UNSET if query.max_cost is None else query.max_cost for query in queries),
+        allowed=allowed,
+    )
+
+
+def excluded(catalog: ModelCatalog, content: Content) -> dict[str, str]:
+    """Return by model why it cannot take what a query holds; empty where all can."""
+    if not (content.images or content.audio or content.dear):
+        return {}
+    reasons = {model.name: _why_not(model, content) for model in catalog.models}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def no_model(catalog: ModelCatalog, query: Query, fits: bool) -> Invalid:
+    """Return the refusal of a query that no model may take.
+
+    Args:
+        catalog: All models.
+        query: The query.
+        fits: Whether it fits the context of some model.
+    """
+    content = query.content()
+    asked = query.allowed_models or catalog.names
+    reasons = {name: why for name, why in excluded(catalog, content).items() if name in asked}
+    if len(reasons) == len(set(asked)) and content.dear:
+        field = f"payload.{content.dear[0]}"
+        return Invalid(
+            "field_not_allowed",
+            f"{field}: it may change the price of an answer, and no model that is asked for takes "
+            f'it; one does with [models.NAME] allow_fields = ["{content.dear[0]}"]',
+            field,
+        )
+    if not fits:
+        return Invalid(
+            "context_too_long", "prompt and allowed output are longer than any model's context"
+        )
+    told = "".join(f"; {name} {reason}" for name, reason in reasons.items())
+    return Invalid(
+        "no_model_allowed",
+        "no model is left: allowed_models, max_cost and the models' contexts exclude them all"
+        + told,
+    )
+
+
+def _why_not(model: Model, content: Content) -> str:
+    if content.images and model.image_tokens is None:
+        return "takes no images (image_tokens)"
+    if content.audio and model.audio_tokens is None:
+        return "takes no audio (audio_tokens)"
+    dear = [name for name in content.dear if name not in model.allow_fields]
+    return f"does not take {', '.join(dear)} (allow_fields)" if dear else ""
+
+
+def _ints(values: Iterable[int]) -> Ints:
+    return np.fromiter(values, dtype=np.int64)

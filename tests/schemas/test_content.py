@@ -1,0 +1,106 @@
+"""What a query holds: bytes of its text, images and audio, and fields that may cost more."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import Query, decode
+from schemas.content import FREE_FIELDS, PART, content_of, likely_tokens
+
+TEXT = {"type": "text", "text": "What is this?"}
+IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+SOUND = {"type": "input_audio", "input_audio": {"data": "UklGR" * 1000, "format": "wav"}}
+
+
+def chat(*parts: Any, **body: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(parts)}], **body}
+
+
+def test_a_prompt_is_its_bytes() -> None:
+    """In UTF-8, however it was written: escapes cost nothing."""
+    raw = json.dumps({"id": "a", "prompt": "今天\n天气"}, ensure_ascii=False).encode()
+    escaped = json.dumps({"id": "a", "prompt": "今天\n天气"}).encode()
+    assert decode(Query, raw).content() == decode(Query, escaped).content()
+    assert decode(Query, raw).content().size == 13
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_a_payload_is_no_smaller_than_its_texts_on_the_wire(value: Any) -> None:
+    """Whatever stands in it: at least the bytes of JSON without escapes."""
+    payload = {"messages": [{"role": "user", "content": "hi"}], "tools": value}
+    plain = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    escapes = json.dumps(plain, ensure_ascii=False).count("\\")
+    assert content_of(payload, None).size >= len(plain.encode(errors="replace")) - escapes * 6
+
+
+@pytest.mark.parametrize("part", [IMAGE, {"type": "input_image", "image_url": "data:;base64,AA"}])
+def test_images_are_counted_not_measured(part: dict[str, Any]) -> None:
+    """By address or by value; text beside it is text."""
+    found, without = content_of(chat(TEXT, part), None), content_of(chat(TEXT), None)
+    assert (found.images, found.audio, found.dear) == (1, 0, ())
+    assert found.size == without.size + PART
+    captioned = content_of(chat(TEXT, {**part, "text": "a cat"}), None)
+    assert captioned.size > found.size
+
+
+def test_audio_is_counted_not_measured() -> None:
+    """Of the query, and of an answer before."""
+    payload = chat(TEXT, SOUND)
+    payload["messages"].append({"role": "assistant", "audio": {"id": "a1"}})
+    assert content_of(payload, None).audio == 2
+    assert content_of(payload, None).size < 500
+
+
+@pytest.mark.parametrize(
+    ("body", "dear"),
+    [
+        ({"service_tier": "priority"}, ["service_tier"]),
+        ({"web_search_options": {}, "best_of": 3}, ["best_of", "web_search_options"]),
+        ({"service_tier": None, "modalities": ["text"]}, []),
+        ({"modalities": ["text", "audio"]}, ["modalities"]),
+        ({"tools": [{"type": "function", "function": {}}]}, []),
+        ({"tools": [{"type": "web_search"}]}, ["tools.web_search"]),
+        (dict.fromkeys(FREE_FIELDS - {"messages"}, 1), []),
+    ],
+)
+def test_fields_that_may_change_the_price(body: dict[str, Any], dear: list[str]) -> None:
+    """All but those that are known to be paid for by tokens."""
+    assert list(content_of(chat(TEXT, **body), None).dear) == dear
+
+
+def test_parts_of_unknown_kinds_may_cost_anything() -> None:
+    """A file may hold a book; caching has prices of its own."""
+    file = {"type": "file", "file": {"file_id": "f1"}}
+    kept = {**TEXT, "cache_control": {"type": "ephemeral"}}
+    assert content_of(chat(file, kept), None).dear == ("content.file", "messages.cache_control")
+
+
+def test_choices() -> None:
+    """One, unless `n` says otherwise."""
+    assert content_of(chat(TEXT), None).choices == 1
+    assert content_of(chat(TEXT, n=None), None).choices == 1
+    assert content_of(chat(TEXT, n=3), None).choices == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("The cat sat on the mat. " * 1000, 6000, 12_000),
+        ("今天天气很好，我们去公园散步。" * 1000, 9_000, 25_000),
+        ("0123456789" * 100, 1000, 1000),
+        ("", 0, 0),
+    ],
+)
+def test_likely_tokens(text: str, least: int, most: int) -> None:
+    """Above what tokenizers make of it, and far below its bytes where it is prose."""
+    assert least <= likely_tokens(text.encode()) <= most
