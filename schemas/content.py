@@ -5,21 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-_FREE = """
-    messages model max_tokens max_completion_tokens n stream stream_options
-    temperature top_p top_k top_a min_p typical_p min_tokens stop stop_token_ids ignore_eos seed
-    presence_penalty frequency_penalty repetition_penalty length_penalty logit_bias
-    logprobs top_logprobs skip_special_tokens
-    tools tool_choice parallel_tool_calls functions function_call
-    response_format guided_json guided_regex guided_choice guided_grammar
-    reasoning_effort verbosity include_reasoning chat_template_kwargs
-    user safety_identifier prompt_cache_key metadata store
-"""
-FREE_FIELDS = frozenset(_FREE.split())
-"""Fields of a chat-completions body that change no price: the tokens of prompt and answer pay for
-all that they cause. Others are refused unless a model's `allow_fields` names them."""
-PLAIN_TOOLS = frozenset({"function", "custom"})
-"""Kinds of tools that the caller runs; servers charge for those that they run themselves."""
+from schemas.payload_fields import priced_fields
+
 IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
 AUDIO_PARTS = frozenset({"input_audio", "audio_url", "audio"})
 TEXT_PARTS = frozenset({"text", "input_text", "output_text", "refusal", None})
@@ -60,7 +47,7 @@ def content_of(payload: dict[str, Any] | None, prompt: str | None) -> Content:
     if payload is None:
         text = (prompt or "").encode()
         return Content(len(text), likely_tokens(text))
-    counted = _Counted(images=[], audio=[], dear=set(_dear_fields(payload)))
+    counted = _Counted(images=[], audio=[], dear=set(priced_fields(payload)))
     bare = {name: value for name, value in payload.items() if name != "messages"}
     bare["messages"] = [_bare_message(message, counted) for message in payload["messages"]]
     size, chunks = _size(bare)
@@ -89,20 +76,6 @@ class _Counted(NamedTuple):
     images: list[None]
     audio: list[None]
     dear: set[str]
-
-
-def _dear_fields(payload: dict[str, Any]) -> Iterator[str]:
-    for name, value in payload.items():
-        if value is None or name in FREE_FIELDS or (name, value) == ("modalities", ["text"]):
-            continue
-        yield name
-    yield from (f"tools.{kind}" for kind in _kinds(payload.get("tools")) - PLAIN_TOOLS)
-
-
-def _kinds(tools: object) -> set[str]:
-    if not isinstance(tools, list):
-        return set()
-    return {str(tool.get("type", "function")) for tool in tools if isinstance(tool, dict)}
 
 
 def _bare_message(message: dict[str, Any], counted: _Counted) -> dict[str, Any]:

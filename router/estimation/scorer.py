@@ -17,6 +17,8 @@ from router.policies.base import Batch
 
 Mode = Literal["max", "quantile"]
 """How many output tokens an answer may have where its query does not say."""
+DEAREST = 2.0**62
+"""Most nano-unit millionths of a reservation."""
 UNSET = -1
 """In arrays of `QueryConstraints`: the query does not say."""
 
@@ -154,8 +156,8 @@ class QueryScorer:
         """Build the batch to decide: estimates, reservations, and where each query may go.
 
         A reservation is the catalog's cost of the prompt and of all output tokens that the answers
-        may have. A query may not go where its reservation exceeds its `max_cost`, nor where prompt
-        and allowed output exceed the model's context.
+        may have, for each call that may be billed. A query may not go where its reservation exceeds
+        its `max_cost`, nor where prompt and allowed output exceed the model's context.
 
         Args:
             estimates: Of the n queries, for the known models.
@@ -178,8 +180,10 @@ class QueryScorer:
         media = _or(constraints.media_tokens, np.zeros((1, 1), dtype=np.int64))
         choices = _or(constraints.choices, np.ones(1, dtype=np.int64))[:, None]
         length = _or(constraints.likely_tokens, constraints.prompt_tokens)[:, None]
-        bound = self.catalog.cost(prompt + media, tokens * choices)
-        fits = length + media + tokens <= self.catalog.context
+        bound = self.catalog.cost(prompt + media, tokens * choices) * self.catalog.calls
+        fits = (length + media + tokens <= self.catalog.context) & self._is_countable(
+            prompt + media, tokens * choices
+        )
         capped = constraints.max_cost != UNSET
         affordable = ~capped[:, None] | (bound <= constraints.max_cost[:, None])
         batch = Batch(
@@ -190,6 +194,15 @@ class QueryScorer:
             allowed=constraints.allowed & fits & affordable,
         )
         return Prepared(batch, tokens, explicit_max_tokens, fits)
+
+    def _is_countable(self, prompt: Ints, output: Ints) -> Bools:
+        """Return bool[n, M], where a reservation can be worked out in 64 bits."""
+        catalog = self.catalog
+        price = prompt * catalog.input_price.astype(float) + output * catalog.output_price.astype(
+            float
+        )
+        countable: Bools = price * catalog.calls < DEAREST
+        return countable
 
     def _expected_cost(self, cost: Floats, media: Ints, choices: Ints) -> Floats:
         """Return estimated costs, float64[n, M] nano-units, with what the history cannot tell.

@@ -28,6 +28,7 @@ class Model:
         image_tokens: Prompt tokens reserved for each image; None where it takes none.
         audio_tokens: Prompt tokens reserved for each audio part; None where it takes none.
         allow_fields: Fields of a body that it takes though they may change the price.
+        retry_uncertain: Calls beyond the first that may be billed for one answer.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Model:
     image_tokens: int | None = None
     audio_tokens: int | None = None
     allow_fields: frozenset[str] = frozenset()
+    retry_uncertain: int = 0
 
     def cost(self, prompt_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
         """Return an answer's cost, rounded up to whole nano-units.
@@ -75,6 +77,7 @@ class ModelCatalog:
         self.context = self._column("context")
         self.image_tokens = self._column("image_tokens")
         self.audio_tokens = self._column("audio_tokens")
+        self.calls = 1 + self._column("retry_uncertain")
         self.free = (self.input_price == 0) & (self.output_price == 0)
 
     def __len__(self) -> int:

@@ -118,7 +118,6 @@ class ModelSettings(_Section, frozen=True, kw_only=True):
     cached_input_price: Decimal | None = None
     image_tokens: MediaTokens | None = None
     audio_tokens: MediaTokens | None = None
-    allow_fields: frozenset[str] = frozenset()
     budget: ModelBudget | None = None
     name: Name | None = None
     base_url: str | None = None
@@ -296,7 +295,8 @@ class Config(_Section, frozen=True, kw_only=True):
                 model.cached_price(),
                 model.image_tokens,
                 model.audio_tokens,
-                model.allow_fields,
+                frozenset(model.allow_fields),
+                model.retry_uncertain,
             )
             for name, model in self.models.items()
         )

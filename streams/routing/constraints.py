@@ -11,6 +11,7 @@ from router.estimation.scorer import UNSET, QueryConstraints, QueryScorer
 from router.models.catalog import Model, ModelCatalog
 from schemas import Invalid, Query
 from schemas.content import Content
+from schemas.payload_fields import how_to_allow
 
 CHAT_TEMPLATE = 64
 """Prompt tokens that a model's chat template may add to the text."""
@@ -64,8 +65,7 @@ def no_model(catalog: ModelCatalog, query: Query, fits: bool) -> Invalid:
         field = f"payload.{content.dear[0]}"
         return Invalid(
             "field_not_allowed",
-            f"{field}: it may change the price of an answer, and no model that is asked for takes "
-            f'it; one does with [models.NAME] allow_fields = ["{content.dear[0]}"]',
+            f"{field}: {how_to_allow('NAME', content.dear)}",
             field,
         )
     if not fits:

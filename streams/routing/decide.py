@@ -142,7 +142,7 @@ class DecisionContext:
     log: Log
     now: float
     room: int
-    hold: Hold | None = None
+    hold: Hold = field(default_factory=lambda: Hold(600.0))
 
 
 def estimate(
@@ -303,9 +303,7 @@ def _rows(
         )
     ):
         if reason == "not_allowed":
-            if arrival.query is not None:
-                fits = bool(candidates.scored.fits[i].any())
-                arrival.refusal = no_model(scorer.catalog, arrival.query, fits)
+            arrival.refusal = _no_model(candidates, i, scorer)
             continue
         known: dict[str, Any] = {
             "quality": dict(zip(names, quality[i], strict=True)),
@@ -327,9 +325,13 @@ def _rows(
         known |= _reservation(candidates.scored, scorer, i, model)
         known["tenant"] = arrival.query.tenant if arrival.query and limited[i] else None
         receipt = _receipt(arrival, state, context, "routed", reason, **known)
-        window = int(state.ledger.window[accounts[i, 0]])
-        hold = context.hold
-        yield arrival, hold.row(receipt, window) if hold else Row(receipt=receipt, window=window)
+        yield arrival, context.hold.row(receipt, int(state.ledger.window[accounts[i, 0]]))
+
+
+def _no_model(candidates: Candidates, i: int, scorer: QueryScorer) -> Invalid:
+    query, fits = candidates.arrivals[i].query, candidates.scored.fits[i]
+    assert query is not None  # candidates are arrivals that could be read
+    return no_model(scorer.catalog, query, bool(fits.any()))
 
 
 def _excluded(scorer: QueryScorer, arrival: Arrival) -> dict[str, str]:

@@ -52,7 +52,7 @@ class DecisionPipeline:
         topics: Topics,
         metrics: Metrics,
         max_waiting: int = sys.maxsize,
-        hold: Hold | None = None,
+        hold: Hold = Hold(600.0),  # noqa: B008  # immutable
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Args:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import Query, decode
-from schemas.content import FREE_FIELDS, PART, content_of, likely_tokens
+from schemas.content import PART, content_of, likely_tokens
 
 TEXT = {"type": "text", "text": "What is this?"}
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
@@ -61,28 +61,16 @@ def test_audio_is_counted_not_measured() -> None:
     assert content_of(payload, None).size < 500
 
 
-@pytest.mark.parametrize(
-    ("body", "dear"),
-    [
-        ({"service_tier": "priority"}, ["service_tier"]),
-        ({"web_search_options": {}, "best_of": 3}, ["best_of", "web_search_options"]),
-        ({"service_tier": None, "modalities": ["text"]}, []),
-        ({"modalities": ["text", "audio"]}, ["modalities"]),
-        ({"tools": [{"type": "function", "function": {}}]}, []),
-        ({"tools": [{"type": "web_search"}]}, ["tools.web_search"]),
-        (dict.fromkeys(FREE_FIELDS - {"messages"}, 1), []),
-    ],
-)
-def test_fields_that_may_change_the_price(body: dict[str, Any], dear: list[str]) -> None:
-    """All but those that are known to be paid for by tokens."""
-    assert list(content_of(chat(TEXT, **body), None).dear) == dear
-
-
 def test_parts_of_unknown_kinds_may_cost_anything() -> None:
     """A file may hold a book; caching has prices of its own."""
     file = {"type": "file", "file": {"file_id": "f1"}}
     kept = {**TEXT, "cache_control": {"type": "ephemeral"}}
-    assert content_of(chat(file, kept), None).dear == ("content.file", "messages.cache_control")
+    payload = chat(file, kept, service_tier="priority")
+    assert content_of(payload, None).dear == (
+        "content.file",
+        "messages.cache_control",
+        "service_tier",
+    )
 
 
 def test_choices() -> None:

@@ -143,3 +143,15 @@ def test_media_and_choices_cost() -> None:
     assert_allclose(batch.cost, plain.cost * 3 + [[100.0, 200.0]])
     asked = replace(asked, likely_tokens=np.array([2000]))
     assert not scorer.batch(estimates(1), asked).fits.any()
+
+
+def test_each_call_that_may_be_billed_is_reserved_for() -> None:
+    """A worker may make so many; what is expected to be spent stays one answer's cost."""
+    plain = core().batch(estimates(1), wishes(1)).batch
+    twice = ModelCatalog([replace(FLEET.models[0], retry_uncertain=1), FLEET.models[1]])
+    scorer = core()
+    batch = (
+        QueryScorer(scorer.embedder, scorer.estimator, twice).batch(estimates(1), wishes(1)).batch
+    )
+    assert_array_equal(batch.bound, plain.bound * [2, 1])
+    assert_allclose(batch.cost, plain.cost)

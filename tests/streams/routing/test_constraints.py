@@ -76,7 +76,7 @@ def test_fields_that_nobody_allows_are_refused() -> None:
     row = decided(chat(TEXT, best_of=3, service_tier="priority"))
     assert row.refusal is not None
     assert (row.refusal.code, row.refusal.field) == ("field_not_allowed", "payload.best_of")
-    assert 'allow_fields = ["best_of"]' in row.refusal.reason
+    assert 'allow_fields = ["best_of", "service_tier"]' in row.refusal.reason
 
 
 def test_fields_that_no_query_has_are_refused() -> None:
