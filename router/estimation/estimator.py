@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from router.estimation.features import TextFeatures, TextVectors
 from router.estimation.history import History
 from router.estimation.index.base import NeighbourIndex, Neighbours, nothing, without_itself
 from router.estimation.kernel_ridge import KernelRidge
+from router.estimation.trust import choose_factor, departing
 
 Kernels = tuple[tuple[float, ...], ...]
 
@@ -80,6 +81,8 @@ class Fitted:
         usual: The features of a query whose text is not known.
         rows: int64[r], an even sample of the history.
         others: float32[r, 2M], leave-one-out predictions of those rows.
+        means: float64[M], mean estimated scores over those rows.
+        trust: What deviations from `means` are multiplied by, see `trust.py`.
     """
 
     k: int
@@ -91,6 +94,8 @@ class Fitted:
     usual: TextVectors
     rows: Ints
     others: Vectors
+    means: Floats
+    trust: float = 1.0
 
 
 class Estimator:
@@ -102,7 +107,12 @@ class Estimator:
     """
 
     def __init__(
-        self, history: History, index: NeighbourIndex, fitted: Fitted, upper: float = UPPER
+        self,
+        history: History,
+        index: NeighbourIndex,
+        fitted: Fitted,
+        upper: float = UPPER,
+        careful: bool = False,
     ) -> None:
         """Put a fitted estimator together.
 
@@ -111,7 +121,10 @@ class Estimator:
             index: Finds rows of `history`, numbered alike.
             fitted: What was learned.
             upper: The part of answers, 0 to 1, that cost at most `Estimates.upper_cost`.
+            careful: Whether scores depart from the models' means by `Fitted.trust` only: where
+                models share limits.
         """
+        self._trust = fitted.trust if careful else 1.0
         self.history = history
         self.index = index
         self.fitted = fitted
@@ -157,11 +170,13 @@ class Estimator:
         rows = sample_rows(len(history))
         k, doubt = _choose_neighbours(history, index, rows, missed)
         apart: Vectors = others[rows].astype(np.float32)
-        return cls(
-            history,
-            index,
-            Fitted(k, doubt, missed, ridge, mean_factor, features, usual, rows, apart),
-        )
+        means = np.zeros(models)
+        fitted = Fitted(k, doubt, missed, ridge, mean_factor, features, usual, rows, apart, means)
+        whole = cls(history, index, fitted).leave_one_out()
+        means = whole.quality.mean(axis=0)
+        outcomes = history.scores[rows], history.costs[rows]
+        trust = choose_factor(whole.quality, whole.cost, means, *outcomes)
+        return cls(history, index, replace(fitted, means=means, trust=trust))
 
     def estimate(self, vectors: Vectors, texts: Sequence[str] | None = None) -> Estimates:
         """Estimate queries.
@@ -220,6 +235,8 @@ class Estimator:
             "usual_shape": self.fitted.usual.shape,
             "rows": self.fitted.rows,
             "others": self.fitted.others,
+            "means": self.fitted.means,
+            "trust": np.array(self.fitted.trust),
         }
         arrays |= {f"ridge_{name}": value for name, value in self.fitted.ridge.arrays().items()}
         if self.fitted.features is not None:
@@ -234,8 +251,11 @@ class Estimator:
         history: History,
         index: NeighbourIndex,
         upper: float = UPPER,
+        careful: bool = False,
     ) -> Self:
         """Rebuild the estimator that `arrays()` came from.
+
+        Arrays of a version without `means` and `trust` are taken at full trust.
 
         Raises:
             ValueError: An array is missing, or they are not of this history.
@@ -253,6 +273,8 @@ class Estimator:
                 usual=TextVectors(arrays["usual_words"], arrays["usual_shape"]),
                 rows=arrays["rows"],
                 others=arrays["others"],
+                means=arrays.get("means", np.zeros(len(arrays["mean_factor"]))),
+                trust=float(arrays.get("trust", 1.0)),
             )
         except KeyError as error:
             raise ValueError(f"the estimator's file lacks {error}; build the index again") from None
@@ -266,7 +288,7 @@ class Estimator:
                 f"the estimator's file is not of a history of {len(history)} rows and {models} "
                 "models; build the index again"
             )
-        return cls(history, index, fitted, upper)
+        return cls(history, index, fitted, upper, careful)
 
     def _blend(self, ridge: Floats | Vectors, found: Neighbours) -> Estimates:
         fitted = self.fitted
@@ -275,8 +297,11 @@ class Estimator:
         quality += self._missed.mean(found, fitted.doubt)
         typical = np.exp(np.minimum(ridge[:, models:].astype(np.float64), 42.0))
         cost = typical * fitted.mean_factor
+        quality = np.clip(quality, LEAST, 1.0)
+        if self._trust != 1.0:
+            quality = departing(quality, fitted.means, self._trust)
         return Estimates(
-            quality=np.clip(quality, LEAST, 1.0),
+            quality=quality,
             cost=cost,
             upper_cost=np.maximum(typical * self._upper_factor, cost),
             neighbours=found.rows,

@@ -12,6 +12,9 @@ from router.pricing.coverage import Coverage
 
 SHARED = "shared"
 """The split that is none: one budget for all models."""
+GIVEN = "given"
+"""Limits from a file, with a budget that multiplies their amounts."""
+TOGETHER = (SHARED, GIVEN)
 SPLITS = ("weighted", "cost", "perf", "uniform", "random", "extreme")
 UNKNOWN = "history and queries have no model with known outcomes in both"
 EXTREME_PART = 0.8

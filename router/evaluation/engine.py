@@ -76,6 +76,8 @@ def run(policy: Policy, problem: Problem, batch: int | None = None) -> Run:
         batch: Arrivals decided at once; by default `BATCH`, or fewer, so that there are `BATCHES`.
     """
     estimates = problem.estimates(policy.estimator)
+    if problem.given is not None:
+        estimates = estimates.careful()
     n, everyone = len(problem), np.arange(len(problem.catalog))
     batch = batch or min(BATCH, max(1, n // BATCHES))
     spent = np.zeros(len(problem.limits), dtype=np.int64)

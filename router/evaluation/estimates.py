@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +15,7 @@ from router.estimation.history import History
 from router.estimation.index.annoy import AnnoyIndex
 from router.estimation.index.base import NO_ROW, NeighbourIndex, without_itself
 from router.estimation.index.exact import ExactIndex
+from router.estimation.trust import departing
 from router.evaluation.predictor import Predictor
 
 TREES, SEARCH_K = 50, 5_000
@@ -32,17 +33,29 @@ class OfflineEstimates:
         warm_quality: float64[h, M], estimates for the history or an even sample of it, each row
             without its own outcome.
         warm_cost: float64[h, M], likewise of costs.
+        means: float64[M], the models' mean scores; None for kinds that are never `careful`.
+        trust: What deviations from them are multiplied by where models share limits.
     """
 
     quality: Floats
     cost: Floats
     warm_quality: Floats
     warm_cost: Floats
+    means: Floats | None = None
+    trust: float = 1.0
 
     def take(self, rows: Ints) -> OfflineEstimates:
         """Return the estimates of the queries at int64[m] `rows`, in that order."""
-        return OfflineEstimates(
-            self.quality[rows], self.cost[rows], self.warm_quality, self.warm_cost
+        return replace(self, quality=self.quality[rows], cost=self.cost[rows])
+
+    def careful(self) -> OfflineEstimates:
+        """Return the estimates for limits that models share (`router/estimation/trust.py`)."""
+        if self.means is None or self.trust == 1.0:
+            return self
+        return replace(
+            self,
+            quality=departing(self.quality, self.means, self.trust),
+            warm_quality=departing(self.warm_quality, self.means, self.trust),
         )
 
 
@@ -115,6 +128,18 @@ def neighbour_means(outcomes: Floats, neighbours: Ints) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), overall)
 
 
+def means(known: EstimationInputs) -> OfflineEstimates:
+    """Estimate by each model's mean over the history, whatever the query."""
+    history = known.history
+    arrivals, past = (np.full((n, 1), NO_ROW) for n in (len(known.vectors), len(history)))
+    return OfflineEstimates(
+        neighbour_means(history.scores, arrivals),
+        neighbour_means(history.costs, arrivals),
+        neighbour_means(history.scores, past),
+        neighbour_means(history.costs, past),
+    )
+
+
 def predicted(known: EstimationInputs) -> OfflineEstimates:
     """Estimate by a ridge regression trained on the history's embeddings."""
     history, vectors = known.history, known.vectors
@@ -135,12 +160,16 @@ def best(known: EstimationInputs) -> OfflineEstimates:
     estimator = Estimator.fit(known.history, index, known.history_texts)
     found = estimator.estimate(known.vectors, known.texts)
     warm = estimator.leave_one_out(sample_rows(len(known.history)))
-    return OfflineEstimates(found.quality, found.cost, warm.quality, warm.cost)
+    fitted = estimator.fitted
+    return OfflineEstimates(
+        found.quality, found.cost, warm.quality, warm.cost, fitted.means, fitted.trust
+    )
 
 
 KINDS: dict[str, Callable[[EstimationInputs], OfflineEstimates]] = {
     "paper": paper,
     "exact": exact,
+    "means": means,
     "predictor": predicted,
     "best": best,
 }

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from router.evaluation.engine import Run
 from router.evaluation.experiment import Row
+from router.evaluation.frontier import OURS, Frontier
 from router.evaluation.summary import Line
 
 STYLE: Any = {
@@ -27,7 +28,6 @@ STYLE: Any = {
     "legend.fontsize": 8,
 }
 MARKERS = "osD^vP*Xh<>8p"
-OURS = "primal-dual"
 
 
 def against(lines: Sequence[Line], axis: str, label: str) -> str:
@@ -57,6 +57,39 @@ def curves(found: Mapping[str, Mapping[float, float]], label: str, title: str = 
     plot.set_title(title)
     plot.set_xlabel(label)
     plot.set_ylabel("performance (sum of scores)")
+    plot.set_ylim(bottom=0)
+    plot.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _svg(figure)
+
+
+def frontier(found: Frontier) -> str:
+    """Mean score against money on a logarithmic axis: a line a policy, a cross a single model."""
+    figure, plot = _figure(8.4, 4.6)
+    for (policy, curve), marker in zip(found.curves.items(), cycle(MARKERS), strict=False):
+        reference = policy.startswith("offline")
+        plot.plot(
+            [money for money, _ in curve],
+            [score for _, score in curve],
+            marker=marker,
+            markersize=4,
+            linewidth=2.4 if policy == OURS else 1.2,
+            linestyle="--" if reference else "-",
+            color="0.5" if reference else None,
+            label=policy,
+        )
+    for name, (money, score) in found.singles.items():
+        plot.plot([money], [score], marker="x", color="0.3", markersize=5, linestyle="none")
+        plot.annotate(
+            _short(name),
+            (money, score),
+            (3, -3),
+            textcoords="offset points",
+            fontsize=6,
+            color="0.3",
+        )
+    plot.set_xscale("log")
+    plot.set_xlabel("money for all queries (dollars)")
+    plot.set_ylabel("mean score a query")
     plot.set_ylim(bottom=0)
     plot.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _svg(figure)

@@ -11,6 +11,7 @@ import numpy as np
 from router.evaluation import plots
 from router.evaluation.engine import Run
 from router.evaluation.experiment import REFERENCE_POLICY, REFERENCES, Row
+from router.evaluation.frontier import Frontier, headline
 from router.evaluation.problem import Problem
 from router.evaluation.summary import HEADS, Line
 
@@ -24,6 +25,12 @@ tr.reference { color: #777 } caption { text-align: left; font-weight: 600; paddi
 figure { margin: 1.5rem 0 } figcaption { color: #555 } svg { max-width: 100%; height: auto }
 """
 
+MONEY = (
+    "Mean score against money, one budget for all models. Crosses: every query to one model, and "
+    "what that costs. The static mix is the best fixed shares of the models for the same money, "
+    "from their means over the history (mean of 20 draws)."
+)
+
 
 def page(
     title: str,
@@ -32,15 +39,20 @@ def page(
     shown: Sequence[tuple[Row, Run, Problem]],
     budget_sweep: Sequence[Line],
     model_sweep: Sequence[Line],
+    money: Frontier | None = None,
 ) -> str:
     """The page as HTML text, without a link to anything outside.
 
     settings: what was run, by name; lines: the main tables; shown: each policy's first run, for
     budgets and prices over time; the sweeps: the same policies over several budgets, and over
-    several numbers of models.
+    several numbers of models; money: score against money, under one shared budget.
     """
     run = ", ".join(f"{name} {value}" for name, value in settings.items())
-    parts = [f"<h1>Sluice: {escape(title)}</h1>", _explained(), f"<p>Run: {escape(run)}.</p>"]
+    parts = [f"<h1>Sluice: {escape(title)}</h1>"]
+    if money is not None:
+        parts.append(f"<p><b>{escape(' '.join(headline(money)))}</b></p>")
+        parts.append(_figure(MONEY, plots.frontier(money)))
+    parts += [_explained(), f"<p>Run: {escape(run)}.</p>"]
     for cell, group in groupby(lines, key=lambda line: line.cell):
         members = list(group)
         parts.append(
@@ -63,14 +75,14 @@ def page(
 def _budget_figures(shown: Sequence[tuple[Row, Run, Problem]]) -> list[str]:
     """What each policy spent, and its prices over time where it has any."""
     routed = [row for row, _, _ in shown if row.policy not in REFERENCES]
-    figures = [_figure("What each policy spent of each model's budget.", plots.budget_use(routed))]
+    figures = [_figure("What each policy spent of each budget.", plots.budget_use(routed))]
     for row, run, problem in shown:
         # PORT's prices are in a unit of its own (alpha), and never change.
         if row.policy != "port" and np.isfinite(run.prices).any():
             figures.append(
                 _figure(
                     f"Prices of {row.policy} over time, in score per dollar.",
-                    plots.prices(run, problem.catalog.names),
+                    plots.prices(run, problem.coverage.names),
                 )
             )
     return figures

@@ -64,7 +64,7 @@ class Line:
         return (
             self.policy,
             f"{self.relative:.1f}",
-            f"{self.spread:.1f}",
+            f"{self.spread:.1f}" if self.runs > 1 else "–",
             f"{self.performance:.1f}",
             f"{self.cost:.4f}",
             f"{self.per_dollar:.0f}",

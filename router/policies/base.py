@@ -140,7 +140,8 @@ class Policy(ABC):
     name: ClassVar[str]
     estimator: ClassVar[str] = "paper"
     """Which estimates the batch must carry: "paper" (k = 5 means over Annoy), "exact" (the same
-    over exact neighbours), "predictor" (trained), "best" (Sluice's own estimator)."""
+    over exact neighbours), "means" (each model's own, the same for every query), "predictor"
+    (trained), "best" (Sluice's own estimator)."""
 
     def __init__(self, catalog: ModelCatalog) -> None:
         self.catalog = catalog

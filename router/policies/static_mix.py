@@ -30,6 +30,7 @@ class StaticMix(Policy):
     """
 
     name = "static-mix"
+    estimator = "means"
 
     def __init__(self, catalog: ModelCatalog, seed: int = 0) -> None:
         super().__init__(catalog)

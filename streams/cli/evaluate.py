@@ -17,13 +17,15 @@ from rich.table import Table
 
 from router.arrays import Vectors
 from router.evaluation import experiment, sources, summary
-from router.evaluation.budgets import SPLITS
+from router.evaluation.budgets import GIVEN, SHARED, SPLITS
 from router.evaluation.datasets import Dataset
 from router.evaluation.engine import Run
 from router.evaluation.experiment import EvaluationData, Row, Setting
+from router.evaluation.frontier import frontier, swept_budgets
+from router.evaluation.limit_file import read_limits
 from router.evaluation.loaders import load
 from router.evaluation.problem import Problem
-from router.evaluation.summary import HEADS, Line, as_json, summarise
+from router.evaluation.summary import HEADS, Cell, Line, as_json, summarise
 from router.policies import POLICIES
 from streams.cli import options
 
@@ -39,8 +41,8 @@ def _positive(text: str) -> float:
 
 
 def _split(text: str) -> str:
-    if text not in SPLITS:
-        raise ValueError(f"no budget split {text!r}; there are: {', '.join(SPLITS)}")
+    if text not in (*SPLITS, SHARED):
+        raise ValueError(f"no budget split {text!r}; there are: {', '.join((*SPLITS, SHARED))}")
     return text
 
 
@@ -62,6 +64,7 @@ class EvaluationOptions:
     controls: bool
     budgets: tuple[float, ...]
     splits: tuple[str, ...]
+    limits: Path | None
     models: tuple[int, ...]
     orders: int
     seeds: tuple[int, ...]
@@ -102,6 +105,7 @@ class EvaluationOptions:
             "known_queries": known_queries,
             "embedder": self.embedder,
             "k": self.k,
+            "limits": None if self.limits is None else self.limits.name,
             "seeds": self.seeds,
             "orders": self.orders,
         }
@@ -136,7 +140,12 @@ class EvaluationOptions:
     "splits",
     default="weighted",
     callback=options.listed(_split),
-    help=f"How models share the budget: {', '.join(SPLITS)}.",
+    help=f"How models share the budget: {', '.join(SPLITS)}; {SHARED}: one budget for all.",
+)
+@click.option(
+    "--limits",
+    type=options.FILE,
+    help="TOML file of [limits.NAME] tables instead of --split; --budget multiplies the amounts.",
 )
 @click.option(
     "--models",
@@ -205,13 +214,16 @@ def command(**values: Any) -> None:
         decided = summary.decisions(run, problem, POLICIES[policy].estimator)
         options.write_lines(asked.decisions, decided)
     if asked.report is not None and page is not None:
+        by_budget = summarise(found.by_budget)
+        shared = by_budget and by_budget[0].cell.split == SHARED
         text = page(
             asked.title,
             {name: value for name, value in settings.items() if value is not None},
             lines,
             found.first,
-            summarise(found.by_budget),
+            by_budget,
             summarise(found.by_models),
+            frontier(by_budget, found.arrivals) if shared and found.arrivals else None,
         )
         asked.report.write_text(text, "utf-8")
 
@@ -226,6 +238,7 @@ class Evaluation:
         by_budget: rows for the report's plot over budgets; empty without a report.
         by_models: rows for the report's plot over numbers of models; empty without a report.
         known_queries: queries in the history.
+        arrivals: the first seed's queries to route.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -233,6 +246,7 @@ class Evaluation:
     by_budget: list[Row] = field(default_factory=list)
     by_models: list[Row] = field(default_factory=list)
     known_queries: int = 0
+    arrivals: Dataset | None = None
 
 
 def _evaluate(asked: EvaluationOptions, bar: Progress) -> Evaluation:
@@ -241,14 +255,17 @@ def _evaluate(asked: EvaluationOptions, bar: Progress) -> Evaluation:
     Raises:
         ValueError: the data or the options do not allow it.
     """
+    limits = read_limits(asked.limits) if asked.limits is not None else []
     datasets = _datasets(asked, bar)
-    found = Evaluation(known_queries=len(datasets[0].history))
+    for data in datasets:
+        data.limits = limits
+    found = Evaluation(known_queries=len(datasets[0].history), arrivals=datasets[0].queries)
     jobs = [
         (data, Setting(budget, split, count, seed, order), found.rows)
         for (seed, data), budget, split, count, order in product(
             zip(asked.seeds, datasets, strict=True),
             asked.budgets,
-            asked.splits,
+            asked.splits if asked.limits is None else [GIVEN],
             asked.models,
             range(asked.orders),
         )
@@ -256,7 +273,8 @@ def _evaluate(asked: EvaluationOptions, bar: Progress) -> Evaluation:
     if asked.report is not None:
         data, first, _ = jobs[0]
         counts = _model_counts(len(data.history.models))
-        jobs += [(data, replace(first, budget=b), found.by_budget) for b in SWEPT_BUDGETS]
+        swept = swept_budgets(data.queries) if first.split == SHARED else SWEPT_BUDGETS
+        jobs += [(data, replace(first, budget=b), found.by_budget) for b in swept]
         jobs += [(data, replace(first, models=m), found.by_models) for m in counts]
     policies = asked.compared_policies
     runs = len(policies) + len(experiment.REFERENCES)
@@ -317,14 +335,20 @@ def _datasets(asked: EvaluationOptions, bar: Progress) -> list[EvaluationData]:
     return [both] * len(asked.seeds)
 
 
+def _budget(cell: Cell) -> str:
+    if cell.split == GIVEN:
+        return f"given limits x {cell.budget:g}"
+    return f"budget {cell.budget:g} x the cheapest model's cost, split {cell.split}"
+
+
 def _print(lines: Sequence[Line]) -> None:
     """One table for each budget, split and number of models."""
     console = Console(width=None if sys.stdout.isatty() else 110)
     for cell, group in groupby(lines, key=lambda line: line.cell):
         members = list(group)
         table = Table(
-            title=f"{members[0].arrivals} arrivals, {cell.models} models, budget {cell.budget:g} x "
-            f"the cheapest model's cost, split {cell.split}, {members[0].runs} runs",
+            title=f"{members[0].arrivals} arrivals, {cell.models} models, {_budget(cell)}, "
+            f"{members[0].runs} runs",
             title_justify="left",
         )
         table.add_column(HEADS[0], no_wrap=True)

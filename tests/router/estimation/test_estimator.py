@@ -204,3 +204,33 @@ def test_sample_rows() -> None:
     assert_array_equal(sample_rows(5), np.arange(5))
     assert len(sample_rows(10 * SAMPLE)) == SAMPLE
     assert len(sample_rows(0)) == 0
+
+
+def test_careful_estimates_are_nearer_to_the_means(
+    history: tuple[History, list[str]], queries: tuple[History, list[str]]
+) -> None:
+    """Where models share limits, scores depart from the means by the trust that was chosen."""
+    past, texts = history
+    full = fitted(past, texts)
+    arrays = full.arrays() | {"trust": np.array(0.5)}
+    index = ExactIndex(past.embeddings)
+    careful = Estimator.from_arrays(arrays, past, index, careful=True)
+    plain = Estimator.from_arrays(arrays, past, index)
+    asked = queries[0].embeddings, queries[1]
+    expected = full.estimate(*asked).quality
+    assert_array_equal(plain.estimate(*asked).quality, expected)
+    means = full.fitted.means
+    assert_allclose(careful.estimate(*asked).quality - means, 0.5 * (expected - means), atol=1e-12)
+    assert_allclose(means, past.scores.mean(axis=0), atol=0.03)
+
+
+def test_files_of_the_version_before_are_read(history: tuple[History, list[str]]) -> None:
+    """They have no trust: estimates stay as they are."""
+    past, texts = history
+    arrays = {
+        name: array
+        for name, array in fitted(past, texts).arrays().items()
+        if name not in {"means", "trust"}
+    }
+    again = Estimator.from_arrays(arrays, past, ExactIndex(past.embeddings), careful=True)
+    assert again.fitted.trust == 1.0

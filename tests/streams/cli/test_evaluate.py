@@ -49,6 +49,39 @@ def test_same_seed_same_bytes(data: Path, tmp_path: Path) -> None:
     assert written[0] == written[1]
 
 
+def test_one_budget_for_all_models(data: Path, tmp_path: Path) -> None:
+    """The report begins with what the router is worth, and names no spread of a single run."""
+    pytest.importorskip("matplotlib")
+    page, figures = tmp_path / "out.html", tmp_path / "out.json"
+    options = ("--split", "shared", "--budget", 2, "--report", page, "--json", figures)
+    result = evaluate("--dataset", data, *options)
+    assert result.exit_code == 0, result.output
+    first = page.read_text("utf-8").split("<p>")[1]
+    assert first.startswith("<b>primal-dual reaches")
+    assert "on the best static mix" in first
+    for row in json.loads(figures.read_bytes())["rows"]:
+        assert list(row["limits_nano_usd"]) == ["total"]
+        assert row["spent_nano_usd"]["total"] == pytest.approx(row["cost_nano_usd"], rel=0.5)
+        assert row["cost_nano_usd"] <= row["limits_nano_usd"]["total"]
+
+
+def test_limits_of_a_file(data: Path, tmp_path: Path) -> None:
+    """Any limits, scaled by --budget."""
+    limits, figures = tmp_path / "limits.toml", tmp_path / "out.json"
+    limits.write_text(
+        "[limits.total]\namount = 1.0\n[limits.calls]\namount = 3\nunit = 'requests'\n", "utf-8"
+    )
+    options = ("--limits", limits, "--budget", 2, "--no-controls", "--json", figures)
+    result = evaluate("--dataset", data, *options)
+    assert result.exit_code == 0, result.output
+    assert "given limits x 2" in result.output
+    rows = json.loads(figures.read_bytes())["rows"]
+    assert [row["served"] for row in rows] == [6] * 3
+    result = evaluate("--dataset", data, "--limits", tmp_path / "none.toml")
+    assert result.exit_code == 1
+    assert "none.toml" in result.output
+
+
 def test_json_has_every_cell(data: Path, tmp_path: Path) -> None:
     """Budgets x splits x models x seeds x orders, for each policy and both references."""
     out = tmp_path / "out.json"

@@ -1,0 +1,111 @@
+"""Limits from a TOML file, for `sluice evaluate --limits`.
+
+    [limits.total]
+    amount = 2.50                  # dollars for all arrivals
+    [limits.large]
+    amount = 1.00
+    models = ["gpt-*", "claude-3"] # names or patterns; default: all models
+    [limits.calls]
+    amount = 500
+    unit = "requests"
+
+It reads the same tables as the configuration. Recorded outcomes have neither times nor tenants, so
+each amount is for all arrivals, and limits of tokens, windows and tenants are refused.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from router.arrays import Ints
+from router.evaluation.problem import REQUESTS
+from router.pricing.coverage import Coverage
+from schemas.fields import NANO
+
+UNITS = {"currency": 0, "requests": REQUESTS}
+FIELDS = frozenset({"amount", "unit", "models"})
+
+
+@dataclass(frozen=True, slots=True)
+class FileLimit:
+    """One limit of a file.
+
+    Attributes:
+        name: Of its table.
+        amount: Nano-dollars, or requests.
+        unit: 0 for money, `REQUESTS`.
+        models: Names or shell patterns.
+    """
+
+    name: str
+    amount: float
+    unit: int
+    models: tuple[str, ...]
+
+
+def read_limits(path: Path) -> list[FileLimit]:
+    """Read a file of limits.
+
+    Raises:
+        ValueError: It is not such a file. The message says what is wrong, and where.
+    """
+    try:
+        tables = tomllib.loads(path.read_text("utf-8")).get("limits")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not isinstance(tables, dict) or not tables:
+        raise ValueError(f"{path}: it needs a table [limits.NAME] for each limit")
+    return [_limit(name, table, f"{path}: limits.{name}") for name, table in tables.items()]
+
+
+def limits_over(
+    limits: Sequence[FileLimit], models: Sequence[str], multiple: float
+) -> tuple[Coverage, Ints]:
+    """Return the limits over some models, and their amounts times a multiple, int64[R].
+
+    Raises:
+        ValueError: A limit covers none of the models.
+    """
+    rows = [[any(fnmatchcase(name, one) for one in limit.models) for name in models]
+            for limit in limits]  # fmt: skip
+    table = np.array(rows, dtype=np.bool_)
+    if idle := [limit.name for limit, row in zip(limits, table, strict=True) if not row.any()]:
+        raise ValueError(f"the limit {idle[0]!r} covers no model; there are: {', '.join(models)}")
+    coverage = Coverage(
+        tuple(limit.name for limit in limits), np.array([limit.unit for limit in limits]), table
+    )
+    return coverage, np.floor([limit.amount * multiple for limit in limits]).astype(np.int64)
+
+
+def _limit(name: str, table: object, where: str) -> FileLimit:
+    if not isinstance(table, Mapping):
+        raise ValueError(f"{where} must be a table")
+    if odd := sorted(set(table) - FIELDS):
+        raise ValueError(
+            f"{where}.{odd[0]}: recorded outcomes have no times and no tenants; "
+            "a limit here has amount, unit and models"
+        )
+    unit, amount = table.get("unit", "currency"), _amount(table.get("amount"), where)
+    if unit not in UNITS:
+        raise ValueError(f"{where}.unit is {unit!r}; here it is one of: {', '.join(UNITS)}")
+    models = table.get("models", ["*"])
+    if not isinstance(models, list) or not all(isinstance(one, str) for one in models):
+        raise ValueError(f"{where}.models must be a list of names")
+    return FileLimit(name, amount * (NANO if unit == "currency" else 1), UNITS[unit], (*models,))
+
+
+def _amount(value: Any, where: str) -> float:
+    try:
+        amount = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}.amount must be a number, is {value!r}") from None
+    if not 0 <= amount < 1e9:
+        raise ValueError(f"{where}.amount is {value!r}, must be 0 or more")
+    return amount

@@ -1,0 +1,59 @@
+"""Limits from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from router.evaluation.limit_file import limits_over, read_limits
+from router.evaluation.problem import REQUESTS
+
+MODELS = ("gpt-4", "gpt-3.5", "claude")
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "limits.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_limits_of_a_file(tmp_path: Path) -> None:
+    """Patterns name models, amounts are dollars or requests, and a multiple scales them."""
+    path = written(
+        tmp_path,
+        '[limits.total]\namount = 1.5\n[limits.gpt]\namount = "0.5"\nmodels = ["gpt-*"]\n'
+        '[limits.calls]\namount = 10\nunit = "requests"\nmodels = ["claude"]\n',
+    )
+    coverage, amounts = limits_over(read_limits(path), MODELS, 2.0)
+    assert coverage.names == ("total", "gpt", "calls")
+    assert coverage.unit.tolist() == [0, 0, REQUESTS]
+    assert coverage.models.tolist() == [[True] * 3, [True, True, False], [False, False, True]]
+    assert amounts.tolist() == [3_000_000_000, 1_000_000_000, 20]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "needs a table"),
+        ("[limits]\ntotal = 3\n", "limits.total must be a table"),
+        ("[limits.a]\n", "amount must be a number"),
+        ("[limits.a]\namount = -1\n", "must be 0 or more"),
+        ("[limits.a]\namount = 'much'\n", "amount must be a number"),
+        ("[limits.a]\namount = 1\nunit = 'tokens'\n", "unit is 'tokens'"),
+        ("[limits.a]\namount = 1\nwindow = 'day'\n", "no times"),
+        ("[limits.a]\namount = 1\nmodels = 'gpt'\n", "must be a list"),
+        ("[limits.a\n", "limits.toml"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, text: str, words: str) -> None:
+    """With the file, the table and what is expected."""
+    with pytest.raises(ValueError, match=words):
+        read_limits(written(tmp_path, text))
+
+
+def test_a_limit_must_cover_a_model(tmp_path: Path) -> None:
+    """A pattern that fits nothing is a mistake."""
+    path = written(tmp_path, "[limits.a]\namount = 1\nmodels = ['llama*']\n")
+    with pytest.raises(ValueError, match="'a' covers no model"):
+        limits_over(read_limits(path), MODELS, 1.0)
