@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from router.arrays import Floats, Ints, Vectors, even_rows
 from router.estimation.features import TextFeatures, TextVectors
+from router.estimation.fitted import Fitted
 from router.estimation.history import History
 from router.estimation.index.base import NeighbourIndex, Neighbours, nothing, without_itself
 from router.estimation.kernel_ridge import KernelRidge
@@ -65,37 +66,6 @@ class Estimates:
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
         return self.quality, self.cost, self.upper_cost, self.neighbours, self.similarity
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """What was learned of a history; every choice by leave-one-out.
-
-    Attributes:
-        k: Number of neighbours.
-        doubt: Shrinkage of their mean residual, see `DOUBTS`.
-        missed: float32[H, M], leave-one-out residuals of the ridge's scores, NaN where unknown.
-        ridge: Predicts [2M] scores and logarithms of costs.
-        mean_factor: float64[M], from exp of an estimated logarithm to the mean (Duan 1983).
-        features: Of texts; None where there were none.
-        usual: The features of a query whose text is not known.
-        rows: int64[r], an even sample of the history.
-        others: float32[r, 2M], leave-one-out predictions of those rows.
-        means: float64[M], mean estimated scores over those rows.
-        trust: What deviations from `means` are multiplied by, see `trust.py`.
-    """
-
-    k: int
-    doubt: float
-    missed: Vectors
-    ridge: KernelRidge
-    mean_factor: Floats
-    features: TextFeatures | None
-    usual: TextVectors
-    rows: Ints
-    others: Vectors
-    means: Floats
-    trust: float = 1.0
 
 
 class Estimator:
@@ -226,23 +196,7 @@ class Estimator:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all learned arrays by name, to be saved beside the history."""
-        arrays: dict[str, NDArray[Any]] = {
-            "k": np.array(self.fitted.k),
-            "doubt": np.array(self.fitted.doubt),
-            "missed": self.fitted.missed,
-            "mean_factor": self.fitted.mean_factor,
-            "usual_words": self.fitted.usual.words,
-            "usual_shape": self.fitted.usual.shape,
-            "rows": self.fitted.rows,
-            "others": self.fitted.others,
-            "means": self.fitted.means,
-            "trust": np.array(self.fitted.trust),
-        }
-        arrays |= {f"ridge_{name}": value for name, value in self.fitted.ridge.arrays().items()}
-        if self.fitted.features is not None:
-            features = self.fitted.features.arrays()
-            arrays |= {f"text_{name}": value for name, value in features.items()}
-        return arrays
+        return self.fitted.arrays()
 
     @classmethod
     def from_arrays(
@@ -255,39 +209,10 @@ class Estimator:
     ) -> Self:
         """Rebuild the estimator that `arrays()` came from.
 
-        Arrays of a version without `means` and `trust` are taken at full trust.
-
         Raises:
             ValueError: An array is missing, or they are not of this history.
         """
-        try:
-            fitted = Fitted(
-                k=int(arrays["k"]),
-                doubt=float(arrays["doubt"]),
-                missed=arrays["missed"],
-                ridge=KernelRidge.from_arrays(_under(arrays, "ridge_")),
-                mean_factor=arrays["mean_factor"],
-                features=TextFeatures.from_arrays(_under(arrays, "text_"))
-                if "text_words" in arrays
-                else None,
-                usual=TextVectors(arrays["usual_words"], arrays["usual_shape"]),
-                rows=arrays["rows"],
-                others=arrays["others"],
-                means=arrays.get("means", np.zeros(len(arrays["mean_factor"]))),
-                trust=float(arrays.get("trust", 1.0)),
-            )
-        except KeyError as error:
-            raise ValueError(f"the estimator's file lacks {error}; build the index again") from None
-        models = history.scores.shape[1]
-        if (
-            fitted.missed.shape != history.scores.shape
-            or fitted.others.shape != (len(fitted.rows), 2 * models)
-            or not (fitted.rows < len(history)).all()
-        ):
-            raise ValueError(
-                f"the estimator's file is not of a history of {len(history)} rows and {models} "
-                "models; build the index again"
-            )
+        fitted = Fitted.from_arrays(arrays, history)
         return cls(history, index, fitted, upper, careful)
 
     def _blend(self, ridge: Floats | Vectors, found: Neighbours) -> Estimates:
@@ -343,14 +268,6 @@ class _Residuals:
 def sample_rows(count: int, most: int = SAMPLE) -> Ints:
     """Return int64[min(count, most)] rows spread evenly over a history."""
     return even_rows(count, most)
-
-
-def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in arrays.items()
-        if name.startswith(prefix)
-    }
 
 
 def _others(history: History, index: NeighbourIndex, rows: Ints, k: int) -> Neighbours:

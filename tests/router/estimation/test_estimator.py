@@ -222,15 +222,3 @@ def test_careful_estimates_are_nearer_to_the_means(
     means = full.fitted.means
     assert_allclose(careful.estimate(*asked).quality - means, 0.5 * (expected - means), atol=1e-12)
     assert_allclose(means, past.scores.mean(axis=0), atol=0.03)
-
-
-def test_files_of_the_version_before_are_read(history: tuple[History, list[str]]) -> None:
-    """They have no trust: estimates stay as they are."""
-    past, texts = history
-    arrays = {
-        name: array
-        for name, array in fitted(past, texts).arrays().items()
-        if name not in {"means", "trust"}
-    }
-    again = Estimator.from_arrays(arrays, past, ExactIndex(past.embeddings), careful=True)
-    assert again.fitted.trust == 1.0
