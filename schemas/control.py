@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import Meta
 
 from schemas.fields import MediaTokens, Name, Nano, NanoPerMillion, Tokens, UnixTime, Window
 from schemas.invalid import missing, wrong
@@ -16,6 +17,31 @@ DEAREST = 2**62
 
 ADD_NEEDS = ("input_price", "output_price", "limit")
 """What a model that is added must have."""
+
+
+class ModelServer(Message, frozen=True, kw_only=True):
+    """How workers call a model that was added: as the keys of its section in a configuration.
+
+    Attributes:
+        name: As the server calls the model.
+        base_url: The server's address.
+        api_key_env: Variable of a worker's environment that holds the API key.
+        timeout: Seconds for one call.
+        concurrency: Calls at a time.
+        max_tokens_field: Name under which the server takes the limit of output tokens.
+        extra_body: Fields added to every body.
+        extra_headers: Headers added to every call; ${NAME} stands for a variable of a worker's
+            environment.
+    """
+
+    name: Name | None = None
+    base_url: Annotated[str, Meta(pattern=r"^https?://", max_length=2048)] | None = None
+    api_key_env: Name | None = None
+    timeout: Annotated[float, Meta(gt=0, le=1e9)] = 120.0
+    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 16
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    extra_body: dict[str, Any] = msgspec.field(default_factory=dict)
+    extra_headers: dict[Name, str] = msgspec.field(default_factory=dict)
 
 
 class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="model"):
@@ -37,6 +63,8 @@ class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="mo
         start: Unix seconds at which the first window begins.
         time_zone: IANA name; windows begin by its calendar.
         carry_over: Whether unspent money may be spent in the next window.
+        retry_uncertain: Calls beyond the first that may be billed for one answer.
+        server: How workers call it.
     """
 
     name: Name
@@ -54,6 +82,8 @@ class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="mo
     start: UnixTime | None = None
     time_zone: str = "UTC"
     carry_over: bool = False
+    retry_uncertain: Annotated[int, Meta(ge=0, le=10)] = 0
+    server: ModelServer | None = None
 
     def __post_init__(self) -> None:
         if self.action == "add":

@@ -3,18 +3,83 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import reduce
 from pathlib import Path
 from typing import Any, get_args
 
 import click
+import orjson
 
 from schemas import Window
-from schemas.control import ModelControl
+from schemas.control import ModelControl, ModelServer
 from streams.cli import options
 from streams.cli.accounts import check_known, show_accounts
 from streams.config.settings import Config, load, to_nano
 
 NAME = click.argument("name")
+
+
+def _object(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> dict[str, Any] | None:
+    """Read a JSON object."""
+    if value is None:
+        return None
+    try:
+        found = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise click.BadParameter(f'{value!r} is no JSON object, such as {{"top_k": 20}}')
+    return found
+
+
+def _headers(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str] | None:
+    """Read NAME:VALUE pairs."""
+    pairs = [value.partition(":") for value in values]
+    for name, colon, _ in pairs:
+        if not name.strip() or not colon:
+            raise click.BadParameter(f"{name!r} is not NAME:VALUE")
+    return {name.strip(): value.strip() for name, _, value in pairs} or None
+
+
+_SERVER = (
+    click.option("--name", "server_name", help="As its server calls it. [default: NAME]"),
+    click.option("--base-url", help="Address of its server, such as https://HOST/v1."),
+    click.option("--api-key-env", help="Variable of the workers' environment with the API key."),
+    click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for a call."),
+    click.option("--concurrency", type=click.IntRange(1, 10_000), help="Calls at a time."),
+    click.option(
+        "--max-tokens-field",
+        type=click.Choice(["max_tokens", "max_completion_tokens"]),
+        help="Under which its server takes the limit of output tokens.",
+    ),
+    click.option("--extra-body", callback=_object, help="JSON object added to every body."),
+    click.option(
+        "--extra-header",
+        "extra_headers",
+        multiple=True,
+        callback=_headers,
+        metavar="NAME:VALUE",
+        help="Added to every call. Write secrets as ${VARIABLE} of the workers' environment: what "
+        "a command says can be read in the topic control.",
+    ),
+)
+"""What workers know of a model's server: options of `add`, fields of `ModelServer`."""
+
+
+def _server_options(command: Any) -> Any:
+    return reduce(lambda made, option: option(made), reversed(_SERVER), command)
+
+
+def _server(values: dict[str, Any]) -> ModelServer | None:
+    """Take the server's values out of those of all options; None where none is given."""
+    named = {"name": "server_name"}
+    fields = {field: values.pop(named.get(field, field)) for field in ModelServer.__struct_fields__}
+    given = {field: value for field, value in fields.items() if value is not None}
+    return ModelServer(**given) if given else None
 
 
 @click.group()
@@ -48,16 +113,37 @@ def list_models(config_file: Path, removed: bool, json_out: Path | None) -> None
 @click.option("--carry-over", is_flag=True, help="Let a window leave its rest to the next one.")
 @click.option("--max-output-tokens", default=4096, help="The longest answer.")
 @click.option("--context", default=128_000, help="Tokens of prompt and answer together.")
+@click.option("--cached-input-price", type=options.Amount(), help="Per million cached tokens.")
+@click.option(
+    "--image-tokens", type=click.IntRange(0), help="Reserved for an image. [default: takes none]"
+)
+@click.option(
+    "--audio-tokens", type=click.IntRange(0), help="Reserved for an audio. [default: takes none]"
+)
+@click.option(
+    "--allow-field",
+    "allow_fields",
+    multiple=True,
+    help="A field of a body that it takes though it may change the price; may be repeated.",
+)
+@click.option(
+    "--retry-uncertain",
+    type=click.IntRange(0, 10),
+    default=0,
+    help="Calls beyond the first that may be billed for one answer, and are reserved for.",
+)
+@_server_options
 @options.config
 def add(
     name: str,
     input_price: Decimal,
     output_price: Decimal,
     limit: Decimal,
+    cached_input_price: Decimal | None,
     config_file: Path,
     **terms: Any,
 ) -> None:
-    """Add a model that the configuration does not have; start its workers.
+    """Add a model that the configuration does not have; start its workers with sluice work NAME.
 
     It has no history, so it is only tried, with a part of its limit ([newcomers]); to be more, it
     must be in sluice.toml and in the index that sluice index build makes.
@@ -72,6 +158,13 @@ def add(
             input_price=to_nano("input_price", input_price),
             output_price=to_nano("output_price", output_price),
             limit=to_nano("limit", limit),
+            cached_input_price=(
+                None
+                if cached_input_price is None
+                else to_nano("cached_input_price", cached_input_price)
+            ),
+            server=_server(terms),
+            allow_fields=list(terms.pop("allow_fields")),
             **terms,
         )
         add_model(config, message)

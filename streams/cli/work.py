@@ -96,10 +96,7 @@ def command(
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request
     config = load(config_file)
     models = list(dict.fromkeys(models))
-    for model in models:
-        if model not in config.models:
-            known = ", ".join(config.models)
-            raise click.BadParameter(f"{config_file} has no model {model!r}; there are: {known}")
+    config = _with_models(config, config_file, models)
     if dataset is None and latency_median is not None:
         raise click.UsageError("--latency-median is of recorded answers: it needs --dataset")
     if dataset is not None and echo:
@@ -116,6 +113,29 @@ def command(
             return
         backends = _servers(config, calls)
     asyncio.run(_serve(config, backends, calls, metrics))
+
+
+def _with_models(config: Config, file: Path, models: Sequence[str]) -> Config:
+    """Return the configuration with models that a command added, if one of them is asked for.
+
+    Raises:
+        click.BadParameter: there is no such model.
+        click.ClickException: a variable that one refers to is not set.
+    """
+    if set(models) <= config.models.keys():
+        return config
+    from streams.control.commands import with_added_models
+
+    try:
+        config = with_added_models(config, models, os.environ)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    for model in models:
+        if model not in config.models:
+            known = ", ".join(config.models)
+            rule = f"neither {file} nor sluice model add has a model {model!r}; there are: {known}"
+            raise click.BadParameter(rule)
+    return config
 
 
 async def _serve(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +48,16 @@ def read(
         raise ConfigError(file, None, f"not TOML: {error}") from None
     reader = _Reader(file, environment, short)
     return reader.struct(kind, reader.resolve(kind, table, ()), ())
+
+
+def substituted(text: str, find: Callable[[str, str | None], str]) -> str:
+    """Put values in for references, ${NAME} or ${NAME:-default}.
+
+    Args:
+        text: with references.
+        find: called with a name and a default (None without one); returns the value.
+    """
+    return _REFERENCE.sub(lambda match: find(match[1], match[2]), text)
 
 
 def variable(keys: Keys) -> str:
@@ -146,15 +156,14 @@ class _Reader:
             rule = "a reference must be ${NAME} or ${NAME:-default}"
             raise ConfigError(self.file, key, f"{key}: {rule}")
 
-        def replace(match: re.Match[str]) -> str:
-            name, default = match[1], match[2]
+        def find(name: str, default: str | None) -> str:
             if (found := self.environment.get(name, default)) is None:
                 rule = f"${{{name}}} is not set in the environment, and has no :-default"
                 raise ConfigError(self.file, key, f"{key}: {rule}")
             self.origins[key] = name
             return found
 
-        expanded = _REFERENCE.sub(replace, value)
+        expanded = substituted(value, find)
         return expanded if text else _parse(expanded)
 
     def _unknown(self, name: str, known: list[str], keys: Keys) -> ConfigError:

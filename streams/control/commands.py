@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
+import msgspec
 import numpy as np
 
 from router.budget.ledger import owner
 from router.estimation.index.manifest import load_index, read_manifest
 from router.models.catalog import Model
 from schemas import decode_control
-from schemas.control import Control, ModelControl, control_key
+from schemas.control import Control, ModelControl, ModelServer, control_key
+from schemas.fields import NANO
 from schemas.wire import encode
-from streams.config.settings import Config
+from streams.config.loader import substituted
+from streams.config.settings import Config, ModelBudget, ModelSettings
 from streams.control.registry import Registry
 from streams.kafka import clients
 from streams.kafka.errors import BrokerError
@@ -116,6 +120,66 @@ def read_registry(config: Config) -> Registry:
     logs = Logs(config.broker)
     records = logs.read(logs.spans(Topics(config.topics.prefix).control))
     return Registry.of(records, config.tenant_limits(), config.models)
+
+
+def with_added_models(
+    config: Config, names: Collection[str], environment: Mapping[str, str]
+) -> Config:
+    """Return a configuration that also has those models of `names` that commands added.
+
+    Args:
+        config: the deployment.
+        names: of models.
+        environment: has the variables that headers of calls refer to.
+
+    Raises:
+        ValueError: a variable is not set.
+        BrokerError: the topic of commands is missing.
+        KafkaException: the broker does not answer.
+    """
+    added = read_registry(config).added
+    models = {
+        name: _settings(config, one, environment) for name, one in added.items() if name in names
+    }
+    return msgspec.structs.replace(config, models={**config.models, **models})
+
+
+def _settings(
+    config: Config, command: ModelControl, environment: Mapping[str, str]
+) -> ModelSettings:
+    def find(name: str, default: str | None) -> str:
+        if (found := environment.get(name, default)) is None:
+            rule = f"${{{name}}} in its extra_headers is not set in the environment"
+            raise ValueError(f"model {command.name!r}, added by a command: {rule}")
+        return found
+
+    def units(nano: int | None) -> Decimal | None:
+        return None if nano is None else Decimal(nano) / NANO
+
+    server = command.server or ModelServer()
+    own = (
+        None if config.budget is not None else ModelBudget(limit=Decimal(command.limit or 0) / NANO)
+    )
+    return ModelSettings(
+        input_price=units(command.input_price) or Decimal(0),
+        output_price=units(command.output_price) or Decimal(0),
+        cached_input_price=units(command.cached_input_price),
+        max_output_tokens=command.max_output_tokens,
+        context=command.context,
+        image_tokens=command.image_tokens,
+        audio_tokens=command.audio_tokens,
+        allow_fields=frozenset(command.allow_fields),
+        budget=own,
+        retry_uncertain=command.retry_uncertain,
+        name=server.name,
+        base_url=server.base_url,
+        api_key_env=server.api_key_env,
+        timeout=server.timeout,
+        concurrency=server.concurrency,
+        max_tokens_field=server.max_tokens_field,
+        extra_body=server.extra_body,
+        extra_headers={k: substituted(v, find) for k, v in server.extra_headers.items()},
+    )
 
 
 def account_statuses(config: Config) -> dict[str, AccountStatus]:

@@ -117,6 +117,7 @@ class Registry:
                 command.image_tokens,
                 command.audio_tokens,
                 frozenset(command.allow_fields),
+                command.retry_uncertain,
             )
             for name, command in self.added.items()
         ]
