@@ -168,7 +168,7 @@ def _settings(
         context=command.context,
         image_tokens=command.image_tokens,
         audio_tokens=command.audio_tokens,
-        allow_fields=frozenset(command.allow_fields),
+        allow_fields=command.allow_fields,
         budget=own,
         retry_uncertain=command.retry_uncertain,
         name=server.name,

@@ -24,6 +24,7 @@ from schemas import (
     Source,
     Usage,
 )
+from schemas.control import ModelServer
 from schemas.fields import INT64
 
 # Text that UTF-8 can carry, without control characters.
@@ -140,6 +141,16 @@ rejected = st.builds(
     field=maybe(anything),
     original_base64=st.just("e30="),
 )
+model_servers = st.builds(
+    ModelServer,
+    name=maybe(names),
+    base_url=st.sampled_from([None, "https://example.invalid/v1"]),
+    api_key_env=maybe(names),
+    timeout=st.floats(0.1, 1e6),
+    concurrency=st.integers(1, 100),
+    extra_body=st.dictionaries(anything, json_values, max_size=2),
+    extra_headers=st.dictionaries(names, anything, max_size=2),
+)
 model_controls = st.builds(
     ModelControl,
     name=names,
@@ -153,6 +164,8 @@ model_controls = st.builds(
     start=maybe(times),
     time_zone=st.sampled_from(["UTC", "Europe/Berlin"]),
     carry_over=st.booleans(),
+    retry_uncertain=st.integers(0, 10),
+    server=maybe(model_servers),
 )
 budget_controls = st.builds(
     BudgetControl,

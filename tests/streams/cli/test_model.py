@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from router.budget.ledger import Account
 from schemas.control import ModelControl
 from schemas.wire import encode
 from streams.brokers.embedded import EmbeddedBroker
-from streams.control.commands import read_registry
+from streams.config.settings import ModelSettings, load
+from streams.control.commands import read_registry, with_added_models
 from streams.state.rows import STATE_KEY, State
 from tests.support.command import run
 from tests.support.recording import Restored
@@ -82,3 +84,53 @@ def test_add(own_deployment: Restored) -> None:
     assert isinstance(added, ModelControl)
     assert (added.input_price, added.output_price, added.limit) == (10**9, 2 * 10**9, 3 * 10**9)
     assert added.window == "day"
+
+
+def test_add_with_a_whole_section(own_deployment: Restored) -> None:
+    """What its workers and the routers need, as sluice.toml would say it."""
+    own_deployment.broker.create({own_deployment.topics.routed("new-two"): 1})
+    found = own_deployment.sluice(
+        *("model", "add", "new-two", *PRICES, "--cached-input-price", "0.5"),
+        *("--name", "org/two", "--base-url", "https://example.invalid/v1?api-version=1"),
+        *("--api-key-env", "TWO_KEY", "--timeout", "7.5", "--concurrency", "3"),
+        *("--max-tokens-field", "max_completion_tokens", "--image-tokens", "900"),
+        *("--allow-field", "service_tier", "--retry-uncertain", "1"),
+        *("--extra-body", '{"top_k": 20}', "--extra-header", "X-Team: a:b"),
+    )
+    assert found.exit_code == 0, found.output
+    added = with_added_models(own_deployment.config, ["new-two"], {}).models["new-two"]
+    assert added == ModelSettings(
+        input_price=Decimal(1),
+        output_price=Decimal(2),
+        cached_input_price=Decimal("0.5"),
+        budget=added.budget,
+        name="org/two",
+        base_url="https://example.invalid/v1?api-version=1",
+        api_key_env="TWO_KEY",
+        timeout=7.5,
+        concurrency=3,
+        max_tokens_field="max_completion_tokens",
+        image_tokens=900,
+        allow_fields=["service_tier"],
+        retry_uncertain=1,
+        extra_body={"top_k": 20},
+        extra_headers={"X-Team": "a:b"},
+    )
+    assert read_registry(own_deployment.config).newcomers()[-1].retry_uncertain == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--extra-body", "[1]", "is no JSON object"),
+        ("--extra-header", "X", "is not NAME:VALUE"),
+        ("--base-url", "localhost:8000", "base_url"),
+        ("--cached-input-price", "1.5", "cached_input_price"),
+    ],
+)
+def test_add_refuses(deployed: Path, option: str, value: str, words: str) -> None:
+    """What a configuration would not take either; nothing is sent."""
+    code, _, stderr = run("model", "add", "new", *PRICES, option, value, "-c", deployed)
+    assert code != 0
+    assert words in stderr
+    assert read_registry(load(deployed)).version == 0

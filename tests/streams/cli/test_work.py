@@ -16,12 +16,14 @@ from click.testing import CliRunner
 from confluent_kafka import Producer
 
 from schemas import Routed
+from schemas.control import ModelControl, ModelServer, control_key
 from schemas.fields import Source
 from schemas.wire import encode
 from streams.brokers import Broker
 from streams.cli import main
 from streams.kafka.topics import Topics
 from streams.worker import consumer
+from tests.support.completion_server import Server
 from tests.support.patience import PATIENCE
 from tests.support.records import Records
 
@@ -75,7 +77,6 @@ def run(*arguments: object, **environment: str | None) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["huge"], 2, "has no model 'huge'; there are: small, org/large"),
         (["small"], 1, "models.small.base_url is missing"),
         (["org/large"], 1, "A_KEY_OF_TESTS is empty: models.org/large.api_key_env"),
         (["small", "--latency-median", "1"], 2, "it needs --dataset"),
@@ -89,6 +90,51 @@ def test_what_cannot_be_is_said(config: Path, arguments: list[str], code: int, w
     found, stderr = run(*arguments, "-c", config)
     assert found == code
     assert words in stderr.splitlines()[-1]
+
+
+def test_an_unknown_model(embedded_broker: Broker, config: Path, prefix: str) -> None:
+    """Neither the configuration nor a command knows it."""
+    embedded_broker.create({f"{prefix}control": 1})
+    code, stderr = run("huge", "-c", config, SLUICE_BROKER=embedded_broker.servers)
+    assert code == 2
+    assert "has a model 'huge'; there are: small, org/large" in stderr.splitlines()[-1]
+
+
+def test_a_model_that_a_command_added(
+    embedded_broker: Broker, config: Path, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker needs no section: server, key and headers come from the topic control."""
+    server = Server()
+    monkeypatch.setenv("A_KEY_OF_TESTS", "sesame")
+    control = f"{prefix}control"
+    embedded_broker.create({control: 1})
+    command = ModelControl(
+        name="new",
+        action="add",
+        input_price=1,
+        output_price=2,
+        limit=3,
+        server=ModelServer(
+            name="org/its-name",
+            base_url=server.url,
+            api_key_env="A_KEY_OF_TESTS",
+            extra_headers={"X-Team": "${A_KEY_OF_TESTS}"},
+        ),
+    )
+    producer = Producer({"bootstrap.servers": embedded_broker.servers, "log_level": 0})
+    producer.produce(control, encode(command), control_key(command))
+    assert producer.flush(PATIENCE) == 0
+    try:
+        found = answers(embedded_broker, config, prefix, [], signal.SIGTERM, ("new",))
+        assert found["new"]["status_code"] == 200
+        assert server.requests[0]["model"] == "org/its-name"
+        assert server.keys == ["Bearer sesame"]
+    finally:
+        server.close()
+    monkeypatch.delenv("A_KEY_OF_TESTS")
+    code, stderr = run("new", "-c", config, SLUICE_BROKER=embedded_broker.servers)
+    assert code == 1
+    assert "${A_KEY_OF_TESTS} in its extra_headers is not set" in stderr
 
 
 def test_no_broker(config: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,11 +205,15 @@ def test_echo_needs_no_server(embedded_broker: Broker, config: Path, prefix: str
 
 
 def answers(
-    broker: Broker, config: Path, prefix: str, flags: list[str], how: signal.Signals
+    broker: Broker,
+    config: Path,
+    prefix: str,
+    flags: list[str],
+    how: signal.Signals,
+    models: tuple[str, ...] = ("small", "org/large"),
 ) -> dict[str, Any]:
     """Each model's result, of a process that answers a query a model until the signal `how`."""
     topics = Topics(prefix)
-    models = ("small", "org/large")
     counts = {topics.routed(model): 1 for model in models} | {topics.results: 1, topics.rejected: 1}
     broker.create(counts)
     producer = Producer({"bootstrap.servers": broker.servers, "log_level": 0})
@@ -180,7 +230,7 @@ def answers(
     records = Records(broker.servers, counts)
     try:
         give_up = time.monotonic() + PATIENCE
-        while len(found := records.of(topics.results)) < 2:
+        while len(found := records.of(topics.results)) < len(models):
             assert process.poll() is None
             assert time.monotonic() < give_up
         process.send_signal(how)
