@@ -152,6 +152,7 @@ async def _serve(
     topics = Topics(config.topics.prefix)
     producer = new_producer(for_librdkafka(config.broker))
     metrics = WorkMetrics()
+    reservation, catalog = config.reservation, config.catalog()
 
     async def serve(model: str) -> None:
         routed = topics.routed(model)
@@ -166,9 +167,15 @@ async def _serve(
             rejected_topic=topics.rejected,
             group=routed,
             concurrency=calls[model],
+            clock_margin=min(reservation.clock_margin, reservation.deadline_seconds / 4),
             answered=metrics.answered,
         )
-        metrics.add_model(model, lambda: worker.unanswered)
+        metrics.add_model(
+            model,
+            lambda: worker.unanswered,
+            lambda: worker.backend_is_up,
+            catalog.models[catalog.index[model]],
+        )
         try:
             await worker.run(stop)
         finally:
@@ -187,7 +194,10 @@ async def _serve(
 
 def _servers(config: Config, calls: Mapping[str, int]) -> Mapping[str, Backend]:
     """Backends that call each model's server. Raises ClickException where one is not described."""
-    from streams.worker.backends.openai import OpenAI
+    from streams.worker.backends.openai import OpenAI, Retries
+    from streams.worker.backends.request import RequestForm
+
+    catalog = config.catalog()
 
     def backend(model: str, settings: ModelSettings) -> Backend:
         if settings.base_url is None:
@@ -196,8 +206,17 @@ def _servers(config: Config, calls: Mapping[str, int]) -> Mapping[str, Backend]:
                 "configuration, or answer without one: with --echo, or from recorded outcomes "
                 "with --dataset"
             )
-        url, name, key = settings.base_url, settings.name or model, _key(model, settings)
-        return OpenAI(name, url, key, settings.timeout, connections=calls[model])
+        return OpenAI(
+            settings.name or model,
+            settings.base_url,
+            _key(model, settings),
+            settings.timeout,
+            Retries(uncertain=settings.retry_uncertain),
+            connections=calls[model],
+            form=RequestForm(settings.max_tokens_field, settings.allow_fields, settings.extra_body),
+            headers=settings.extra_headers,
+            priced=catalog.models[catalog.index[model]],
+        )
 
     return {model: backend(model, config.models[model]) for model in calls}
 

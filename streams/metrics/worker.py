@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from router.budget.charges import cost_of
+from router.models.catalog import Model, ModelCatalog
 from schemas.fields import NANO
 from schemas.result import Result
 from streams.metrics.server import serve
@@ -18,6 +20,7 @@ class WorkMetrics:
     """Counts results whose record the broker has acknowledged."""
 
     def __init__(self) -> None:
+        self._prices: dict[str, ModelCatalog] = {}
         registry = self._registry = CollectorRegistry()
         self._results = Counter(
             "sluice_work_results_total",
@@ -46,7 +49,13 @@ class WorkMetrics:
         )
         self._cost = Counter(
             "sluice_work_cost_total",
-            "What backends say it cost, in units of currency; of the others the router knows.",
+            "What the results cost, known or estimated, in units of currency.",
+            ("model",),
+            registry=registry,
+        )
+        self._backend_up = Gauge(
+            "sluice_work_backend_up",
+            "1 while the model's server takes calls; 0 while no queries are taken for it.",
             ("model",),
             registry=registry,
         )
@@ -57,8 +66,22 @@ class WorkMetrics:
             registry=registry,
         )
 
-    def add_model(self, model: str, unanswered: Callable[[], int]) -> None:
-        """Export a model's counts from 0. unanswered: called at every scrape."""
+    def add_model(
+        self,
+        model: str,
+        unanswered: Callable[[], int],
+        backend_up: Callable[[], bool] = lambda: True,
+        priced: Model | None = None,
+    ) -> None:
+        """Export a model's counts from 0.
+
+        Args:
+            model: The model.
+            unanswered: Called at every scrape.
+            backend_up: Called at every scrape.
+            priced: The model's prices; without them only costs that are told count.
+        """
+        self._prices[model] = ModelCatalog([priced or Model(model, 0, 0)])
         for status in ("ok", "failed"):
             self._results.labels(model, status)
         for kind in ("prompt", "completion"):
@@ -66,6 +89,7 @@ class WorkMetrics:
         for metric in (self._attempts, self._duration, self._cost):
             metric.labels(model)
         self._unanswered.labels(model).set_function(unanswered)
+        self._backend_up.labels(model).set_function(backend_up)
 
     def answered(self, result: Result) -> None:
         """Count one result."""
@@ -77,8 +101,7 @@ class WorkMetrics:
         if result.usage is not None:
             self._tokens.labels(model, "prompt").inc(result.usage.prompt_tokens)
             self._tokens.labels(model, "completion").inc(result.usage.completion_tokens)
-        if result.cost is not None:
-            self._cost.labels(model).inc(result.cost / NANO)
+        self._cost.labels(model).inc(cost_of(result, self._prices[model], 0) / NANO)
 
     def serve(self, host: str, port: int) -> Callable[[], None]:
         """Serve the metrics over HTTP; see `streams.metrics.server.serve`."""

@@ -12,10 +12,11 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.fields import Source
 from schemas.rejected import Rejected
-from schemas.result import Failure, Result
+from schemas.result import Failure, Result, read_result
 from schemas.route import Routed
 from schemas.wire import MAX_BYTES, Invalid, encode
 from streams.kafka import clients
+from streams.worker.backends.base import failed
 from streams.worker.consumer import PATIENCE, WorkerError
 
 logger = logging.getLogger(__name__)
@@ -53,14 +54,9 @@ class ResultPublisher:
         """Send a result to its query's partition number.
 
         acknowledged: called, from `poll` or `flush`, with the result as it was sent: one that is
-        too long for a message goes without its response.
+        too long for a message, or that the router would refuse, goes without its response.
         """
-        data = encode(result)
-        if len(data) > LARGEST_RESULT:
-            reason = f"the answer makes a message of {len(data)} bytes, {LARGEST_RESULT} may go"
-            too_large = Failure(code="RESPONSE_TOO_LARGE", message=reason)
-            result = msgspec.structs.replace(result, response=None, error=too_large)
-            data = encode(result)
+        result, data = _readable(routed, result)
         key, partition = routed.id.encode(), routed.source.partition
         self._send(self.results_topic, data, key, partition, headers, partial(acknowledged, result))
 
@@ -111,3 +107,26 @@ class ResultPublisher:
                 return
             except BufferError:  # the producer's queue is full: wait for acknowledgements
                 self._producer.poll(0.05)
+
+
+def _readable(routed: Routed, result: Result) -> tuple[Result, bytes]:
+    """Return a result that the router will read, and its bytes."""
+    code, reason = "RESPONSE_UNREADABLE", ""
+    try:
+        data = encode(result)
+        if len(data) <= LARGEST_RESULT:
+            read_result(data)
+            return result, data
+        code = "RESPONSE_TOO_LARGE"
+        reason = f"the answer makes a message of {len(data)} bytes, {LARGEST_RESULT} may go"
+    except (TypeError, ValueError) as error:
+        reason = f"no message can carry the answer: {error}"
+    failure = Failure(code=code, message=reason)
+    try:
+        result = msgspec.structs.replace(result, response=None, error=failure)
+        data = encode(result)
+        read_result(data)
+    except (TypeError, ValueError):
+        result = failed(routed, 502, code, reason, routed.reserved)
+        data = encode(result)
+    return result, data

@@ -26,7 +26,9 @@ from schemas.result import Result
 from schemas.route import Routed
 from schemas.wire import Invalid, decode
 from streams.kafka.topics import LARGEST_MESSAGE
-from streams.worker.backends.base import DEADLINE_EXCEEDED, Backend, failed
+from streams.worker.backends.base import Backend
+from streams.worker.caller import Caller
+from streams.worker.circuit_breaker import CircuitBreaker
 from streams.worker.consumer import Offsets, WorkerConsumer, WorkerError
 from streams.worker.jobs import Job, Jobs, Place
 from streams.worker.publisher import ResultPublisher
@@ -54,6 +56,7 @@ class Worker:
         group: str,
         concurrency: int = 16,
         backlog: int = 500,
+        clock_margin: float = 1.0,
         answered: Callable[[Result], None] = lambda result: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -71,21 +74,22 @@ class Worker:
             group: the consumer group of the model's workers.
             concurrency: calls at a time.
             backlog: records that wait for a call.
+            clock_margin: seconds before a reservation is released at which its call is cut.
             answered: called with each result that the broker has acknowledged.
             clock: Unix time in seconds.
         """
         self.model = model
-        self._backend = backend
         self._publisher = ResultPublisher(producer, results_topic, rejected_topic)
         self._concurrency = concurrency
         self._backlog = backlog
         self._on_answered = answered
-        self._clock = clock
         self._consumer = WorkerConsumer(
             servers, settings, routed_topic, group, self._revoke, self._lose
         )
         self._waiting: asyncio.Queue[Job] = asyncio.Queue()
         self._room = asyncio.Event()
+        self._breaker = CircuitBreaker(model, concurrency, self._room.set)
+        self._caller = Caller(backend, self._breaker, clock, clock_margin)
         self._jobs = Jobs()
         self._result_partitions = 0
 
@@ -95,6 +99,11 @@ class Worker:
         few at most, beside results on their way to the broker.
         """
         return len(self._jobs)
+
+    @property
+    def backend_is_up(self) -> bool:
+        """False while the backend's server takes no calls, and so no queries are taken."""
+        return self._breaker.is_up
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then end the calls in flight, commit and leave the group.
@@ -116,7 +125,7 @@ class Worker:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._jobs.clear()
             await self._consumer.close()
-            await self._backend.close()
+            await self._caller.close()
 
     async def _take_all(self, stop: asyncio.Event) -> None:
         """Fetch records, pass them on and commit what has finished, until `stop` is set."""
@@ -127,7 +136,7 @@ class Worker:
         self._result_partitions = partitions[self._publisher.results_topic]
         commit_at, paused = 0.0, False
         while not stop.is_set():
-            if self._waiting.qsize() >= self._backlog:
+            if self._waiting.qsize() >= self._backlog or not self._breaker.is_up:
                 paused = True
                 self._consumer.pause()
                 self._room.clear()
@@ -176,18 +185,10 @@ class Worker:
             job = await self._waiting.get()
             if self._waiting.qsize() <= self._backlog // 2:
                 self._room.set()
-            if self._jobs.is_current(job):
-                job.started = True
-                result = await self._answer(job.routed)
-                if self._jobs.is_current(job):
-                    then = partial(self._acknowledged, job)
-                    self._publisher.publish(job.routed, job.headers, result, then)
-
-    async def _answer(self, routed: Routed) -> Result:
-        if routed.deadline is not None and routed.deadline <= (now := self._clock()):
-            late = f"the deadline passed {now - routed.deadline:.3f} seconds before the call"
-            return failed(routed, 504, DEADLINE_EXCEEDED, late)
-        return await self._backend.answer(routed)
+            result = await self._caller.answer(job, self._jobs.is_current)
+            if result is not None and self._jobs.is_current(job):
+                then = partial(self._acknowledged, job)
+                self._publisher.publish(job.routed, job.headers, result, then)
 
     def _acknowledged(self, job: Job, result: Result) -> None:
         self._on_answered(result)

@@ -13,7 +13,7 @@ from schemas.fields import Source
 from schemas.wire import decode, encode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
-from streams.worker.backends.base import Backend, BackendBroken
+from streams.worker.backends.base import Backend, BackendBroken, BackendUnavailable
 from streams.worker.publisher import new_producer
 from streams.worker.worker import Worker
 from tests.support.patience import PATIENCE
@@ -32,12 +32,15 @@ class Model(Backend):
         self.closed = False
         self.held: set[str] = set()
         self.broken: str | None = None
+        self.away: str | None = None
         self.response: Any = None
 
     async def answer(self, routed: Routed) -> Result:
         self.asked.append(routed.id)
         if self.broken is not None:
             raise BackendBroken(self.broken)
+        if self.away is not None:
+            raise BackendUnavailable(self.away, 0.0)
         self.running += 1
         self.most = max(self.most, self.running)
         try:

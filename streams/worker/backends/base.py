@@ -20,20 +20,44 @@ class BackendBroken(RuntimeError):
     """No query can be answered until an operator intervenes. Says what is wrong."""
 
 
+class BackendUnavailable(Exception):
+    """The server takes no calls at the moment, and this one has certainly cost nothing.
+
+    The worker keeps the query, and makes no other call before `retry_after` has passed.
+    """
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        """Args:
+        reason: a few words for the log.
+        retry_after: seconds that the server asks to wait; None where it does not say.
+        """
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
 class Backend(ABC):
     """Answers routed queries for one model, many at a time, on one event loop.
 
-    A failure of a query or of the model is an answer too: a Result with an error. An exception
-    from `answer` (BackendBroken above all) ends the worker, and the query stays uncommitted.
+    A failure of a query or of the model is an answer too: a Result with an error. A server that
+    takes no calls at the moment is told by BackendUnavailable, and the query is asked again. Any
+    other exception from `answer` (BackendBroken above all) ends the worker, and the query stays
+    uncommitted.
 
     The answer honours `routed.max_tokens`, and so costs at most `routed.reserved`. Its `cost` is
-    0 where certainly nothing was charged, and the whole reservation where it is unknown (a call
-    that timed out, an answer without usage), so that limits hold in doubt too.
+    0 where certainly nothing was charged. Where it is not known (a call that timed out, an answer
+    without usage) it is what was reserved, marked as `estimated`, so that limits hold in doubt too.
+    No call starts after `routed.start_by`, and none lasts beyond `routed.deadline`.
     """
 
     @abstractmethod
     async def answer(self, routed: Routed) -> Result:
-        """Call the model. Calls run concurrently, and may be cancelled."""
+        """Call the model. Calls run concurrently, and may be cancelled.
+
+        Raises:
+            BackendUnavailable: The server takes no calls at the moment.
+            BackendBroken: No query can be answered.
+        """
 
     async def close(self) -> None:  # noqa: B027
         """Release connections. Called when no call is running any more."""
@@ -55,7 +79,7 @@ def failed(
         status_code: as HTTP has it.
         code: one of the codes above, for programs.
         message: a sentence for people.
-        cost: nano-units that were, or may have been, charged.
+        cost: nano-units that may have been charged: an estimate, unless 0.
         attempts: calls that were made.
         duration: seconds.
     """
@@ -66,6 +90,7 @@ def failed(
         status_code=status_code,
         error=Failure(code=code, message=message),
         cost=cost,
+        estimated=cost > 0,
         attempts=attempts,
         duration=duration,
     )

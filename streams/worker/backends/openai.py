@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from enum import Enum, auto
 from random import Random
-from typing import Any
 
-import httpx
 import msgspec
 
-from schemas.result import Result, Usage
+from router.models.catalog import Model
+from schemas.payload_fields import how_to_allow
+from schemas.result import Result
 from schemas.route import Routed
 from streams.worker.backends.base import (
     DEADLINE_EXCEEDED,
@@ -21,16 +21,30 @@ from streams.worker.backends.base import (
     INVALID_REQUEST,
     Backend,
     BackendBroken,
+    BackendUnavailable,
     failed,
     succeeded,
 )
+from streams.worker.backends.completion import (
+    Completion,
+    NoCompletion,
+    read_completion,
+    read_reason,
+    read_retry_after,
+)
+from streams.worker.backends.http_call import CallFailed, Endpoint, Reply
+from streams.worker.backends.request import RequestForm
 
-RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
-"""Statuses after which the same call may succeed."""
-LONGEST_ANSWER = 16 * 2**20
-"""Bytes; the rest of a longer answer is not read."""
-LONGEST_REASON = 500
-"""Characters of a provider's error message that are passed on."""
+UNAVAILABLE = frozenset({429, 503, 529})
+"""Statuses with which a server takes no call at the moment: nothing is charged."""
+UNCERTAIN = frozenset({502, 504, *range(520, 529), 530, 598, 599})
+"""Statuses of gateways that do not know what became of a call: it may have been charged."""
+RETRIED = frozenset({408, 409, 425, 500})
+"""Statuses that charge nothing, and after which the same call may succeed."""
+
+
+SHORTEST_SECRET = 8
+"""Characters; shorter values of headers are not looked for in a server's errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +52,58 @@ class Retries:
     """The retry policy: exponential backoff with full jitter, or what Retry-After says.
 
     Attributes:
-        attempts: calls at most.
+        attempts: calls at most that fail without a charge, and not for the server's absence.
         first: upper bound of the first wait, seconds; it doubles with each attempt.
         longest: upper bound of every wait, seconds. With a Retry-After of more than that the
             query fails, with the status that came with it.
+        uncertain: calls beyond the first that may have been charged without an answer. The
+            reservation covers them all.
     """
 
     attempts: int = 5
     first: float = 0.5
     longest: float = 30.0
+    uncertain: int = 0
 
-    def wait(self, attempt: int, retry_after: float | None, random: Random) -> float | None:
-        """Seconds to wait after the given attempt (1, 2, …), or None to give up."""
-        if attempt >= self.attempts:
-            return None
-        if retry_after is not None:
-            return retry_after if retry_after <= self.longest else None
-        return random.uniform(0, min(self.longest, self.first * 2 ** (attempt - 1)))
+    def backoff(self, attempt: int, random: Random) -> float:
+        """Seconds to wait after the given attempt (1, 2, …)."""
+        return random.uniform(0, min(self.longest, self.first * 2 ** min(attempt - 1, 16)))
+
+
+class _Kind(Enum):
+    ANSWERED = auto()
+    REFUSED = auto()
+    RETRIED = auto()
+    UNCERTAIN = auto()
+    UNAVAILABLE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of one call."""
+
+    kind: _Kind
+    status: int
+    reason: str = ""
+    retry_after: float | None = None
+    completion: Completion | None = None
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Of one query: when it began, its calls, and those that may have been charged in vain."""
+
+    started: float
+    calls: int = 0
+    uncertain: int = 0
 
 
 class OpenAI(Backend):
     """Sends chat completions to `base_url` (which ends in /v1), without streaming.
 
-    The query's payload passes through with `model` set, its output tokens limited to what was
-    reserved, and one choice only (`n` = 1, for more would cost more than the reservation). A
-    prompt becomes one user message. A call that timed out may have been charged and is made
-    again; where no attempt succeeds, the result says that the whole reservation was spent.
+    The query's payload passes through as far as it cannot change the price, with `model` and the
+    limit of output tokens set (see `RequestForm`). A call that may have been charged without an
+    answer ends the query, charged with its reservation, unless `retries` lets it be made again.
     """
 
     def __init__(
@@ -77,6 +117,10 @@ class OpenAI(Backend):
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Random | None = None,
+        *,
+        form: RequestForm | None = None,
+        headers: Mapping[str, str] | None = None,
+        priced: Model | None = None,
     ) -> None:
         """Open no connection yet.
 
@@ -90,161 +134,141 @@ class OpenAI(Backend):
             clock: Unix time in seconds.
             sleep: waits between attempts.
             random: draws the jitter.
+            form: how the server wants its requests.
+            headers: sent with every request.
+            priced: the model's context and prices.
         """
         self._model = model
-        self._key = api_key
+        sent = [api_key or "", *(headers or {}).values()]
+        self._secrets = [value for value in sent if len(value) >= SHORTEST_SECRET]
         self._retries = retries or Retries()
         self._clock = clock
         self._sleep = sleep
         self._random = random or Random()  # noqa: S311
-        self._client = httpx.AsyncClient(
-            base_url=base_url.rstrip("/") + "/",
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            timeout=timeout,
-            limits=httpx.Limits(max_connections=connections),
-            follow_redirects=False,
+        self._form = form or RequestForm()
+        self._priced = priced or Model(model, 0, 0)
+        authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._endpoint = Endpoint(
+            base_url, {**authorization, **(headers or {})}, timeout, connections
         )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._endpoint.close()
 
     async def answer(self, routed: Routed) -> Result:
-        """Call until there is an answer, a refusal, no attempt left, or the deadline has passed.
+        """Call until there is an answer, a refusal, no attempt left, or no time for one.
 
         Raises:
+            BackendUnavailable: the server takes no calls, and none has been charged.
             BackendBroken: the server does not accept the key.
         """
-        body = self.body(routed)
-        started = self._clock()
-        charged = 0
-        attempt = 0
+        if refused := self._form.refused(routed):
+            reason = f"payload.{refused[0]}: {how_to_allow(routed.model, refused)}"
+            return failed(routed, 400, INVALID_REQUEST, reason)
+        body = msgspec.json.encode(self._form.body(self._model, routed))
+        progress = _Progress(self._clock())
         while True:
-            attempt += 1
-            retry_after: float | None = None
-            try:
-                status, headers, data = await self._call(body, routed.deadline)
-            except httpx.TimeoutException:
-                status, reason, charged = 504, "no answer in time", routed.reserved
-            except httpx.ConnectError as error:
-                status, reason = 503, f"cannot connect: {error}"
-            except httpx.HTTPError as error:
-                status, reason, charged = 502, f"the connection broke: {error!r}", routed.reserved
-            else:
-                if status < 300:
-                    return self._read(routed, data, attempt, self._since(started))
-                reason = self._reason(data)
-                retry_after = _retry_after(headers, self._clock())
-            if status == 401:
-                raise BackendBroken(f"{self._client.base_url} refuses the API key: {reason}")
-            spent = self._since(started)
-            wait = self._retries.wait(attempt, retry_after, self._random)
-            late = routed.deadline is not None and self._clock() + (wait or 0) >= routed.deadline
-            if late and status in RETRIED:
-                reason = f"no time for attempt {attempt + 1} before the deadline; last: {reason}"
-                return failed(routed, 504, DEADLINE_EXCEEDED, reason, charged, attempt, spent)
-            if wait is None or status not in RETRIED:
-                code = INFERENCE_ERROR if status in RETRIED else INVALID_REQUEST
-                return failed(routed, min(status, 599), code, reason, charged, attempt, spent)
+            progress.calls += 1
+            outcome = await self._call(body, routed)
+            progress.uncertain += outcome.kind is _Kind.UNCERTAIN
+            if outcome.completion is not None and outcome.kind is _Kind.ANSWERED:
+                return self._succeeded(routed, progress, outcome.completion)
+            if (wait := self._wait(outcome, progress)) is None:
+                code = INVALID_REQUEST if outcome.kind is _Kind.REFUSED else INFERENCE_ERROR
+                return self._failed(routed, progress, outcome.status, code, outcome.reason)
+            if self._clock() + wait >= _latest_start(routed):
+                reason = f"no time for another call before the deadline; last: {outcome.reason}"
+                return self._failed(routed, progress, 504, DEADLINE_EXCEEDED, reason)
+            if outcome.kind is _Kind.UNAVAILABLE and not progress.uncertain:
+                raise BackendUnavailable(outcome.reason, outcome.retry_after)
             await self._sleep(wait)
 
-    def body(self, routed: Routed) -> dict[str, Any]:
-        """The request for a routed query."""
-        if routed.payload is None:
-            body: dict[str, Any] = {"messages": [{"role": "user", "content": routed.prompt}]}
-        else:
-            body = {k: v for k, v in routed.payload.items() if k not in _OURS}
-        newer = routed.payload is not None and "max_completion_tokens" in routed.payload
-        body["max_completion_tokens" if newer else "max_tokens"] = routed.max_tokens
-        body["model"] = self._model
-        body["stream"] = False
-        return body
+    def _wait(self, outcome: _Outcome, progress: _Progress) -> float | None:
+        """Seconds to wait before the next call; None where there must be none."""
+        retries, asked = self._retries, outcome.retry_after or 0.0
+        wait = max(asked, retries.backoff(progress.calls, self._random))
+        if outcome.kind is _Kind.UNAVAILABLE:
+            return wait if progress.uncertain else 0.0
+        if outcome.kind is _Kind.UNCERTAIN:
+            return wait if progress.uncertain <= retries.uncertain else None
+        if outcome.kind is _Kind.RETRIED:
+            allowed = progress.calls < retries.attempts and asked <= retries.longest
+            return wait if allowed else None
+        return None
 
-    async def _call(
-        self, body: dict[str, Any], deadline: float | None
-    ) -> tuple[int, httpx.Headers, bytes]:
-        """One attempt: status, headers, and at most LONGEST_ANSWER bytes."""
-        data = bytearray()
-        left = None if deadline is None else max(deadline - self._clock(), 0.001)
+    async def _call(self, body: bytes, routed: Routed) -> _Outcome:
+        left = None if routed.deadline is None else routed.deadline - self._clock()
         try:
-            async with (
-                asyncio.timeout(left),
-                self._client.stream("POST", "chat/completions", json=body) as response,
-            ):
-                async for part in response.aiter_bytes():
-                    data += part
-                    if len(data) > LONGEST_ANSWER:
-                        break
-        except TimeoutError as error:
-            raise httpx.ReadTimeout("the deadline has passed") from error
-        return response.status_code, response.headers, bytes(data)
+            reply = await self._endpoint.post(body, left)
+        except CallFailed as failure:
+            if not failure.left:
+                return _Outcome(_Kind.UNAVAILABLE, 503, str(failure))
+            return _Outcome(_Kind.UNCERTAIN, 504 if failure.timed_out else 502, str(failure))
+        return self._outcome(reply)
 
-    def _since(self, started: float) -> float:
-        return max(self._clock() - started, 0.0)
+    def _outcome(self, reply: Reply) -> _Outcome:
+        """Classify an answer. Raises BackendBroken where the key is refused."""
+        status, completion = reply.status, None
+        if 200 <= status < 300:
+            try:
+                completion = read_completion(reply.data, self._priced.context)
+            except NoCompletion as error:
+                reason = f"the answer is not a chat completion: {error}"
+                return _Outcome(_Kind.UNCERTAIN, 502, reason)
+            if completion.failure is None:
+                return _Outcome(_Kind.ANSWERED, status, completion=completion)
+            status = completion.failure
+        reason = read_reason(reply.data, self._secrets)
+        if reply.status == 401:
+            raise BackendBroken(f"{self._endpoint.name} refuses the API key: {reason}")
+        retry_after = read_retry_after(reply.headers, self._clock())
+        return _Outcome(_kind(status), min(status, 599), reason, retry_after)
 
-    def _read(self, routed: Routed, data: bytes, attempt: int, duration: float) -> Result:
-        try:
-            answer = msgspec.json.decode(data)
-            usage = _usage(answer)
-        except (AttributeError, RecursionError, TypeError, ValueError) as error:
-            message = f"the answer is not a chat completion: {error}"
-            return failed(routed, 502, INFERENCE_ERROR, message, routed.reserved, attempt, duration)
+    def _succeeded(self, routed: Routed, progress: _Progress, completion: Completion) -> Result:
+        usage, cost = completion.usage, None
+        if usage is None:
+            cost = self._reserved(routed, progress.uncertain + 1)
+        elif progress.uncertain:
+            tokens = usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens
+            cost = self._reserved(routed, progress.uncertain) + self._priced.cost(*tokens)
         return succeeded(
             routed,
             usage=usage,
-            cost=routed.reserved if usage is None else None,
-            response=answer,
-            duration=duration,
-            attempts=attempt,
+            cost=cost,
+            estimated=cost is not None,
+            response=completion.response,
+            duration=self._since(progress),
+            attempts=progress.calls,
         )
 
-    def _reason(self, data: bytes) -> str:
-        """A server's error message, short and without the key."""
-        try:
-            error = msgspec.json.decode(data)["error"]
-            text = str(error["message"] if isinstance(error, dict) else error)
-        except (KeyError, RecursionError, TypeError, ValueError):
-            text = data.decode(errors="replace")
-        if self._key:
-            text = text.replace(self._key, "***")
-        return text[:LONGEST_REASON] or "the server gave no reason"
+    def _failed(
+        self, routed: Routed, progress: _Progress, status: int, code: str, reason: str
+    ) -> Result:
+        charged = self._reserved(routed, progress.uncertain)
+        spent = self._since(progress)
+        return failed(routed, status, code, reason, charged, progress.calls, spent)
+
+    def _reserved(self, routed: Routed, calls: int) -> int:
+        """Nano-units reserved for so many calls, of all that may be charged without an answer."""
+        return -(-routed.reserved * calls // (1 + self._retries.uncertain))
+
+    def _since(self, progress: _Progress) -> float:
+        return max(self._clock() - progress.started, 0.0)
 
 
-_OURS = frozenset({"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"})
-"""Fields of a payload that the worker sets."""
+def _kind(status: int) -> _Kind:
+    """What an HTTP status other than success means for the query."""
+    if status in UNAVAILABLE:
+        return _Kind.UNAVAILABLE
+    if status in UNCERTAIN or status < 200:
+        return _Kind.UNCERTAIN
+    return _Kind.RETRIED if status in RETRIED or status >= 500 else _Kind.REFUSED
 
 
-def _usage(answer: dict[str, Any]) -> Usage | None:
-    """The usage that the server reports; None where it reports none."""
-    if not isinstance(answer.get("choices"), list):
-        raise ValueError("it has no list of choices")
-    used = answer.get("usage")
-    if used is None:
-        return None
-    return msgspec.convert(
-        {
-            "prompt_tokens": used.get("prompt_tokens", 0),
-            "completion_tokens": used.get("completion_tokens", 0),
-            "cached_tokens": (used.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
-            "reasoning_tokens": (used.get("completion_tokens_details") or {}).get(
-                "reasoning_tokens"
-            )
-            or 0,
-        },
-        Usage,
+def _latest_start(routed: Routed) -> float:
+    """Unix seconds before which a call must start."""
+    return min(
+        (moment for moment in (routed.deadline, routed.start_by) if moment is not None),
+        default=float("inf"),
     )
-
-
-def _retry_after(headers: httpx.Headers, now: float) -> float | None:
-    """Seconds, from a header that holds seconds or a date; None where it is absent or garbled."""
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    try:
-        return max(float(value), 0.0)
-    except ValueError:
-        pass
-    try:
-        return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
-    except ValueError:
-        return None

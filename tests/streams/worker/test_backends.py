@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from router.models.catalog import Model
 from schemas import Result, Routed
 from schemas.fields import Source
 from schemas.result import Usage
@@ -24,9 +25,11 @@ from streams.worker.backends.base import (
     INVALID_REQUEST,
     Backend,
     BackendBroken,
+    BackendUnavailable,
 )
 from streams.worker.backends.echo import Echo
-from streams.worker.backends.openai import LONGEST_ANSWER, OpenAI, Retries
+from streams.worker.backends.http_call import LONGEST_ANSWER
+from streams.worker.backends.openai import OpenAI, Retries
 from streams.worker.backends.recorded import Latency, Recorded
 from tests.support.completion_server import Server, status
 
@@ -220,53 +223,21 @@ class TestOpenAI:
             }
         ]
 
-    @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
-    async def test_a_payload_passes_through(
-        self, openai: OpenAI, server: Server, field: str
-    ) -> None:
-        """All but what the worker must set: a payload cannot lift its own bound."""
-        messages = [{"role": "user", "content": "?"}]
-        payload = {
-            "messages": messages,
-            "temperature": 0.5,
-            "model": "dear",
-            "stream": True,
-            "n": 9,
-            field: 10**6,
-        }
-        await ask(openai, routed(payload=payload))
-        [sent] = server.requests
-        assert sent == {
-            "messages": messages,
-            "temperature": 0.5,
-            "model": "gpt",
-            "stream": False,
-            field: 100,
-        }
-
-    async def test_retry_after_is_waited_for(
+    async def test_a_server_that_takes_no_calls(
         self, openai: OpenAI, server: Server, clock: Clock
     ) -> None:
-        """429 is asked again when the server says so, in seconds or as a date."""
-        server.replies.append(status(429, Retry_After="7"))
-        server.replies.append(status(429, Retry_After=formatdate(clock.now + 7 + 9, usegmt=True)))
-        result = await ask(openai)
-        assert clock.slept == [7.0, 9.0]
-        assert (result.status_code, result.attempts, result.duration) == (200, 3, 16.0)
-
-    async def test_too_long_a_retry_after_is_not(
-        self, openai: OpenAI, server: Server, clock: Clock
-    ) -> None:
-        """The query fails with the server's own status, uncharged."""
-        server.replies.append(status(429, "come back tomorrow", Retry_After="86400"))
-        result = await ask(openai)
+        """The query is kept, and for how long the server asks to wait is told."""
+        for retry_after in ("7", formatdate(clock.now + 7, usegmt=True)):
+            for code_ in (429, 503, 529):
+                server.replies.append(status(code_, "slow down", Retry_After=retry_after))
+                with pytest.raises(BackendUnavailable, match="slow down") as caught:
+                    await openai.answer(routed())
+                assert caught.value.retry_after == 7.0
+        await openai.close()
         assert clock.slept == []
-        assert (result.status_code, code(result), result.cost) == (429, INFERENCE_ERROR, 0)
-        assert result.error is not None
-        assert result.error.message == "come back tomorrow"
 
-    @pytest.mark.parametrize("failing", [500, 502, 503, 504, 529, 408])
-    async def test_failures_are_retried_with_growing_waits(
+    @pytest.mark.parametrize("failing", [500, 408, 409])
+    async def test_failures_that_cost_nothing_are_retried_with_growing_waits(
         self, openai: OpenAI, server: Server, clock: Clock, failing: int
     ) -> None:
         """Up to five attempts, then the last status, uncharged."""
@@ -277,6 +248,36 @@ class TestOpenAI:
         assert all(
             0 <= wait <= most for wait, most in zip(clock.slept, [0.5, 1, 2, 4], strict=True)
         )
+
+    @pytest.mark.parametrize("failing", [502, 504, 520, 524])
+    async def test_a_call_that_may_have_been_charged_is_the_last(
+        self, openai: OpenAI, server: Server, failing: int
+    ) -> None:
+        """The reservation pays for one: it is charged, as an estimate."""
+        server.replies.append(status(failing))
+        result = await ask(openai)
+        assert (result.status_code, code(result)) == (failing, INFERENCE_ERROR)
+        assert (result.cost, result.estimated, result.attempts) == (RESERVED, True, 1)
+
+    async def test_uncertain_calls_that_are_reserved_for(
+        self, server: Server, clock: Clock
+    ) -> None:
+        """Each is charged its part of the reservation, beside what the answer cost; none is made
+        beyond them, and a server that is away is waited for."""
+        model = Model("m", 10**9, 10**9)
+        retries = Retries(uncertain=2)
+        server.replies.extend([status(504), None, status(503, Retry_After="40")])
+        backend = OpenAI(
+            "gpt", server.url, timeout=0.3, retries=retries, clock=clock, sleep=clock.sleep,
+            priced=model,
+        )  # fmt: skip
+        result = await backend.answer(routed(reserved=900))
+        assert (result.status_code, result.attempts) == (200, 4)
+        assert (result.cost, result.estimated) == (600 + (12 + 34) * 1000, True)
+        assert clock.slept[-1] == 40.0
+        server.replies.extend([status(502)] * 4)
+        result = await ask(backend, routed(reserved=900))
+        assert (result.status_code, result.cost, result.attempts) == (502, 900, 3)
 
     @pytest.mark.parametrize("refusing", [400, 403, 404, 413, 422])
     async def test_refusals_are_not_retried(
@@ -297,32 +298,26 @@ class TestOpenAI:
 
     async def test_silence_costs_the_reservation(self, server: Server, clock: Clock) -> None:
         """A call that timed out may have been charged: limits stay hard on uncertain ground."""
-        server.replies.extend([None, None])
-        backend = OpenAI(
-            "gpt",
-            server.url,
-            timeout=0.1,
-            retries=Retries(attempts=2),
-            clock=clock,
-            sleep=clock.sleep,
-        )
+        server.replies.append(None)
+        backend = OpenAI("gpt", server.url, timeout=0.1, clock=clock, sleep=clock.sleep)
         result = await ask(backend)
         assert (result.status_code, code(result)) == (504, INFERENCE_ERROR)
-        assert (result.cost, result.attempts) == (RESERVED, 2)
+        assert (result.cost, result.estimated, result.attempts) == (RESERVED, True, 1)
 
-    async def test_nobody_there_costs_nothing(self, clock: Clock) -> None:
-        """A connection that is refused charges nobody."""
-        backend = OpenAI("gpt", "http://127.0.0.1:9/v1", clock=clock, sleep=clock.sleep)
-        result = await ask(backend)
-        assert (result.status_code, code(result)) == (503, INFERENCE_ERROR)
-        assert (result.cost, result.attempts) == (0, 5)
+    async def test_nobody_there_costs_nothing(self) -> None:
+        """A connection that is refused charges nobody, and the query is kept."""
+        backend = OpenAI("gpt", "http://127.0.0.1:9/v1")
+        with pytest.raises(BackendUnavailable, match="cannot connect"):
+            await ask(backend)
 
+    @pytest.mark.parametrize("field", ["deadline", "start_by"])
     async def test_no_attempt_after_the_deadline(
-        self, openai: OpenAI, server: Server, clock: Clock
+        self, openai: OpenAI, server: Server, clock: Clock, field: str
     ) -> None:
         """Where a wait would end too late, the query ends at once, and says what came before."""
-        server.replies.append(status(503, "overloaded", Retry_After="5"))
-        result = await ask(openai, routed(deadline=clock.now + 4))
+        server.replies.append(status(500, "overloaded", Retry_After="5"))
+        late: dict[str, Any] = {field: clock.now + 4}
+        result = await ask(openai, routed(**late))
         assert (result.status_code, code(result), result.cost) == (504, DEADLINE_EXCEEDED, 0)
         assert result.error is not None
         assert "overloaded" in result.error.message
@@ -344,9 +339,6 @@ class TestOpenAI:
             b"null",
             b"{}",
             b'{"choices": 1}',
-            b'{"choices": [], "usage": 5}',
-            b'{"choices": [], "usage": {"prompt_tokens": -1}}',
-            b'{"choices": [], "usage": {"prompt_tokens": "many"}}',
             b"[" * 100_000,
         ],
     )
@@ -360,10 +352,33 @@ class TestOpenAI:
         assert (result.cost, result.attempts) == (RESERVED, 1)
 
     async def test_an_answer_without_usage(self, openai: OpenAI, server: Server) -> None:
-        """Its response is passed on, and the reservation is its cost."""
+        """Its response is passed on, and the reservation is its cost, as an estimate."""
         server.replies.append((200, {}, b'{"choices": []}'))
         result = await ask(openai)
         assert (result.status_code, result.usage, result.cost) == (200, None, RESERVED)
+        assert result.estimated
+
+    async def test_an_error_with_a_good_status(self, openai: OpenAI, server: Server) -> None:
+        """It is a failure: of the status that it names, else one that may have been charged."""
+        named = {"choices": [], "error": {"message": "no such model", "code": 404}}
+        nameless = {"choices": [], "error": {"message": "the model crashed"}}
+        server.replies.extend((200, {}, json.dumps(body).encode()) for body in (named, nameless))
+        first, second = await openai.answer(routed()), await ask(openai)
+        assert (first.status_code, code(first), first.cost) == (404, INVALID_REQUEST, 0)
+        assert (second.status_code, code(second), second.cost) == (502, INFERENCE_ERROR, RESERVED)
+        assert second.error is not None
+        assert second.error.message == "the model crashed"
+
+    async def test_fields_that_change_the_price_are_not_sent(
+        self, openai: OpenAI, server: Server
+    ) -> None:
+        """The query is refused, with the way to allow them."""
+        payload = {"messages": [{"role": "user", "content": "?"}], "service_tier": "priority"}
+        result = await ask(openai, routed(payload=payload))
+        assert (result.status_code, code(result), result.cost) == (400, INVALID_REQUEST, 0)
+        assert result.error is not None
+        assert '[models.m] allow_fields = ["service_tier"]' in result.error.message
+        assert server.requests == []
 
     async def test_an_endless_answer_is_not_read(self, openai: OpenAI, server: Server) -> None:
         """What is longer than any answer ends as a bad one."""

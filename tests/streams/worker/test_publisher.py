@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from schemas import Rejected, Result
 from schemas.fields import Source
 from schemas.invalid import missing
 from schemas.wire import MAX_BYTES, decode
+from streams.worker.backends.base import succeeded
 from streams.worker.consumer import WorkerError
 from streams.worker.publisher import ResultPublisher
 from tests.support.worker_place import TRACE, routed
@@ -136,3 +138,29 @@ def test_a_refused_record_is_an_error(publisher: ResultPublisher, producer: Prod
     assert (heard, publisher.failed) == ([], True)
     with pytest.raises(WorkerError, match="topic results does not acknowledge"):
         publisher.check()
+
+
+@pytest.mark.parametrize(
+    "response",
+    [float("nan"), "\ud800", {"a": object()}, json.loads("[" * 100 + "]" * 100)],
+)
+def test_what_the_router_would_refuse_goes_without_its_response(
+    publisher: ResultPublisher, producer: Producer, response: Any
+) -> None:
+    """Status and cost are settled; the error says what was wrong."""
+    query = routed("a")
+    publisher.publish(query, [], succeeded(query, cost=3, response=response), lambda _: None)
+    result = decode(Result, producer.sent[0][1])
+    assert (result.status_code, result.cost, result.response) == (200, 3, None)
+    assert result.error is not None
+    assert result.error.code == "RESPONSE_UNREADABLE"
+
+
+def test_a_result_that_is_none_is_charged_the_reservation(
+    publisher: ResultPublisher, producer: Producer
+) -> None:
+    """A backend's mistake ends no worker."""
+    query = routed("a")
+    publisher.publish(query, [], succeeded(query, cost=-1), lambda _: None)
+    result = decode(Result, producer.sent[0][1])
+    assert (result.status_code, result.cost, result.estimated) == (502, query.reserved, True)

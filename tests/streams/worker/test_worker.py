@@ -4,6 +4,7 @@ to the worker, and nothing is committed before its result is acknowledged."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -18,6 +19,7 @@ from streams.brokers.embedded import EmbeddedBroker
 from streams.worker import consumer
 from streams.worker.backends.base import DEADLINE_EXCEEDED, BackendBroken, failed
 from streams.worker.consumer import WorkerError
+from streams.worker.worker import GRACE
 from tests.support.faulty_broker import FaultyBroker, Request
 from tests.support.patience import PATIENCE
 from tests.support.worker_place import TRACE, Model, Place, routed
@@ -212,6 +214,48 @@ async def test_a_broken_backend_ends_the_worker(place: Place, model: Model) -> N
     task = place.start(Model())
     await place.answered("a")
     await place.stop(task)
+
+
+async def test_an_absent_server_ends_no_query(
+    place: Place, model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While it is away the worker probes it, takes no more, and ends what is late; then it
+    answers all, and nothing is committed before."""
+    model.away = "cannot connect"
+    ids = [str(number) for number in range(30)]
+    place.route("late", deadline=time.time() + 2.0)
+    place.route(*ids)
+    task = place.start(model, concurrency=4)
+    await place.until(lambda: len(model.asked) >= 2)
+    assert not place.made[0].backend_is_up
+    [late] = await place.answered("late")
+    assert (late.status_code, late.cost) == (504, 0)
+    place.route("more")
+    assert {result.id for result in await place.answers()} == {"late"}
+    assert await place.committed() <= 1
+    probes = len(model.asked)
+    assert probes < 15
+    model.away = None
+    results = await place.answered(*ids, "more")
+    await place.stop(task)
+    assert {result.status_code for result in results if result.id != "late"} == {200}
+    assert place.made[0].backend_is_up
+    assert await place.committed() == 32
+    said = [record.message for record in caplog.records if "its server" in record.message]
+    assert ["takes no calls (cannot connect)" in line for line in said] == [True, False]
+
+
+async def test_a_stop_does_not_wait_for_an_absent_server(place: Place, model: Model) -> None:
+    """What has cost nothing is left for the next worker."""
+    model.away = "cannot connect"
+    place.route("a", "b")
+    task = place.start(model)
+    await place.until(lambda: bool(model.asked))
+    await asyncio.wait_for(place.stop(task), GRACE / 2)
+    assert await place.answers() == []
+    next_one = place.start(Model())
+    await place.answered("a", "b")
+    await place.stop(next_one)
 
 
 async def test_too_large_an_answer_is_told(place: Place, model: Model) -> None:

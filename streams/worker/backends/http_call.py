@@ -1,0 +1,116 @@
+"""One HTTP call, and whether its request had left when it failed."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import httpx
+
+LONGEST_ANSWER = 16 * 2**20
+"""Bytes; the rest of a longer answer is not read."""
+LONGEST_CONNECT = 10.0
+"""Seconds for a connection at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer.
+
+    Attributes:
+        status: The HTTP status.
+        headers: With names in lower case.
+        data: The body, or its first `LONGEST_ANSWER` bytes and a few.
+    """
+
+    status: int
+    headers: dict[str, str]
+    data: bytes
+
+
+class CallFailed(Exception):
+    """There is no answer.
+
+    Attributes:
+        left: Whether the request had left, so that the call may have been charged.
+        timed_out: Whether time ran out.
+    """
+
+    def __init__(self, reason: str, left: bool, timed_out: bool) -> None:
+        super().__init__(reason)
+        self.left = left
+        self.timed_out = timed_out
+
+
+class Endpoint:
+    """Where chat completions are posted to."""
+
+    def __init__(
+        self, base_url: str, headers: Mapping[str, str], timeout: float, connections: int
+    ) -> None:
+        """Open no connection yet.
+
+        Args:
+            base_url: The server's address; a query string goes with every request.
+            headers: Sent with every request.
+            timeout: Seconds for a call.
+            connections: At most.
+        """
+        url = httpx.URL(base_url)
+        self.name = str(url.copy_with(query=None, username=None, password=None))
+        self._url = url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
+        self._timeout = timeout
+        self._client = httpx.AsyncClient(
+            headers={"Content-Type": "application/json", **headers},
+            timeout=httpx.Timeout(timeout, connect=min(timeout, LONGEST_CONNECT)),
+            limits=httpx.Limits(max_connections=connections),
+            follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # none is kept
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def post(self, body: bytes, left: float | None) -> Reply:
+        """Post a body.
+
+        Args:
+            body: JSON.
+            left: Seconds until the call is of no use; None for the endpoint's timeout alone.
+
+        Raises:
+            CallFailed: No answer came, or none that is HTTP.
+        """
+        leaving = False
+
+        async def trace(event: str, _: Mapping[str, Any]) -> None:
+            nonlocal leaving
+            leaving = leaving or event.endswith("send_request_headers.started")
+
+        limit = self._timeout if left is None else min(self._timeout, max(left, 0.001))
+        try:
+            async with asyncio.timeout(limit):
+                return await self._post(body, {"trace": trace})
+        except (TimeoutError, httpx.TimeoutException) as error:
+            reason = "no answer in time" if leaving else "no connection in time"
+            raise CallFailed(reason, leaving, timed_out=True) from error
+        except (httpx.HTTPError, httpx.StreamError, OSError, ValueError, zlib.error) as error:
+            reason = f"the connection broke: {error!r}" if leaving else f"cannot connect: {error}"
+            raise CallFailed(reason, leaving, timed_out=False) from error
+
+    async def _post(self, body: bytes, extensions: dict[str, Any]) -> Reply:
+        data = bytearray()
+        async with self._client.stream(
+            "POST", self._url, content=body, extensions=extensions
+        ) as response:
+            async for part in response.aiter_bytes():
+                data += part
+                if len(data) > LONGEST_ANSWER:
+                    break
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status_code, headers, bytes(data))

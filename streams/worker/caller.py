@@ -1,0 +1,114 @@
+"""Calls a model's backend when its server takes calls, in the time that a reservation leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec import structs
+
+from schemas.result import Result
+from schemas.route import Routed
+from streams.worker.backends.base import DEADLINE_EXCEEDED, Backend, BackendUnavailable, failed
+from streams.worker.circuit_breaker import CircuitBreaker, Permit
+from streams.worker.jobs import Job
+
+
+class Caller:
+    """Makes the calls of one worker.
+
+    A call starts only while its query's deadline and `start_by` lie ahead, and is cut before its
+    reservation is released. While the server takes no calls, queries wait for one another's probe.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        breaker: CircuitBreaker,
+        clock: Callable[[], float],
+        clock_margin: float,
+    ) -> None:
+        """Call nobody yet.
+
+        Args:
+            backend: answers the queries.
+            breaker: of this backend.
+            clock: Unix time in seconds.
+            clock_margin: seconds before a reservation is released at which its call is cut.
+        """
+        self._backend = backend
+        self._breaker = breaker
+        self._clock = clock
+        self._margin = clock_margin
+
+    async def answer(self, job: Job, is_current: Callable[[Job], bool]) -> Result | None:
+        """Answer a query, as soon as the server takes calls and while there is time.
+
+        Args:
+            job: the query; it counts as started during calls.
+            is_current: whether a job is still this worker's.
+
+        Returns:
+            The result; None for a job that was given back before a call was made.
+
+        Raises:
+            Exception: whatever the backend raises, BackendUnavailable excepted.
+        """
+        routed = job.routed
+        while is_current(job):
+            left = _latest_start(routed) - self._clock()
+            permit = await self._breaker.admit(None if left == float("inf") else left)
+            late = permit is None or self._clock() >= _latest_start(routed)
+            if late or not is_current(job):
+                if permit is not None:
+                    self._breaker.abandoned(permit)
+                return self._never_started(routed) if late else None
+            job.started = True
+            assert permit is not None
+            if (result := await self._call(permit, routed)) is not None:
+                return result
+            job.started = False
+        return None
+
+    async def close(self) -> None:
+        """Close the backend."""
+        await self._backend.close()
+
+    async def _call(self, permit: Permit, routed: Routed) -> Result | None:
+        """Make one call. None where the server took none."""
+        left = None
+        if routed.release_at is not None:
+            end_by = max(routed.release_at - self._margin, routed.start_by or 0.0)
+            routed = structs.replace(routed, deadline=min(routed.deadline or end_by, end_by))
+            left = end_by + self._margin / 4 - self._clock()  # the backend should end by itself
+        try:
+            async with asyncio.timeout(left) as cut:
+                result = await self._backend.answer(routed)
+        except BackendUnavailable as unavailable:
+            self._breaker.unavailable(permit, unavailable.reason, unavailable.retry_after)
+            return None
+        except BaseException as error:
+            if isinstance(error, TimeoutError) and cut.expired():
+                self._breaker.unanswered(permit)
+                reason = "the call was cut: its reservation is about to be released"
+                return failed(routed, 504, DEADLINE_EXCEEDED, reason, routed.reserved)
+            self._breaker.abandoned(permit)
+            raise
+        if result.estimated and result.status_code >= 500:
+            self._breaker.unanswered(permit)
+        else:
+            self._breaker.answered(permit)
+        return result
+
+    def _never_started(self, routed: Routed) -> Result:
+        """The result of a query whose time was over before a call: it costs nothing."""
+        late = self._clock() - _latest_start(routed)
+        kind = "start_by" if _latest_start(routed) == routed.start_by else "deadline"
+        reason = f"never started: its {kind} passed {late:.3f} seconds before a call"
+        return failed(routed, 504, DEADLINE_EXCEEDED, reason)
+
+
+def _latest_start(routed: Routed) -> float:
+    """Unix seconds before which a call must start."""
+    moments = (routed.deadline, routed.start_by)
+    return min((moment for moment in moments if moment is not None), default=float("inf"))

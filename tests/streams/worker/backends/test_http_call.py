@@ -1,0 +1,116 @@
+"""One HTTP call: what comes back, and whether it may have been charged."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from streams.worker.backends.http_call import CallFailed, Endpoint
+
+
+@contextmanager
+def raw_server(answer: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that sends these bytes and closes; None for one that stays silent."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    asked: list[bytes] = []
+    end = threading.Event()
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                asked.append(connection.recv(65_536))
+                if answer is None:
+                    end.wait(30)
+                else:
+                    connection.sendall(answer)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}", asked
+    finally:
+        end.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+async def post(base_url: str, timeout: float = 5.0, left: float | None = None) -> bytes:
+    endpoint = Endpoint(base_url, {"X-Own": "yes"}, timeout, 1)
+    try:
+        reply = await endpoint.post(b"{}", left)
+        return reply.data
+    finally:
+        await endpoint.close()
+
+
+async def test_where_it_is_posted() -> None:
+    """Below the base's path, with its query string and the configured headers."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    with raw_server(answer) as (address, asked):
+        assert await post(f"http://{address}/deployments/a%20b/?api-version=2024-06-01") == b"ok"
+    head = asked[0].decode()
+    assert head.startswith(
+        "POST /deployments/a%20b/chat/completions?api-version=2024-06-01 HTTP/1.1\r\n"
+    )
+    assert "x-own: yes" in head.lower()
+
+
+def test_its_name_holds_no_secrets() -> None:
+    """Neither a query string nor a password."""
+    assert Endpoint("http://u:p@host/v1?key=secret", {}, 1.0, 1).name == "http://host/v1"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\x00\xff\x00",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbreaks off",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/9.9 abc\r\n\r\n",
+    ],
+)
+async def test_an_answer_that_is_not_http(answer: bytes) -> None:
+    """The request had left: it may have been charged."""
+    with raw_server(answer) as (address, _):
+        with pytest.raises(CallFailed) as caught:
+            await post(f"http://{address}/v1")
+        assert (caught.value.left, caught.value.timed_out) == (True, False)
+
+
+@pytest.mark.parametrize(("timeout", "left"), [(0.2, None), (30.0, 0.2)])
+async def test_silence(timeout: float, left: float | None) -> None:
+    """Time runs out after the request has left."""
+    with raw_server(None) as (address, _):
+        with pytest.raises(CallFailed) as caught:
+            await post(f"http://{address}/v1", timeout, left)
+        assert (caught.value.left, caught.value.timed_out) == (True, True)
+
+
+async def test_cookies_are_not_kept() -> None:
+    """A server's cookie, which may hold anything, does not spoil the next request."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=\xc3\xa9\r\n\r\nok"
+    with raw_server(answer) as (address, asked):
+        endpoint = Endpoint(f"http://{address}/v1", {}, 5.0, 1)
+        for _ in range(2):
+            await endpoint.post(b"{}", None)
+        await endpoint.close()
+    assert len(asked) == 2
+    assert b"cookie" not in asked[1].lower()
+
+
+async def test_nobody_there() -> None:
+    """No request has left, so nothing was charged."""
+    with pytest.raises(CallFailed) as caught:
+        await post("http://127.0.0.1:9/v1")
+    assert not caught.value.left

@@ -1,0 +1,134 @@
+"""When calls start, and when they end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from schemas import Result, Routed
+from streams.worker import circuit_breaker
+from streams.worker.backends.base import (
+    DEADLINE_EXCEEDED,
+    Backend,
+    BackendUnavailable,
+    succeeded,
+)
+from streams.worker.caller import Caller
+from streams.worker.circuit_breaker import CircuitBreaker, Permit
+from streams.worker.jobs import Job, Place
+from tests.support.worker_place import routed
+
+NOW = 2000.0
+
+
+class Scripted(Backend):
+    """Refuses calls `refusals` times, then answers after `seconds`."""
+
+    def __init__(self, refusals: int = 0, seconds: float = 0.0) -> None:
+        self.refusals, self.seconds = refusals, seconds
+        self.asked: list[Routed] = []
+
+    async def answer(self, routed: Routed) -> Result:
+        self.asked.append(routed)
+        if len(self.asked) <= self.refusals:
+            raise BackendUnavailable("no connection", 0.0)
+        await asyncio.sleep(self.seconds)
+        return succeeded(routed, cost=1)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circuit_breaker, "FIRST_PAUSE", 0.01)
+
+
+def job(**fields: Any) -> Job:
+    return Job(routed("a", **fields), [], Place(0, 0))
+
+
+def caller(backend: Backend, breaker: CircuitBreaker | None = None) -> Caller:
+    return Caller(backend, breaker or CircuitBreaker("m"), lambda: NOW, clock_margin=4.0)
+
+
+async def answer(one: Caller, job: Job) -> Result:
+    result = await one.answer(job, lambda job: True)
+    assert result is not None
+    return result
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"deadline": NOW}, "deadline"),
+        ({"start_by": NOW}, "start_by"),
+        ({"start_by": NOW - 5, "deadline": NOW + 5, "release_at": NOW + 9}, "start_by"),
+        ({"start_by": NOW + 5, "deadline": NOW - 5}, "deadline"),
+    ],
+)
+async def test_no_call_starts_too_late(fields: dict[str, Any], name: str) -> None:
+    """Its result says so, and costs nothing."""
+    backend = Scripted()
+    result = await answer(caller(backend), job(**fields))
+    assert (result.status_code, result.cost, result.estimated) == (504, 0, False)
+    assert result.error is not None
+    assert result.error.code == DEADLINE_EXCEEDED
+    assert f"never started: its {name} passed" in result.error.message
+    assert backend.asked == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "deadline"),
+    [
+        ({}, None),
+        ({"deadline": NOW + 1}, NOW + 1),
+        ({"release_at": NOW + 10}, NOW + 6),
+        ({"release_at": NOW + 10, "deadline": NOW + 1}, NOW + 1),
+        ({"release_at": NOW + 10, "deadline": NOW + 9}, NOW + 6),
+        ({"release_at": NOW + 3, "start_by": NOW + 1}, NOW + 1),
+    ],
+)
+async def test_a_call_ends_before_the_release(
+    fields: dict[str, Any], deadline: float | None
+) -> None:
+    """The backend is told to, a margin earlier."""
+    backend = Scripted()
+    result = await answer(caller(backend), job(**fields))
+    assert result.status_code == 200
+    assert [asked.deadline for asked in backend.asked] == [deadline]
+
+
+async def test_a_backend_that_does_not_end_is_cut() -> None:
+    """Nobody knows what it cost: it is charged the reservation."""
+    result = await answer(caller(Scripted(seconds=60)), job(release_at=NOW + 3.05, reserved=77))
+    assert (result.status_code, result.cost, result.estimated) == (504, 77, True)
+
+
+async def test_a_server_that_is_away_is_waited_for() -> None:
+    """The same query is asked again until it is answered."""
+    backend, breaker = Scripted(refusals=3), CircuitBreaker("m")
+    result = await answer(caller(backend, breaker), job())
+    assert (result.status_code, len(backend.asked)) == (200, 4)
+    assert breaker.is_up
+
+
+async def test_only_its_own_deadline_ends_the_wait() -> None:
+    """A server that stays away costs nothing."""
+    breaker = CircuitBreaker("m")
+    breaker.unavailable(Permit.CALL, "429", 60.0)
+    result = await answer(caller(Scripted(), breaker), job(deadline=NOW + 0.05))
+    # The clock stands still here: what has passed is the wait for a permit.
+    assert (result.status_code, result.cost) == (504, 0)
+
+
+async def test_a_job_that_is_given_back_is_not_called() -> None:
+    """Not even where its turn to probe has come; the next one probes."""
+    breaker = CircuitBreaker("m")
+    breaker.unavailable(Permit.CALL, "429", None)
+    backend, mine = Scripted(), [True]
+    waiting = asyncio.create_task(caller(backend, breaker).answer(job(), lambda job: mine[0]))
+    await asyncio.sleep(0)
+    mine[0] = False
+    assert await waiting is None
+    assert backend.asked == []
+    assert await breaker.admit(None) is Permit.PROBE
