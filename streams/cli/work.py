@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
+from confluent_kafka import Producer
 
 from streams.cli import options
 from streams.config.settings import Config, ModelSettings, load
@@ -152,30 +153,9 @@ async def _serve(
     topics = Topics(config.topics.prefix)
     producer = new_producer(for_librdkafka(config.broker))
     metrics = WorkMetrics()
-    reservation, catalog = config.reservation, config.catalog()
 
     async def serve(model: str) -> None:
-        routed = topics.routed(model)
-        worker = Worker(
-            model,
-            backends[model],
-            producer,
-            config.broker.servers,
-            config.broker.security,
-            routed_topic=routed,
-            results_topic=topics.results,
-            rejected_topic=topics.rejected,
-            group=routed,
-            concurrency=calls[model],
-            clock_margin=min(reservation.clock_margin, reservation.deadline_seconds / 4),
-            answered=metrics.answered,
-        )
-        metrics.add_model(
-            model,
-            lambda: worker.unanswered,
-            lambda: worker.backend_is_up,
-            catalog.models[catalog.index[model]],
-        )
+        worker = _worker(config, topics, model, backends[model], producer, calls[model], metrics)
         try:
             await worker.run(stop)
         finally:
@@ -190,6 +170,40 @@ async def _serve(
         if error is not None:
             raise error
     logger.info("stopped: what was taken is answered and committed")
+
+
+def _worker(
+    config: Config,
+    topics: Topics,
+    model: str,
+    backend: Backend,
+    producer: Producer,
+    calls: int,
+    metrics: WorkMetrics,
+) -> Worker:
+    """Make the worker of a model, known to the metrics."""
+    catalog, reservation = config.catalog(), config.reservation
+    worker = Worker(
+        model,
+        backend,
+        producer,
+        config.broker.servers,
+        config.broker.security,
+        routed_topic=topics.routed(model),
+        results_topic=topics.results,
+        rejected_topic=topics.rejected,
+        group=topics.routed(model),
+        concurrency=calls,
+        clock_margin=min(reservation.clock_margin, reservation.deadline_seconds / 4),
+        answered=metrics.answered,
+    )
+    metrics.add_model(
+        model,
+        lambda: worker.unanswered,
+        lambda: worker.backend_is_up,
+        catalog.models[catalog.index[model]],
+    )
+    return worker
 
 
 def _servers(config: Config, calls: Mapping[str, int]) -> Mapping[str, Backend]:
