@@ -101,14 +101,17 @@ def is_believable(usage: Usage, response: object, context: int) -> bool:
     """Whether an answer can have used so many tokens.
 
     Not believed: no token of input, fewer output tokens than the text of the answer must have,
-    more tokens than the model's context holds.
+    more tokens than the model's context holds for each choice.
 
     Args:
         usage: As reported.
         response: The answer, in any form.
         context: Tokens that the model takes, prompt and answer together.
     """
-    if usage.prompt_tokens < 1 or usage.prompt_tokens + usage.completion_tokens > context:
+    choices = response.get("choices") if isinstance(response, Mapping) else None
+    answers = max(len(choices), 1) if isinstance(choices, list) else 1
+    length = usage.prompt_tokens + usage.completion_tokens // answers
+    if usage.prompt_tokens < 1 or length > context:
         return False
     return usage.completion_tokens * LONGEST_TOKEN >= _length(response)
 

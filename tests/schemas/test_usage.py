@@ -152,6 +152,13 @@ def test_what_is_believed(used: Usage, text: str, believed: bool) -> None:
         assert is_believable(used, response, CONTEXT) == believed
 
 
+def test_each_choice_has_a_context() -> None:
+    """Several choices may have more output tokens together than one could."""
+    answer = {"choices": [{"message": {"content": "four"}}] * 3}
+    assert is_believable(usage(10, 250), answer, 100)
+    assert not is_believable(usage(10, 280), answer, 100)
+
+
 names = st.sampled_from(sorted({name for report, _ in FORMS for name in report}))
 numbers = st.integers(-2, 10) | st.floats() | st.sampled_from(["7", "-7", "x", "", None, 2**80])
 

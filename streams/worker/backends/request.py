@@ -39,7 +39,8 @@ class RequestForm:
         """Return the body for a routed query.
 
         The limit of output tokens is what was reserved, or less where the query says so; it
-        stands there once. There is one choice (no `n`), for more would cost more than is reserved.
+        stands there once. Several choices (`n`) are asked for where the router reserves for them,
+        as all do that say `start_by`; otherwise one.
 
         Args:
             model: As the server calls it.
@@ -52,6 +53,8 @@ class RequestForm:
         allowed = [limit for limit in limits if type(limit) is int and limit > 0]
         body = {name: value for name, value in given.items() if name not in _OURS}
         body |= {name: value for name, value in self.extra_body.items() if name not in _OURS}
+        if routed.start_by is not None and type(given.get("n")) is int:
+            body["n"] = given["n"]
         body[self.max_tokens_field] = min([routed.max_tokens, *allowed])
         body["model"] = model
         body["stream"] = False

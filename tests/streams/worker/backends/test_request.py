@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from schemas import Routed, Source
 from streams.worker.backends.request import TOKEN_FIELDS, RequestForm
@@ -56,6 +57,13 @@ def test_what_passes() -> None:
         "model": "gpt",
         "stream": False,
     }
+
+
+def test_several_choices() -> None:
+    """They are asked for where they are reserved for."""
+    assert "n" not in RequestForm().body("gpt", routed(n=3))
+    reserved = structs.replace(routed(n=3), start_by=1.0)
+    assert RequestForm().body("gpt", reserved)["n"] == 3
 
 
 def test_what_is_refused() -> None:
