@@ -7,10 +7,16 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from schemas.fields import Id, Name, Nano, Score
+from schemas.invalid import Invalid
 from schemas.usage import Usage, read_usage
 from schemas.wire import MAX_BYTES, Message, decode
 
-__all__ = ["Failure", "Result", "Usage", "read_result"]
+__all__ = ["DUPLICATE", "FAILED", "Failure", "Result", "Usage", "read_result", "read_settlement"]
+
+FAILED = 300
+"""Status codes from here on say that there is no answer."""
+DUPLICATE = "DUPLICATE"
+"""Error code of what is told to a client that sends an id again: no result of a call."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -81,6 +87,44 @@ def read_result(data: bytes | None, max_bytes: int = MAX_BYTES) -> Result:
     reported = decode(_Reported, data, max_bytes)
     fields = {name: getattr(reported, name) for name in _FIELDS}
     return Result(**fields, usage=read_usage(reported.usage))
+
+
+def read_settlement(data: bytes | None) -> tuple[Result, Invalid | None]:
+    """Read a result that is to settle its reservation, whatever else is wrong with it.
+
+    Args:
+        data: The message.
+
+    Returns:
+        The result and None; or, where it is refused for its form but names its decision, a failure
+        whose cost nobody knows, and the reason of the refusal.
+
+    Raises:
+        Invalid: It does not even name query, decision and model.
+    """
+    try:
+        return read_result(data), None
+    except Invalid as refusal:
+        try:
+            named = decode(_Named, data, len(data or b""))
+        except Invalid:
+            raise refusal from None
+        unread = Result(
+            id=named.id,
+            decision_id=named.decision_id,
+            model=named.model,
+            status_code=502,
+            estimated=True,
+        )
+        return unread, refusal
+
+
+class _Named(Message, frozen=True, kw_only=True):
+    """What names the reservation that a result answers."""
+
+    id: Id
+    decision_id: Id
+    model: Name
 
 
 _FIELDS = [name for name in Result.__struct_fields__ if name != "usage"]

@@ -7,7 +7,7 @@ from schemas import Result
 from schemas.usage import is_believable
 
 MAX_CHARGE = 10**16
-"""Nano-units one answer may cost; a result that claims more is refused."""
+"""Nano-units one answer may cost; of a result that claims more the reservation is charged."""
 
 
 def known_cost(result: Result, catalog: ModelCatalog) -> int | None:
@@ -39,7 +39,8 @@ def known_cost(result: Result, catalog: ModelCatalog) -> int | None:
 def cost_of(result: Result, catalog: ModelCatalog, reserved: int) -> int:
     """Return what a result is charged, in nano-units: what it is known to cost, else an estimate.
 
-    The estimate is the worker's own, else the reservation.
+    The estimate is the worker's own, else the reservation; a claim above `MAX_CHARGE` is no
+    estimate.
 
     Args:
         result: The result.
@@ -47,11 +48,19 @@ def cost_of(result: Result, catalog: ModelCatalog, reserved: int) -> int:
         reserved: Nano-units that were reserved for it, released meanwhile or not.
 
     Returns:
-        The charge. Above `MAX_CHARGE` the result is to be refused.
+        The charge.
 
     Raises:
         KeyError: The model is not in the catalog.
     """
-    if (known := known_cost(result, catalog)) is not None:
-        return known
-    return reserved if result.cost is None else result.cost
+    claimed = claimed_cost(result, catalog)
+    return reserved if claimed is None or claimed > MAX_CHARGE else claimed
+
+
+def claimed_cost(result: Result, catalog: ModelCatalog) -> int | None:
+    """Return what a result is known or said to cost, in nano-units; None where nothing says so.
+
+    Above `MAX_CHARGE` the result is to be refused, once the reservation is charged.
+    """
+    known = known_cost(result, catalog)
+    return result.cost if known is None else known

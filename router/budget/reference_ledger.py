@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from router.budget.charges import MAX_CHARGE, cost_of
+from router.budget.charges import cost_of
 from router.budget.ledger import account_key
 from router.models.catalog import ModelCatalog
 from schemas import Receipt, Result
@@ -115,16 +115,16 @@ class ReferenceLedger:
 
         Returns:
             The charge; None where it charges nothing: no reservation was open for it (also when it
-            comes a second time), it names another query or model, or costs more than `MAX_CHARGE`.
+            comes a second time), or it names another query or model.
         """
         held = self.held.get(result.decision_id)
         if (
             held is None
             or offset < held.since
             or (result.id, result.model) != (held.query, held.model)
-            or (cost := cost_of(result, self._catalog, held.amount)) > MAX_CHARGE
         ):
             return None
+        cost = cost_of(result, self._catalog, held.amount)
         del self.held[result.decision_id]
         released = 0 if held.expired else held.amount
         self._move(held, -released, cost)

@@ -112,8 +112,9 @@ def show(audited: Sequence[PartitionAudit], differences: Sequence[Difference]) -
     for model, excess in overcharged(audited).items():
         console.print(
             f"{model} charged {excess['excess']:,} nano-units more than was reserved, in "
-            f"{excess['answers']} answers ({excess['late']} of them late): its backend does not "
-            f"honour max_tokens, or answers after the deadline; worst: {excess['worst_query']}",
+            f"{excess['answers']} answers ({excess['late']} of them late): it answers "
+            "after the deadline, or uses more tokens than were reserved for (max_tokens, "
+            f"image_tokens, audio_tokens); worst: {excess['worst_query']}",
             highlight=False,
         )
     for one in differences[:SHOWN]:

@@ -85,6 +85,18 @@ class Metrics:
             ("model", "status"),
             registry=self._registry,
         )
+        self._late = self._by_model(
+            "sluice_late_answers_total",
+            "Answers that came after their reservation had been released at its deadline.",
+        )
+        self._overcharged = self._by_model(
+            "sluice_overcharged_answers_total",
+            "Answers that cost more than was reserved for them; late ones too.",
+        )
+        self._excess = self._by_model(
+            "sluice_overcharged_nano_total",
+            "What these answers cost above their reservations, nano-units.",
+        )
         self._standing = _Standing(live, clock)
         self._registry.register(self._standing)
         for model in models:
@@ -95,12 +107,17 @@ class Metrics:
                     self._decisions.labels(decision, "", reason)
         self._results.labels("", "rejected")
 
+    def _by_model(self, name: str, words: str) -> Counter:
+        return Counter(name, words, ("model",), registry=self._registry)
+
     def know(self, model: str) -> None:
         """Show a model's counts, 0 as yet."""
         for reason in REASONS["routed"]:
             self._decisions.labels("routed", model, reason)
         for status in ("ok", "failed"):
             self._results.labels(model, status)
+        for counter in (self._late, self._overcharged, self._excess):
+            counter.labels(model)
 
     def know_all(self, models: Iterable[str]) -> None:
         """Show the counts of several models."""
@@ -131,6 +148,19 @@ class Metrics:
         """Count a chunk of results: (model or "", status)."""
         for labels, count in Counting(results).items():
             self._results.labels(*labels).inc(count)
+
+    def overcharged(self, late: Iterable[str], excess: Iterable[tuple[str, int]]) -> None:
+        """Count answers beyond their reservations.
+
+        Args:
+            late: Models of answers that came after the release.
+            excess: Model and nano-units of each charge above its reservation.
+        """
+        for model in late:
+            self._late.labels(model).inc()
+        for model, nano in excess:
+            self._overcharged.labels(model).inc()
+            self._excess.labels(model).inc(nano)
 
     def serve(self, host: str, port: int) -> Callable[[], None]:
         """Serve the metrics over HTTP; see `streams.metrics.server.serve`."""

@@ -14,7 +14,7 @@ from schemas.query import unknown_field
 from schemas.wire import decode
 from streams.kafka.records import ConsumedRecord
 from streams.state.decision_ids import decision_id, parse_decision_id
-from streams.state.recent_ids import RecentIds
+from streams.state.recent_ids import UNKNOWN, RecentIds
 from streams.state.rows import Log
 
 DECISION_ID = "sluice-decision-id"
@@ -25,7 +25,7 @@ DECISION_ID = "sluice-decision-id"
 class Arrival:
     """A record to be decided: its `query` where it could be read, its `refusal` where not.
 
-    `content` is what the query holds.
+    `content` is what the query holds; `duplicate_of` the decision on an earlier query of its id.
     """
 
     record: ConsumedRecord
@@ -34,6 +34,7 @@ class Arrival:
     content: Content | None = None
     refusal: Invalid | None = None
     duplicate: bool = False
+    duplicate_of: str | None = None
 
     @property
     def live(self) -> bool:
@@ -87,11 +88,22 @@ def _unknown(name: str) -> Invalid:
 
 
 def mark_duplicates(arrivals: Iterable[Arrival], recent: RecentIds) -> None:
-    """Mark the queries whose id was taken before, or came earlier in the same chunk."""
+    """Mark the queries whose id was taken before, or came earlier in the same chunk.
+
+    Where it is known, each names the decision on the query that has used its id.
+    """
     live = [arrival for arrival in arrivals if arrival.live]
     seen = recent.seen(arrival.id or "" for arrival in live)
+    first: dict[str, str] = {}
     for arrival, duplicate in zip(live, seen, strict=True):
-        arrival.duplicate = duplicate
+        arrival.duplicate, id = duplicate, arrival.id or ""
+        if not duplicate:
+            first[id] = arrival.decision_id
+        elif id in first:
+            arrival.duplicate_of = first[id]
+        elif (offset := recent.offset_of(id)) != UNKNOWN:
+            before = Source(arrival.source.topic, arrival.source.partition, offset)
+            arrival.duplicate_of = decision_id(before)
 
 
 def mark_repeated(arrivals: Iterable[Arrival], retried: Mapping[Log, int]) -> dict[Log, int]:

@@ -185,7 +185,7 @@ def decide(
     for arrival in prepared.arrivals:
         if arrival.duplicate:
             receipt = _receipt(arrival, state, context, "duplicate", "seen_before")
-            rows[arrival.source.offset] = Row(receipt=receipt)
+            rows[arrival.source.offset] = Row(receipt=receipt, duplicate_of=arrival.duplicate_of)
         elif arrival.refusal is not None:
             receipt = _receipt(arrival, state, context, "rejected")
             rows[arrival.source.offset] = Row(receipt=receipt, refusal=Refusal.of(arrival.refusal))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from schemas import Query, Receipt, Rejected, Routed
+from schemas import Query, Receipt, Rejected, Result, Routed
+from schemas.result import DUPLICATE, Failure
 from schemas.wire import encode
 from streams.kafka.producer import Batch
 from streams.kafka.topics import Topics
 from streams.routing.arrivals import DECISION_ID, Arrival
 from streams.state.rows import Row
+
+SOURCE_PARTITION = "sluice-source-partition"
+"""Header that names the partition of `results` where the result of a decision belongs."""
 
 Headers = list[tuple[str, bytes]]
 
@@ -31,6 +35,9 @@ def publish(batch: Batch, topics: Topics, arrival: Arrival, row: Row) -> None:
     elif row.refusal is not None:
         rejected = Rejected.of(row.refusal.error(), arrival.record.value, receipt.source)
         batch.send(topics.rejected, encode(rejected), arrival.record.key, headers=headers)
+    elif row.duplicate_of is not None:
+        partition = receipt.source.partition
+        batch.send(topics.results, encode(_duplicate(row)), key, partition, headers)
     trace = trace_headers(arrival.record.headers)
     batch.send(topics.receipts, encode(receipt), key, headers=trace)
 
@@ -57,6 +64,22 @@ def _routed(query: Query, row: Row) -> Routed:
     )
 
 
+def _duplicate(row: Row) -> Result:
+    """Tell a client that an id is in flight or answered; this settles nothing."""
+    receipt = row.receipt
+    return Result(
+        id=receipt.id,
+        decision_id=receipt.decision_id,
+        model="none",
+        status_code=409,
+        cost=0,
+        error=Failure(
+            code=DUPLICATE,
+            message=f"a query of this id is in flight or answered: decision {row.duplicate_of}",
+        ),
+    )
+
+
 def _decision_headers(receipt: Receipt) -> Headers:
     return [
         ("sluice-decision", receipt.decision.encode()),
@@ -64,7 +87,7 @@ def _decision_headers(receipt: Receipt) -> Headers:
         ("sluice-model", (receipt.model or "").encode()),
         ("sluice-policy", receipt.policy.encode()),
         ("sluice-price-version", str(receipt.price_version).encode()),
-        ("sluice-source-partition", str(receipt.source.partition).encode()),
+        (SOURCE_PARTITION, str(receipt.source.partition).encode()),
     ]
 
 

@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from router.budget.charges import MAX_CHARGE, cost_of
+from router.budget.charges import MAX_CHARGE, claimed_cost, cost_of
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Rejected, Result, Source
-from schemas.result import read_result
+from schemas.result import DUPLICATE, FAILED, read_settlement
 from schemas.wire import encode
 from streams.kafka.producer import Headers, Outbox
 from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
 from streams.metrics.router import Metrics
-from streams.routing.publish import trace_headers
+from streams.routing.publish import SOURCE_PARTITION, trace_headers
 from streams.state.decision_ids import parse_decision_id
 from streams.state.partition import Partition
 from streams.state.rows import Row, row_key
@@ -45,11 +45,15 @@ class Charged:
         finished: Keys of the rows that the results end, in order.
         outgoing: Messages that must be published before the commit.
         counted: Model (or "") and status of each record, for metrics.
+        late: Models of answers that came after their reservation had been released, likewise.
+        excess: Model and nano-units of each charge above its reservation, likewise.
     """
 
     finished: dict[str, None] = field(default_factory=dict)
     outgoing: list[Outgoing] = field(default_factory=list)
     counted: list[tuple[str, str]] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    excess: list[tuple[str, int]] = field(default_factory=list)
 
 
 class Settler:
@@ -82,20 +86,28 @@ class Settler:
             await self.publish(partition, charged.outgoing)
             await self.commit(partition, records[-1].offset, charged if fresh else None)
         self._metrics.settled(charged.counted)
+        self._metrics.overcharged(charged.late, charged.excess)
 
     async def charge(self, partition: Partition, records: Sequence[ConsumedRecord]) -> Charged:
         """Charge results in memory, and gather what must be published before the commit."""
         charged = Charged()
         for record in records:
             try:
-                result = read_result(record.value)
+                result, refusal = read_settlement(record.value)
+                if self._tells_of_a_duplicate(partition, result):
+                    continue
                 key, row = self._charge(partition, result, charged)
             except Invalid as error:
                 charged.outgoing.append(self._rejection(record, error))
                 charged.counted.append(("", "rejected"))
                 continue
+            if refusal := refusal or _too_dear(result, self._catalog()):
+                charged.outgoing.append(self._rejection(record, refusal))
             charged.finished[key] = None
-            charged.counted.append((result.model, "ok" if result.status_code < 300 else "failed"))
+            failed = result.status_code >= FAILED
+            charged.counted.append((result.model, "failed" if failed else "ok"))
+            if failed and not row.expired:
+                partition.forget([result.id])
             if not await partition.wait_published(key):
                 # A kill has interrupted its publishing. The routed query was published; its
                 # receipt, which may not have been, would be lost together with its row.
@@ -128,25 +140,29 @@ class Settler:
     def _charge(self, partition: Partition, result: Result, charged: Charged) -> tuple[str, Row]:
         """Charge one result and return the row that it ends, with its key.
 
-        Raises Invalid where it answers no open reservation, or is too expensive.
+        Raises Invalid where it answers no open reservation.
         """
-        key = self._row_key(result.decision_id)
+        key = self._row_key(partition, result.decision_id)
         row = _reservation(result, None if key in charged.finished else partition.row(key))
-        excess = partition.charge(row, self._cost(result, row))
+        cost = cost_of(result, self._catalog(), row.receipt.reserved)
+        excess = partition.charge(row, cost)
+        if row.expired:
+            charged.late.append(result.model)
         if excess:
+            charged.excess.append((result.model, excess))
             logger.warning(
                 "%s charged %d nano-units more than was held for %s: %s",
                 result.model,
                 excess,
                 result.decision_id,
-                "its result came after the deadline" if row.expired else "it ignored max_tokens",
+                _why_more(result, row),
             )
         return key, row
 
-    def _row_key(self, decision_id: str) -> str:
+    def _row_key(self, partition: Partition, decision_id: str) -> str:
         """Return the key of the row that a decision id names.
 
-        Raises Invalid where no router can have given out the id.
+        Raises Invalid where no router can have given out the id, or this partition did not.
         """
         source = parse_decision_id(decision_id)
         if source is None or source.topic not in self._logs:
@@ -155,22 +171,52 @@ class Settler:
                 "decision_id: found a string that no router has given out",
                 "decision_id",
             )
+        if source.partition != partition.number:
+            raise Invalid(
+                "not_in_flight",
+                f"decision_id: it is of partition {source.partition}, and the result came to "
+                f"partition {partition.number}; send it to the partition of {self._topics.results} "
+                f"that the header {SOURCE_PARTITION} of the routed message names",
+                "decision_id",
+            )
         return row_key(self._logs[source.topic], source.offset)
 
-    def _cost(self, result: Result, row: Row) -> int:
-        """Return a result's cost in nano-units. Raises Invalid above `MAX_CHARGE`."""
-        cost = cost_of(result, self._catalog(), row.receipt.reserved)
-        if cost > MAX_CHARGE:
-            field = "usage" if result.cost is None else "cost"
-            raise Invalid(
-                "invalid_field", f"{field}: found a charge of {cost}, at most {MAX_CHARGE}", field
-            )
-        return cost
+    def _tells_of_a_duplicate(self, partition: Partition, result: Result) -> bool:
+        """Return whether a router has sent this itself, to a client that sent an id again."""
+        if result.error is None or result.error.code != DUPLICATE:
+            return False
+        row = partition.row(self._row_key(partition, result.decision_id))
+        return row is None or row.receipt.model is None
 
     def _rejection(self, record: ConsumedRecord, error: Invalid) -> Outgoing:
         source = Source(record.topic, record.partition, record.offset)
         rejected = Rejected.of(error, record.value, source)
         return Outgoing(self._topics.rejected, encode(rejected), record.key)
+
+
+def _too_dear(result: Result, catalog: ModelCatalog) -> Invalid | None:
+    """Return the refusal of a claim that nobody believes; its reservation is charged."""
+    claimed = claimed_cost(result, catalog)
+    if claimed is None or claimed <= MAX_CHARGE:
+        return None
+    field = "usage" if result.cost is None else "cost"
+    return Invalid(
+        "invalid_field",
+        f"{field}: found a charge of {claimed}, at most {MAX_CHARGE}; the reservation was charged",
+        field,
+    )
+
+
+def _why_more(result: Result, row: Row) -> str:
+    """Say why an answer cost more than was reserved for it."""
+    if row.expired:
+        return "its result came after the deadline"
+    usage, allowed = result.usage, row.receipt.max_tokens
+    if usage is None or result.cost is not None:
+        return "the cost that its worker states is above the reservation"
+    if allowed is not None and usage.completion_tokens > allowed:
+        return f"it ignored max_tokens ({usage.completion_tokens} tokens, {allowed} allowed)"
+    return f"its prompt took {usage.prompt_tokens} tokens, more than were reserved for"
 
 
 def _reservation(result: Result, row: Row | None) -> Row:

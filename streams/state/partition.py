@@ -140,10 +140,15 @@ class Partition:
         if log == "queries":
             self.waiting += deferred
             self.remember(
-                receipt.id for receipt in receipts if receipt.decision in ("routed", "deferred")
+                {
+                    receipt.id: receipt.source.offset
+                    for receipt in receipts
+                    if receipt.decision in ("routed", "deferred")
+                }
             )
         else:
             self.waiting += deferred - len(rows)
+            self.forget(receipt.id for receipt in receipts if receipt.decision == "rejected")
 
     def record_arrivals(self, quality: Floats, cost: Floats) -> None:
         """Count new queries, and keep their estimates for the next report.
@@ -155,9 +160,13 @@ class Partition:
         self._progress.arrivals += len(quality)
         self.sample.add(quality, cost)
 
-    def remember(self, ids: Iterable[str]) -> None:
-        """Recognise these ids if a client sends them once more."""
+    def remember(self, ids: Mapping[str, int] | Iterable[str]) -> None:
+        """Recognise ids (as `RecentIds.add`) if a client sends them once more."""
         self._changed_slots.update(self.recent.add(ids))
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Take these ids for new if a client sends them once more: they ended without answer."""
+        self._changed_slots.update(self.recent.forget(ids))
 
     # Results and deadlines
 
@@ -189,6 +198,7 @@ class Partition:
         for row in rows.values():
             for account in self._accounts(row):
                 self.ledger.release(account, row.receipt.reserved, row.window)
+        self.forget(row.receipt.id for row in rows.values())
         self._progress.unpublished_expirations += rows
 
     def expirations_published(self) -> None:

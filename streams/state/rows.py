@@ -47,6 +47,7 @@ class Row(Message, frozen=True, kw_only=True):
         refusal: Why the record was rejected, None where it was not.
         window: Begin of the budget window that holds its reservation.
         expired: The reservation was released at its deadline; a late result is still charged.
+        duplicate_of: The decision on the query that has used the id of a duplicate before.
         release_at: Unix seconds at which the reservation is released where no result has come.
             0 in rows of older routers: `deadline_seconds` after the decision.
         start_by: Unix seconds after which no call may start (`Routed.start_by`); 0 as above.
@@ -57,6 +58,7 @@ class Row(Message, frozen=True, kw_only=True):
     refusal: Refusal | None = None
     window: int = 0
     expired: bool = False
+    duplicate_of: str | None = None
     release_at: float = 0.0
     start_by: float = 0.0
     end_by: float = 0.0

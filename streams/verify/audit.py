@@ -15,7 +15,7 @@ from router.budget.ledger import account_words
 from router.budget.reference_ledger import Charge, ReferenceLedger, accounts_of
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Receipt
-from schemas.result import read_result
+from schemas.result import read_settlement
 from streams.kafka.logs import Record
 from streams.state.changelog import entries
 from streams.state.rows import Log, Row, State, row_key
@@ -261,7 +261,8 @@ class _Audit:
         while (record := self._result) is not None and record.offset <= settled:
             self._result = next(self._results, None)
             try:
-                charge = audited.reference.settle(record.offset, read_result(record.value))
+                result, _ = read_settlement(record.value)
+                charge = audited.reference.settle(record.offset, result)
             except Invalid:
                 charge = None
             if charge is None:

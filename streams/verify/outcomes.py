@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from router.budget.charges import MAX_CHARGE, cost_of
+from router.budget.charges import MAX_CHARGE, claimed_cost, cost_of
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Query, Result, Source
 from schemas.fields import NANO
@@ -73,9 +73,7 @@ def _outcome(catalog: ModelCatalog, result: Result, receipt_store: ReceiptStore)
     receipt = receipt_store.of_decision(result.decision_id)
     if receipt is None or (receipt.id, receipt.model) != (result.id, result.model):
         return None
-    if (
-        result.model not in catalog.index
-        or (cost := cost_of(result, catalog, receipt.reserved)) > MAX_CHARGE
-    ):
+    if result.model not in catalog.index or (claimed_cost(result, catalog) or 0) > MAX_CHARGE:
         return None
+    cost = cost_of(result, catalog, receipt.reserved)
     return _Outcome(result.id, result.model, result.score, cost)

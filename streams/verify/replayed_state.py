@@ -13,7 +13,7 @@ from router.budget.ledger import Account, Ledger, owner
 from router.budget.reference_ledger import ReferenceLedger, accounts_of
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Receipt
-from schemas.result import read_result
+from schemas.result import FAILED, read_settlement
 from streams.kafka.logs import Record
 from streams.state.changelog import entries
 from streams.state.recent_ids import RecentIds
@@ -121,7 +121,9 @@ class ReplayedState:
     def record_decision(self, log: Log, receipt: Receipt) -> None:
         """Record a decision, for which money has been reserved in the ledger."""
         if log == "queries" and receipt.decision in ("routed", "deferred"):
-            self.recent.add([receipt.id])
+            self.recent.add({receipt.id: receipt.source.offset})
+        elif log == "deferred" and receipt.decision == "rejected":
+            self.recent.forget([receipt.id])
         window = 0
         if receipt.model in self.ledger.index:
             window = int(self.ledger.window[self.ledger.index[receipt.model]])
@@ -132,11 +134,13 @@ class ReplayedState:
         while (record := self._result) is not None and record.offset < results:
             self._result = next(self._results, None)
             try:
-                result = read_result(record.value)
+                result, _ = read_settlement(record.value)
             except Invalid:
                 continue
             held = self._reference.held.get(result.decision_id)
             charge = self._reference.settle(record.offset, result)
+            if charge is not None and not charge.late and result.status_code >= FAILED:
+                self.recent.forget([charge.query])
             if held is not None and charge is not None:
                 for account in self._numbers(charge.accounts):
                     self.ledger.settle(account, charge.released, charge.cost, held.window)
@@ -145,6 +149,7 @@ class ReplayedState:
     def _adjust(self, adjustment: LedgerAdjustment) -> None:
         for decision in adjustment.released:
             if (held := self._reference.expire(decision)) is not None:
+                self.recent.forget([held.query])
                 for number in self._numbers(held.accounts):
                     self.ledger.release(number, held.amount, held.window)
         self._limit_tenants(adjustment.accounts)

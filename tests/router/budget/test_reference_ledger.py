@@ -181,10 +181,11 @@ def test_tenants_accounts_are_the_sums_of_their_own_queries(
         assert fold.spent[name, 0] == plain.spent[name, 0]
 
 
-def test_an_impossible_cost_leaves_the_reservation_open() -> None:
-    """As the router refuses it, so does the fold; the next result counts."""
+def test_of_an_impossible_cost_the_reservation_is_charged() -> None:
+    """As the router does: the call was made; the next result counts nothing."""
     fold = ReferenceLedger(FLEET)
     fold.decide(receipt(0, "a"))
-    assert fold.settle(0, result(0, "a", MAX_CHARGE + 1)) is None
-    assert fold.reserved["a", 0] == 10
-    assert fold.settle(1, result(0, "a", 1)) is not None
+    charge = fold.settle(0, result(0, "a", MAX_CHARGE + 1))
+    assert charge is not None
+    assert (charge.released, charge.cost) == (10, 10)
+    assert fold.settle(1, result(0, "a", 1)) is None

@@ -294,6 +294,6 @@ def test_any_chunk_is_decided_within_the_shares_however_it_is_cut(
     assert (whole.ledger.reserved <= whole.ledger.share).all()
     first = decided(parts, chunk[:cut], Given(prices))
     taken = [row.receipt for row in first if row.receipt.decision in ("routed", "deferred")]
-    parts.remember(receipt.id for receipt in taken)
+    parts.remember({receipt.id: receipt.source.offset for receipt in taken})
     room = replace(Given(prices), room=100 - sum(r.decision == "deferred" for r in taken))
     assert first + decided(parts, chunk[cut:], room, first=len(first)) == rows

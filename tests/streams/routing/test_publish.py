@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from schemas import Query, Receipt, Routed, Source
+from schemas import Query, Receipt, Result, Routed, Source
 from schemas.wire import decode
 from streams.kafka.topics import Topics
 from streams.routing.arrivals import DECISION_ID, Arrival
@@ -65,3 +65,29 @@ async def test_a_routed_message_says_until_when_it_may_be_started() -> None:
         (sent,) = outbox.of(TOPICS.routed("m"))
         routed = decode(Routed, sent.value)
         assert (routed.start_by, routed.release_at) == told
+
+
+async def test_a_duplicate_is_told_so_on_results() -> None:
+    """With the decision on the first; what a kill has put into `deferred` twice is not."""
+    query = Query(id="a", prompt="x")
+    arrival = Arrival(SimpleNamespace(value=b"{}", headers=None), Source("queries", 3, 9), query)
+    receipt = Receipt(
+        id="a",
+        decision_id=arrival.decision_id,
+        decision="duplicate",
+        reason="seen_before",
+        policy="primal-dual",
+        source=arrival.source,
+        decided_at=1.0,
+    )
+    outbox = RecordedOutbox()
+    batch = outbox.batch()
+    publish(batch, TOPICS, arrival, Row(receipt=receipt))
+    publish(batch, TOPICS, arrival, Row(receipt=receipt, duplicate_of="queries/3/4"))
+    await batch.delivered()
+    (sent,) = outbox.of(TOPICS.results)
+    result = decode(Result, sent.value)
+    assert (sent.partition, result.status_code, result.decision_id) == (3, 409, "queries/3/9")
+    assert result.error is not None
+    assert result.error.code == "DUPLICATE"
+    assert "queries/3/4" in result.error.message

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.budget.charges import MAX_CHARGE
+from schemas.result import DUPLICATE
 from streams.state.rows import row_key
 from tests.support.desk import Desk, result
 from tests.support.recorded import (
@@ -123,6 +124,79 @@ async def test_a_redelivered_chunk_is_passed_over(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("value", "code", "field"),
     [
+        (result(0, cost=MAX_CHARGE + 1), "invalid_field", "cost"),
+        (
+            result(0, cost=None, usage={"prompt_tokens": 10**12, "completion_tokens": 10**18}),
+            "invalid_field",
+            "usage",
+        ),
+        (result(0, status_code="good"), "invalid_field", "status_code"),
+        (result(0, usage=[1]), "invalid_field", "usage"),
+        (result(0, status_code=None), "invalid_field", "status_code"),
+    ],
+)
+async def test_what_is_refused_for_its_form_still_settles(
+    desk: Desk, value: bytes, code: str, field: str | None
+) -> None:
+    """The call was made: its reservation is charged, as nobody knows better, and never again."""
+    await desk.settle(value, result(0), result(1))
+    assert desk.money() == ([0, 100], [140, 0])
+    first, second = desk.rejected()
+    assert (first.code, first.field, first.source.offset) == (code, field, 0)
+    assert second.code == "not_in_flight"
+    assert desk.partition.row(row_key("queries", 0)) is None
+
+
+async def test_what_is_told_of_a_duplicate_settles_nothing(desk: Desk) -> None:
+    """It is on `results` for the client; a worker cannot end a reservation so."""
+    error = {"code": DUPLICATE, "message": "…"}
+    told = result(9, model="none", status_code=409, error=error)
+    await desk.settle(told, result(0, status_code=409, error=error))
+    assert desk.rejected() == []
+    assert desk.money() == ([100, 100], [40, 0])
+
+
+async def test_a_failed_id_may_be_sent_again(desk: Desk) -> None:
+    """Answered ones not, nor those that are in flight; after a late failure it is as it was."""
+    desk.partition.remember({"q0": 0, "q1": 1, "q2": 2})
+    await desk.settle(result(0, status_code=503), result(1))
+    loaded = open_partition(desk.outbox, desk.store)
+    for partition in (desk.partition, loaded):
+        assert partition.recent.seen(["q0", "q1", "q2"]) == [False, True, True]
+    await desk.expire(5000.0)
+    assert not any(desk.partition.recent.seen(["q0", "q2"]))
+    desk.partition.remember({"q2": 9})
+    await desk.settle(result(2, "large", status_code=503))
+    assert desk.partition.recent.seen(["q2"]) == [True]
+
+
+async def test_a_result_on_the_wrong_partition_says_where_it_belongs(desk: Desk) -> None:
+    """The partition, and the header that names it."""
+    await desk.settle(result(0, decision_id="queries/1/0"))
+    (rejected,) = desk.rejected()
+    assert "partition 1" in rejected.reason
+    assert "sluice-source-partition" in rejected.reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"cost": 150}, "worker states"),
+        ({"cost": None, "usage": {"prompt_tokens": 150, "completion_tokens": 1}}, "its prompt"),
+    ],
+)
+async def test_an_overcharge_is_named_for_its_reason(
+    desk: Desk, caplog: pytest.LogCaptureFixture, fields: dict[str, Any], why: str
+) -> None:
+    """Not every one is for ignoring max_tokens."""
+    with caplog.at_level(logging.WARNING):
+        await desk.settle(result(0, **fields))
+    assert why in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "field"),
+    [
         (b"no json", "invalid_json", None),
         (result(0, decision_id="somewhere else"), "not_in_flight", "decision_id"),
         (result(0, decision_id="queries/0/x"), "not_in_flight", "decision_id"),
@@ -133,12 +207,6 @@ async def test_a_redelivered_chunk_is_passed_over(desk: Desk) -> None:
         (result(0, id="other"), "not_in_flight", "id"),
         (result(0, "large"), "not_in_flight", "model"),
         (result(0, "unheard"), "not_in_flight", "model"),
-        (result(0, cost=MAX_CHARGE + 1), "invalid_field", "cost"),
-        (
-            result(0, cost=None, usage={"prompt_tokens": 10**12, "completion_tokens": 10**18}),
-            "invalid_field",
-            "usage",
-        ),
     ],
 )
 async def test_what_is_no_result_is_rejected(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from streams.state.recent_ids import SLOT, RecentIds, Slot
+from streams.state.recent_ids import SLOT, UNKNOWN, RecentIds, Slot
 
 
 class RecentMachine(RuleBasedStateMachine):
@@ -87,3 +87,26 @@ def test_rows_of_another_memory_are_refused() -> None:
         RecentIds(1).restore(rows, 5_000)
     with pytest.raises(ValueError, match="at least 1 id"):
         RecentIds(0)
+
+
+def test_what_is_forgotten_is_new_again() -> None:
+    """Here and after a restart; its neighbours stay, with the offsets of their records."""
+    recent, again = RecentIds(1), RecentIds(1)
+    rows = recent.add({"a": 5, "b": 6})
+    rows |= recent.forget(["a", "never"])
+    again.restore(rows, recent.count)
+    for memory in (recent, again):
+        assert memory.seen(["a", "b"]) == [False, True]
+        assert (memory.offset_of("a"), memory.offset_of("b")) == (UNKNOWN, 6)
+        memory.add({"a": 9})
+        assert memory.offset_of("a") == 9
+
+
+def test_rows_of_older_routers_are_read() -> None:
+    """They hold no offsets."""
+    recent, again = RecentIds(1), RecentIds(1)
+    rows = {slot: Slot(row.end, row.hashes) for slot, row in recent.add({"a": 5}).items()}
+    written = msgspec.json.encode([*rows[0][:2]])
+    again.restore({0: msgspec.json.decode(written, type=Slot)}, 1)
+    assert again.seen(["a"]) == [True]
+    assert again.offset_of("a") == UNKNOWN
