@@ -15,6 +15,9 @@ LONGEST_ANSWER = 16 * 2**20
 """Bytes; the rest of a longer answer is not read."""
 LONGEST_CONNECT = 10.0
 """Seconds for a connection at most."""
+LONGEST_IDLE = 2.0
+"""Seconds after which an idle connection is not used again. Servers close theirs after 5 s or more;
+a request that meets that moment looks like a call that may have been charged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Endpoint:
         self._client = httpx.AsyncClient(
             headers={"Content-Type": "application/json", **headers},
             timeout=httpx.Timeout(timeout, connect=min(timeout, LONGEST_CONNECT)),
-            limits=httpx.Limits(max_connections=connections),
+            limits=httpx.Limits(max_connections=connections, keepalive_expiry=LONGEST_IDLE),
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # none is kept
         )
