@@ -30,6 +30,7 @@ COMMANDS = {
         "Write the log's answered queries to a file, for the next index.",
     ),
     "index": ("streams.cli.index:group", "Build the index of historical queries."),
+    "key": ("streams.cli.key:group", "Make API keys for `sluice serve`."),
     "model": ("streams.cli.model:group", "List the models; add, pause, resume or remove one."),
     "produce": ("streams.cli.produce:command", "Send queries from a file to the topic queries."),
     "replay": (
@@ -37,6 +38,7 @@ COMMANDS = {
         "Evaluate policies on the queries that a topic holds, up to its end at the start.",
     ),
     "route": ("streams.cli.route:command", "Run a router process."),
+    "serve": ("streams.cli.serve:command", "Serve OpenAI's API: chat completions and models."),
     "topics": ("streams.cli.topics:group", "Make the topics, or check them."),
     "version": ("streams.cli.version:command", "Show the versions of Sluice and what it runs on."),
     "work": ("streams.cli.work:command", "Run a worker that answers one model's queries."),

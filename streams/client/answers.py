@@ -56,6 +56,10 @@ class Answer:
         return content if isinstance(content, str) else ""
 
 
+Ending = Answer | QueryError
+"""How a query ends."""
+
+
 def charged(result: Result, catalog: ModelCatalog) -> int | None:
     """Return nano-units that a result was charged; None for a model that is not in the catalog."""
     if result.cost is not None:

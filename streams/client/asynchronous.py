@@ -9,55 +9,35 @@ async with AsyncClient(load()) as client:
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+
+from confluent_kafka import Message
 
 from router.models.catalog import ModelCatalog
 from schemas.invalid import Invalid
 from schemas.query import Query
-from schemas.receipt import Receipt
 from schemas.rejected import Rejected
 from schemas.result import Result
 from schemas.wire import decode, encode
-from streams.client.answers import Answer, of_rejection, of_result, waited
-from streams.client.errors import DeadlineExceeded, QueryError, QueryRejected
+from streams.client.answers import Answer, Ending, of_rejection, of_result
+from streams.client.errors import QueryError, QueryRejected
+from streams.client.pending import Pending
 from streams.client.reader import AnswerReader
 from streams.config.settings import Config
-from streams.control.commands import read_registry
-from streams.kafka.logs import Record
+from streams.control.registry import Registry
+from streams.kafka.follower import Follower
+from streams.kafka.logs import Record, to_record
 from streams.kafka.producer import Outbox
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topics
 
 Question = str | Mapping[str, Any] | Query
 """A prompt, an OpenAI chat-completions body, or a whole query."""
-Ending = Answer | QueryError
-"""How a query ends."""
-SLACK = 0.5
-"""Seconds after its deadline in which the last word on a query may arrive."""
 IN_FLIGHT = 1000
 """Queries that `ask_all` has sent and that have not ended, at most."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A query that was sent.
-
-    Attributes:
-        query: What was sent.
-        ending: What becomes of it.
-        deferred: Set while it waits for money, as far as is known.
-        waiters: Callers that wait for the ending.
-    """
-
-    query: Query
-    ending: asyncio.Future[Ending] = field(default_factory=asyncio.Future)
-    deferred: asyncio.Event = field(default_factory=asyncio.Event)
-    waiters: int = 0
 
 
 class AsyncClient:
@@ -86,8 +66,10 @@ class AsyncClient:
         self._config = config
         self._topics = Topics(config.topics.prefix)
         self._kept, self._keep, self._since = kept, keep, since
-        self._pending: dict[bytes, _Pending] = {}
+        self._pending: dict[bytes, Pending] = {}
         self._catalog: ModelCatalog = config.catalog()
+        self._registry = Registry(models=config.models)
+        self._follower: Follower | None = None
         self._outbox: Outbox | None = None
         self._reader: AnswerReader | None = None
 
@@ -101,22 +83,18 @@ class AsyncClient:
         names = (self._topics.results, self._topics.rejected, self._topics.receipts)
         connection = for_librdkafka(self._config.broker)
         self._reader = AnswerReader(connection, names, self._wanted, self._handle, self._since)
-        await self.refresh()
         servers, security = self._config.broker.servers, self._config.broker.security
+        self._follower = Follower(servers, self._topics.control, self._learn, security)
+        await self._follower.caught_up()
         self._outbox = Outbox(servers, {**security, "linger.ms": 1})
         return self
 
-    async def refresh(self) -> None:
-        """Learn the models that were added at run time."""
-        registry = await asyncio.to_thread(read_registry, self._config)
-        self._catalog = self._config.catalog().extended(registry.newcomers())
-
     async def close(self) -> None:
         """Disconnect. Queries that were sent go on without this client."""
-        for part in (self._outbox, self._reader):
+        for part in (self._outbox, self._follower, self._reader):
             if part is not None:
                 await asyncio.to_thread(part.close)
-        self._outbox = self._reader = None
+        self._outbox = self._follower = self._reader = None
         for pending in self._pending.values():
             pending.ending.cancel()
         self._pending.clear()
@@ -137,6 +115,12 @@ class AsyncClient:
         """Why no answers arrive any more; None while all is well."""
         return None if self._reader is None else self._reader.failure
 
+    @property
+    def models(self) -> list[str]:
+        """Names of the models that there are, also those added at run time; none is removed."""
+        names = self._catalog.names
+        return [name for name in names if self._registry.status(name) != "removed"]
+
     async def submit(self, question: Question, **fields: Any) -> str:
         """Send a query; return its id when the broker has it.
 
@@ -153,7 +137,7 @@ class AsyncClient:
         key = query.id.encode()
         if key in self._pending:
             return query.id
-        self._pending[key] = _Pending(query)
+        self._pending[key] = Pending(query)
         try:
             batch = self._outbox.batch()
             batch.send(self._topics.queries, data, key)
@@ -177,7 +161,7 @@ class AsyncClient:
         pending = self._pending[id.encode()]
         pending.waiters += 1
         try:
-            ending = await self._ending(pending, patience)
+            ending = await pending.ended(patience)
         finally:
             pending.waiters -= 1
             if not pending.waiters:
@@ -226,30 +210,11 @@ class AsyncClient:
         except QueryError as error:
             return error
 
-    async def _ending(self, pending: _Pending, patience: float | None) -> Ending:
-        query = pending.query
-        left = None if query.deadline is None else query.deadline + SLACK - time.time()
-        patient = asyncio.create_task(self._patient(pending, patience))
-        parts: set[asyncio.Future[Any]] = {pending.ending, patient}
-        try:
-            await asyncio.wait(parts, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            patient.cancel()
-        if pending.ending.done():
-            return pending.ending.result()
-        if pending.deferred.is_set():
-            return waited(query.id)
-        reason = "the deadline passed before there was an answer"
-        return DeadlineExceeded(query.id, "deadline_exceeded", reason)
-
-    async def _patient(self, pending: _Pending, patience: float | None) -> None:
-        """Return when a query that waits for money has been waited for long enough."""
-        await pending.deferred.wait()
-        if patience is None:
-            await asyncio.wait({pending.ending})  # cancels nothing of it
-        else:
-            await asyncio.sleep(patience)
-            await pending.deferred.wait()  # it may have been routed meanwhile
+    def _learn(self, message: Message) -> None:
+        """Take in an admin command: models may have been added."""
+        record = to_record(message)
+        self._registry.read(record.key, record.value, record.offset)
+        self._catalog = self._config.catalog().extended(self._registry.newcomers())
 
     def _wanted(self, key: bytes) -> bool:
         return key in self._pending or self._kept(key)
@@ -260,15 +225,15 @@ class AsyncClient:
             pending = self._pending.get(key)
             if record.topic == self._topics.receipts:
                 if pending is not None:
-                    _follow(pending, record)
+                    pending.follow(record)
                 continue
             ending = self._read(record, pending is not None and pending.deferred.is_set())
             if ending is None:
                 continue
             if self._kept(key):
                 self._keep(key.decode(errors="replace"), ending)
-            if pending is not None and not pending.ending.done():
-                pending.ending.set_result(ending)
+            if pending is not None:
+                pending.end(ending)
 
     def _read(self, record: Record, deferred: bool) -> Ending | None:
         try:
@@ -280,18 +245,6 @@ class AsyncClient:
         # A result that came twice is rejected under the same key: it says nothing of the query.
         ours = rejected.source.topic in self._topics.logs
         return of_rejection(rejected, deferred) if ours else None
-
-
-def _follow(pending: _Pending, record: Record) -> None:
-    """Note whether a query waits for money."""
-    try:
-        receipt = decode(Receipt, record.value)
-    except Invalid:
-        return
-    if receipt.decision == "deferred":
-        pending.deferred.set()
-    elif receipt.decision == "routed":
-        pending.deferred.clear()
 
 
 def checked(question: Question, fields: Mapping[str, Any]) -> tuple[Query, bytes]:

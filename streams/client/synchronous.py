@@ -12,8 +12,8 @@ from collections.abc import Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from streams.client.answers import Answer
-from streams.client.asynchronous import IN_FLIGHT, AsyncClient, Ending, Question
+from streams.client.answers import Answer, Ending
+from streams.client.asynchronous import IN_FLIGHT, AsyncClient, Question
 from streams.config.settings import Config
 
 Returned = TypeVar("Returned")

@@ -28,6 +28,7 @@ from schemas.control import check_prices
 from schemas.fields import INT64, NANO, MediaTokens, Name, Tokens, UnixTime, Window
 from schemas.invalid import Invalid, missing, wrong
 from streams.config.loader import ConfigError, read
+from streams.config.serve import ServeSettings
 
 __all__ = ["Config", "ConfigError", "load"]
 
@@ -267,6 +268,7 @@ class Config(_Section, frozen=True, kw_only=True):
     reservation: ReservationSettings = field(default_factory=ReservationSettings)
     deferral: DeferralSettings = field(default_factory=DeferralSettings)
     router: RouterSettings = field(default_factory=RouterSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
 
     def __post_init__(self) -> None:
         for name, model in self.models.items():

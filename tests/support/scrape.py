@@ -9,6 +9,7 @@ from prometheus_client.samples import Sample
 
 from streams.brokers.kafka import free_port
 from streams.metrics.router import Metrics
+from streams.metrics.serve import ServeMetrics
 from streams.metrics.worker import WorkMetrics
 
 
@@ -30,7 +31,7 @@ def parsed(text: str) -> list[Sample]:
     return [sample for family in families for sample in family.samples]
 
 
-def scrape(metrics: Metrics | WorkMetrics) -> dict[tuple[str, ...], float]:
+def scrape(metrics: Metrics | ServeMetrics | WorkMetrics) -> dict[tuple[str, ...], float]:
     """Every sample by name and label values, as an HTTP client reads them."""
     port = free_port()
     stop = metrics.serve("127.0.0.1", port)

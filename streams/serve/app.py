@@ -1,0 +1,188 @@
+"""The ASGI application: OpenAI's chat completions and models, answered by way of Kafka."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from confluent_kafka import KafkaException
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from router.budget.windows import Calendar
+from schemas.wire import MAX_BYTES
+from streams.client.answers import Answer
+from streams.client.asynchronous import AsyncClient
+from streams.client.errors import QueryError
+from streams.config.settings import Config
+from streams.metrics.serve import ServeMetrics
+from streams.serve import chat
+from streams.serve.bounds import KeptEndings, Rates, read_body
+from streams.serve.errors import ApiError, of_query, too_many
+from streams.serve.keys import Caller, bearer, find_caller
+
+logger = logging.getLogger(__name__)
+
+Endpoint = Callable[[Request, Caller], Awaitable[Response]]
+
+
+class Front:
+    """Answers requests, each by a query of its own."""
+
+    def __init__(self, config: Config, metrics: ServeMetrics) -> None:
+        """Open nothing yet: the application does when it starts."""
+        self._settings = config.serve
+        self._retry_seconds = config.deferral.retry_seconds
+        self._calendar = Calendar(config.windows())
+        self._metrics = metrics
+        self._rates = Rates(config.serve.rate)
+        self._kept = KeptEndings(config.serve.idempotency_seconds)
+        self._in_flight = 0
+        metrics.set_in_flight(lambda: self._in_flight)
+        self.client = AsyncClient(
+            config,
+            kept=lambda key: key.startswith(chat.IDEMPOTENT.encode()),
+            keep=self._kept.keep,
+            since=time.time() - config.serve.idempotency_seconds,
+        )
+
+    def app(self) -> Starlette:
+        """Return the application."""
+        routes = [
+            Route("/health", self._health),
+            self._route("POST", "/v1/chat/completions", self._chat),
+            self._route("GET", "/v1/models", self._models),
+            self._route("GET", "/v1/models/{model:path}", self._model),
+        ]
+        handlers = {ApiError: _explain, HTTPException: _explain_http, Exception: _explain_defect}
+        return Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        async with self.client:
+            yield
+
+    def _route(self, method: str, path: str, endpoint: Endpoint) -> Route:
+        """Wrap an endpoint: who asks, how often, and what it was answered with."""
+
+        async def answer(request: Request) -> Response:
+            began, status = time.monotonic(), 500
+            try:
+                response = await endpoint(request, self._caller(request))
+                status = response.status_code
+                return response
+            except ApiError as error:
+                status = error.status
+                raise
+            finally:
+                self._metrics.answered(path, status, time.monotonic() - began)
+
+        return Route(path, answer, methods=[method])
+
+    def _caller(self, request: Request) -> Caller:
+        credential = bearer(request.headers.get("authorization"))
+        caller = find_caller(self._settings.keys, credential)
+        if caller is None:
+            words = "no such API key: send one that `sluice key new` made, as Authorization: Bearer"
+            raise ApiError(401, "invalid_api_key", words)
+        self._rates.take(caller.name)
+        return caller
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        """Hold one of the requests that may be in flight."""
+        if self._in_flight >= self._settings.in_flight:
+            words = f"{self._in_flight} requests are in flight, and no more are taken"
+            raise too_many("too_many_requests", words, 1)
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+
+    async def _health(self, request: Request) -> Response:
+        failure = self.client.failure
+        status = 200 if failure is None else 503
+        return JSONResponse({"status": failure or "ok"}, status)
+
+    async def _models(self, request: Request, caller: Caller) -> Response:
+        names = ["auto", *self.client.models]
+        return JSONResponse({"object": "list", "data": [_described(name) for name in names]})
+
+    async def _model(self, request: Request, caller: Caller) -> Response:
+        name = request.path_params["model"]
+        if name not in ("auto", *self.client.models):
+            raise ApiError(404, "model_not_found", f"there is no model {name[:100]!r}", "model")
+        return JSONResponse(_described(name))
+
+    async def _chat(self, request: Request, caller: Caller) -> Response:
+        with self._slot():
+            body = await read_body(request, MAX_BYTES, self._settings.body_seconds)
+            asked = chat.read(
+                body,
+                request.headers,
+                caller,
+                self.client.models,
+                self._settings.deadline_seconds,
+                uuid.uuid4().hex,
+            )
+            try:
+                answer = await self._ask(asked)
+            except QueryError as error:
+                raise of_query(error, self._retry_after(asked)) from None
+        whole, headers = chat.completion(answer, int(time.time())), chat.described(answer)
+        if not asked.stream:
+            return JSONResponse(whole, headers=headers)
+        # The words are all there: models are asked for whole answers, which can be charged.
+        stream = b"".join(chat.events(whole, asked.usage))
+        headers["cache-control"] = "no-cache"
+        return Response(stream, headers=headers, media_type="text/event-stream")
+
+    async def _ask(self, asked: chat.Request) -> Answer:
+        kept = self._kept.get(asked.query.id)
+        if isinstance(kept, QueryError):
+            raise kept
+        if kept is not None:
+            return kept
+        try:
+            return await self.client.ask(asked.query, self._settings.deferred_seconds)
+        except KafkaException as error:
+            logger.error("a query was not acknowledged: %s", error)
+            words = "the query could not be sent; try again later"
+            raise ApiError(503, "unavailable", words, headers={"retry-after": "5"}) from None
+
+    def _retry_after(self, asked: chat.Request) -> float:
+        """Seconds until a budget that could hold the query begins anew."""
+        now = time.time()
+        ends = self._calendar.ends(now)
+        allowed = asked.query.allowed_models or list(ends)
+        return min(
+            (ends[name] - now for name in allowed if name in ends), default=self._retry_seconds
+        )
+
+
+def _described(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "sluice"}
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return JSONResponse(error.body, error.status, error.headers)
+
+
+async def _explain_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = "not_found" if error.status_code == 404 else "invalid_request"
+    words = f"{request.method} {request.url.path[:200]}: {error.detail}"
+    return JSONResponse(ApiError(error.status_code, code, words).body, error.status_code)
+
+
+async def _explain_defect(request: Request, error: Exception) -> Response:
+    body = ApiError(500, "internal_error", "an internal error; the log of the server has more").body
+    return JSONResponse(body, 500)

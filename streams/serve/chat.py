@@ -1,0 +1,237 @@
+"""Chat completions: a request as a query, an answer as a completion, whole or as events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import msgspec
+
+from schemas.fields import NANO
+from schemas.query import Query
+from streams.client.answers import Answer
+from streams.client.asynchronous import checked
+from streams.client.errors import QueryRejected
+from streams.serve.errors import ApiError, of_query
+from streams.serve.keys import Caller
+
+AUTO = frozenset({"auto", "sluice", "sluice/auto"})
+"""Names of no model: Sluice chooses."""
+IDEMPOTENT = "idem-"
+"""Beginning of the ids of queries whose requests may be repeated."""
+LONGEST_KEY = 256
+"""Characters of an Idempotency-Key."""
+LONGEST_DEADLINE = 30 * 86_400.0
+_OURS = ("model", "stream", "stream_options", "metadata")
+"""Fields of a request that are not the query's payload."""
+
+
+class Request(NamedTuple):
+    """A request, checked.
+
+    Attributes:
+        query: What is sent.
+        stream: Whether the answer is wanted as events.
+        usage: Whether the last event is to carry the usage.
+    """
+
+    query: Query
+    stream: bool
+    usage: bool
+
+
+def read(
+    body: bytes,
+    headers: Mapping[str, str],
+    caller: Caller,
+    models: Collection[str],
+    deadline_seconds: float,
+    new_id: str,
+) -> Request:
+    """Read and check a request.
+
+    Args:
+        body: OpenAI's chat-completions body.
+        headers: X-Sluice-Deadline, X-Sluice-Max-Cost, X-Sluice-Tenant, Idempotency-Key.
+        caller: Whose request it is.
+        models: Names that it may ask for.
+        deadline_seconds: Where it names no deadline.
+        new_id: The query's id, where the request cannot be repeated.
+
+    Raises:
+        ApiError: It is not valid; says which field is wrong.
+    """
+    asked = _object(body)
+    names = _models(asked.get("model"), models)
+    stream = _flag(asked, "stream")
+    options = asked.get("stream_options") or {}
+    payload = {name: value for name, value in asked.items() if name not in _OURS}
+    fields: dict[str, Any] = {
+        "tenant": _tenant(headers, caller),
+        "allowed_models": names,
+        "max_cost": _max_cost(headers.get("x-sluice-max-cost")),
+        "deadline": time.time() + _deadline(headers, deadline_seconds),
+        "created": time.time(),
+        "metadata": asked.get("metadata") or None,
+        "id": _id(headers.get("idempotency-key"), caller, body) or new_id,
+    }
+    try:
+        query, _ = checked(payload, fields)
+    except QueryRejected as error:
+        raise of_query(error, 1) from None
+    return Request(query, stream, isinstance(options, dict) and bool(options.get("include_usage")))
+
+
+def completion(answer: Answer, created: int) -> dict[str, Any]:
+    """Return an answer in OpenAI's form, with what Sluice knows of it beside."""
+    said = answer.response if isinstance(answer.response, dict) else {}
+    return {
+        "id": said.get("id") or f"chatcmpl-{answer.id}",
+        "object": "chat.completion",
+        "created": said.get("created") or created,
+        **{k: v for k, v in said.items() if k not in ("id", "object", "created", "model")},
+        "choices": said.get("choices") or [_no_words()],
+        "usage": said.get("usage") or _usage(answer),
+        "model": answer.model,
+        "sluice": {
+            "id": answer.id,
+            "model": answer.model,
+            "decision_id": answer.decision_id,
+            "cost": answer.cost,
+            "estimated": answer.result.estimated,
+        },
+    }
+
+
+def described(answer: Answer) -> dict[str, str]:
+    """Return the headers of an answer: id, model, decision, and its cost in units of currency."""
+    headers = {
+        "x-sluice-id": answer.id,
+        "x-sluice-model": answer.model,
+        "x-sluice-decision-id": answer.decision_id,
+    }
+    if answer.cost is not None:
+        headers["x-sluice-cost"] = f"{Decimal(answer.cost) / NANO:f}"
+    return {name: _printable(value) for name, value in headers.items()}
+
+
+def events(whole: Mapping[str, Any], usage: bool) -> Iterator[bytes]:
+    """Yield a completion as server-sent events: role, words, end of each choice, then [DONE].
+
+    usage: send one more with what was used, as `stream_options.include_usage` asks for.
+    """
+    shared = {name: whole[name] for name in ("id", "created", "model", "sluice")}
+    shared["object"] = "chat.completion.chunk"
+
+    def chunk(**fields: Any) -> bytes:
+        return b"data: " + msgspec.json.encode({**shared, **fields}) + b"\n\n"
+
+    for choice in whole["choices"]:
+        index, message = choice.get("index", 0), dict(choice.get("message") or {})
+        role = message.pop("role", "assistant")
+        if calls := message.get("tool_calls"):
+            message["tool_calls"] = [{"index": i, **call} for i, call in enumerate(calls)]
+        for delta in ({"role": role, "content": ""}, message):
+            yield chunk(choices=[{"index": index, "delta": delta, "finish_reason": None}])
+        reason = choice.get("finish_reason") or "stop"
+        yield chunk(choices=[{"index": index, "delta": {}, "finish_reason": reason}])
+    if usage:
+        yield chunk(choices=[], usage=whole["usage"])
+    yield b"data: [DONE]\n\n"
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ApiError(400, "invalid_json", f"the body is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ApiError(400, "invalid_json", "the body must be a JSON object")
+    return found
+
+
+def _models(asked: object, known: Collection[str]) -> list[str] | None:
+    if not isinstance(asked, str) or not asked.strip():
+        raise ApiError(400, "missing_field", "model: it must be auto, or a model's name", "model")
+    if asked in known:
+        return [asked]
+    if asked in AUTO:
+        return None
+    names = list(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
+    if unknown := [name for name in names if name not in known]:
+        there = ", ".join(["auto", *known])
+        words = f"model: there is no {unknown[0][:100]!r}; there are: {there}"
+        raise ApiError(404, "model_not_found", words, "model")
+    return names or None
+
+
+def _flag(asked: Mapping[str, Any], name: str) -> bool:
+    value = asked.get(name)
+    if value not in (None, True, False):
+        raise ApiError(400, "invalid_field", f"{name}: it must be true or false", name)
+    return bool(value)
+
+
+def _tenant(headers: Mapping[str, str], caller: Caller) -> str | None:
+    given = headers.get("x-sluice-tenant")
+    if caller.tenant is not None and given not in (None, caller.tenant):
+        words = "X-Sluice-Tenant: the key belongs to another tenant"
+        raise ApiError(403, "wrong_tenant", words, "X-Sluice-Tenant")
+    return caller.tenant if caller.tenant is not None else given
+
+
+def _max_cost(given: str | None) -> int | None:
+    if given is None:
+        return None
+    try:
+        nano = Decimal(given.strip()) * NANO
+        if not (nano.is_finite() and 0 <= nano <= 2**63 - 1):
+            raise InvalidOperation
+        return int(nano)
+    except InvalidOperation:
+        words = "X-Sluice-Max-Cost: it must be an amount in units of currency, such as 0.01"
+        raise ApiError(400, "invalid_field", words, "X-Sluice-Max-Cost") from None
+
+
+def _deadline(headers: Mapping[str, str], default: float) -> float:
+    given = headers.get("x-sluice-deadline")
+    if given is None:
+        return default
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= LONGEST_DEADLINE:
+        words = "X-Sluice-Deadline: it must be seconds from now, such as 30"
+        raise ApiError(400, "invalid_field", words, "X-Sluice-Deadline")
+    return seconds
+
+
+def _id(key: str | None, caller: Caller, body: bytes) -> str | None:
+    """Return the id of a request that may be repeated: the same for the same key and body."""
+    if key is None:
+        return None
+    if not 0 < len(key) <= LONGEST_KEY:
+        words = f"Idempotency-Key: it must have 1 to {LONGEST_KEY} characters"
+        raise ApiError(400, "invalid_field", words, "Idempotency-Key")
+    whose = sha256(repr((caller.name, caller.tenant, key)).encode()).hexdigest()[:32]
+    return f"{IDEMPOTENT}{whose}-{sha256(body).hexdigest()[:16]}"
+
+
+def _no_words() -> dict[str, Any]:
+    message = {"role": "assistant", "content": ""}
+    return {"index": 0, "message": message, "finish_reason": "stop"}
+
+
+def _usage(answer: Answer) -> dict[str, int]:
+    used = answer.result.usage
+    prompt, said = (used.prompt_tokens, used.completion_tokens) if used else (0, 0)
+    return {"prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said}
+
+
+def _printable(value: str) -> str:
+    """A header's value holds ASCII only."""
+    return value.encode("ascii", "backslashreplace").decode()

@@ -1,0 +1,89 @@
+"""Errors as OpenAI words them, so that its clients raise the classes they have for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streams.client.errors import (
+    BudgetExceeded,
+    DeadlineExceeded,
+    ModelFailed,
+    QueryError,
+    QueryRejected,
+)
+
+LONGEST_RETRY = 60
+"""Seconds; clients should not retry by themselves what takes longer."""
+_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+class ApiError(Exception):
+    """A request that gets no answer.
+
+    Attributes:
+        status: As HTTP has it.
+        code: For programs.
+        message: A sentence for people.
+        param: Path of the field that is wrong, where there is one.
+        headers: Beside the usual ones.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.param = status, code, message, param
+        self.headers = dict(headers or {})
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """OpenAI's error object."""
+        kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else None)
+        return {
+            "error": {
+                "message": self.message,
+                "type": kind or "invalid_request_error",
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+
+def too_many(code: str, message: str, retry_after: float) -> ApiError:
+    """A 429. retry_after: seconds; clients retry by themselves only where that is soon."""
+    seconds = max(1, round(retry_after))
+    retried = str(seconds <= LONGEST_RETRY).lower()
+    headers = {"retry-after": str(seconds), "x-should-retry": retried}
+    return ApiError(429, code, message, headers=headers)
+
+
+def of_query(error: QueryError, retry_after: float) -> ApiError:
+    """Return the response for a query that ended without an answer.
+
+    Args:
+        error: How it ended.
+        retry_after: Seconds until there may be money again.
+    """
+    headers = {"x-sluice-id": error.id, "x-should-retry": "false"}
+    if isinstance(error, BudgetExceeded):
+        found = too_many(error.code, error.reason, retry_after)
+        found.headers["x-sluice-id"] = error.id
+        return found
+    if isinstance(error, DeadlineExceeded):
+        return ApiError(504, error.code, error.reason, headers=headers)
+    if isinstance(error, QueryRejected):
+        status = 413 if error.code == "too_large" else 400
+        param = error.field.removeprefix("payload.") if error.field else None
+        return ApiError(status, error.code, error.reason, param, headers)
+    if isinstance(error, ModelFailed):
+        # The worker has retried what may be retried. A refusal is the request's fault.
+        status = error.status if error.status in (400, 404, 413, 422) else 502
+        code = error.code.lower()
+        return ApiError(status, code, error.reason, headers=headers)
+    return ApiError(502, error.code, error.reason, headers=headers)

@@ -1,0 +1,121 @@
+"""Runs the application on uvicorn, with bounds that uvicorn does not have."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from streams.config.serve import ServeSettings
+from streams.config.settings import Config
+from streams.metrics.serve import ServeMetrics
+from streams.serve.app import Front
+
+LONGEST_HEAD = 64 << 10
+"""Bytes of a request's line and headers."""
+GRACE = 30
+"""Seconds that requests get to end when the process stops."""
+MORE_CONNECTIONS = 500
+"""Connections beyond the requests in flight: they are told that there are too many."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Closes a connection whose next request does not arrive in time, or has too long a head."""
+
+    header_seconds = 10.0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._timer: asyncio.TimerHandle | None = None
+        self._head = 0
+
+    @property
+    def _between_requests(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in, and see whether they complete a request's head."""
+        self._head += len(data)
+        super().data_received(data)
+        if not self._between_requests:
+            self._stop_waiting()
+        elif self._head > LONGEST_HEAD:
+            self.transport.close()
+        elif self._timer is None:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Count the next head from here."""
+        self._head = 0
+        super().on_response_complete()
+
+    def _wait(self) -> None:
+        self._timer = self.loop.call_later(self.header_seconds, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        self._timer = None
+        if self._between_requests:
+            self.transport.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def run(config: Config, host: str, port: int, metrics: ServeMetrics) -> None:
+    """Serve until a signal comes; requests in flight get `GRACE` seconds to end.
+
+    Raises:
+        ValueError: Others than this machine could send requests without a key.
+    """
+    settings = config.serve
+    if not settings.keys and not is_loopback(host):
+        raise ValueError(
+            f"{host} can be reached from other machines, and no keys are configured: make one with "
+            "`sluice key new NAME`, or serve on 127.0.0.1"
+        )
+    app = Front(config, metrics).app()
+    uvicorn.Server(uvicorn_config(app, host, port, settings)).run()
+
+
+def uvicorn_config(app: Any, host: str, port: int, settings: ServeSettings) -> uvicorn.Config:
+    """Return uvicorn's settings."""
+    protocol = type("Protocol", (BoundedProtocol,), {"header_seconds": settings.header_seconds})
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=protocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        limit_concurrency=settings.in_flight + MORE_CONNECTIONS,
+        backlog=2048,
+        timeout_graceful_shutdown=GRACE,
+    )

@@ -1,0 +1,109 @@
+"""OpenAI's own client, and curl, on a whole system with a real Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+
+from streams.brokers.kafka import KafkaServer
+from tests.support.front import free_port
+from tests.support.system import System
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "serve-openai-clients.md"
+PRICES = {"input_price": "1", "output_price": "2", "max_output_tokens": 100, "budget.limit": "1"}
+
+
+class Serving(System):
+    """A system whose models repeat the words of a query, and a front."""
+
+    port = 0
+
+    def begin(self) -> None:
+        self.port = free_port()
+        at = f"127.0.0.1:{self.port}"
+        self.run("serve", "serve", "--config", str(self.config), "--http", at)
+        self.run("echo", "work", *self.models, "--config", str(self.config), "--echo")
+        self.start_router("r0")
+        self.wait("the front", self.healthy)
+        self.wait_members(1)
+
+    def healthy(self) -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def system(
+    kafka_broker: KafkaServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Serving]:
+    settings = {f'models."{model}"': PRICES for model in System.models}
+    folder = tmp_path_factory.mktemp("serve")
+    with Serving(kafka_broker, folder, "serve.", settings=settings) as system:
+        system.begin()
+        yield system
+
+
+@pytest.mark.kafka
+async def test_openai(system: Serving) -> None:
+    """200 requests at once, then a streamed one: each gets its own words, and all is settled to
+    the nano-unit that the answers said."""
+    url = f"http://127.0.0.1:{system.port}/v1"
+    async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+
+        async def ask(number: int) -> tuple[str, int]:
+            words = f"question number {number}"
+            answer = await client.chat.completions.create(
+                model="auto", messages=[{"role": "user", "content": words}], max_tokens=20
+            )
+            assert answer.choices[0].message.content == words
+            assert answer.model in system.models
+            assert answer.model_extra is not None
+            return answer.model_extra["sluice"]["id"], answer.model_extra["sluice"]["cost"]
+
+        answers = await asyncio.gather(*map(ask, range(200)))
+        assert len({id for id, _ in answers}) == 200
+        assert all(cost > 0 for _, cost in answers)
+        stream = await client.chat.completions.create(
+            model="auto",
+            messages=[{"role": "user", "content": "as a stream"}],
+            max_tokens=20,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        said, last = "", 0
+        async for chunk in stream:
+            last = (chunk.model_extra or {})["sluice"]["cost"]
+            said += "".join(choice.delta.content or "" for choice in chunk.choices)
+        assert said == "as a stream"
+    expected = sum(cost for _, cost in answers) + last
+    system.wait("the settlement", lambda: spent(system) == expected)
+
+
+@pytest.mark.kafka
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_curl(system: Serving) -> None:
+    """Every curl line of the how-to page gets an answer."""
+    blocks = re.findall(r"```bash\n(curl.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(blocks) >= 4
+    for block in blocks:
+        line = block.replace("127.0.0.1:8080", f"127.0.0.1:{system.port}")
+        line = line.replace("curl ", "curl -f ", 1)
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert '"object"' in done.stdout
+
+
+def spent(system: System) -> int:
+    return sum(
+        account.spent for state in system.states().values() for account in state.accounts.values()
+    )

@@ -1,0 +1,232 @@
+"""The front, asked by OpenAI's own client, with a stand-in for router and workers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import openai
+import pytest
+
+from schemas import Query, Source
+from streams.brokers.embedded import EmbeddedBroker
+from streams.serve.keys import hashed, new_key
+from tests.streams.client.test_asynchronous import by_prompt
+from tests.support.front import RunningFront, deploy
+from tests.support.stand_in import Message, StandIn, answered
+
+SHOP, ADMIN = new_key(), new_key()
+SETTINGS = """
+[serve]
+body_seconds = 1.0
+header_seconds = 1.0
+deferred_seconds = 0.05
+"""
+KEYED = f"""
+[serve]
+in_flight = 2
+rate = 5
+[serve.keys.shop]
+hash = "{hashed(SHOP)}"
+tenant = "shop"
+[serve.keys.admin]
+hash = "{hashed(ADMIN)}"
+"""
+
+
+@pytest.fixture
+def front(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> Iterator[RunningFront]:
+    """Without keys; queries end as their prompts say."""
+    config = deploy(tmp_path, prefix, embedded_broker, SETTINGS)
+    with StandIn(embedded_broker, config, by_prompt), RunningFront(config) as front:
+        yield front
+
+
+def said(text: str) -> list[openai.types.chat.ChatCompletionMessageParam]:
+    return [{"role": "user", "content": text}]
+
+
+def body(text: str) -> str:
+    return '{"model": "auto", "messages": [{"role": "user", "content": "' + text + '"}]}'
+
+
+def test_chat(front: RunningFront) -> None:
+    """An answer is a completion, and its headers tell model, decision, and cost."""
+    client = front.client()
+    raw = client.chat.completions.with_raw_response.create(model="auto", messages=said("hello"))
+    answer = raw.parse()
+    assert answer.choices[0].message.content == "hello"
+    assert answer.model == "small"
+    assert answer.usage is not None
+    assert answer.usage.total_tokens == 5
+    assert raw.headers["x-sluice-model"] == "small"
+    assert raw.headers["x-sluice-cost"] == "0.0000007"
+    assert raw.headers["x-sluice-decision-id"]
+    names = [model.id for model in client.models.list()]
+    assert names == ["auto", "small", "large"]
+    assert client.models.retrieve("large").id == "large"
+
+
+def test_stream(front: RunningFront) -> None:
+    """A streamed answer has the same words, and its usage where that is asked for."""
+    stream = front.client().chat.completions.create(
+        model="small",
+        messages=said("hello there"),
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = list(stream)
+    words = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
+    assert "".join(words) == "hello there"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == 5
+
+
+async def test_two_hundred_at_once(front: RunningFront) -> None:
+    """Each of many concurrent requests gets its own answer."""
+    client = front.asynchronous()
+    asked = [
+        client.chat.completions.create(model="auto", messages=said(f"number {i}"))
+        for i in range(200)
+    ]
+    answers = await asyncio.gather(*asked)
+    assert [a.choices[0].message.content for a in answers] == [f"number {i}" for i in range(200)]
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind", "code"),
+    [
+        ("reject", openai.BadRequestError, "invalid_field"),
+        ("fail", openai.BadRequestError, "invalid_request"),
+        ("defer", openai.RateLimitError, "budget_exceeded"),
+        ("expire", openai.RateLimitError, "budget_exceeded"),
+        ("late", openai.InternalServerError, "deadline_exceeded"),
+    ],
+)
+def test_errors(
+    front: RunningFront, prompt: str, kind: type[openai.APIStatusError], code: str
+) -> None:
+    """OpenAI's client raises the class that it has for each error."""
+    client = front.client(max_retries=0)
+    with pytest.raises(kind) as caught:
+        client.chat.completions.create(model="auto", messages=said(prompt))
+    assert caught.value.code == code
+    if kind is openai.RateLimitError:
+        assert int(caught.value.response.headers["retry-after"]) >= 1
+
+
+def test_unknown(front: RunningFront) -> None:
+    """What is not there is a 404 in OpenAI's form."""
+    with pytest.raises(openai.NotFoundError, match="gpt-9"):
+        front.client().chat.completions.create(model="gpt-9", messages=said("x"))
+    with pytest.raises(openai.NotFoundError):
+        front.client().models.retrieve("gpt-9")
+    with pytest.raises(openai.NotFoundError):
+        front.client().embeddings.create(model="auto", input="x")
+
+
+def test_a_deadline(front: RunningFront) -> None:
+    """A query that nobody answers ends at its deadline."""
+    answer = front.post(body("silence"), x_sluice_deadline="0.2")
+    assert answer.status_code == 504
+    assert answer.json()["error"]["code"] == "deadline_exceeded"
+
+
+def test_repeated_requests(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+    """A repeated request with a key gets the first answer: later, at another process, and at the
+    same time."""
+    config = deploy(tmp_path, prefix, embedded_broker)
+    seen: set[str] = set()
+
+    def once(query: Query, source: Source) -> Sequence[Message]:
+        """As a router does: a repeated id goes nowhere."""
+        if query.id in seen:
+            return []
+        seen.add(query.id)
+        return [answered(query, source)]
+
+    with (
+        StandIn(embedded_broker, config, once),
+        RunningFront(config) as one,
+        RunningFront(config) as other,
+    ):
+        first = one.post(body("a"), idempotency_key="k")
+        again = [
+            one.post(body("a"), idempotency_key="k"),
+            other.post(body("a"), idempotency_key="k"),
+        ]
+        assert first.status_code == 200
+        for answer in again:
+            assert answer.json()["sluice"] == first.json()["sluice"]
+        answers: list[str] = []
+
+        def ask(front: RunningFront) -> None:
+            answers.append(
+                front.post(body("b"), idempotency_key="m").json()["sluice"]["decision_id"]
+            )
+
+        threads = [threading.Thread(target=ask, args=(front,)) for front in (one, one, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(answers) == 3
+        assert len(set(answers)) == 1
+        assert len(seen) == 2
+
+
+def test_bodies(front: RunningFront) -> None:
+    """A body that is too large, or no request, gets an error, and the front goes on."""
+    large = front.post(body("x" * 10_000_000))
+    assert large.status_code == 413
+    for wrong in (b"", b"{", b"\xff\xfe", b"[]", b"{}", b"null", b"[" * 50_000):
+        assert front.post(wrong).status_code == 400
+    assert front.post(body("x"), path="/v1/nothing").status_code == 404
+    assert front.post(body("hello")).status_code == 200
+
+
+def test_keys(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+    """With keys, nobody else is let in; a key's tenant pays, and its rate is bounded."""
+    config = deploy(tmp_path, prefix, embedded_broker, KEYED)
+    with StandIn(embedded_broker, config) as stand_in, RunningFront(config) as front:
+        for wrong in ("none", SHOP[:-1], hashed(SHOP)):
+            assert front.post(body("x"), authorization=f"Bearer {wrong}").status_code == 401
+        assert front.post(body("x")).status_code == 401
+        with pytest.raises(openai.AuthenticationError):
+            front.client("wrong").models.list()
+        front.client(SHOP).chat.completions.create(model="auto", messages=said("x"))
+        assert stand_in.seen[-1].tenant == "shop"
+        bearer = {"authorization": f"Bearer {SHOP}", "x_sluice_tenant": "other"}
+        assert front.post(body("x"), **bearer).status_code == 403
+        statuses = {
+            front.post(b"{}", authorization=f"Bearer {ADMIN}").status_code for _ in range(20)
+        }
+        assert statuses == {400, 429}
+        assert front.client(SHOP).models.list().data
+
+
+async def test_in_flight(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+    """More requests than may be in flight get a 429; those in flight are answered."""
+    config = deploy(tmp_path, prefix, embedded_broker, "[serve]\nin_flight = 2\n")
+    held = threading.Event()
+
+    def hold(query: Query, source: Source) -> Sequence[Message]:
+        held.wait(30)
+        return [answered(query, source)]
+
+    with StandIn(embedded_broker, config, hold), RunningFront(config) as front:
+        client = front.asynchronous(max_retries=0)
+        tasks = [
+            asyncio.create_task(client.chat.completions.create(model="auto", messages=said("x")))
+            for _ in range(3)
+        ]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        with pytest.raises(openai.RateLimitError, match="in flight"):
+            done.pop().result()
+        held.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert sum(not isinstance(each, BaseException) for each in answers) == 2
+        await client.close()

@@ -1,0 +1,167 @@
+"""Requests as queries, answers as completions."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+import pytest
+
+from router.models.catalog import Model, ModelCatalog
+from schemas import Query, Source
+from streams.client.answers import Answer, of_result
+from streams.serve import chat
+from streams.serve.errors import ApiError
+from streams.serve.keys import ANYBODY, Caller
+from tests.support.stand_in import answered
+
+MODELS = ["small", "large", "a,b"]
+CATALOG = ModelCatalog([Model("small", 100_000_000, 200_000_000)])
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+
+def read(caller: Caller = ANYBODY, headers: dict[str, str] | None = None, **body: Any) -> Query:
+    data = msgspec.json.encode({"model": "auto", "messages": MESSAGES, **body})
+    return chat.read(data, headers or {}, caller, MODELS, 60.0, "new").query
+
+
+def answer(**fields: Any) -> Answer:
+    query, source = Query(id="q", prompt="hello"), Source("queries", 0, 7)
+    ending = of_result(answered(query, source, **fields), CATALOG)
+    assert isinstance(ending, Answer)
+    return ending
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [
+        ("auto", None),
+        ("small", ["small"]),
+        ("small, large,small", ["small", "large"]),
+        ("a,b", ["a,b"]),
+    ],
+)
+def test_models(asked: str, allowed: list[str] | None) -> None:
+    """A model's name restricts the choice; several do, with commas; `auto` does not."""
+    assert read(model=asked).allowed_models == allowed
+
+
+def test_the_payload() -> None:
+    """What the request says goes to the model, but for what is Sluice's."""
+    query = read(
+        temperature=0.5,
+        max_tokens=7,
+        stream=True,
+        stream_options={"include_usage": True},
+        metadata={"order": "17"},
+    )
+    assert query.payload == {"messages": MESSAGES, "temperature": 0.5, "max_tokens": 7}
+    assert query.metadata == {"order": "17"}
+    assert query.output_tokens == 7
+    assert query.id == "new"
+
+
+def test_headers() -> None:
+    """Deadline, cost and tenant come from headers; of a key with a tenant, from the key."""
+    given = {"x-sluice-deadline": "5", "x-sluice-max-cost": "0.01", "x-sluice-tenant": "shop"}
+    query = read(headers=given)
+    assert query.deadline == pytest.approx(time.time() + 5, abs=4)
+    assert (query.max_cost, query.tenant) == (10_000_000, "shop")
+    assert read(Caller("k", "trial")).tenant == "trial"
+    assert read(Caller("k", "shop"), given).tenant == "shop"
+
+
+def test_repeated_requests() -> None:
+    """The same key and body name the same query; another caller's, key or body another one."""
+    key = {"idempotency-key": "order-17"}
+    one = read(headers=key).id
+    assert one == read(headers=key).id
+    assert one.startswith(chat.IDEMPOTENT)
+    others = [
+        read(Caller("k", None), key),
+        read(headers={"idempotency-key": "order-18"}),
+        read(headers=key, temperature=1),
+    ]
+    assert len({one, *(other.id for other in others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "param"),
+    [
+        ({}, {"model": None}, 400, "model"),
+        ({}, {"model": "gpt-9"}, 404, "model"),
+        ({}, {"messages": None}, 400, "messages"),
+        ({}, {"messages": [{"role": "user"}]}, 400, "messages[0].content"),
+        ({}, {"max_tokens": 0}, 400, "max_tokens"),
+        ({}, {"stream": "yes"}, 400, "stream"),
+        ({}, {"metadata": {"a": []}}, 400, "metadata"),
+        ({"x-sluice-deadline": "-1"}, {}, 400, "X-Sluice-Deadline"),
+        ({"x-sluice-deadline": "nan"}, {}, 400, "X-Sluice-Deadline"),
+        ({"x-sluice-max-cost": "dear"}, {}, 400, "X-Sluice-Max-Cost"),
+        ({"x-sluice-max-cost": "1e99"}, {}, 400, "X-Sluice-Max-Cost"),
+        ({"x-sluice-max-cost": "NaN"}, {}, 400, "X-Sluice-Max-Cost"),
+        ({"idempotency-key": ""}, {}, 400, "Idempotency-Key"),
+        ({"x-sluice-tenant": "\n"}, {}, 400, "tenant"),
+    ],
+)
+def test_what_is_wrong(
+    headers: dict[str, str], body: dict[str, Any], status: int, param: str
+) -> None:
+    """An error names the field."""
+    with pytest.raises(ApiError) as caught:
+        read(headers=headers, **body)
+    assert caught.value.status == status
+    assert (caught.value.param or "").startswith(param)
+
+
+def test_another_tenant() -> None:
+    """A key cannot spend what is another tenant's."""
+    with pytest.raises(ApiError, match="another tenant"):
+        read(Caller("k", "trial"), {"x-sluice-tenant": "shop"})
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'"a"', b"null"])
+def test_what_is_no_request(body: bytes) -> None:
+    """What is no JSON object is refused."""
+    with pytest.raises(ApiError, match="JSON"):
+        chat.read(body, {}, ANYBODY, MODELS, 60.0, "new")
+
+
+def test_completion() -> None:
+    """An answer is a completion of the model that gave it, with decision and cost."""
+    whole = chat.completion(answer(), 17)
+    assert whole["object"] == "chat.completion"
+    assert whole["choices"][0]["message"]["content"] == "hello"
+    assert whole["usage"]["total_tokens"] == 5
+    assert (whole["model"], whole["created"]) == ("small", 17)
+    assert whole["sluice"]["cost"] == 700
+    assert chat.described(answer())["x-sluice-cost"] == "0.0000007"
+
+
+def test_an_answer_without_words() -> None:
+    """A model that says nothing makes a completion all the same."""
+    whole = chat.completion(answer(response=None), 17)
+    assert whole["choices"][0]["message"] == {"role": "assistant", "content": ""}
+    assert whole["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+
+
+def test_events() -> None:
+    """Events hold the role, the words, calls of tools by index, the end, the usage and [DONE]."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"role": "assistant", "content": "hi", "tool_calls": [call]}
+    choices = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
+    whole = chat.completion(answer(response={"choices": choices}), 17)
+    parts = [part.removeprefix(b"data: ").strip() for part in chat.events(whole, usage=True)]
+    assert parts.pop() == b"[DONE]"
+    chunks = [msgspec.json.decode(part) for part in parts]
+    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+    assert deltas == [
+        {"role": "assistant", "content": ""},
+        {"content": "hi", "tool_calls": [{"index": 0, **call}]},
+        {},
+    ]
+    assert chunks[2]["choices"][0]["finish_reason"] == "tool_calls"
+    assert chunks[3]["usage"]["total_tokens"] == 5
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    assert len(list(chat.events(whole, usage=False))) == 4

@@ -1,0 +1,87 @@
+"""Connections are bounded, and nobody else's machine is served without keys."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.brokers.embedded import EmbeddedBroker
+from streams.metrics.serve import ServeMetrics
+from streams.serve.server import is_loopback, run
+from tests.support.front import RunningFront, deploy
+from tests.support.patience import PATIENCE
+
+QUICK = "[serve]\nheader_seconds = 0.3\nbody_seconds = 0.3\n"
+
+
+@pytest.fixture
+def front(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> Iterator[RunningFront]:
+    with RunningFront(deploy(tmp_path, prefix, embedded_broker, QUICK)) as front:
+        yield front
+
+
+def connect(front: RunningFront) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", front.port), PATIENCE)
+
+
+def ended(client: socket.socket) -> bytes:
+    """What the front says until it closes the connection."""
+    said = b""
+    while part := client.recv(65_536):
+        said += part
+    return said
+
+
+@pytest.mark.parametrize("head", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\nX-A: b"])
+def test_slow_heads(front: RunningFront, head: bytes) -> None:
+    """A connection whose request does not come is closed; others are served."""
+    with connect(front) as slow:
+        slow.sendall(head)
+        assert ended(slow) == b""
+    assert front.client().models.list().data
+
+
+def test_slow_bodies(front: RunningFront) -> None:
+    """A body that does not come gets a 408."""
+    with connect(front) as slow:
+        slow.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+        )
+        assert ended(slow).startswith(b"HTTP/1.1 408")
+
+
+def test_a_second_slow_head(front: RunningFront) -> None:
+    """The same holds for the second request of a connection."""
+    with connect(front) as slow:
+        slow.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /health HT")
+        assert ended(slow).count(b"HTTP/1.1 200") == 1
+
+
+def test_long_heads(front: RunningFront) -> None:
+    """A head without end is not read to its end."""
+    with connect(front) as client:
+        try:
+            client.sendall(b"GET /health HTTP/1.1\r\n" + b"X-A: b\r\n" * 1_000_000)
+            assert ended(client) == b""
+        except ConnectionError:
+            pass
+    assert front.client().models.list().data
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("x", False)],
+)
+def test_loopback(host: str, here: bool) -> None:
+    """Loopback is what only this machine reaches."""
+    assert is_loopback(host) == here
+
+
+def test_beyond_loopback(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+    """Other machines are not served without keys."""
+    config = deploy(tmp_path, prefix, embedded_broker)
+    with pytest.raises(ValueError, match="sluice key new"):
+        run(config, "0.0.0.0", 1, ServeMetrics())
