@@ -85,8 +85,8 @@ def of_rejection(rejected: Rejected, deferred: bool) -> QueryError:
 
     Args:
         rejected: The message.
-        deferred: Whether the query was deferred before: a deadline that passes then means that no
-            budget held it.
+        deferred: Whether the query was rejected while it waited for money: that its deadline has
+            passed means then that no budget held it.
     """
     id = rejected.id or ""
     if rejected.code == "deadline_exceeded" and deferred:

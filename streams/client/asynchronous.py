@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from itertools import islice
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from confluent_kafka import Message
 
@@ -36,6 +37,7 @@ from streams.kafka.topics import Topics
 
 Question = str | Mapping[str, Any] | Query
 """A prompt, an OpenAI chat-completions body, or a whole query."""
+Returned = TypeVar("Returned")
 IN_FLIGHT = 1000
 """Queries that `ask_all` has sent and that have not ended, at most."""
 
@@ -184,25 +186,9 @@ class AsyncClient:
             in_flight: Bounds the memory.
             fields: Of all the queries.
         """
-        running: set[asyncio.Task[Ending]] = set()
-        left = iter(questions)
-        more = True
-        try:
-            while more or running:
-                while more and len(running) < in_flight:
-                    try:
-                        question = next(left)
-                    except StopIteration:
-                        more = False
-                        break
-                    running.add(asyncio.create_task(self._end(question, fields)))
-                if running:
-                    done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        yield task.result()
-        finally:
-            for task in running:
-                task.cancel()
+        endings = as_they_end((self._end(each, fields) for each in questions), in_flight)
+        async for ending in endings:
+            yield ending
 
     async def _end(self, question: Question, fields: Mapping[str, Any]) -> Ending:
         try:
@@ -227,7 +213,7 @@ class AsyncClient:
                 if pending is not None:
                     pending.follow(record)
                 continue
-            ending = self._read(record, pending is not None and pending.deferred.is_set())
+            ending = self._read(record)
             if ending is None:
                 continue
             if self._kept(key):
@@ -235,7 +221,7 @@ class AsyncClient:
             if pending is not None:
                 pending.end(ending)
 
-    def _read(self, record: Record, deferred: bool) -> Ending | None:
+    def _read(self, record: Record) -> Ending | None:
         try:
             if record.topic == self._topics.results:
                 return of_result(decode(Result, record.value), self._catalog)
@@ -243,8 +229,27 @@ class AsyncClient:
         except Invalid:
             return None
         # A result that came twice is rejected under the same key: it says nothing of the query.
-        ours = rejected.source.topic in self._topics.logs
-        return of_rejection(rejected, deferred) if ours else None
+        log = self._topics.logs.get(rejected.source.topic)
+        return None if log is None else of_rejection(rejected, deferred=log == "deferred")
+
+
+async def as_they_end(
+    works: Iterable[Coroutine[Any, Any, Returned]], most: int
+) -> AsyncIterator[Returned]:
+    """Await many coroutines, at most so many at a time, and yield what they return as they end."""
+    running: set[asyncio.Task[Returned]] = set()
+    left = iter(works)
+    try:
+        while True:
+            running |= {asyncio.create_task(work) for work in islice(left, most - len(running))}
+            if not running:
+                return
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                yield task.result()
+    finally:
+        for task in running:
+            task.cancel()
 
 
 def checked(question: Question, fields: Mapping[str, Any]) -> tuple[Query, bytes]:

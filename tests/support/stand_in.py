@@ -68,7 +68,7 @@ def decided(query: Query, source: Source, decision: Any, reason: str) -> Receipt
 
 
 def rejected(query: Query, source: Source, code: Any, reason: str, field: str | None) -> Rejected:
-    """A rejection of the query."""
+    """A rejection of the record at `source`."""
     return Rejected.of(Invalid(code, reason, field), encode(query), source)
 
 

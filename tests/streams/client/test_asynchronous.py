@@ -35,8 +35,8 @@ def by_prompt(query: Query, source: Source) -> Sequence[Message]:
         case "defer":
             return [decided(query, source, "deferred", "no_budget")]
         case "expire":
-            waiting = decided(query, source, "deferred", "no_budget")
-            return [waiting, rejected(query, source, "deadline_exceeded", "it passed", "deadline")]
+            waiting = Source(source.topic.replace("queries", "deferred"), source.partition, 0)
+            return [rejected(query, waiting, "deadline_exceeded", "it passed", "deadline")]
         case "later":
             routed = decided(query, source, "routed", "best")
             return [decided(query, source, "deferred", "no_budget"), routed]
