@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from router.budget.reference_ledger import cost_of
+from router.budget.charges import claimed_cost
 from router.models.catalog import ModelCatalog
 from schemas.rejected import Rejected
 from schemas.result import Result
@@ -34,7 +34,7 @@ class Answer:
         id: The query's id.
         model: The model that answered.
         decision_id: Names the decision, for `sluice explain` and the audit.
-        cost: Nano-units charged; None for a model whose prices are not known here.
+        cost: Nano-units charged; None where neither the result nor known prices say it.
         response: What the model said, as it said it: an OpenAI chat completion.
         result: The whole message.
     """
@@ -61,10 +61,8 @@ Ending = Answer | QueryError
 
 
 def charged(result: Result, catalog: ModelCatalog) -> int | None:
-    """Return nano-units that a result was charged; None for a model that is not in the catalog."""
-    if result.cost is not None:
-        return result.cost
-    return cost_of(result, catalog) if result.model in catalog.index else None
+    """Return nano-units that a result is charged; None where nothing here says it."""
+    return claimed_cost(result, catalog) if result.model in catalog.index else result.cost
 
 
 def of_result(result: Result, catalog: ModelCatalog) -> Answer | QueryError:

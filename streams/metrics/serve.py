@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from streams.metrics.router import serve
+from streams.metrics.server import serve
 
 DURATION = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the histogram's buckets, seconds."""
@@ -44,5 +44,5 @@ class ServeMetrics:
         self._duration.labels(route).observe(seconds)
 
     def serve(self, host: str, port: int) -> Callable[[], None]:
-        """Serve the metrics over HTTP; see `streams.metrics.router.serve`."""
+        """Serve the metrics over HTTP; see `streams.metrics.server.serve`."""
         return serve(self._registry, host, port)
