@@ -21,13 +21,14 @@ from pathlib import Path
 
 import click
 import numpy as np
+import orjson
 from rich.progress import Progress
 
 from benchmarks import paper_page
 from benchmarks.paper_page import Found
 from router.estimation.embedders.base import EmbeddingError
-from router.evaluation import experiment, offline, sources
-from router.evaluation.budgets import SPLITS
+from router.evaluation import experiment, frontier, offline, sources
+from router.evaluation.budgets import SHARED, SPLITS
 from router.evaluation.datasets import Dataset
 from router.evaluation.experiment import CONTROLS, EvaluationData, Row, Setting
 from router.evaluation.loaders import load
@@ -84,6 +85,15 @@ Points = Iterator[tuple[float | str, Row, str]]
 def _main(ground: EvaluationData, job: Job) -> Points:
     for row, _, _ in experiment.compare(ground, Setting(seed=job.seed), EVERYONE):
         yield 1.0, row, ""
+
+
+def _shared(ground: EvaluationData, job: Job) -> Points:
+    """One budget for all models; the note says what each model alone costs and scores."""
+    note = orjson.dumps(frontier.single_models(ground.queries)).decode()
+    for budget in frontier.swept_budgets(ground.queries):
+        setting = Setting(budget, SHARED, seed=job.seed)
+        for row, _, _ in experiment.compare(ground, setting, (paper_page.OURS, *CONTROLS[:2])):
+            yield budget, row, note
 
 
 def _grid(ground: EvaluationData, job: Job) -> Points:
@@ -163,12 +173,13 @@ EXPERIMENTS: dict[str, Callable[[EvaluationData, Job], Points]] = {
     "orders": _orders,
     "sorted": _sorted,
     "change": _change,
+    "shared": _shared,
 }
 
 
 def jobs(paths: Sequence[Path], quick: bool, minilm: bool) -> list[Job]:
     """All jobs, the long ones first. One split for the many orders, five for the main table."""
-    seeds = {"main": 5, "minilm": 5, "orders": 1}
+    seeds = {"main": 5, "minilm": 5, "shared": 5, "orders": 1}
     found = []
     for name in EXPERIMENTS:
         if name == "minilm" and not minilm:

@@ -23,8 +23,8 @@ import numpy as np
 from rich.progress import Progress
 from scipy.cluster.vq import kmeans2
 
+from benchmarks.markdown import markdown_table
 from benchmarks.paper import TEST_FRACTION
-from benchmarks.paper_page import markdown_table
 from router.arrays import Floats, Ints, Vectors
 from router.estimation import estimator as estimator_module
 from router.estimation import kernel_ridge

@@ -7,8 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, pstdev
 
+import orjson
+
+from benchmarks.markdown import markdown_table
+from benchmarks.paper_shared import Shared, shared_section
 from router.evaluation import plots
 from router.evaluation.experiment import REFERENCE_POLICY, REFERENCES, Row
+from router.evaluation.summary import summarise
 
 OURS = "primal-dual"
 BASELINES = (
@@ -55,6 +60,7 @@ def write(found: Sequence[Found], out: Path, quick: bool) -> None:
     parts = [_head(quick)]
     sections = {
         "main": _main,
+        "shared": lambda rows: _shared(rows, folder),
         "minilm": lambda rows: _minilm(rows, [one for one in found if one.experiment == "main"]),
         "grid": lambda rows: _grid(rows, folder),
         "models": lambda rows: _curve(rows, "Number of models", "models", folder),
@@ -93,14 +99,6 @@ relative to `offline-lp-estimates`, the linear program over all arrivals on mean
 the paper's algorithm as its authors coded it; `predictor-*` stand in for its RoBERTa; `static-mix`
 is the best fixed shares for the same budgets, blind to the query. One setting of `primal-dual`
 serves all datasets."""
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, its first column a name and the others numbers."""
-    line = "|" + "---|" + "---:|" * (len(head) - 1)
-    return "\n".join(
-        ["| " + " | ".join(head) + " |", line, *("| " + " | ".join(r) + " |" for r in rows)]
-    )
 
 
 def _mean(rows: Sequence[Row], field: str) -> float:
@@ -161,6 +159,15 @@ def _main(found: Sequence[Found]) -> str:
             )
         )
     return "\n\n".join(parts)
+
+
+def _shared(found: Sequence[Found], folder: Path) -> str:
+    parts = {}
+    for dataset in dict.fromkeys(one.dataset for one in found):
+        rows = [one for one in found if one.dataset == dataset]
+        lines = summarise(one.row for one in rows)
+        parts[dataset] = Shared(lines, orjson.loads(rows[0].note))
+    return shared_section(parts, folder)
 
 
 def _ratios(groups: Groups) -> str:

@@ -65,14 +65,13 @@ def swept_budgets(queries: Dataset) -> list[float]:
     return budgets
 
 
-def frontier(lines: Sequence[Line], queries: Dataset) -> Frontier:
+def frontier(lines: Sequence[Line], singles: Mapping[str, tuple[float, float]]) -> Frontier:
     """Gather one policy's line at each budget into its curve.
 
     Args:
         lines: Under one shared budget, of every policy and budget.
-        queries: The arrivals of the first run.
+        singles: What each model alone costs and scores, see `single_models`.
     """
-    singles = single_models(queries)
     cheapest = min(cost for cost, _ in singles.values())
     curves: dict[str, list[tuple[float, float]]] = {}
     for line in sorted(lines, key=lambda line: line.cell.budget):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, product
 from pathlib import Path
@@ -21,7 +21,7 @@ from router.evaluation.budgets import GIVEN, SHARED, SPLITS
 from router.evaluation.datasets import Dataset
 from router.evaluation.engine import Run
 from router.evaluation.experiment import EvaluationData, Row, Setting
-from router.evaluation.frontier import frontier, swept_budgets
+from router.evaluation.frontier import frontier, single_models, swept_budgets
 from router.evaluation.limit_file import read_limits
 from router.evaluation.loaders import load
 from router.evaluation.problem import Problem
@@ -223,7 +223,7 @@ def command(**values: Any) -> None:
             found.first,
             by_budget,
             summarise(found.by_models),
-            frontier(by_budget, found.arrivals) if shared and found.arrivals else None,
+            frontier(by_budget, found.singles) if shared else None,
         )
         asked.report.write_text(text, "utf-8")
 
@@ -238,7 +238,7 @@ class Evaluation:
         by_budget: rows for the report's plot over budgets; empty without a report.
         by_models: rows for the report's plot over numbers of models; empty without a report.
         known_queries: queries in the history.
-        arrivals: the first seed's queries to route.
+        singles: what each model alone costs and scores on the first seed's arrivals.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -246,7 +246,7 @@ class Evaluation:
     by_budget: list[Row] = field(default_factory=list)
     by_models: list[Row] = field(default_factory=list)
     known_queries: int = 0
-    arrivals: Dataset | None = None
+    singles: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def _evaluate(asked: EvaluationOptions, bar: Progress) -> Evaluation:
@@ -259,7 +259,9 @@ def _evaluate(asked: EvaluationOptions, bar: Progress) -> Evaluation:
     datasets = _datasets(asked, bar)
     for data in datasets:
         data.limits = limits
-    found = Evaluation(known_queries=len(datasets[0].history), arrivals=datasets[0].queries)
+    found = Evaluation(
+        known_queries=len(datasets[0].history), singles=single_models(datasets[0].queries)
+    )
     jobs = [
         (data, Setting(budget, split, count, seed, order), found.rows)
         for (seed, data), budget, split, count, order in product(

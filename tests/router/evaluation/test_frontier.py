@@ -79,6 +79,6 @@ def test_curves_are_made_of_lines() -> None:
         Line(OURS, Cell(budget, "shared", 3), 1, n, 100.0, 0.0, budget * n / 8, 1, 1, 1, 0, 0)
         for budget in (4.0, 1.0)
     ]
-    found = front.frontier(lines, queries)
+    found = front.frontier(lines, front.single_models(queries))
     assert [score for _, score in found.curves[OURS]] == [0.125, 0.5]
     assert found.curves[OURS][1][0] == pytest.approx(4 * found.curves[OURS][0][0])

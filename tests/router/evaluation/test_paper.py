@@ -34,12 +34,14 @@ def test_page_has_every_experiment_and_repeats(data: Path, tmp_path: Path) -> No
         written.append({p.name: p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()})
     assert written[0] == written[1]
     assert set(written[0]) == {
-        "results.md", "budget-one.svg", "models-one.svg", "arrivals-one.svg"
+        "results.md", "budget-one.svg", "models-one.svg", "arrivals-one.svg", "money-one.svg"
     }  # fmt: skip
     page = written[0]["results.md"].decode()
     for part in (
         "## Main table",
         "3.55x performance",
+        "## One budget for all models",
+        "- one: primal-dual reaches",
         "## Budgets, and six ways to share them",
         "| extreme 0.25 |",
         "## Number of models",
