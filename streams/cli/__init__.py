@@ -23,7 +23,7 @@ COMMANDS = {
     ),
     "health": (
         "streams.cli.health:command",
-        "Say whether a router or worker of this machine takes part in its consumer group.",
+        "Say whether the router or worker of this machine is ready.",
     ),
     "history": (
         "streams.cli.history:command",

@@ -2,48 +2,85 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 from pathlib import Path
 
 import click
-from confluent_kafka import ConsumerGroupState
-from confluent_kafka.admin import AdminClient
 
 from streams.cli import options
-from streams.config.settings import load
-from streams.kafka import clients
-from streams.kafka.security import for_librdkafka
 
 TIMEOUT = 10.0
+"""Seconds."""
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""Addresses to listen on everywhere, and where this machine reaches them."""
 
 
 @click.command()
 @options.config
-@click.option("--group", "wanted", help="Look at this consumer group only. [default: any]")
-def command(config_file: Path, wanted: str | None) -> None:
-    """Say whether a router or worker of this machine takes part in its consumer group.
+@click.option("--group", help="Ask the broker about this consumer group only.")
+@click.option(
+    "--metrics",
+    callback=options.address,
+    envvar="SLUICE_METRICS",
+    metavar="HOST:PORT",
+    help="Where the process answers Prometheus; else SLUICE_METRICS. It is asked itself then.",
+)
+def command(config_file: Path, group: str | None, metrics: tuple[str, int] | None) -> None:
+    """Say whether the router or worker of this machine is ready.
 
-    Asked of the broker, so it sees a process that hangs or has lost its connection. Exits with 1
-    where no member is from this machine's address; meant for containers, which have one each.
+    For a container's health check. With --metrics (or SLUICE_METRICS) the process itself is asked, at /readyz. Without, or with
+    --group, the broker is asked whether a process of this machine's address takes part in a
+    consumer group of this configuration. Exits with 1 where it is not so.
     """
-    broker = load(config_file).broker
-    admin = clients.admin(for_librdkafka(broker))
-    here = _own_addresses(broker.servers)
-    groups = [wanted] if wanted else _groups(admin)
-    for name, answer in admin.describe_consumer_groups(groups).items() if groups else ():
-        group = answer.result(TIMEOUT)
-        hosts = {member.host.lstrip("/") for member in group.members}
-        if group.state not in (ConsumerGroupState.DEAD, ConsumerGroupState.EMPTY) and hosts & here:
-            click.echo(f"in group {name}, {group.state.name.lower()}")
+    if metrics is not None and group is None:
+        _ask_process(*metrics)
+    else:
+        _ask_broker(config_file, group)
+
+
+def _ask_process(host: str, port: int) -> None:
+    """Print what /readyz says. Raises ClickException where the process is not ready."""
+    where = f"http://{host}:{port}/readyz"
+    connection = http.client.HTTPConnection(ANYWHERE.get(host, host), port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        words = answer.read().decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        raise click.ClickException(f"{where} does not answer: {error}") from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise click.ClickException(f"not ready: {words}")
+    click.echo("ready")
+
+
+def _ask_broker(config_file: Path, wanted: str | None) -> None:
+    """Print the group that this machine has a member in. Raises ClickException for none."""
+    from confluent_kafka import ConsumerGroupState
+
+    from streams.config.connection import load_connection
+    from streams.kafka import clients
+    from streams.kafka.security import for_librdkafka
+    from streams.kafka.topics import Topics
+
+    config = load_connection(config_file)
+    topics = Topics(config.topics.prefix)
+    own = dict.fromkeys([config.router.id, *map(topics.routed, config.models)])
+    groups = [wanted] if wanted else list(own)
+    here = _own_addresses(config.broker.servers)
+    admin = clients.admin(for_librdkafka(config.broker))
+    asked = admin.describe_consumer_groups(groups, request_timeout=TIMEOUT)
+    for name, answer in asked.items():
+        found = answer.result(TIMEOUT)
+        hosts = {member.host.lstrip("/") for member in found.members}
+        if found.state not in (ConsumerGroupState.DEAD, ConsumerGroupState.EMPTY) and hosts & here:
+            click.echo(f"in group {name}, {found.state.name.lower()}")
             return
     raise click.ClickException(
-        f"no member of {f'group {wanted}' if wanted else 'any group'} is from this machine "
-        f"({', '.join(sorted(here))})"
+        f"no member of group {' or '.join(groups)} is from this machine ({', '.join(sorted(here))})"
     )
-
-
-def _groups(admin: AdminClient) -> list[str]:
-    return [group.group_id for group in admin.list_consumer_groups().result(TIMEOUT).valid]
 
 
 def _own_addresses(servers: str) -> set[str]:

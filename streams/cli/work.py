@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from streams.cli import options
 from streams.config.settings import Config, ModelSettings, load
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topics
+from streams.metrics.health import Health, on_loop
 from streams.metrics.server import Address
 from streams.metrics.worker import WorkMetrics
 from streams.worker.backends.base import Backend
@@ -110,7 +112,7 @@ def command(
         backends = _recorded(dataset, models, latency_median, latency_sigma, seed)
     else:
         if wait_for_key and (empty := _empty_keys(config, models)):
-            _wait_without(empty)
+            _wait_without(empty, metrics)
             return
         backends = _servers(config, calls)
     asyncio.run(_serve(config, backends, calls, metrics))
@@ -153,16 +155,22 @@ async def _serve(
     topics = Topics(config.topics.prefix)
     producer = new_producer(for_librdkafka(config.broker))
     metrics = WorkMetrics()
+    workers: list[Worker] = []
 
     async def serve(model: str) -> None:
         worker = _worker(config, topics, model, backends[model], producer, calls[model], metrics)
+        workers.append(worker)
         try:
             await worker.run(stop)
         finally:
             stop.set()
 
     logger.info("answering for %s, at %s", ", ".join(backends), config.broker.servers)
-    stop_metrics = metrics.serve(*at) if at is not None else None
+
+    def not_ready() -> list[str]:
+        return [why for worker in workers if (why := worker.not_ready)] if workers else ["starting"]
+
+    stop_metrics = metrics.serve(*at, on_loop(not_ready)) if at is not None else None
     ends = await asyncio.gather(*map(serve, backends), return_exceptions=True)
     if stop_metrics is not None:
         stop_metrics()
@@ -241,9 +249,16 @@ def _empty_keys(config: Config, models: Sequence[str]) -> Sequence[str]:
     return sorted(name for name in names if name and not os.environ.get(name))
 
 
-def _wait_without(empty: Sequence[str]) -> None:
-    """Wait until the process is told to stop: its environment cannot change any more."""
-    with options.ending() as ended:
+def _wait_without(empty: Sequence[str], at: Address | None) -> None:
+    """Wait until the process is told to stop: its environment cannot change any more.
+
+    at: where the probes may ask; it is alive, and not ready.
+    """
+    health = Health(ready=lambda: [f"{name} is empty" for name in empty])
+    with ExitStack() as stack:
+        ended = stack.enter_context(options.ending())
+        if at is not None:
+            stack.callback(WorkMetrics().serve(*at, health))
         while True:
             logger.warning(
                 "waiting, and answering nothing: %s empty; set it and start this worker again",

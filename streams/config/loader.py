@@ -34,11 +34,23 @@ class ConfigError(ValueError):
 
 
 def read(
-    kind: type[Kind], file: Path, environment: Mapping[str, str], short: Mapping[str, str]
+    kind: type[Kind],
+    file: Path,
+    environment: Mapping[str, str],
+    short: Mapping[str, str],
+    partly: bool = False,
 ) -> Kind:
-    """Read a file as a `kind`. short: variables with names of their own, by dotted key.
+    """Read a file as a `kind`.
 
-    Raises ConfigError; nothing else for what stands in the file or in the environment.
+    Args:
+        kind: What it holds.
+        file: The file.
+        environment: Names and values of variables.
+        short: Variables with names of their own, by dotted key.
+        partly: Whether the file may have sections that `kind` does not know; they are not read.
+
+    Raises:
+        ConfigError: Something in the file or in the environment is wrong; it raises nothing else.
     """
     try:
         table = tomllib.loads(file.read_text("utf-8"))
@@ -46,6 +58,9 @@ def read(
         raise ConfigError(file, None, f"cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(file, None, f"not TOML: {error}") from None
+    if partly:
+        known = {field.encode_name for field in _fields(kind)}
+        table = {name: value for name, value in table.items() if name in known}
     reader = _Reader(file, environment, short)
     return reader.struct(kind, reader.resolve(kind, table, ()), ())
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import msgspec
 import numpy as np
 from msgspec import Meta, field
 
@@ -27,46 +26,25 @@ from router.policies import POLICIES
 from schemas.control import check_prices
 from schemas.fields import INT64, NANO, MediaTokens, Name, Tokens, UnixTime, Window
 from schemas.invalid import Invalid, missing, wrong
+from streams.config.connection import (
+    SHORT,
+    Broker,
+    RouterSettings,
+    Seconds,
+    Section,
+    TopicSettings,
+)
 from streams.config.loader import ConfigError, read
 from streams.config.serve import ServeSettings
 
-__all__ = ["Config", "ConfigError", "load"]
-
-SHORT = {"broker.servers": "SLUICE_BROKER"}
+__all__ = ["Broker", "Config", "ConfigError", "RouterSettings", "TopicSettings", "load"]
 
 Positive = Annotated[int, Meta(ge=1, le=10**9)]
-Seconds = Annotated[float, Meta(gt=0, le=1e9)]
 Part = Annotated[float, Meta(ge=0, le=1)]
 Moment = UnixTime | Annotated[datetime, Meta(tz=True)]
-TopicPrefix = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z0-9._-]*(?![\s\S])")]
-GroupId = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z0-9._-]+(?![\s\S])")]
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True):
-    pass
-
-
-class Broker(_Section, frozen=True, kw_only=True):
-    """Where Kafka is. security: librdkafka's own keys (security.protocol, sasl.*, ssl.*)."""
-
-    servers: Annotated[str, Meta(min_length=1)] = "127.0.0.1:9092"
-    security: dict[str, str | int | float | bool] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        """Without values: they may be secrets."""
-        return f"Broker(servers={self.servers!r}, security={sorted(self.security)})"
-
-
-class TopicSettings(_Section, frozen=True, kw_only=True):
-    """Names and sizes of topics. replicas: -1 leaves it to the cluster."""
-
-    prefix: TopicPrefix = ""
-    partitions: Annotated[int, Meta(ge=1, le=10_000)] = 3
-    model_partitions: Annotated[int, Meta(ge=1, le=10_000)] = 3
-    replicas: Annotated[int, Meta(ge=-1, le=100)] = -1
-
-
-class _Allowance(_Section, frozen=True, kw_only=True):
+class _Allowance(Section, frozen=True, kw_only=True):
     window: Window = "none"
     start: Moment | None = None
     time_zone: str = "UTC"
@@ -104,7 +82,7 @@ class TotalBudget(_Allowance, frozen=True, kw_only=True):
         to_nano("total", self.total)
 
 
-class ModelSettings(_Section, frozen=True, kw_only=True):
+class ModelSettings(Section, frozen=True, kw_only=True):
     """One model. Prices: units of currency per million tokens; name: as its server calls it.
 
     image_tokens, audio_tokens: reserved for each such part; it takes none where they are left out.
@@ -152,7 +130,7 @@ class ModelSettings(_Section, frozen=True, kw_only=True):
         return None if price is None else to_nano("cached_input_price", price)
 
 
-class TenantSettings(_Section, frozen=True, kw_only=True):
+class TenantSettings(Section, frozen=True, kw_only=True):
     """One tenant. limits: what it may spend of models in their budgets' windows, by model; units
     of currency.
     """
@@ -164,7 +142,7 @@ class TenantSettings(_Section, frozen=True, kw_only=True):
             to_nano(f"limits.{model}", limit)
 
 
-class EmbedderSettings(_Section, frozen=True, kw_only=True):
+class EmbedderSettings(Section, frozen=True, kw_only=True):
     """How texts become vectors. What a kind does not need is left out."""
 
     kind: str = "wordllama"
@@ -190,7 +168,7 @@ class EmbedderSettings(_Section, frozen=True, kw_only=True):
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-class IndexSettings(_Section, frozen=True, kw_only=True):
+class IndexSettings(Section, frozen=True, kw_only=True):
     """The folder that `sluice index build` wrote, and how it is searched."""
 
     path: Path = Path("index")
@@ -199,7 +177,7 @@ class IndexSettings(_Section, frozen=True, kw_only=True):
     search_k: Positive = 800
 
 
-class PolicySettings(_Section, frozen=True, kw_only=True):
+class PolicySettings(Section, frozen=True, kw_only=True):
     """How queries are decided. expected_queries: arrivals in one budget window."""
 
     expected_queries: Positive
@@ -214,7 +192,7 @@ class PolicySettings(_Section, frozen=True, kw_only=True):
         _one_of("name", self.name, POLICIES)
 
 
-class NewcomerSettings(_Section, frozen=True, kw_only=True):
+class NewcomerSettings(Section, frozen=True, kw_only=True):
     """How models are tried that were added at run time. budget: the part of a newcomer's limit that
     it may use before an index knows it; probability: with which a query goes to a newcomer.
     """
@@ -223,7 +201,7 @@ class NewcomerSettings(_Section, frozen=True, kw_only=True):
     probability: Part = 0.02
 
 
-class ReservationSettings(_Section, frozen=True, kw_only=True):
+class ReservationSettings(Section, frozen=True, kw_only=True):
     """What is held for an answer, and for how long where no result comes. clock_margin: seconds
     before the release by which workers end their calls.
     """
@@ -234,7 +212,7 @@ class ReservationSettings(_Section, frozen=True, kw_only=True):
     clock_margin: Annotated[float, Meta(ge=0, le=1e6)] = 2.0
 
 
-class DeferralSettings(_Section, frozen=True, kw_only=True):
+class DeferralSettings(Section, frozen=True, kw_only=True):
     """How deferred queries wait. retry_seconds: between two looks at them; max_waiting: so many
     wait on one partition at most.
     """
@@ -243,17 +221,7 @@ class DeferralSettings(_Section, frozen=True, kw_only=True):
     max_waiting: Annotated[int, Meta(ge=0, le=10**9)] = 100_000
 
 
-class RouterSettings(_Section, frozen=True, kw_only=True):
-    """The router's processes. id: of the consumer group and the tables; chunk: queries at most."""
-
-    id: GroupId = "sluice"
-    chunk: Annotated[int, Meta(ge=1, le=10_000)] = 500
-    store: Literal["memory", "rocksdb"] = "rocksdb"
-    data_dir: Path = Path(".sluice")
-    session_timeout: Seconds = 6.0
-
-
-class Config(_Section, frozen=True, kw_only=True):
+class Config(Section, frozen=True, kw_only=True):
     """A whole sluice.toml."""
 
     models: Annotated[dict[Name, ModelSettings], Meta(min_length=1, max_length=256)]

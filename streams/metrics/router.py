@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from router.budget.ledger import Ledger, owner
 from schemas import Code, Receipt
 from schemas.fields import NANO
+from streams.metrics.health import WELL, Health
 from streams.metrics.server import serve
 from streams.state.rows import Log
 
@@ -162,9 +163,9 @@ class Metrics:
             self._overcharged.labels(model).inc()
             self._excess.labels(model).inc(nano)
 
-    def serve(self, host: str, port: int) -> Callable[[], None]:
-        """Serve the metrics over HTTP; see `streams.metrics.server.serve`."""
-        return serve(self._registry, host, port)
+    def serve(self, host: str, port: int, health: Health = WELL) -> Callable[[], None]:
+        """Serve metrics and probes over HTTP; see `streams.metrics.server.serve`."""
+        return serve(self._registry, host, port, health)
 
 
 class _Standing(Collector):

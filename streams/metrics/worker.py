@@ -10,6 +10,7 @@ from router.budget.charges import cost_of
 from router.models.catalog import Model, ModelCatalog
 from schemas.fields import NANO
 from schemas.result import Result
+from streams.metrics.health import WELL, Health
 from streams.metrics.server import serve
 
 DURATION = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
@@ -103,6 +104,6 @@ class WorkMetrics:
             self._tokens.labels(model, "completion").inc(result.usage.completion_tokens)
         self._cost.labels(model).inc(cost_of(result, self._prices[model], 0) / NANO)
 
-    def serve(self, host: str, port: int) -> Callable[[], None]:
-        """Serve the metrics over HTTP; see `streams.metrics.server.serve`."""
-        return serve(self._registry, host, port)
+    def serve(self, host: str, port: int, health: Health = WELL) -> Callable[[], None]:
+        """Serve metrics and probes over HTTP; see `streams.metrics.server.serve`."""
+        return serve(self._registry, host, port, health)

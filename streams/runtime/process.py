@@ -21,6 +21,7 @@ from streams.kafka.logs import Logs
 from streams.kafka.producer import Outbox
 from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
+from streams.metrics.health import on_loop
 from streams.metrics.router import Live, Metrics
 from streams.metrics.server import Address
 from streams.routing.build import Parts
@@ -39,6 +40,8 @@ from streams.state.store import PartitionStore
 
 THREADS = 2
 """Chunks that are embedded and estimated at the same time."""
+CHANGELOG_PATIENCE = 10.0
+"""Seconds by which the acknowledgement of a write may be late in a process that is ready."""
 NEWEST_PRICES = 100
 """Records of `prices` that a start reads. Each holds all prices; older ones are for replays."""
 
@@ -115,17 +118,35 @@ class RouterProcess:
         self._retry = self._new_retry()
         self._followers = self._new_followers()
         self._metrics_address = metrics
+        self._started = False
 
     async def start(self) -> None:
         """Read the prices and commands that there are, and begin what runs beside the agents."""
+        if self._metrics_address is not None:
+            health = on_loop(self.not_ready)
+            self._exit.callback(self._metrics.serve(*self._metrics_address, health))
         for follower in self._followers:
             await follower.caught_up()
         passes = self._retry.run(self._config.deferral.retry_seconds)
         indexes = follow_index(self._config, self._control.parts, self._control.apply_index)
         self._run("looking at deferred queries", passes)
         self._run("following the index", indexes)
-        if self._metrics_address is not None:
-            self._exit.callback(self._metrics.serve(*self._metrics_address))
+        self._started = True
+
+    def not_ready(self) -> list[str]:
+        """Return why this process decides nothing now, a sentence for each reason."""
+        if not self._started:
+            return ["prices and commands are being read"]
+        assigned = set(self._host.assigned())
+        if not assigned:
+            return ["owns no partition: a rebalance is under way, or others own all of them"]
+        owned = {partition.number: partition for partition in self._partitions.owned()}
+        found = [f"partition {number} is being claimed" for number in sorted(assigned - set(owned))]
+        for number, partition in sorted(owned.items()):
+            if partition.overdue > CHANGELOG_PATIENCE:
+                late = f"{partition.overdue:.0f} seconds"
+                found.append(f"partition {number}: the changelog is late by {late}")
+        return found
 
     async def revoke(self) -> None:
         """Finish what is being decided and forget everything that may change hands."""

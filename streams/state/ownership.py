@@ -50,8 +50,15 @@ class Ownership:
         self._reached = -1
         self._shadowed_keys: set[bytes] = set()
         self._written_at = 0.0
+        self._sending_since: float | None = None
         self._released = False
         self._lock = asyncio.Lock()
+
+    @property
+    def overdue(self) -> float:
+        """Seconds for which an acknowledgement, or an idle owner's heartbeat, has been due."""
+        due = self._written_at + IDLE if self._sending_since is None else self._sending_since
+        return max(time.monotonic() - due, 0.0)
 
     async def claim(self) -> None:
         """Become the owner, and bring the store to the place of the claim.
@@ -113,11 +120,12 @@ class Ownership:
             await self._catch_up(last)
 
     async def _send(self, rows: Rows) -> int:
+        self._sending_since = time.monotonic()
         batch = self._outbox.batch()
         for key, value in rows.items():
             batch.send(self._changelog, value, key, self.number, self._headers)
         last = await batch.delivered()
-        self._written_at = time.monotonic()
+        self._written_at, self._sending_since = time.monotonic(), None
         return last
 
     async def _catch_up(self, last: int) -> None:

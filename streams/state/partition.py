@@ -109,6 +109,11 @@ class Partition:
         """Return the open row of a decided record, or None where it is finished."""
         return self._rows.get(key)
 
+    @property
+    def overdue(self) -> float:
+        """Seconds for which its changelog has been due to acknowledge something."""
+        return self._ownership.overdue
+
     # Decisions
 
     def reserve(self, accounts: Ints, amounts: Ints) -> None:

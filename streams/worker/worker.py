@@ -105,6 +105,11 @@ class Worker:
         """False while the backend's server takes no calls, and so no queries are taken."""
         return self._breaker.is_up
 
+    @property
+    def not_ready(self) -> str | None:
+        """Why no queries are taken, though the model's server may be well; None where they are."""
+        return None if self._consumer.is_connected else f"{self.model}: no broker answers"
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then end the calls in flight, commit and leave the group.
 

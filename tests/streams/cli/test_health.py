@@ -2,13 +2,64 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer
+from prometheus_client import CollectorRegistry
 
-from streams.brokers.kafka import KafkaServer
+from streams.brokers.kafka import KafkaServer, free_port
+from streams.metrics.health import Health
+from streams.metrics.server import serve
 from tests.support.command import run
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[str, list[str]]]:
+    """The address of a process's probes, and what it says is wrong."""
+    wrong: list[str] = []
+    port = free_port()
+    stop = serve(CollectorRegistry(), "127.0.0.1", port, Health(ready=lambda: wrong))
+    yield f"127.0.0.1:{port}", wrong
+    stop()
+
+
+class TestProcess:
+    def test_it_is_asked_itself(self, served: tuple[str, list[str]]) -> None:
+        """Ready or not, and why; no broker and no configuration is needed."""
+        address, wrong = served
+        assert run("health", "--metrics", address) == (0, "ready\n", "")
+        wrong.append("partition 3 is being claimed")
+        code, _, stderr = run("health", "--metrics", address)
+        assert (code, stderr) == (1, "Error: not ready: partition 3 is being claimed\n")
+
+    def test_one_that_listens_everywhere(self, served: tuple[str, list[str]]) -> None:
+        """Is reached on this machine."""
+        port = served[0].rpartition(":")[2]
+        assert run("health", "--metrics", f"0.0.0.0:{port}")[0] == 0
+
+    def test_none_there(self) -> None:
+        """Is said in one line."""
+        code, _, stderr = run("health", "--metrics", f"127.0.0.1:{free_port()}")
+        assert code == 1
+        assert "/readyz does not answer" in stderr
+
+    def test_it_is_cheap(self, config: Path) -> None:
+        """It loads neither numpy nor scipy, whomever it asks: that takes longer than the rest."""
+        for asked in (["--metrics", "127.0.0.1:1"], ["-c", str(config), "--group", "x"]):
+            code = (
+                "import sys; from streams.cli import main; from streams.cli import health; "
+                "health.TIMEOUT = 0.2\n"
+                f"try: main(['health', *{asked!r}])\n"
+                "finally: print([m for m in ('numpy', 'scipy', 'faust') if m in sys.modules])"
+            )
+            ran = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=False
+            )
+            assert ran.stdout == "[]\n", ran.stderr
 
 
 @pytest.mark.kafka
@@ -26,7 +77,8 @@ class TestHealth:
             reader.poll(0.1)
         code, stdout, _ = run(*health, broker=kafka_broker.servers)
         assert (code, stdout) == (0, f"in group {prefix}group, stable\n")
-        assert run("health", "-c", config, broker=kafka_broker.servers)[0] == 0
+        # A group of somebody else's is none of this configuration's.
+        assert run("health", "-c", config, broker=kafka_broker.servers)[0] == 1
         reader.close()
         code, _, stderr = run(*health, broker=kafka_broker.servers)
         assert code == 1

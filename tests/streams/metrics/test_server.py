@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from streams.brokers.kafka import free_port
+from streams.metrics.health import Health
 from streams.metrics.server import serve
 
 
@@ -45,6 +46,16 @@ def test_metrics_have_one_path(address: str, path: str) -> None:
 def test_probes_are_answered(address: str, path: str) -> None:
     """Kubernetes asks there."""
     assert get(address + path) == (200, "ok\n")
+
+
+def test_probes_say_what_is_wrong() -> None:
+    """503 and a line for each reason; a process that is not ready may well be alive."""
+    port = free_port()
+    health = Health(ready=lambda: ["one thing", "another"])
+    stop = serve(CollectorRegistry(), "127.0.0.1", port, health)
+    assert get(f"http://127.0.0.1:{port}/readyz") == (503, "one thing\nanother\n")
+    assert get(f"http://127.0.0.1:{port}/healthz") == (200, "ok\n")
+    stop()
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ envFrom:
 {{- end }}
 {{- end -}}
 
-{{/* Of what runs on: a port with metrics and health. Alive is asked once it has started; a router may recover for long. */}}
+{{/* Of what runs on: a port with metrics and health. Probes are answered once its state is recovered; a router may recover for long. */}}
 {{- define "sluice.probes" -}}
 ports:
   - {name: metrics, containerPort: {{ .Values.metrics.port }}}
