@@ -29,9 +29,9 @@ ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 def command(config_file: Path, group: str | None, metrics: tuple[str, int] | None) -> None:
     """Say whether the router or worker of this machine is ready.
 
-    For a container's health check. With --metrics (or SLUICE_METRICS) the process itself is asked, at /readyz. Without, or with
-    --group, the broker is asked whether a process of this machine's address takes part in a
-    consumer group of this configuration. Exits with 1 where it is not so.
+    For a container's health check. With --metrics (or SLUICE_METRICS) the process itself is asked,
+    at /readyz. Without, or with --group, the broker is asked whether a process of this machine's
+    address takes part in a consumer group of this configuration. Exits with 1 where it is not so.
     """
     if metrics is not None and group is None:
         _ask_process(*metrics)

@@ -49,16 +49,14 @@ class Ownership:
         self._headers = [(OWNER, self.token)]
         self._reached = -1
         self._shadowed_keys: set[bytes] = set()
-        self._written_at = 0.0
-        self._sending_since: float | None = None
+        self._due = IDLE  # monotonic time of the next acknowledgement, or of a heartbeat's write
         self._released = False
         self._lock = asyncio.Lock()
 
     @property
     def overdue(self) -> float:
         """Seconds for which an acknowledgement, or an idle owner's heartbeat, has been due."""
-        due = self._written_at + IDLE if self._sending_since is None else self._sending_since
-        return max(time.monotonic() - due, 0.0)
+        return max(time.monotonic() - self._due, 0.0)
 
     async def claim(self) -> None:
         """Become the owner, and bring the store to the place of the claim.
@@ -96,7 +94,7 @@ class Ownership:
         Does nothing after `release`.
         """
         async with self._lock:
-            if not self._released and time.monotonic() - self._written_at >= idle:
+            if not self._released and time.monotonic() >= self._due - IDLE + idle:
                 await self._write({_HEARTBEAT_KEY: b"{}"})
 
     async def release(self) -> None:
@@ -120,12 +118,12 @@ class Ownership:
             await self._catch_up(last)
 
     async def _send(self, rows: Rows) -> int:
-        self._sending_since = time.monotonic()
+        self._due = time.monotonic()
         batch = self._outbox.batch()
         for key, value in rows.items():
             batch.send(self._changelog, value, key, self.number, self._headers)
         last = await batch.delivered()
-        self._written_at, self._sending_since = time.monotonic(), None
+        self._due = time.monotonic() + IDLE
         return last
 
     async def _catch_up(self, last: int) -> None:

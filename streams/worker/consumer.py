@@ -84,8 +84,7 @@ class WorkerConsumer:
         self._lose = on_lost
         self._first: Message | None = None
         self._failure: str | None = None
-        self._all_down = False
-        self._opened = False
+        self._all_down = True  # until one answers
         self._last_error = ""
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -96,7 +95,7 @@ class WorkerConsumer:
     @property
     def is_connected(self) -> bool:
         """Whether a broker has answered, and none has been missed since."""
-        return self._opened and not self._all_down
+        return not self._all_down
 
     async def open(self, stop: asyncio.Event) -> dict[str, int]:
         """Join the group. Returns every topic's number of partitions. Raises WorkerError.
@@ -146,7 +145,7 @@ class WorkerConsumer:
                 f"{self._servers} has no topic {self.topic}; make it with: sluice topics create"
             )
         self._consumer.subscribe([self.topic], on_revoke=self._on_revoke, on_lost=self._on_lost)
-        self._opened = True
+        self._all_down = False
         return found
 
     def _partition_counts(self) -> dict[str, int]:

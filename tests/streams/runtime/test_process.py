@@ -89,7 +89,7 @@ async def test_a_process_is_ready_while_it_owns_what_it_was_assigned(running: Ru
     await running.put(query("a"))
     assert running.process.not_ready() == []
     (partition,) = running.process._partitions.owned()
-    partition._ownership._written_at -= 100
+    partition._ownership._due -= 100
     assert running.process.not_ready() == ["partition 0: the changelog is late by 40 seconds"]
     running.assigned = set()
     assert "owns no partition" in running.process.not_ready()[0]
