@@ -92,7 +92,7 @@ def priced_fields(payload: Mapping[str, Any]) -> list[str]:
     ]
     tools = payload.get("tools")
     for tool in tools if isinstance(tools, list) else ():
-        kind = tool.get("type", "function") if isinstance(tool, Mapping) else "function"
+        kind = (tool.get("type") or "function") if isinstance(tool, Mapping) else "function"
         if str(kind) not in FREE_TOOLS and f"tools.{kind}" not in found:
             found.append(f"tools.{kind}")
     return found

@@ -113,7 +113,21 @@ def is_believable(usage: Usage, response: object, context: int) -> bool:
     length = usage.prompt_tokens + usage.completion_tokens // answers
     if usage.prompt_tokens < 1 or length > context:
         return False
-    return usage.completion_tokens * LONGEST_TOKEN >= _length(response)
+    return usage.completion_tokens * LONGEST_TOKEN >= text_length(response)
+
+
+def text_length(value: object) -> int:
+    """Return the characters of text in an answer or in messages, in the forms that are known."""
+    length, left = 0, [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, str):
+            length += len(part)
+        elif isinstance(part, list):
+            left += part
+        elif isinstance(part, Mapping):
+            left += [part[name] for name in _TEXTS if name in part]
+    return length
 
 
 _DETAILS = frozenset(
@@ -234,21 +248,7 @@ def _reports(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     return (place for place in places if isinstance(place, Mapping))
 
 
-def _length(response: object) -> int:
-    """Characters that a model has written into an answer, in the forms that are known."""
-    length, left = 0, [response]
-    while left:
-        part = left.pop()
-        if isinstance(part, str):
-            length += len(part)
-        elif isinstance(part, list):
-            left += part
-        elif isinstance(part, Mapping):
-            left += [part[name] for name in _WRITTEN if name in part]
-    return length
-
-
-_WRITTEN = (
+_TEXTS = (
     "choices",
     "message",
     "content",

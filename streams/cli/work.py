@@ -271,7 +271,7 @@ def _wait_without(empty: Sequence[str], at: Address | None) -> None:
 def _key(model: str, settings: ModelSettings) -> str | None:
     if settings.api_key_env is None:
         return None
-    if key := os.environ.get(settings.api_key_env):
+    if key := os.environ.get(settings.api_key_env, "").strip():  # files end in a line break
         return key
     raise click.ClickException(
         f"the environment variable {settings.api_key_env} is empty: models.{model}.api_key_env "

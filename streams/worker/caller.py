@@ -9,7 +9,13 @@ from msgspec import structs
 
 from schemas.result import Result
 from schemas.route import Routed
-from streams.worker.backends.base import DEADLINE_EXCEEDED, Backend, BackendUnavailable, failed
+from streams.worker.backends.base import (
+    DEADLINE_EXCEEDED,
+    INFERENCE_ERROR,
+    Backend,
+    BackendUnavailable,
+    failed,
+)
 from streams.worker.circuit_breaker import CircuitBreaker, Permit
 from streams.worker.jobs import Job
 
@@ -94,7 +100,7 @@ class Caller:
                 return failed(routed, 504, DEADLINE_EXCEEDED, reason, routed.reserved)
             self._breaker.abandoned(permit)
             raise
-        if result.estimated and result.status_code >= 500:
+        if result.error is not None and result.error.code == INFERENCE_ERROR:
             self._breaker.unanswered(permit)
         else:
             self._breaker.answered(permit)

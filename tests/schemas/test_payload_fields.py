@@ -25,7 +25,7 @@ FUNCTION = {"type": "function", "function": {"name": "f"}}
         ({"invented_tomorrow": 1}, ["invented_tomorrow"]),
         ({"tools": [FUNCTION, {"type": "web_search"}, {"type": "web_search"}]},
          ["tools.web_search"]),
-        ({"tools": [{"type": ["x"]}, 5]}, ["tools.['x']"]),
+        ({"tools": [{"type": ["x"]}, {"type": None}, 5]}, ["tools.['x']"]),
     ],
 )  # fmt: skip
 def test_what_may_change_the_price(fields: dict[str, Any], priced: list[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from schemas.invalid import Invalid
 from schemas.lenient import read_json
-from schemas.usage import Usage, is_believable, reported_usage
+from schemas.usage import LONGEST_TOKEN, Usage, is_believable, reported_usage
 
 LONGEST_REASON = 500
 """Characters of a provider's error message that are passed on."""
@@ -36,12 +36,13 @@ class Completion:
     failure: int | None = None
 
 
-def read_completion(data: bytes, context: int) -> Completion:
+def read_completion(data: bytes, context: int, asked: int = 0) -> Completion:
     """Read the body of an answer with a good HTTP status.
 
     Args:
         data: The body.
         context: Tokens that the model takes; usage of more is not believed.
+        asked: Characters of the question; usage of too few tokens for it is not believed.
 
     Raises:
         NoCompletion: It is no JSON object with a list of choices or an error.
@@ -54,10 +55,10 @@ def read_completion(data: bytes, context: int) -> Completion:
         raise NoCompletion("it is no object")
     choices, problem = answer.get("choices"), answer.get("error")
     if not choices and problem:
-        return Completion(answer, _usage(answer, context), _status(problem))
+        return Completion(answer, _usage(answer, context, asked), _status(problem))
     if not isinstance(choices, list):
         raise NoCompletion("it has no list of choices")
-    return Completion(answer, _usage(answer, context))
+    return Completion(answer, _usage(answer, context, asked))
 
 
 def read_reason(data: bytes, secrets: Iterable[str] = ()) -> str:
@@ -72,9 +73,14 @@ def read_reason(data: bytes, secrets: Iterable[str] = ()) -> str:
         text = str(error["message"] if isinstance(error, dict) else error)
     except (KeyError, TypeError, ValueError):
         text = data.decode(errors="replace")
+    return without(secrets, text)[:LONGEST_REASON] or "the server gave no reason"
+
+
+def without(secrets: Iterable[str], text: str) -> str:
+    """Return a text in which secrets are blotted out."""
     for secret in secrets:
         text = text.replace(secret, "***")
-    return text[:LONGEST_REASON] or "the server gave no reason"
+    return text
 
 
 def read_retry_after(headers: dict[str, str], now: float) -> float | None:
@@ -102,12 +108,14 @@ def read_retry_after(headers: dict[str, str], now: float) -> float | None:
         return None
 
 
-def _usage(answer: dict[str, Any], context: int) -> Usage | None:
+def _usage(answer: dict[str, Any], context: int, asked: int) -> Usage | None:
     try:
         usage = reported_usage(answer)
     except Invalid:
         return None
-    return usage if usage is not None and is_believable(usage, answer, context) else None
+    if usage is None or usage.prompt_tokens * LONGEST_TOKEN < asked:
+        return None
+    return usage if is_believable(usage, answer, context) else None
 
 
 def _status(error: object) -> int:

@@ -24,7 +24,7 @@ class Echo(Backend):
             reason = f"the payload has no messages to repeat: {error!r}"
             return failed(routed, 400, INVALID_REQUEST, reason)
         said = words[: routed.max_tokens]
-        usage = Usage(prompt_tokens=len(words), completion_tokens=len(said))
+        usage = Usage(prompt_tokens=max(len(words), 1), completion_tokens=len(said))
         return succeeded(
             routed,
             usage=usage,

@@ -102,6 +102,8 @@ class Endpoint:
         except (TimeoutError, httpx.TimeoutException) as error:
             reason = "no answer in time" if leaving else "no connection in time"
             raise CallFailed(reason, leaving, timed_out=True) from error
+        except httpx.LocalProtocolError as error:  # such as a header that HTTP does not allow
+            raise CallFailed(f"cannot send: {error}", left=False, timed_out=False) from error
         except (httpx.HTTPError, httpx.StreamError, OSError, ValueError, zlib.error) as error:
             reason = f"the connection broke: {error!r}" if leaving else f"cannot connect: {error}"
             raise CallFailed(reason, leaving, timed_out=False) from error

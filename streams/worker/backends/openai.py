@@ -15,6 +15,7 @@ from router.models.catalog import Model
 from schemas.payload_fields import how_to_allow
 from schemas.result import Result
 from schemas.route import Routed
+from schemas.usage import text_length
 from streams.worker.backends.base import (
     DEADLINE_EXCEEDED,
     INFERENCE_ERROR,
@@ -31,11 +32,12 @@ from streams.worker.backends.completion import (
     read_completion,
     read_reason,
     read_retry_after,
+    without,
 )
 from streams.worker.backends.http_call import CallFailed, Endpoint, Reply
 from streams.worker.backends.request import RequestForm
 
-UNAVAILABLE = frozenset({429, 503, 529})
+UNAVAILABLE = frozenset({402, 429, 503, 529})
 """Statuses with which a server takes no call at the moment: nothing is charged."""
 UNCERTAIN = frozenset({502, 504, *range(520, 529), 530, 598, 599})
 """Statuses of gateways that do not know what became of a call: it may have been charged."""
@@ -139,7 +141,7 @@ class OpenAI(Backend):
             priced: the model's context and prices.
         """
         self._model = model
-        sent = [api_key or "", *(headers or {}).values()]
+        sent = [value.strip() for value in (api_key or "", *(headers or {}).values())]
         self._secrets = [value for value in sent if len(value) >= SHORTEST_SECRET]
         self._retries = retries or Retries()
         self._clock = clock
@@ -202,17 +204,18 @@ class OpenAI(Backend):
         try:
             reply = await self._endpoint.post(body, left)
         except CallFailed as failure:
+            reason = without(self._secrets, str(failure))
             if not failure.left:
-                return _Outcome(_Kind.UNAVAILABLE, 503, str(failure))
-            return _Outcome(_Kind.UNCERTAIN, 504 if failure.timed_out else 502, str(failure))
-        return self._outcome(reply)
+                return _Outcome(_Kind.UNAVAILABLE, 503, reason)
+            return _Outcome(_Kind.UNCERTAIN, 504 if failure.timed_out else 502, reason)
+        return self._outcome(reply, text_length((routed.payload or {}).get("messages")))
 
-    def _outcome(self, reply: Reply) -> _Outcome:
-        """Classify an answer. Raises BackendBroken where the key is refused."""
+    def _outcome(self, reply: Reply, asked: int) -> _Outcome:
+        """Classify an answer to so many characters. Raises BackendBroken for a refused key."""
         status, completion = reply.status, None
         if 200 <= status < 300:
             try:
-                completion = read_completion(reply.data, self._priced.context)
+                completion = read_completion(reply.data, self._priced.context, asked)
             except NoCompletion as error:
                 reason = f"the answer is not a chat completion: {error}"
                 return _Outcome(_Kind.UNCERTAIN, 502, reason)

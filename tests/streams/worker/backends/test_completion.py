@@ -65,6 +65,13 @@ def test_usage_that_says_nothing(usage: bytes) -> None:
     assert (completion.usage, completion.failure) == (None, None)
 
 
+def test_usage_of_too_few_tokens_for_the_question() -> None:
+    """A long question has more tokens than one."""
+    data = GOOD % b'{"prompt_tokens":1,"completion_tokens":5}'
+    assert read_completion(data, 1000, asked=100).usage is not None
+    assert read_completion(data, 1000, asked=1000).usage is None
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [({"message": "x"}, 502), ({"code": 429}, 429), ({"code": "503"}, 503), ("x", 502)],

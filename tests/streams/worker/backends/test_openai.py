@@ -25,6 +25,7 @@ from streams.worker.backends.http_call import LONGEST_ANSWER
 from streams.worker.backends.openai import OpenAI, Retries
 from tests.support.asking import RESERVED, ask, code, routed
 from tests.support.completion_server import Server, status
+from tests.support.raw_server import raw_server
 
 KEY = "sk-very-secret-0123456789"
 
@@ -88,7 +89,7 @@ async def test_a_prompt_is_one_message(openai: OpenAI, server: Server) -> None:
 async def test_a_server_that_takes_no_calls(openai: OpenAI, server: Server, clock: Clock) -> None:
     """The query is kept, and for how long the server asks to wait is told."""
     for retry_after in ("7", formatdate(clock.now + 7, usegmt=True)):
-        for code_ in (429, 503, 529):
+        for code_ in (402, 429, 503, 529):
             server.replies.append(status(code_, "slow down", Retry_After=retry_after))
             with pytest.raises(BackendUnavailable, match="slow down") as caught:
                 await openai.answer(routed())
@@ -271,3 +272,19 @@ async def test_long_reasons_are_cut(openai: OpenAI, server: Server) -> None:
     result = await ask(openai)
     assert result.error is not None
     assert len(result.error.message) == 500
+
+
+async def test_a_key_that_cannot_be_sent_is_not_told() -> None:
+    """Nor what else stands in the headers, though the error repeats it."""
+    with raw_server(b"") as (address, _):
+        backend = OpenAI("gpt", f"http://{address}/v1", f"{KEY}\n", headers={"X-Own": f"{KEY}\n"})
+        with pytest.raises(BackendUnavailable) as caught:
+            await ask(backend)
+    assert KEY not in caught.value.reason
+
+
+@pytest.mark.parametrize("messages", [None, 5, ["x"], [{"content": [None, {"text": 5}]}]])
+async def test_a_payload_of_any_form(openai: OpenAI, messages: object) -> None:
+    """Whatever a router has routed, it is the server's to refuse."""
+    result = await ask(openai, routed(payload={"messages": messages}))
+    assert result.status_code == 200
