@@ -41,7 +41,10 @@ Score = Annotated[float, Meta(ge=0, le=1)]
 UnixTime = Annotated[
     float, Meta(gt=0, le=1e11, description="Unix time in seconds, not milliseconds")
 ]
-Window = Literal["none", "hour", "day", "month"]
+Window = Literal["none", "minute", "hour", "day", "month"]
+Unit = Literal["currency", "tokens", "requests"]
+UNITS: tuple[Unit, ...] = ("currency", "tokens", "requests")
+"""What limits count, in the order of the tables of amounts that policies see."""
 
 
 class Source(Struct, frozen=True):

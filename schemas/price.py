@@ -19,7 +19,9 @@ class Prices(Message, frozen=True, kw_only=True):
         state: The policy's `snapshot()`.
         solved_at: Unix seconds.
         expected: Arrivals that were still expected.
-        remaining: Nano-units neither spent nor reserved, by model.
+        remaining: What is neither spent nor reserved of each limit, in its unit (money in
+            nano-units).
+        arrivals: Queries that were expected to share it, by limit.
     """
 
     policy: Name
@@ -28,3 +30,4 @@ class Prices(Message, frozen=True, kw_only=True):
     solved_at: UnixTime
     expected: Annotated[float, Meta(ge=0)] = 0.0
     remaining: dict[str, SignedNano] = field(default_factory=dict)
+    arrivals: dict[str, float] = field(default_factory=dict)

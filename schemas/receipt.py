@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import field
 
-from schemas.fields import Count, Id, Name, Nano, Score, Source, Tokens, UnixTime
+from schemas.fields import Count, Id, Name, Nano, Score, Source, Tokens, Unit, UnixTime
 from schemas.invalid import wrong
 from schemas.wire import Message
 
@@ -34,6 +34,11 @@ class Receipt(Message, frozen=True, kw_only=True):
         cost: Estimated nano-units by model.
         reserved: Nano-units reserved.
         tenant: In whose account the same is reserved; none without a limit there.
+        limits: Accounts that hold the reservation, by unit; where left out, that of the model and,
+            with a tenant, that tenant's for the model.
+        windows: With `limits`, Unix second at which each account's window begins; 0 left out.
+        reserved_tokens: Tokens reserved in the accounts that count tokens.
+        short_of: Accounts that had no room for the model that would have been chosen.
         bound: What set the reserved output tokens: the query, the model or a quantile.
         max_tokens: Output tokens that are reserved for.
         neighbours: Ids of the most similar queries of the history.
@@ -57,6 +62,10 @@ class Receipt(Message, frozen=True, kw_only=True):
     cost: dict[str, Nano] = field(default_factory=dict)
     reserved: Nano = 0
     tenant: Name | None = None
+    limits: dict[Unit, list[str]] = field(default_factory=dict)
+    windows: dict[str, Count] = field(default_factory=dict)
+    reserved_tokens: Count = 0
+    short_of: list[str] = field(default_factory=list)
     bound: Bound | None = None
     max_tokens: Tokens | None = None
     neighbours: list[str] = field(default_factory=list)

@@ -51,6 +51,8 @@ class ShareReport(Message, frozen=True, kw_only=True):
         quality: Estimated scores, one row per sampled query.
         cost: Estimated nano-units, one row per sampled query.
         waiting: Queries that wait in `deferred`.
+        tokens: Estimated tokens, one row per sampled query, where a limit counts them.
+        tenants: Of the sampled queries, "" for none, where a limit tells them apart.
     """
 
     partition: Partition
@@ -62,14 +64,20 @@ class ShareReport(Message, frozen=True, kw_only=True):
     quality: list[list[float]] = field(default_factory=list)
     cost: list[list[float]] = field(default_factory=list)
     waiting: Count = 0
+    tokens: list[list[float]] = field(default_factory=list)
+    tenants: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         width = len(self.columns)
-        for name, rows in (("quality", self.quality), ("cost", self.cost)):
+        tables = (("quality", self.quality), ("cost", self.cost), ("tokens", self.tokens))
+        for name, rows in tables:
             if any(len(row) != width for row in rows):
                 raise wrong(name, rows, f"each row must hold {width} numbers, one for each column")
         if len(self.quality) != len(self.cost):
             raise wrong("cost", self.cost, f"it must have {len(self.quality)} rows, as quality has")
+        for name, others in (("tokens", self.tokens), ("tenants", self.tenants)):
+            if others and len(others) != len(self.quality):
+                raise wrong(name, others, f"it must have {len(self.quality)} rows, as quality has")
 
 
 class ShareGrant(Message, frozen=True, kw_only=True):

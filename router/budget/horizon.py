@@ -1,66 +1,106 @@
-"""Expected arrivals until budgets end: the pace that prices keep."""
+"""Expected arrivals until the windows of limits end: the pace that prices keep."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from router.arrays import Floats
-from router.budget.windows import Calendar, Windowing, window_of
+from router.budget.arrivals import ArrivalForecast
+from router.budget.ledger import owner
+from router.budget.windows import MINUTE, Calendar, Window, Windowing, window_of
+
+USUAL_MONTH = 30 * 86_400
+"""Seconds; what a month is taken for where windows are compared."""
+LENGTHS = {"none": 0, "minute": MINUTE, "hour": 3600, "day": 86_400, "month": USUAL_MONTH}
 
 
 class Horizon:
-    """Expected arrivals until each budget's window ends.
+    """Expected arrivals until each limit's window ends.
 
-    A budget without windows is for a fixed number of arrivals in all; one with windows is for as
-    many in each window, assumed to come evenly.
+    Either their number is given: in all for limits without windows, and in each of the longest
+    windows otherwise, assumed to come evenly. Or it is forecast from what has arrived.
+    A minute is too short to pace: what is left of it is planned for as a whole one.
     """
 
     def __init__(
         self,
-        queries: float,
-        budgets: Mapping[str, Windowing],
+        queries: float | None,
+        limits: Mapping[str, Windowing],
         calendar: Calendar | None = None,
+        usual: float = 1000.0,
     ) -> None:
         """Set the pace.
 
         Args:
-            queries: Expected arrivals, in all or in a window.
-            budgets: Windows by account name.
-            calendar: Of these accounts and of newcomers, whose trials keep no pace. None to make
-                one.
+            queries: Expected arrivals, in all or in one of the longest windows; None to forecast
+                them.
+            limits: Windows by the limit's name.
+            calendar: Of these limits and of newcomers, whose trials keep no pace. None to make one.
+            usual: Arrivals of one of the longest windows that are assumed before any are counted.
 
         Raises:
             ValueError: A zone or kind of window is unknown.
         """
-        self._queries = float(queries)
-        self._budgets = dict(budgets)
-        self._calendar = calendar or Calendar(budgets)
+        self._queries = queries
+        self._limits = dict(limits)
+        self._calendar = calendar or Calendar(limits)
+        longest = max((LENGTHS[limit.kind] for limit in limits.values()), default=0)
+        given = usual if queries is None else queries
+        self.forecast = ArrivalForecast(given / longest if longest else 0.0)
+        self._even = given / longest if queries is not None and longest else None
 
     def latest(self, moment: float) -> dict[str, int]:
-        """Return the begin of each account's window at a moment, in Unix seconds."""
+        """Return the begin of each limit's window at a moment, in Unix seconds."""
         return self._calendar.latest(moment)
 
-    def expected(self, moment: float, arrived: int) -> tuple[float, Floats]:
-        """Return the arrivals to plan for, and the part of each budget that they may use.
+    def whole(self, names: Iterable[str]) -> Floats:
+        """Return float64, the arrivals expected in a whole window of each limit, before any came.
 
-        The linear program has one number of arrivals. Where windows end at different times it is
-        the largest, and a budget that is for fewer arrivals is stretched.
+        Args:
+            names: Of limits, or of accounts.
+        """
+        rate = self.forecast.rate()
+        return np.array([self._whole(rate, self._windowing(name)) for name in names], np.float64)
+
+    def expected(self, moment: float, arrived: int, names: Iterable[str]) -> Floats:
+        """Return float64, the arrivals to plan for with what is left of each limit, ≥ 1.
 
         Args:
             moment: Unix seconds.
             arrived: Arrivals so far.
-
-        Returns:
-            The number of arrivals, and float64[M] factors ≥ 1.
+            names: Of limits, or of accounts.
         """
-        left = np.array([self._left(one, moment, arrived) for one in self._budgets.values()])
-        most = float(left.max())
-        return most, most / left
+        left: dict[Windowing, float] = {}
+        found = []
+        for name in names:
+            windowing = self._windowing(name)
+            if windowing not in left:
+                left[windowing] = max(self._left(windowing, moment, arrived), 1.0)
+            found.append(left[windowing])
+        return np.array(found, np.float64)
 
-    def _left(self, budget: Windowing, moment: float, arrived: int) -> float:
-        window = window_of(moment, *budget)
+    def _windowing(self, name: str) -> Windowing:
+        return self._limits.get(owner(name)[0], Windowing())
+
+    def _whole(self, rate: float, windowing: Windowing) -> float:
+        if windowing.kind == "none":
+            return max(self._queries or 0.0, 1.0)
+        return max(rate * LENGTHS[windowing.kind], 1.0)
+
+    def _left(self, windowing: Windowing, moment: float, arrived: int) -> float:
+        window = window_of(moment, *windowing)
         if window.end is None:
-            return max(self._queries - arrived, 1.0)
-        return max(self._queries * (window.end - moment) / (window.end - window.begin), 1.0)
+            return (self._queries or 0.0) - arrived
+        if windowing.kind == "minute":
+            return self.forecast.rate() * MINUTE
+        if self._even is None:
+            return self.forecast.between(moment, window.end)
+        return self._even * LENGTHS[windowing.kind] * _part(window, moment)
+
+
+def _part(window: Window, moment: float) -> float:
+    """Return which part of a window is still to come."""
+    assert window.end is not None
+    return (window.end - moment) / (window.end - window.begin)

@@ -134,6 +134,11 @@ class Ledger:
                 self.tenants.setdefault(tenant, {})[model] = self.index[name]
         self._limits = accounts
 
+    def lifted(self, account: int) -> bool:
+        """Return whether an account, by number, is of a tenant's limit that does not apply."""
+        limit, tenant = owner(self.names[account])
+        return tenant is not None and limit not in self.tenants.get(tenant, {})
+
     def free(self) -> Ints:
         """Return int64[A] nano-units that may still be reserved, never below 0."""
         free: Ints = np.maximum(self.share + self.carried - self.reserved - self.spent, 0)

@@ -7,11 +7,12 @@ nothing but the price of an answer, so that each can be checked against the othe
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from router.budget.charges import cost_of
-from router.budget.ledger import account_key
+from router.budget.holdings import Holding, holdings
 from router.models.catalog import ModelCatalog
 from schemas import Receipt, Result
 
@@ -25,8 +26,8 @@ class Held:
         model: The model it was sent to.
         amount: Nano-units.
         since: The partition's results that were processed before it was made.
-        window: Begin of the budget window, Unix seconds.
-        tenant: Whose account for the model holds it too; None for nobody's.
+        parts: What it holds of which account.
+        windows: Begin of each account's window, Unix seconds.
         expired: Whether its deadline passed and the money was released.
     """
 
@@ -34,14 +35,35 @@ class Held:
     model: str
     amount: int
     since: int
-    window: int = 0
-    tenant: str | None = None
+    parts: tuple[Holding, ...] = ()
+    windows: Mapping[str, int] = field(default_factory=dict)
     expired: bool = False
 
     @property
     def accounts(self) -> tuple[str, ...]:
         """The names of the accounts that hold it."""
-        return accounts_of(self.model, self.tenant)
+        return tuple(part.account for part in self.parts)
+
+
+class Entry(NamedTuple):
+    """What a result did to one account.
+
+    Attributes:
+        account: The account's name.
+        window: Begin of the window that held the reservation, Unix seconds.
+        released: What was still reserved there for it, in the account's unit.
+        charged: What was charged.
+    """
+
+    account: str
+    window: int
+    released: int
+    charged: int
+
+    @property
+    def excess(self) -> int:
+        """What was charged above what was reserved."""
+        return max(self.charged - self.released, 0)
 
 
 class Charge(NamedTuple):
@@ -53,7 +75,7 @@ class Charge(NamedTuple):
         released: Nano-units that were still reserved for it.
         cost: Nano-units charged.
         late: Whether its reservation had already been released.
-        tenant: Whose account was charged too; None for nobody's.
+        entries: Of each account.
     """
 
     query: str
@@ -61,12 +83,12 @@ class Charge(NamedTuple):
     released: int
     cost: int
     late: bool
-    tenant: str | None = None
+    entries: tuple[Entry, ...] = ()
 
     @property
     def accounts(self) -> tuple[str, ...]:
         """The names of the accounts that were charged."""
-        return accounts_of(self.model, self.tenant)
+        return tuple(entry.account for entry in self.entries)
 
     @property
     def excess(self) -> int:
@@ -75,7 +97,7 @@ class Charge(NamedTuple):
 
 
 class ReferenceLedger:
-    """Sums of reservations and charges by account and budget window, nano-units.
+    """Sums of reservations and charges by account and budget window, each in the account's unit.
 
     Any order of decisions gives the same sums, and a result that comes twice counts once.
     """
@@ -87,23 +109,31 @@ class ReferenceLedger:
         self.held: dict[str, Held] = {}
         """By decision id."""
 
-    def decide(self, receipt: Receipt, window: int = 0) -> None:
+    def decide(self, receipt: Receipt, windows: Mapping[str, int] | None = None) -> None:
         """Hold what a receipt reserves. Call it once for each decision.
 
         Args:
             receipt: Of the decision.
-            window: Begin of the budget window, Unix seconds.
+            windows: Begin of each account's window, Unix seconds, where the receipt does not tell;
+                0 where left out.
         """
         if receipt.decision == "routed" and receipt.model is not None:
+            parts = holdings(receipt)
             held = Held(
                 receipt.id,
                 receipt.model,
                 receipt.reserved,
                 receipt.results_offset,
-                window,
-                receipt.tenant,
+                parts,
+                {
+                    part.account: (windows or {}).get(part.account, 0)
+                    if part.window is None
+                    else part.window
+                    for part in parts
+                },
             )
-            self._move(held, receipt.reserved, 0)
+            for part in parts:
+                self.reserved[part.account, held.windows[part.account]] += part.amount
             self.held[receipt.decision_id] = held
 
     def settle(self, offset: int, result: Result) -> Charge | None:
@@ -126,9 +156,20 @@ class ReferenceLedger:
             return None
         cost = cost_of(result, self._catalog, held.amount)
         del self.held[result.decision_id]
+        entries = tuple(
+            Entry(
+                part.account,
+                held.windows[part.account],
+                0 if held.expired else part.amount,
+                part.charge(result, cost),
+            )
+            for part in held.parts
+        )
+        for entry in entries:
+            self.reserved[entry.account, entry.window] -= entry.released
+            self.spent[entry.account, entry.window] += entry.charged
         released = 0 if held.expired else held.amount
-        self._move(held, -released, cost)
-        return Charge(held.query, held.model, released, cost, held.expired, held.tenant)
+        return Charge(held.query, held.model, released, cost, held.expired, entries)
 
     def expire(self, decision_id: str) -> Held | None:
         """Release a reservation at its deadline; a late result is still charged.
@@ -140,7 +181,8 @@ class ReferenceLedger:
         if held is None or held.expired:
             return None
         held.expired = True
-        self._move(held, -held.amount, 0)
+        for part in held.parts:
+            self.reserved[part.account, held.windows[part.account]] -= part.amount
         return held
 
     def forget(self, decision_id: str) -> None:
@@ -148,13 +190,3 @@ class ReferenceLedger:
         held = self.held.get(decision_id)
         if held is not None and held.expired:
             del self.held[decision_id]
-
-    def _move(self, held: Held, reserved: int, spent: int) -> None:
-        for account in held.accounts:
-            self.reserved[account, held.window] += reserved
-            self.spent[account, held.window] += spent
-
-
-def accounts_of(model: str, tenant: str | None) -> tuple[str, ...]:
-    """Return the names of the accounts that hold a reservation for a tenant; None for nobody's."""
-    return (model,) if tenant is None else (model, account_key(model, tenant))

@@ -182,6 +182,10 @@ class ShareAllocator:
         owned = (name for holder in self._known() for name in holder.shares if holder.bound(name))
         return sorted({*self.limits, *owned})
 
+    def reported(self) -> set[str]:
+        """Return the names of all accounts that some partition has told of."""
+        return {name for holder in self._known() for name in holder.uses}
+
     def granted(self, account: str) -> int:
         """Return the most that all partitions together may believe they own, nano-units."""
         return sum(holder.bound(account) for holder in self._known())

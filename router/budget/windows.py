@@ -1,9 +1,9 @@
 """Budget windows: which one a moment falls into, by the calendar of a time zone.
 
 A day is a day of the wall clock there (23 to 25 hours where clocks change), a month a calendar
-month. An hour is always 3600 seconds. `start` sets the phase: windows begin at its time of day,
-and months on its day (on their last day, where they are shorter); moments before it fall into
-windows that are counted back from it. Without it they begin at midnight, and on the 1st.
+month. An hour is always 3600 seconds, a minute 60. `start` sets the phase: windows begin at its
+time of day, and months on its day (on their last day, where they are shorter); moments before it
+fall into windows that are counted back from it. Without it they begin at midnight, and on the 1st.
 Every moment lies in exactly one window, and every window ends where the next begins.
 """
 
@@ -22,6 +22,7 @@ import numpy as np
 from router.arrays import Ints
 from schemas.fields import Window as Kind
 
+MINUTE = 60
 HOUR = 3600
 
 
@@ -41,7 +42,7 @@ class Windowing(NamedTuple):
     """How a budget's windows follow one another: the arguments of `window_of`.
 
     Attributes:
-        kind: "none", "hour", "day" or "month".
+        kind: "none", "minute", "hour", "day" or "month".
         zone: IANA time zone.
         start: Unix seconds that set the phase; None for midnight, and the 1st.
     """
@@ -111,10 +112,11 @@ def window_of(moment: float, kind: Kind, zone: str = "UTC", start: float | None 
     if kind == "none":
         return ALWAYS
     where = _zone(zone)
-    if kind == "hour":
-        return _hour(moment, where, start)
+    if kind in ("minute", "hour"):
+        return _even(moment, MINUTE if kind == "minute" else HOUR, where, start)
     if kind not in ("day", "month"):
-        raise ValueError(f"window: found {kind!r}, it must be one of: none, hour, day, month")
+        kinds = "none, minute, hour, day, month"
+        raise ValueError(f"window: found {kind!r}, it must be one of: {kinds}")
     try:
         first = None if start is None else datetime.fromtimestamp(int(start), where)
         today = datetime.fromtimestamp(moment, where).date()
@@ -152,12 +154,12 @@ def _second(day: date, at: time, where: tzinfo) -> int:
     return int(datetime.combine(day, at.replace(fold=0), where).timestamp())
 
 
-def _hour(moment: float, where: tzinfo, start: float | None) -> Window:
-    """Count whole hours from the start, else from a midnight there (some zones are at :30)."""
+def _even(moment: float, length: int, where: tzinfo, start: float | None) -> Window:
+    """Count whole windows from the start, else from a midnight there (some zones are at :30)."""
     first = datetime(2000, 1, 1, tzinfo=where).timestamp() if start is None else start
-    phase = int(first) % HOUR
-    begin = int((moment - phase) // HOUR) * HOUR + phase
-    return Window(begin, begin + HOUR)
+    phase = int(first) % length
+    begin = int((moment - phase) // length) * length + phase
+    return Window(begin, begin + length)
 
 
 @lru_cache(maxsize=64)

@@ -55,12 +55,16 @@ class Prepared:
 
     Attributes:
         batch: What the policy sees.
-        output_tokens: int64[n, M], the output tokens that `batch.bound` pays for.
+        tokens: int64[n, M], of prompts and answers, that `batch.bound` pays for.
+        prompt_tokens: int64[n, M], those that the prompt probably has.
+        output_tokens: int64[n, M], those of the answer alone.
         explicit_max_tokens: bool[n], where the query itself sets `max_tokens`.
         fits: bool[n, M], where prompt and answer fit the model's context.
     """
 
     batch: Batch
+    tokens: Ints
+    prompt_tokens: Ints
     output_tokens: Ints
     explicit_max_tokens: Bools
     fits: Bools
@@ -193,7 +197,11 @@ class QueryScorer:
             bound=bound,
             allowed=constraints.allowed & fits & affordable,
         )
-        return Prepared(batch, tokens, explicit_max_tokens, fits)
+        bound_tokens: Ints = ((prompt + media + tokens * choices) * self.catalog.calls).astype(
+            np.int64
+        )
+        likely = np.broadcast_to(length + media, tokens.shape)
+        return Prepared(batch, bound_tokens, likely, tokens, explicit_max_tokens, fits)
 
     def _is_countable(self, prompt: Ints, output: Ints) -> Bools:
         """Return bool[n, M], where a reservation can be worked out in 64 bits."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from router.arrays import Vectors
-from router.estimation.cache_folder import cache_folder
 from router.estimation.embedders import Embedder, make_embedder
 from router.estimation.embedders.cache import CachedEmbedder
+from router.evaluation.cache_folder import cache_folder
 from router.evaluation.datasets import Dataset, DatasetError
 from router.evaluation.estimates import PAPER_K
 from router.evaluation.experiment import EvaluationData

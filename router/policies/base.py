@@ -42,8 +42,8 @@ class Batch:
         bound: int64[n, M], the reservation that each model would need, nano-units.
         allowed: bool[n, M], where the query may go at all (by its own constraints, the context
             length and the registry).
-        coverage: The limits that queries draw on, in the order of the policy's own; None for one
-            money limit a model, in the models' order.
+        coverage: The limits that queries draw on; None for one money limit a model, in the models'
+            order.
         other_amounts: float64[n, M] for each unit but money, what each model's answer will probably
             draw.
         other_bounds: int64[n, M] for each unit but money, what each model would reserve.
@@ -74,6 +74,21 @@ class Batch:
     def bounds(self) -> list[Ints]:
         """int64[n, M] a unit: what each pair would reserve."""
         return [self.bound, *self.other_bounds]
+
+    def priced_by(
+        self, limits: Coverage, prices: Floats, others: Mapping[str, float] | None = None
+    ) -> Floats:
+        """Return float64[R'], the prices of this batch's limits; 0 for one that has none.
+
+        Args:
+            limits: Of a policy.
+            prices: float64[R], of these.
+            others: Prices of more limits, by name.
+        """
+        if self.coverage is None or self.coverage.names == limits.names:
+            return prices
+        known = dict(others or {}) | dict(zip(limits.names, prices.tolist(), strict=True))
+        return np.array([known.get(name, 0.0) for name in self.coverage.names], np.float64)
 
     def take(self, rows: slice) -> Batch:
         """Return some of the queries."""
@@ -202,7 +217,8 @@ class Policy(ABC):
 
         Args:
             catalog: The models from now on.
-            limits: The limits from now on; None for a money limit for each model.
+            limits: The limits from now on; None for a money limit for each model. Its `queries`,
+                where given, are of the newest arrivals.
         """
         self.catalog = catalog
         self.limits = limits or Coverage.per_model(catalog.names)

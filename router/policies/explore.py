@@ -110,7 +110,7 @@ class Explore(Policy):
         """Return the policy's decisions on the models that it knows."""
         if self._known == len(self.catalog):
             return self.policy.route(batch, free)
-        limits = len(self.policy.limits)
+        limits = self._known if batch.coverage is None else len(free)
         return self.policy.route(_first(batch, limits, self._known), free[:limits])
 
     def warm_start(self, quality: Floats, cost: Floats, *others: Floats) -> None:

@@ -58,7 +58,8 @@ class Port(Policy):
             gamma = self._gamma
             if gamma is None:
                 gamma = self._solve(batch.quality[:drawn], batch.cost[:drawn])
-            price = batch.limits.priced(gamma, [batch.cost / NANO, *batch.other_amounts])
+            prices = batch.priced_by(self.limits, gamma)
+            price = batch.limits.priced(prices, [batch.cost / NANO, *batch.other_amounts])
             score = self.alpha * batch.quality - price
             chosen[drawn:] = best_allowed(score, batch)[drawn:]
         rows = np.flatnonzero(chosen != NONE)

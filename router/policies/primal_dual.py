@@ -51,15 +51,17 @@ class PrimalDual(Policy):
         self.parts = parts
         self.version = 0
         self.gamma: Floats = np.zeros(len(self.limits))
+        self._others: dict[str, float] = {}
         self._forecast: DemandForecast | None = None
         self._arrived: list[Floats] = []
         self._covered: Bools | None = None
         self._unsolved = every
-        self._whole = self._expected = 0.0
+        self._pace = 0.0, 0.0  # arrivals expected in all, and at the last solution
 
     def route(self, batch: Batch, free: Ints) -> Decisions:
         """Score, then reserve in order of arrival."""
-        price = batch.limits.priced(self.gamma, batch.amounts)
+        prices = batch.priced_by(self.limits, self.gamma, self._others)
+        price = batch.limits.priced(prices, batch.amounts)
         score = np.where(batch.allowed, batch.quality - price, -np.inf)
         score[np.isnan(score)] = -np.inf
         chosen = reserve_in_order(score, batch, free)
@@ -110,10 +112,10 @@ class PrimalDual(Policy):
         more are expected than before, another window has begun.
         """
         most = float(np.max(expected, initial=0.0))
-        if most > self._expected:
-            self._whole = most
-        self._expected = most
-        if most <= 0 or self._unsolved < min(self.every, self._whole / self.parts):
+        whole, before = self._pace
+        whole = most if most > before else whole
+        self._pace = whole, most
+        if most <= 0 or self._unsolved < min(self.every, whole / self.parts):
             return False
         sample = self._arrived if self._forecast is None else self._forecast.sample(most)
         if not sample or not len(sample[0]):
@@ -131,7 +133,7 @@ class PrimalDual(Policy):
 
         Which tenant asks is taken to be independent of what is asked.
         """
-        if self._covered is None:
+        if self._covered is None or not self._covered.shape[1]:
             return self.limits
         columns = np.arange(count) % self._covered.shape[1]
         return replace(self.limits, queries=self._covered[:, columns])
@@ -145,11 +147,13 @@ class PrimalDual(Policy):
             catalog.align(table, before, 0.0 if i else -np.inf)
             for i, table in enumerate(self._arrived)
         ]
+        covered = None if limits is None else limits.queries
         super().set_catalog(catalog, limits)
+        self.limits = replace(self.limits, queries=None)
         # Until the next solution, a new limit's price is the highest of the others.
         dearest = self.gamma.max(initial=0.0)
         self.gamma = np.array([old.get(name, dearest) for name in self.limits.names], np.float64)
-        self._covered = None
+        self._covered = covered
         self.outdate()
 
     def snapshot(self) -> dict[str, Any]:
@@ -158,7 +162,7 @@ class PrimalDual(Policy):
         return {"version": self.version, "prices": prices}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Replace the prices; a limit they do not name gets the highest of them.
+        """Replace the prices; a limit of money they do not name gets the highest of such a limit.
 
         Raises:
             ValueError: The snapshot lacks a version or prices, or a price is negative or not
@@ -167,8 +171,13 @@ class PrimalDual(Policy):
         version, prices = snapshot.get("version"), snapshot.get("prices")
         if not isinstance(version, int) or not isinstance(prices, Mapping):
             raise ValueError("a primal-dual snapshot holds a version and prices by limit")
-        dearest = max(prices.values(), default=0.0)
-        gamma = np.array([prices.get(name, dearest) for name in self.limits.names], np.float64)
-        if not (np.isfinite(gamma) & (gamma >= 0)).all():
+        given = np.array([*prices.values(), 0.0], np.float64)
+        if not (np.isfinite(given) & (given >= 0)).all():
             raise ValueError(f"prices must be finite and at least 0: {dict(prices)}")
-        self.version, self.gamma = version, gamma
+        units = dict(zip(self.limits.names, self.limits.unit.tolist(), strict=True))
+        dearest = max((p for name, p in prices.items() if not units.get(name, 0)), default=0.0)
+        missing = [0.0 if unit else dearest for unit in self.limits.unit.tolist()]
+        known = zip(self.limits.names, missing, strict=True)
+        self.gamma = np.array([prices.get(name, other) for name, other in known], np.float64)
+        self.version = version
+        self._others = {name: price for name, price in prices.items() if name not in units}

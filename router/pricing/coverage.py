@@ -72,6 +72,14 @@ class Coverage:
         queries = None if self.queries is None else self.queries[kept]
         return Coverage(names, self.unit[kept], models[kept], queries), kept
 
+    def extended(self, more: Coverage) -> Coverage:
+        """Return these limits and more over the same models; of all queries."""
+        return Coverage(
+            (*self.names, *more.names),
+            np.concatenate([self.unit, more.unit]),
+            np.concatenate([self.models, more.models]),
+        )
+
     def first(self, limits: int, models: int) -> Coverage:
         """Return the first limits, over the first models."""
         queries = None if self.queries is None else self.queries[:limits]

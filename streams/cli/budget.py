@@ -12,7 +12,8 @@ from schemas.control import BudgetControl
 from schemas.fields import NANO
 from streams.cli import options
 from streams.cli.accounts import check_known, show_accounts
-from streams.config.settings import Config, load, to_nano
+from streams.config.limits import to_nano
+from streams.config.settings import Config, load
 
 TENANT = click.option("--tenant", help="Whose limit for the model; without it, that of all.")
 

@@ -14,7 +14,8 @@ from schemas import Window
 from schemas.control import ModelControl, ModelServer
 from streams.cli import options
 from streams.cli.accounts import check_known, show_accounts
-from streams.config.settings import Config, load, to_nano
+from streams.config.limits import to_nano
+from streams.config.settings import Config, load
 
 NAME = click.argument("name")
 

@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from msgspec import Meta, field
 
-from router.arrays import Floats, Ints
+from router.arrays import Floats
 from router.budget.ledger import account_key
+from router.budget.limits import Limit, LimitSet
 from router.budget.windows import Windowing
 from router.estimation.embedders import KINDS
 from router.models.catalog import Model, ModelCatalog
 from router.policies import POLICIES
+from router.pricing.coverage import SHARED
 from schemas.control import check_prices
-from schemas.fields import INT64, NANO, MediaTokens, Name, Tokens, UnixTime, Window
+from schemas.fields import INT64, MediaTokens, Name, Tokens
 from schemas.invalid import Invalid, missing, wrong
 from streams.config.connection import (
     SHORT,
@@ -34,6 +34,13 @@ from streams.config.connection import (
     Section,
     TopicSettings,
 )
+from streams.config.limits import (
+    Allowance,
+    LimitSettings,
+    ModelBudget,
+    TotalBudget,
+    to_nano,
+)
 from streams.config.loader import ConfigError, read
 from streams.config.serve import ServeSettings
 
@@ -41,45 +48,6 @@ __all__ = ["Broker", "Config", "ConfigError", "RouterSettings", "TopicSettings",
 
 Positive = Annotated[int, Meta(ge=1, le=10**9)]
 Part = Annotated[float, Meta(ge=0, le=1)]
-Moment = UnixTime | Annotated[datetime, Meta(tz=True)]
-
-
-class _Allowance(Section, frozen=True, kw_only=True):
-    window: Window = "none"
-    start: Moment | None = None
-    time_zone: str = "UTC"
-    carry_over: bool = False
-
-    def __post_init__(self) -> None:
-        try:
-            ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise wrong("time_zone", self.time_zone, "it must be an IANA name") from None
-
-    def starts_at(self) -> float | None:
-        """When the first window begins, Unix seconds; None where it was not said."""
-        return self.start.timestamp() if isinstance(self.start, datetime) else self.start
-
-
-class ModelBudget(_Allowance, frozen=True, kw_only=True):
-    """What one model may spend in a window. limit: units of currency."""
-
-    limit: Decimal
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        to_nano("limit", self.limit)
-
-
-class TotalBudget(_Allowance, frozen=True, kw_only=True):
-    """What all models may spend, shared by a rule. weighted: ∝ √(mean score / mean cost)."""
-
-    total: Decimal
-    split: Literal["weighted"] = "weighted"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        to_nano("total", self.total)
 
 
 class ModelSettings(Section, frozen=True, kw_only=True):
@@ -178,9 +146,11 @@ class IndexSettings(Section, frozen=True, kw_only=True):
 
 
 class PolicySettings(Section, frozen=True, kw_only=True):
-    """How queries are decided. expected_queries: arrivals in one budget window."""
+    """How queries are decided. expected_queries: arrivals in all, or in the longest window; learned
+    from the log where left out.
+    """
 
-    expected_queries: Positive
+    expected_queries: Positive | None = None
     name: str = "primal-dual"
     resolve_every: Positive = 250
     resolve_seconds: Seconds = 1.0
@@ -225,8 +195,9 @@ class Config(Section, frozen=True, kw_only=True):
     """A whole sluice.toml."""
 
     models: Annotated[dict[Name, ModelSettings], Meta(min_length=1, max_length=256)]
-    policy: PolicySettings
+    policy: PolicySettings = field(default_factory=PolicySettings)
     budget: TotalBudget | None = None
+    limits: dict[Name, LimitSettings] = field(default_factory=dict)
     tenants: dict[Name, TenantSettings] = field(default_factory=dict)
     broker: Broker = field(default_factory=Broker)
     topics: TopicSettings = field(default_factory=TopicSettings)
@@ -239,18 +210,31 @@ class Config(Section, frozen=True, kw_only=True):
     serve: ServeSettings = field(default_factory=ServeSettings)
 
     def __post_init__(self) -> None:
+        endless = [name for name, one in self.allowances().items() if one.window == "none"]
+        if self.policy.expected_queries is None and endless:
+            rule = f"it is needed where a limit has no window, as that of {endless[0]}"
+            raise missing("policy.expected_queries", rule)
+        weighted = self.budget is not None and self.budget.split == "weighted"
+        limits = self.limit_set()
         for name, model in self.models.items():
             key = f"models.{name}.budget"
-            if self.budget is None and model.budget is None:
-                raise missing(key, "each model needs one, or [budget] a total for all")
-            if self.budget is not None and model.budget is not None:
-                raise wrong(key, {}, "it must be left out where [budget] gives a total for all")
+            if weighted and model.budget is not None:
+                raise wrong(key, {}, "it must be left out where [budget] splits a total")
+            if not any(limit.covers(name) for limit in limits.limits):
+                rule = "each model needs one, or a limit over it, or [budget] a total for all"
+                raise missing(key, rule)
+        for name, limit in self.limits.items():
+            if name in self.models or name == SHARED:
+                rule = "a limit must have another name than the models, and than 'total'"
+                raise wrong(f"limits.{name}", name, rule)
+            if not any(limit.limit(name).covers(model) for model in self.models):
+                raise wrong(f"limits.{name}.models", limit.models, "no model is of that name")
         for tenant, settings in self.tenants.items():
             for limited in settings.limits:
-                if limited not in self.models:
+                if limited not in limits.index:
                     key = f"tenants.{tenant}.limits.{limited}"
-                    known = ", ".join(self.models)
-                    rule = f"{key}: {limited!r} is no model; there are: {known}"
+                    known = ", ".join(limits.index)
+                    rule = f"{key}: {limited!r} is no model or limit; there are: {known}"
                     raise Invalid("invalid_field", rule, key)
 
     def catalog(self) -> ModelCatalog:
@@ -271,47 +255,74 @@ class Config(Section, frozen=True, kw_only=True):
             for name, model in self.models.items()
         )
 
-    def allowance(self, model: str) -> ModelBudget | TotalBudget:
-        """Whose window and start a model's budget follows. Raises KeyError for an unknown model."""
-        own = self.models[model].budget
-        budget = own if own is not None else self.budget
-        assert budget is not None  # __post_init__ saw to it
-        return budget
+    def allowances(self) -> dict[str, Allowance]:
+        """Windows and carry-over of every limit by name, in order: the models' own come first."""
+        found: dict[str, Allowance] = {}
+        for name, model in self.models.items():
+            if model.budget is not None:
+                found[name] = model.budget
+            elif self.budget is not None and self.budget.split == "weighted":
+                found[name] = self.budget
+        if self.budget is not None and self.budget.split == "none":
+            found[SHARED] = self.budget
+        return found | self.limits
+
+    def limit_set(self) -> LimitSet:
+        """What each limit covers, in the order of `allowances`."""
+        return LimitSet(
+            self.limits[name].limit(name)
+            if name in self.limits
+            else Limit.of_model(name)
+            if name in self.models
+            else Limit(name)
+            for name in self.allowances()
+        )
 
     def windows(self) -> dict[str, Windowing]:
-        """How each model's budget windows follow one another."""
-        found = {name: self.allowance(name) for name in self.models}
+        """How each limit's windows follow one another, by its name."""
         return {
             name: Windowing(one.window, one.time_zone, one.starts_at())
-            for name, one in found.items()
+            for name, one in self.allowances().items()
         }
 
     def tenant_limits(self) -> dict[str, int]:
         """Nano-units by account (`account_key`), of tenants that have limits."""
+        units = {limit.name: limit.unit for limit in self.limit_set().limits}
         return {
             account_key(model, tenant): to_nano("limit", limit)
+            if units[model] == "currency"
+            else int(limit)
             for tenant, settings in self.tenants.items()
             for model, limit in settings.limits.items()
         }
 
-    def limits(self, score: Floats | None = None, cost: Floats | None = None) -> Ints:
-        """int64[M] nano-units, each model's limit, in the order of the file.
+    def amounts(self, score: Floats | None = None, cost: Floats | None = None) -> dict[str, int]:
+        """Amounts by limit, each in its own unit (money in nano-units), in order.
 
-        score: float64[M] mean scores of the history; cost: float64[M] mean costs in nano-units;
-        a shared total is split by them, and spent to the last nano-unit. Raises ValueError where
+        score: float64[M] mean scores of the history; cost: float64[M] mean costs in nano-units; a
+        total is split by them where it is, and spent to the last nano-unit. Raises ValueError where
         they are needed and not given, or not finite.
         """
-        if self.budget is None:
-            own = [m.budget.limit for m in self.models.values() if m.budget is not None]
-            return np.array([to_nano("limit", limit) for limit in own], dtype=np.int64)
+        own = {
+            name: to_nano("limit", model.budget.limit)
+            for name, model in self.models.items()
+            if model.budget is not None
+        }
+        if self.budget is not None and self.budget.split == "weighted":
+            own = self._split(to_nano("total", self.budget.total), score, cost)
+        elif self.budget is not None:
+            own[SHARED] = to_nano("total", self.budget.total)
+        return own | {name: limit.whole() for name, limit in self.limits.items()}
+
+    def _split(self, total: int, score: Floats | None, cost: Floats | None) -> dict[str, int]:
+        """Return the parts of a total, nano-units by model."""
         if score is None or cost is None or not np.isfinite([score, cost]).all():
             raise ValueError("[budget] splits its total by a history with outcomes of each model")
         # A model that never scores, or costs nothing, still gets a share that is a number.
         weight = np.sqrt(np.maximum(score, 1e-6) / np.maximum(cost, 1e-3))
-        total = to_nano("total", self.budget.total)
         parts = (np.cumsum(weight)[:-1] / weight.sum()).tolist()
         ends = [0, *(min(round(Decimal(part) * total), total) for part in parts), total]
-        return np.array([end - start for start, end in pairwise(ends)], dtype=np.int64)
+        return dict(zip(self.models, (end - start for start, end in pairwise(ends)), strict=True))
 
 
 def load(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Config:
@@ -322,17 +333,6 @@ def load(path: str | Path | None = None, environment: Mapping[str, str] | None =
     environment = os.environ if environment is None else environment
     file = Path(path or environment.get("SLUICE_CONFIG") or "sluice.toml")
     return read(Config, file, environment, SHORT)
-
-
-def to_nano(key: str, amount: Decimal) -> int:
-    """Units of currency as whole nano-units. Raises Invalid for what is not such an amount."""
-    if not amount.is_finite() or amount < 0:
-        raise wrong(key, amount, "it must be an amount of 0 or more")
-    if amount > INT64 // NANO:
-        raise wrong(key, amount, f"it must be at most {INT64 // NANO}")
-    if (nano := amount * NANO) != int(nano):
-        raise wrong(key, amount, "it must be a whole number of nano-units (9 decimals at most)")
-    return int(nano)
 
 
 def _one_of(key: str, word: str, known: Mapping[str, object]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -11,14 +11,16 @@ import msgspec
 import numpy as np
 
 from router.budget.ledger import owner
+from router.budget.limits import with_tenants
 from router.estimation.index.manifest import load_index, read_manifest
 from router.models.catalog import Model
 from schemas import decode_control
 from schemas.control import Control, ModelControl, ModelServer, control_key
-from schemas.fields import NANO
+from schemas.fields import NANO, Unit
 from schemas.wire import encode
+from streams.config.limits import ModelBudget
 from streams.config.loader import substituted
-from streams.config.settings import Config, ModelBudget, ModelSettings
+from streams.config.settings import Config, ModelSettings
 from streams.control.registry import Registry
 from streams.kafka import clients
 from streams.kafka.errors import BrokerError
@@ -33,7 +35,7 @@ TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """The status of one account. Amounts are in nano-units, over all partitions.
+    """The status of one account, over all partitions. Amounts are in its unit, money in nano-units.
 
     Attributes:
         status: "paused" or "removed" where its model is; "spent" where no query can be reserved
@@ -44,6 +46,7 @@ class AccountStatus:
         reserved: for answers that are awaited.
         spent: charged in the current window.
         trial: what a newcomer may use of its limit; None for a model that an index knows.
+        unit: what the amounts count.
     """
 
     status: str
@@ -52,6 +55,7 @@ class AccountStatus:
     reserved: int
     spent: int
     trial: int | None = None
+    unit: Unit = "currency"
 
     @property
     def left(self) -> int:
@@ -119,7 +123,7 @@ def read_registry(config: Config) -> Registry:
     """
     logs = Logs(config.broker)
     records = logs.read(logs.spans(Topics(config.topics.prefix).control))
-    return Registry.of(records, config.tenant_limits(), config.models)
+    return Registry.of(records, config.tenant_limits(), {*config.models, *config.limit_set().index})
 
 
 def with_added_models(
@@ -200,40 +204,50 @@ def account_statuses(config: Config) -> dict[str, AccountStatus]:
         for name, account in state.accounts.items():
             sums[name] = [a + b for a, b in zip(sums[name], account[:3], strict=True)]
     configured = {**configured_limits(config), **config.tenant_limits()}
-    limits = registry.limits(configured)
+    known = config.limit_set().extended(registry.added)
+    limits = with_tenants(registry.limits(configured), known, sums)
     usable = registry.allotted(configured, config.newcomers.budget)
-    prices = {m.name: m for m in config.catalog().extended(registry.newcomers()).models}
-    place = {model: i for i, model in enumerate(limits)}
-    names = sorted(limits, key=lambda name: (place[owner(name)[0]], owner(name)[1] or ""))
+    models = config.catalog().extended(registry.newcomers()).models
+    names = sorted(limits, key=lambda name: (known.index[owner(name)[0]], owner(name)[1] or ""))
     found = {}
     for name in names:
         model, (shares, reserved, spent) = owner(name)[0], sums[name]
         trial = usable[name] if name in registry.added else None
-        status = registry.status(model)
-        now = AccountStatus(status, limits[name], shares, reserved, spent, trial)
+        status, unit = registry.status(model), known.unit_of(name)
+        now = AccountStatus(status, limits[name], shares, reserved, spent, trial, unit)
         if status in ("open", "new"):
-            now = replace(now, status=_by_money(now, prices[model], config) or status)
+            limit = known.limits[known.index[model]]
+            covered = [one for one in models if limit.covers(one.name)]
+            now = replace(now, status=_by_amount(now, covered, config) or status)
         found[name] = now
     return found
 
 
-def _by_money(now: AccountStatus, model: Model, config: Config) -> str | None:
-    """Return "spent" or "low" where an account has too little left, else None."""
-    if now.left < model.cost(1, 1):
+def _by_amount(now: AccountStatus, models: Sequence[Model], config: Config) -> str | None:
+    """Return "spent" or "low" where an account has too little left, else None.
+
+    Of the models that it covers, the one that draws least counts.
+    """
+    if now.unit == "requests":
+        return None if now.left else "spent"
+    if now.unit == "tokens":
+        shortest, longest = 2, min(model.max_output_tokens + 1 for model in models)
+    else:
+        shortest = min(model.cost(1, 1) for model in models)
+        longest = min(model.cost(1, model.max_output_tokens) for model in models)
+    if now.left < shortest:
         return "spent"
-    if config.reservation.mode == "max" and now.left < model.cost(1, model.max_output_tokens):
-        return "low"
-    return None
+    return "low" if config.reservation.mode == "max" and now.left < longest else None
 
 
 def configured_limits(config: Config) -> Mapping[str, int]:
-    """Return nano-units by model, as configured; splitting a shared total needs the index."""
+    """Return the amounts of limits, as configured; splitting a total needs the index."""
     score = cost = None
-    if config.budget is not None:
+    if config.budget is not None and config.budget.split == "weighted":
         manifest = read_manifest(config.index.path)
         saved = load_index(
             config.index.path, embedder=manifest.embedder, dimension=manifest.dimension
         )
         score = np.nanmean(saved.history.scores, axis=0)
         cost = np.nanmean(saved.history.costs, axis=0)
-    return dict(zip(config.models, config.limits(score, cost).tolist(), strict=True))
+    return config.amounts(score, cost)

@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from router.arrays import Floats, Ints
+from router.arrays import Bools, Floats, Ints
 from router.budget.horizon import Horizon
+from router.budget.limits import LimitSet, closed_to, with_tenants
 from router.budget.shares import ShareAllocator
 from router.models.catalog import ModelCatalog
 from router.policies.base import Policy
@@ -27,8 +30,12 @@ from streams.kafka.topics import Topics
 
 logger = logging.getLogger(__name__)
 
-MOST = 2.0**62
-"""Most nano-units that a solution uses: the product with a factor must fit 64 bits."""
+MOST = 2**62
+"""Most of a limit that a solution uses."""
+SAMPLE = 2000
+"""Newest arrivals whose tenants are remembered."""
+MOST_PRICED = 20
+"""Accounts of tenants that have prices of their own; further ones are limits without a price."""
 Save = Callable[[dict[str, Any]], Awaitable[None]]
 """Writes the accounts to the changelog; returns when they are acknowledged."""
 Confirm = Callable[[], Awaitable[None]]
@@ -44,6 +51,7 @@ class Controller:
     def __init__(
         self,
         catalog: ModelCatalog,
+        limits: LimitSet,
         policy: Policy,
         allocator: ShareAllocator,
         save: Save,
@@ -58,6 +66,7 @@ class Controller:
 
         Args:
             catalog: the models.
+            limits: what each configured limit covers.
             policy: this controller's own instance, warmed from history.
             allocator: divides the limits into shares.
             save: writes the accounts to the changelog.
@@ -69,6 +78,9 @@ class Controller:
             clock: Unix seconds.
         """
         self._catalog = catalog
+        self._limits = limits
+        self._tenants: deque[str | None] = deque(maxlen=SAMPLE)
+        self._priced: dict[str, None] = {}
         self._policy = policy
         self._allocator = allocator
         self._save = save
@@ -80,6 +92,7 @@ class Controller:
         self._clock = clock
         self._solved_at = 0.0
         self._closed: frozenset[str] = frozenset()
+        self._shape: tuple[tuple[str, ...], frozenset[str]] = (), frozenset()
         self._solved_for: object = None
         self._prices: dict[str, Any] | None = None
         self._granted_at = clock()
@@ -95,20 +108,21 @@ class Controller:
             self._solved_at = now
             await self._solve()
 
-    def limit(self, limits: dict[str, int], closed: Collection[str] = ()) -> None:
+    def limit(self, limits: Mapping[str, int], closed: Collection[str] = ()) -> None:
         """Set limits and models that take no queries; shares follow with the next grants.
 
         Args:
-            limits: Nano-units by account.
-            closed: Models that are paused or removed: prices count on none of their money.
+            limits: Amounts by limit and by account.
+            closed: Models that are paused or removed: prices count on none of them.
         """
-        self._allocator.limits = limits
+        self._allocator.limits = with_tenants(limits, self._limits, self._allocator.reported())
         self._closed = frozenset(closed)
 
     def learn_anew(self, policy: Policy) -> None:
         """Solve prices by another policy instance from now on: that of a new index."""
         self._policy = policy
         self._solved_for = None
+        self._shape = (), frozenset()
 
     def _take(self, record: Any) -> Rejected | None:
         try:
@@ -117,9 +131,8 @@ class Controller:
             before = self._seen.get(report.partition)
             if before is None or before.sequence < report.sequence:
                 self._seen[report.partition] = report
-                quality, cost = self._sample(report)
-                if len(quality):
-                    self._policy.observe(quality, cost)
+                self._horizon.forecast.observe(self._clock(), report.partition, report.arrivals)
+                self._observe(report)
         except Invalid as error:
             source = Source(record.topic, record.partition, record.offset)
             return Rejected.of(error, record.value, source)
@@ -132,7 +145,8 @@ class Controller:
         self._granted_at = now
         if not grants:
             return
-        await self._save(self._allocator.snapshot())
+        arrivals = self._horizon.forecast.snapshot()
+        await self._save({**self._allocator.snapshot(), "arrivals": arrivals})
         batch = self._outbox.batch()
         for grant in grants:
             key = str(grant.partition).encode()
@@ -141,12 +155,12 @@ class Controller:
 
     async def _solve(self) -> None:
         """Solve prices where enough queries have arrived, or anything else has changed."""
-        now, left = self._clock(), self._allocator.remaining()
-        money = [0 if name in self._closed else left.get(name, 0) for name in self._catalog.names]
+        self._follow_limits()
+        names, left, now = self._policy.limits.names, self._allocator.remaining(), self._clock()
+        money = [0 if name in self._closed else min(left.get(name, 0), MOST) for name in names]
         remaining = np.array(money, dtype=np.int64)
         arrived = sum(report.arrivals for report in self._seen.values())
-        expected, factor = self._horizon.expected(now, arrived)
-        remaining = np.minimum(remaining * factor, MOST).astype(np.int64)
+        expected = self._horizon.expected(now, arrived, names)
         if (basis := self._basis(now, money, arrived)) != self._solved_for:
             self._solved_for = basis
             self._policy.outdate()
@@ -171,25 +185,76 @@ class Controller:
             (waiting, list(money), arrived) if waiting else None,
         )
 
-    def _sample(self, report: ShareReport) -> tuple[Floats, Floats]:
-        """Put a report's sample in the order of the catalog; models it lacks get quality 0."""
-        shape = (len(report.quality), len(self._catalog))
-        quality, cost = np.zeros(shape), np.ones(shape)
-        for column, name in enumerate(report.columns):
-            model = self._catalog.index.get(name)
-            if model is not None:
-                quality[:, model] = [row[column] for row in report.quality]
-                cost[:, model] = [row[column] for row in report.cost]
-        return quality, cost
+    def _follow_limits(self) -> None:
+        """Have the policy know the limits of now, and models that take no queries.
 
-    async def _publish(self, remaining: Ints, expected: float) -> None:
+        Accounts of tenants get prices of their own, as far as the program may grow.
+        """
+        if any(tenant is not None for tenant in self._tenants):
+            for name in sorted(self._allocator.limits):
+                if self._limits.tells_apart(name) and len(self._priced) < MOST_PRICED:
+                    self._priced[name] = None
+        shape = tuple(self._priced), self._closed
+        if shape == self._shape:
+            return
+        self._shape = shape
+        models = self._catalog.names
+        known = self._limits.for_all(models).extended(self._limits.named(models, self._priced))
+        known = replace(known, queries=self._covered(self._tenants))
+        if self._closed:
+            known = closed_to(known, np.array([name in self._closed for name in models]))
+        self._policy.set_catalog(self._catalog, known)
+
+    def _covered(self, tenants: Iterable[str | None]) -> Bools | None:
+        """Return bool[R, n]: which limits cover n queries' tenants; None where each covers all."""
+        if not self._priced:
+            return None
+        asking = list(tenants)
+        known = self._limits.for_all(self._catalog.names)
+        rows = [[True] * len(asking) for _ in known.names]
+        rows += [self._limits.of_tenants(name, asking) for name in self._priced]
+        return np.array(rows, dtype=np.bool_)
+
+    def _observe(self, report: ShareReport) -> None:
+        """Show the policy a report's sample."""
+        tables = self._sample(report)
+        if not len(tables[0]):
+            return
+        asking = [tenant or None for tenant in report.tenants] or [None] * len(tables[0])
+        self._tenants.extend(asking)
+        covered = self._covered(asking)
+        if covered is not None and self._shape[1]:  # of models that take no queries
+            covered = np.concatenate([covered, np.ones((1, len(asking)), dtype=np.bool_)])
+        self._policy.observe(*tables, queries=covered)
+
+    def _sample(self, report: ShareReport) -> list[Floats]:
+        """Put a report's sample in the order of the catalog; models it lacks get quality 0."""
+        given = [(report.quality, 0.0), (report.cost, 1.0)]
+        if self._limits.measured:
+            given.append((report.tokens or [[0.0] * len(report.columns)] * len(report.cost), 1.0))
+        places = [self._catalog.index.get(name) for name in report.columns]
+        columns = [column for column, model in enumerate(places) if model is not None]
+        models = [model for model in places if model is not None]
+        tables = []
+        for rows, missing in given:
+            table = np.full((len(rows), len(self._catalog)), missing)
+            if len(rows) and columns:
+                table[:, models] = np.array(rows, dtype=np.float64)[:, columns]
+            tables.append(table)
+        if self._limits.measured:
+            tables.append(np.ones(tables[0].shape))  # requests
+        return tables
+
+    async def _publish(self, remaining: Ints, expected: Floats) -> None:
+        names = self._policy.limits.names
         prices = Prices(
             policy=self._policy.name,
             version=self.version,
             state=self._policy.snapshot(),
             solved_at=self._clock(),
-            expected=expected,
-            remaining=dict(zip(self._catalog.names, remaining.tolist(), strict=True)),
+            expected=float(expected.max(initial=0.0)),
+            remaining=dict(zip(names, remaining.tolist(), strict=True)),
+            arrivals=dict(zip(names, expected.round(1).tolist(), strict=True)),
         )
         batch = self._outbox.batch()
         batch.send(self._topics.prices, encode(prices), prices.policy.encode(), 0)

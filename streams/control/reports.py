@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from schemas import ShareReport, ShareUse
 from streams.state.partition import Partition
 
 
-def report(partition: Partition) -> ShareReport:
-    """Make a partition's report. Its lock is held, so everything in it is in the changelog."""
-    quality, cost = partition.sample.take()
+def report(partition: Partition, models: Sequence[str]) -> ShareReport:
+    """Make a partition's report. Its lock is held, so everything in it is in the changelog.
+
+    Args:
+        partition: The partition.
+        models: Names of the models in the index, in their order.
+    """
+    (quality, cost, *tokens), tenants = partition.sample.take()
     wanted, smallest = partition.unmet.take()
-    names = partition.ledger.names
     return ShareReport(
         partition=partition.number,
         sequence=partition.sequence,
@@ -30,8 +36,10 @@ def report(partition: Partition) -> ShareReport:
             )
             for i, (name, account) in enumerate(partition.ledger.accounts().items())
         },
-        columns=[names[i] for i in partition.ledger.models[: quality.shape[1]]],
+        columns=list(models[: quality.shape[1]]),
         quality=np.round(quality, 6).tolist(),
         cost=np.round(cost).tolist(),
         waiting=max(partition.waiting, 0),
+        tokens=np.round(tokens[0]).tolist() if tokens else [],
+        tenants=[tenant or "" for tenant in tenants] if any(tenants) else [],
     )

@@ -150,10 +150,9 @@ def _as_it_ran(ran: DemoRun, hundred: float) -> PolicyFigures:
 
 def _accounts(ran: DemoRun) -> list[ModelSpending]:
     spent, reserved = ran.progress.spent(), ran.progress.reserved()
-    limits = ran.config.limits().tolist()
     return [
-        ModelSpending(model, spent.get(model, 0), limit, reserved.get(model, 0))
-        for model, limit in zip(ran.config.models, limits, strict=True)
+        ModelSpending(limit, spent.get(limit, 0), amount, reserved.get(limit, 0))
+        for limit, amount in ran.config.amounts().items()
     ]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from router.arrays import Ints
+from router.budget.horizon import Horizon
+from router.budget.limits import LimitSet
 from router.estimation.embedders import Embedder, make_embedder
 from router.estimation.estimator import Estimator, sample_rows
 from router.estimation.index.manifest import load_index
@@ -18,6 +19,7 @@ from router.policies import POLICIES
 from router.policies.base import Policy
 from router.policies.explore import Explore
 from streams.config.settings import Config
+from streams.routing.drawing import other_amounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +28,16 @@ class Parts:
 
     Attributes:
         scorer: Estimates quality, cost and bounds.
-        limits: int64[M], nano-units.
+        limits: What each configured limit covers.
+        amounts: Of each, by name, in its own unit.
         new_policy: Makes a policy that has been warmed from history and has its first prices.
         trial: The probability with which a query goes to a newcomer.
         seed: Of that draw.
     """
 
     scorer: QueryScorer
-    limits: Ints
+    limits: LimitSet
+    amounts: Mapping[str, int]
     new_policy: Callable[[], Policy]
     trial: float = 0.0
     seed: int = 0
@@ -66,21 +70,30 @@ def build(config: Config, embedder: Embedder | None = None, folder: Path | None 
     )
     quantile = config.reservation.quantile
     estimator = Estimator.from_arrays(saved.estimator, saved.history, saved.index, quantile)
-    limits = config.limits(
+    amounts = config.amounts(
         np.nanmean(saved.history.scores, axis=0), np.nanmean(saved.history.costs, axis=0)
     )
+    limits = config.limit_set()
     past = estimator.leave_one_out(sample_rows(len(saved.history)))
     past_cost = np.where(catalog.free, 0.0, past.cost)
+    known = limits.for_all(catalog.names)
+    room = np.array([amounts[name] for name in known.names], dtype=np.int64)
+    horizon = Horizon(
+        config.policy.expected_queries, config.windows(), usual=float(len(saved.history))
+    )
+    others = other_amounts(past.cost, catalog) if limits.measured else ()
 
     def new_policy() -> Policy:
         policy = configured(config, catalog)
-        policy.warm_start(past.quality, past_cost)
-        policy.plan(limits, float(config.policy.expected_queries))
+        policy.set_catalog(catalog, known)
+        policy.warm_start(past.quality, past_cost, *others)
+        policy.plan(room, horizon.whole(known.names))
         return policy
 
     version = saved.manifest.version
     scorer = QueryScorer(embedder, estimator, catalog, config.reservation.mode, index=version)
-    return Parts(scorer, limits, new_policy, config.newcomers.probability, config.policy.seed)
+    trial, seed = config.newcomers.probability, config.policy.seed
+    return Parts(scorer, limits, amounts, new_policy, trial, seed)
 
 
 def configured(config: Config, catalog: ModelCatalog) -> Policy:

@@ -8,9 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from router.arrays import Ints
+from router.arrays import Bools, Ints
 from router.budget.ledger import Ledger
-from router.budget.tenants import BEYOND, route, tenant_accounts
 from router.estimation.estimator import Estimates
 from router.estimation.scorer import Prepared, QueryScorer
 from router.policies.base import NONE, REASONS, Batch, Decisions
@@ -19,6 +18,7 @@ from streams.kafka.records import ConsumedRecord
 from streams.routing.arrivals import Arrival, expire, mark_duplicates, mark_repeated
 from streams.routing.constraints import constraints, excluded, no_model
 from streams.routing.decider import Decider
+from streams.routing.drawing import Drawing, Held, draw_on
 from streams.state.recent_ids import RecentIds
 from streams.state.rows import Log, Refusal, Row
 
@@ -197,21 +197,19 @@ def _route(
 ) -> Iterator[tuple[Arrival, Row]]:
     """Have the policy choose, and reserve for what it has chosen."""
     decider, ledger = context.decider, state.ledger
-    names, room = decider.scorer.catalog.names, ledger.free()
-    models = np.array([ledger.index[name] for name in names], dtype=np.int64)
-    tenants = tenant_accounts(ledger, names, _tenants(candidates))
-    free = np.where(decider.open, room[models], 0)
-    # A closed model whose answers are free of charge would fit an empty budget, too.
-    bound = np.where(decider.open, candidates.scored.batch.bound, BEYOND)
-    batch = replace(candidates.scored.batch, bound=bound)
-    decisions = route(decider.policy, batch, free, tenants, room)
-    accounts = _accounts(models, tenants, decisions.model)
-    _reserve(candidates.scored, decisions, accounts, state)
-    if (preferred := decisions.preferred) is not None:
-        missed = (preferred != NONE) & (preferred != decisions.model) & decider.open[preferred]
-        wanted = _accounts(models, tenants, np.where(missed, preferred, NONE))
-        _record_unmet(candidates.scored, preferred, wanted, state)
-    return _rows(context, candidates, decisions, accounts, state)
+    drawing = draw_on(
+        candidates.scored,
+        decider.scorer.catalog,
+        tenants_of(candidates),
+        decider.limits,
+        ledger,
+    )
+    decisions = decider.policy.route(*drawing.within(decider.open, ledger))
+    row, _, amounts = drawing.draws(decisions.model)
+    state.reserve(drawing.accounts[row], amounts)
+    short = _record_unmet(drawing, decisions, decider.open, state)
+    held = drawing.held(decisions.model, ledger)
+    return _rows(context, candidates, decisions, held, short, state)
 
 
 def _live(candidates: Candidates | None) -> Candidates | None:
@@ -235,54 +233,47 @@ def _live(candidates: Candidates | None) -> Candidates | None:
         [candidates.arrivals[i] for i in live],
         replace(estimates, quality=estimates.quality[live], neighbours=estimates.neighbours[live]),
         Prepared(
-            kept, scored.output_tokens[live], scored.explicit_max_tokens[live], scored.fits[live]
+            kept,
+            scored.tokens[live],
+            scored.prompt_tokens[live],
+            scored.output_tokens[live],
+            scored.explicit_max_tokens[live],
+            scored.fits[live],
         ),
     )
 
 
-def _tenants(candidates: Candidates) -> list[str | None]:
+def tenants_of(candidates: Candidates) -> list[str | None]:
+    """Return the tenant of each query; None for nobody."""
     return [arrival.query.tenant if arrival.query else None for arrival in candidates.arrivals]
 
 
-def _accounts(models: Ints, tenants: Ints | None, model: Ints) -> Ints:
-    """Return the numbers of the accounts that n queries draw on.
-
-    Args:
-        models: int64[M], the models' own accounts.
-        tenants: See `tenant_accounts`.
-        model: int64[n], where each query goes; NONE for nowhere.
+def _record_unmet(
+    drawing: Drawing, decisions: Decisions, open_models: Bools, state: DecisionState
+) -> dict[int, list[str]]:
+    """Record which accounts had no room for the model that would have been chosen.
 
     Returns:
-        int64[n, 1 or 2]: the model's account, and the tenant's where it has a limit; NONE for none.
+        Their names by query, where receipts tell of them.
     """
-    sent, rows = model != NONE, np.arange(len(model))
-    of_model = np.where(sent, models[model], NONE)
-    if tenants is None:
-        return of_model[:, None]
-    return np.column_stack([of_model, np.where(sent, tenants[rows, model], NONE)])
-
-
-def _reserve(scored: Prepared, decisions: Decisions, accounts: Ints, state: DecisionState) -> None:
-    query, which = np.nonzero(accounts != NONE)
-    amounts = scored.batch.bound[query, decisions.model[query]]
-    state.reserve(accounts[query, which], amounts)
-
-
-def _record_unmet(scored: Prepared, model: Ints, accounts: Ints, state: DecisionState) -> None:
-    """Record which accounts had no room for what would have gone to `model`."""
-    left = state.ledger.free()
-    for query, which in np.argwhere(accounts != NONE).tolist():
-        account = int(accounts[query, which])
-        amount = int(scored.batch.bound[query, model[query]])
-        if amount > left[account]:
-            state.record_unmet(account, amount)
+    short: dict[int, list[str]] = {}
+    preferred = decisions.preferred
+    if preferred is None:
+        return short
+    missed = (preferred != NONE) & (preferred != decisions.model) & open_models[preferred]
+    for draw in drawing.short(np.where(missed, preferred, NONE), state.ledger):
+        state.record_unmet(draw.account, draw.amount)
+        if drawing.general:
+            short.setdefault(draw.query, []).append(draw.name)
+    return short
 
 
 def _rows(
     context: DecisionContext,
     candidates: Candidates,
     decisions: Decisions,
-    accounts: Ints,
+    held: Sequence[Held],
+    short: Mapping[int, list[str]],
     state: DecisionState,
 ) -> Iterator[tuple[Arrival, Row]]:
     """Yield the row of each arrival, but for those that are refused here instead."""
@@ -292,7 +283,6 @@ def _rows(
     cost = np.round(batch.cost).astype(np.int64).tolist()
     ids = scorer.estimator.history.ids
     nearest = candidates.estimates.neighbours[:, :NEIGHBOURS].tolist()
-    limited = (accounts[:, 1:] != NONE).any(axis=1).tolist()
     for i, (arrival, model, reason, propensity) in enumerate(
         zip(
             candidates.arrivals,
@@ -311,6 +301,7 @@ def _rows(
             "neighbours": [ids[row] for row in nearest[i] if row >= 0],
             "propensity": propensity,
             "excluded": _excluded(scorer, arrival),
+            "short_of": short.get(i, []),
         }
         if model == NONE and room <= 0:
             arrival.refusal = Invalid(
@@ -323,9 +314,9 @@ def _rows(
             yield arrival, Row(receipt=receipt)
             continue
         known |= _reservation(candidates.scored, scorer, i, model)
-        known["tenant"] = arrival.query.tenant if arrival.query and limited[i] else None
+        known |= held[i].receipt
         receipt = _receipt(arrival, state, context, "routed", reason, **known)
-        yield arrival, context.hold.row(receipt, int(state.ledger.window[accounts[i, 0]]))
+        yield arrival, context.hold.row(receipt, held[i].window)
 
 
 def _no_model(candidates: Candidates, i: int, scorer: QueryScorer) -> Invalid:

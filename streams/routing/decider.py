@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from router.arrays import Bools
+from router.budget.limits import LimitSet
 from router.estimation.scorer import QueryScorer
 from router.policies.base import Policy
 
@@ -18,14 +19,17 @@ class Decider:
     Attributes:
         scorer: Estimates quality and cost of queries, by a version of the index.
         policy: Chooses models; it knows those of `scorer.catalog`.
+        limits: What each limit covers; a model added at run time has its own.
         open: bool[M], the models that accept new queries.
         price_version: Version of the policy's prices; 0 are those made from history.
         control_version: Version of the commands that `open` and `tenants` follow from.
-        tenants: Names of the tenants' accounts that have a limit.
+        tenants: Names of the accounts of single tenants that are limited by configuration or
+            command.
     """
 
     scorer: QueryScorer
     policy: Policy
+    limits: LimitSet
     open: Bools
     price_version: int = 0
     control_version: int = 0

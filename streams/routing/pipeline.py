@@ -14,14 +14,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import NamedTuple
 
+from router.budget.limits import tenants_in_force
 from router.budget.windows import Calendar
 from streams.kafka.producer import Outbox
 from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
 from streams.metrics.router import Metrics
 from streams.routing.arrivals import Arrival, parse
-from streams.routing.decide import DecisionContext, Hold, PreparedChunk, decide, estimate
+from streams.routing.decide import (
+    DecisionContext,
+    Hold,
+    PreparedChunk,
+    decide,
+    estimate,
+    tenants_of,
+)
 from streams.routing.decider import Decider
+from streams.routing.drawing import expected_tokens
 from streams.routing.publish import publish
 from streams.routing.trial import Trial
 from streams.state.partition import Partition
@@ -128,7 +137,9 @@ class DecisionPipeline:
         if not prepared.arrivals:
             return []
         decider, now = self._decider(), self._clock()
-        partition.limit_tenants(decider.tenants)
+        tenants = () if prepared.candidates is None else tenants_of(prepared.candidates)
+        ledger = partition.ledger
+        partition.limit_tenants(tenants_in_force(decider.limits, ledger, decider.tenants, tenants))
         partition.roll(self._calendar.begins(now))
         room = self._max_waiting - partition.waiting
         rows = decide(
@@ -136,10 +147,12 @@ class DecisionPipeline:
         )
         partition.record_decisions(self._log, rows)
         if self._log == "queries" and prepared.candidates is not None:
-            batch, known = prepared.candidates.scored.batch, len(decider.scorer.known)
-            partition.record_arrivals(  # prices are for the models of the index
-                batch.quality[:, :known], batch.cost[:, :known]
-            )
+            scored, known = prepared.candidates.scored, len(decider.scorer.known)
+            tables = [scored.batch.quality, scored.batch.cost]
+            if decider.limits.measured:
+                tables.append(expected_tokens(scored, decider.scorer.catalog))
+            # Prices are for the models of the index.
+            partition.record_arrivals([table[:, :known] for table in tables], tenants)
         return [Decision(each, rows[each.source.offset]) for each in prepared.arrivals]
 
     async def commit(self, partition: Partition, decisions: Sequence[Decision]) -> None:

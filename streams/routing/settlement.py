@@ -145,7 +145,7 @@ class Settler:
         key = self._row_key(partition, result.decision_id)
         row = _reservation(result, None if key in charged.finished else partition.row(key))
         cost = cost_of(result, self._catalog(), row.receipt.reserved)
-        excess = partition.charge(row, cost)
+        excess = partition.charge(row, result, cost)
         if row.expired:
             charged.late.append(result.model)
         if excess:

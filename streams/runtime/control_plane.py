@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 
 import numpy as np
 from confluent_kafka import Message
 
 from router.budget.ledger import Ledger, owner, split
+from router.budget.limits import tenants_in_force
 from router.budget.windows import Calendar, Windowing
 from router.estimation.scorer import QueryScorer
 from router.policies.base import Policy
@@ -37,7 +38,7 @@ class ControlPlane:
         parts: On the index in use.
         decider: What decides now; replaced as a whole.
         registry: The state of the commands.
-        calendar: The budget windows of all models.
+        calendar: The windows of all limits.
     """
 
     def __init__(self, config: Config, parts: Parts, topic: str) -> None:
@@ -50,7 +51,8 @@ class ControlPlane:
         """
         self._topic = topic
         self.parts = parts
-        self.registry = Registry(config.tenant_limits(), config.models)
+        known = {*config.models, *parts.limits.index}
+        self.registry = Registry(config.tenant_limits(), known)
         self.calendar = Calendar(config.windows())
         self._config = config
         self._policy = parts.new_policy()
@@ -127,41 +129,49 @@ class ControlPlane:
             ) from None
 
     def full_limits(self) -> dict[str, int]:
-        """Return the limits as configured and commanded, nano-units by account."""
+        """Return the amounts of limits as configured and commanded, by limit and by account."""
         return self.registry.limits(self._configured_limits())
 
     def limits(self) -> dict[str, int]:
-        """Return the limits in force, nano-units by account: newcomers may use a part of theirs."""
+        """Return the amounts in force: newcomers may use a part of theirs."""
         part = self._config.newcomers.budget
         return self.registry.allotted(self._configured_limits(), part)
+
+    def in_force(self, ledger: Ledger, tenants: Iterable[str | None] = ()) -> frozenset[str]:
+        """Return the accounts of single tenants that apply on a partition.
+
+        Args:
+            ledger: Of the partition.
+            tenants: Who is asking now.
+        """
+        return tenants_in_force(self.decider.limits, ledger, self.decider.tenants, tenants)
 
     def new_ledger(self, number: int) -> Ledger:
         """Make a partition's ledger, with the shares that it has before its first state record."""
         partitions = self._config.topics.partitions
         # Never more than the file says, whatever commands say: before a grant, all count on it.
         configured, now = self._configured_limits(), self.limits()
+        each = self.parts.limits.each
         shares = [
-            split(min(limit, now[name]), partitions)[number] for name, limit in configured.items()
+            0 if name in each else split(min(limit, now[name]), partitions)[number]
+            for name, limit in configured.items()
         ]
-        carry_over = [self._carries_over(owner(name)[0]) for name in configured]
+        allowances = self._config.allowances()
+        carry_over = [allowances[owner(name)[0]].carry_over for name in configured]
         ledger = Ledger(list(configured), np.array(shares), np.array(carry_over))
         for name, command in self.registry.added.items():
             ledger.add(name, command.carry_over)
-        ledger.limit_tenants(self.registry.tenants)
+        ledger.limit_tenants(tenants_in_force(self.parts.limits, ledger, self.registry.tenants))
         return ledger
 
     def _configured_limits(self) -> dict[str, int]:
-        models = zip(self.parts.scorer.known.names, self.parts.limits.tolist(), strict=True)
-        return dict(models) | self._config.tenant_limits()
-
-    def _carries_over(self, model: str) -> bool:
-        added = self.registry.added.get(model)
-        return self._config.allowance(model).carry_over if added is None else added.carry_over
+        return dict(self.parts.amounts) | self._config.tenant_limits()
 
     def _new_decider(self, scorer: QueryScorer, price_version: int) -> Decider:
         return Decider(
             scorer=scorer,
             policy=self.parts.with_trials(self._policy, scorer.catalog),
+            limits=self.parts.limits.extended(self.registry.added),
             open=self.registry.open(scorer.catalog.names),
             price_version=price_version,
             control_version=self.registry.version,

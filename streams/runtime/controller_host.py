@@ -83,17 +83,27 @@ class ControllerHost:
         await own.claim()
         self._ownership = own
         allocator = ShareAllocator(self._config.topics.partitions, self._control.limits())
+        policy, parts = self._config.policy, self._control.parts
+        horizon = Horizon(
+            policy.expected_queries,
+            self._config.windows(),
+            self._control.calendar,
+            float(len(parts.scorer.estimator.history)),
+        )
         if (saved := own.store.read(0, ACCOUNTS_KEY)) is not None:
-            allocator.restore(orjson.loads(saved))
-        policy, calendar = self._config.policy, self._control.calendar
-        self._parts = self._control.parts
+            snapshot = orjson.loads(saved)
+            allocator.restore(snapshot)
+            if "arrivals" in snapshot:  # absent in what 0.1.0 wrote
+                horizon.forecast.restore(snapshot["arrivals"])
+        self._parts = parts
         return Controller(
-            self._parts.scorer.known,
-            self._parts.new_policy(),
+            parts.scorer.known,
+            parts.limits,
+            parts.new_policy(),
             allocator,
             lambda accounts: own.write({ACCOUNTS_KEY: orjson.dumps(accounts)}),
             own.confirm,
-            Horizon(policy.expected_queries, self._config.windows(), calendar),
+            horizon,
             self._outbox,
             self._topics,
             policy.resolve_seconds,

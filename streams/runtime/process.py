@@ -166,8 +166,9 @@ class RouterProcess:
                 break
             partition = await self._partitions.get(number)
             async with partition.lock:
-                partition.limit_tenants(self._control.decider.tenants)
-                message = report(partition)
+                partition.limit_tenants(self._control.in_force(partition.ledger))
+                decider = self._control.decider
+                message = report(partition, decider.scorer.known.names)
             batch.send(self._topics.share_reports, encode(message), b"%d" % number, 0)
         await batch.delivered()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from router.arrays import Floats, Ints
+from router.budget.holdings import Holding, holdings
 from router.budget.ledger import Ledger
-from router.budget.reference_ledger import accounts_of
 from router.budget.shares import apply_grant
-from schemas import ShareGrant
+from schemas import Result, ShareGrant
 from schemas.wire import encode
 from streams.state.expiry import Deadlines, DecisionRun
 from streams.state.open_rows import OpenRows, load_state
@@ -155,15 +155,15 @@ class Partition:
             self.waiting += deferred - len(rows)
             self.forget(receipt.id for receipt in receipts if receipt.decision == "rejected")
 
-    def record_arrivals(self, quality: Floats, cost: Floats) -> None:
+    def record_arrivals(self, tables: Sequence[Floats], tenants: Sequence[str | None]) -> None:
         """Count new queries, and keep their estimates for the next report.
 
         Args:
-            quality: float64[n, M], estimated scores of n queries.
-            cost: float64[n, M], estimated costs, nano-units.
+            tables: float64[n, M] each, estimated of n queries (`ArrivalSample.add`).
+            tenants: Of the n queries; None for nobody.
         """
-        self._progress.arrivals += len(quality)
-        self.sample.add(quality, cost)
+        self._progress.arrivals += len(tables[0])
+        self.sample.add(tables, tenants)
 
     def remember(self, ids: Mapping[str, int] | Iterable[str]) -> None:
         """Recognise ids (as `RecentIds.add`) if a client sends them once more."""
@@ -175,20 +175,21 @@ class Partition:
 
     # Results and deadlines
 
-    def charge(self, row: Row, cost: int) -> int:
+    def charge(self, row: Row, result: Result, cost: int) -> int:
         """Turn a row's reservation into a charge.
 
         Args:
             row: An open row; a late result of an expired one is charged, too.
+            result: Its result.
             cost: Nano-units.
 
         Returns:
             Nano-units charged above what was reserved.
         """
-        reserved, excess = 0 if row.expired else row.receipt.reserved, 0
-        for account in self._accounts(row):
-            excess = self.ledger.settle(account, reserved, cost, row.window)
-        return excess
+        for account, window, part in self._held(row):
+            reserved = 0 if row.expired else part.amount
+            self.ledger.settle(account, reserved, part.charge(result, cost), window)
+        return max(cost - (0 if row.expired else row.receipt.reserved), 0)
 
     def record_settlement(self, offset: int) -> None:
         """Record that the results up to `offset` have been settled."""
@@ -201,8 +202,8 @@ class Partition:
             rows: By key, marked as expired.
         """
         for row in rows.values():
-            for account in self._accounts(row):
-                self.ledger.release(account, row.receipt.reserved, row.window)
+            for account, window, part in self._held(row):
+                self.ledger.release(account, part.amount, window)
         self.forget(row.receipt.id for row in rows.values())
         self._progress.unpublished_expirations += rows
 
@@ -214,10 +215,16 @@ class Partition:
         """Advance to budget windows, int64[M], and return whether one began (`Ledger.roll`)."""
         return self.ledger.roll(begins)
 
-    def _accounts(self, row: Row) -> list[int]:
-        """Return the numbers of the accounts that hold a row's reservation."""
-        index, receipt = self.ledger.index, row.receipt
-        return [index[name] for name in accounts_of(receipt.model or "", receipt.tenant)]
+    def _held(self, row: Row) -> Iterator[tuple[int, int, Holding]]:
+        """Yield the number, the window and the part of each account that holds a reservation.
+
+        Accounts of limits that are no longer configured are gone.
+        """
+        index = self.ledger.index
+        for part in holdings(row.receipt):
+            if part.account in index:
+                window = row.window if part.window is None else part.window
+                yield index[part.account], window, part
 
     # Shares and commands
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from router.arrays import Floats, Ints
@@ -50,34 +52,31 @@ class ArrivalSample:
     """The newest estimates of a partition's arrivals since the last report."""
 
     def __init__(self) -> None:
-        self._quality: list[Floats] = []
-        self._cost: list[Floats] = []
+        self._chunks: list[list[Floats]] = []
+        self._tenants: list[str | None] = []
         self._count = 0
 
-    def add(self, quality: Floats, cost: Floats) -> None:
+    def add(self, tables: Sequence[Floats], tenants: Sequence[str | None]) -> None:
         """Add the estimates of a chunk.
 
         Args:
-            quality: float64[n, M], estimated scores.
-            cost: float64[n, M], estimated costs, nano-units.
+            tables: float64[n, M] each: estimated scores, costs (nano-units) and, where a limit
+                counts them, tokens.
+            tenants: Of the n queries; None for nobody.
         """
-        self._quality.append(quality[-SAMPLE_SIZE:])
-        self._cost.append(cost[-SAMPLE_SIZE:])
-        self._count += len(self._quality[-1])
-        while self._count - len(self._quality[0]) >= SAMPLE_SIZE:
-            self._count -= len(self._quality.pop(0))
-            self._cost.pop(0)
+        self._chunks.append([table[-SAMPLE_SIZE:] for table in tables])
+        self._tenants = [*self._tenants, *tenants][-SAMPLE_SIZE:]
+        self._count += len(self._chunks[-1][0])
+        while self._count - len(self._chunks[0][0]) >= SAMPLE_SIZE:
+            self._count -= len(self._chunks.pop(0)[0])
 
-    def take(self) -> tuple[Floats, Floats]:
+    def take(self) -> tuple[list[Floats], list[str | None]]:
         """Return the sample and reset it.
 
         Returns:
-            Quality and cost, float64[n, M] each, with n at most `SAMPLE_SIZE`.
+            As `add` takes them, with n at most `SAMPLE_SIZE`.
         """
-        if not self._quality:
-            empty = np.empty((0, 0))
-            return empty, empty
-        quality = np.concatenate(self._quality)[-SAMPLE_SIZE:]
-        cost = np.concatenate(self._cost)[-SAMPLE_SIZE:]
-        self._quality, self._cost, self._count = [], [], 0
-        return quality, cost
+        tables = [np.concatenate(each)[-SAMPLE_SIZE:] for each in zip(*self._chunks, strict=True)]
+        tenants = self._tenants
+        self._chunks, self._tenants, self._count = [], [], 0
+        return tables or [np.empty((0, 0))] * 2, tenants

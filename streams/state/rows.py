@@ -45,7 +45,8 @@ class Row(Message, frozen=True, kw_only=True):
     Attributes:
         receipt: The decision.
         refusal: Why the record was rejected, None where it was not.
-        window: Begin of the budget window that holds its reservation.
+        window: Begin of the budget window that holds its reservation, where the receipt does not
+            tell.
         expired: The reservation was released at its deadline; a late result is still charged.
         duplicate_of: The decision on the query that has used the id of a duplicate before.
         release_at: Unix seconds at which the reservation is released where no result has come.

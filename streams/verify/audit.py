@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from router.budget.holdings import holdings
 from router.budget.ledger import account_words
-from router.budget.reference_ledger import Charge, ReferenceLedger, accounts_of
+from router.budget.reference_ledger import Charge, Entry, ReferenceLedger
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Receipt
 from schemas.result import read_settlement
@@ -47,8 +48,8 @@ class Overcharge:
     Attributes:
         answers: number of such answers.
         late: how many of them came after their reservation had expired.
-        excess: sum above the reservations, nano-units.
-        worst: largest excess of one answer, nano-units.
+        excess: sum above the reservations, in the account's unit.
+        worst: largest excess of one answer.
         worst_query: the id of its query.
     """
 
@@ -58,13 +59,13 @@ class Overcharge:
     worst: int = 0
     worst_query: str = ""
 
-    def add(self, charge: Charge) -> None:
+    def add(self, charge: Charge, entry: Entry) -> None:
         """Count an answer."""
         self.answers += 1
         self.late += charge.late
-        self.excess += charge.excess
-        if charge.excess > self.worst:
-            self.worst, self.worst_query = charge.excess, charge.query
+        self.excess += entry.excess
+        if entry.excess > self.worst:
+            self.worst, self.worst_query = entry.excess, charge.query
 
 
 @dataclass(slots=True)
@@ -237,13 +238,12 @@ class _Audit:
         while (receipt := self._heads[log]) is not None and receipt.source.offset <= decided:
             self._heads[log] = next(self._receipts.of[log], None)
             self.audited.receipts += 1
-            self.audited.reference.decide(receipt, self._windows.get(receipt.model or "", 0))
+            self.audited.reference.decide(receipt, self._windows)
             row = self._rows.get(row_key(log, receipt.source.offset))
             if row is not None and row.receipt != receipt:
                 self._differ(receipt.id, receipt.decision_id, unlike(row.receipt, receipt))
-            if receipt.model is not None:
-                for account in accounts_of(receipt.model, receipt.tenant):
-                    yield account, receipt.id
+            for part in holdings(receipt):
+                yield part.account, receipt.id
 
     def _expire(self) -> Iterator[tuple[str, str]]:
         """Rows that count from this state on; those that say so were released at a deadline."""
@@ -269,12 +269,12 @@ class _Audit:
                 audited.refused += 1
                 continue
             audited.charged += 1
-            for account in charge.accounts:
-                if charge.excess:
-                    audited.overcharges.setdefault(account, Overcharge()).add(charge)
+            for entry in charge.entries:
+                if entry.excess:
+                    audited.overcharges.setdefault(entry.account, Overcharge()).add(charge, entry)
                 if compacted:
-                    self._perhaps_late[account] += charge.cost - charge.excess
-                yield account, charge.query
+                    self._perhaps_late[entry.account] += entry.charged - entry.excess
+                yield entry.account, charge.query
 
     def _compare_sums(self, state: State, touched: Iterable[tuple[str, str]]) -> None:
         """Name a sum where it parts from the reference, not again at each later state."""

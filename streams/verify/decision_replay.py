@@ -104,7 +104,8 @@ class DecisionReplayer:
         self._versions = versions
         known = indexes.now.scorer.known
         self._control = ReplayedControl(known, commands, complete_since)
-        self._state = ReplayedState(known, self._control.complete, adjustments, results)
+        limits = tuple(indexes.now.limits.index)
+        self._state = ReplayedState(limits, self._control.complete, adjustments, results)
 
     def replay(
         self,

@@ -210,7 +210,11 @@ class PolicyComparison:
         scores, costs = impute(history, dataset.vectors, dataset.scores, dataset.costs)
         self._config = config
         self._catalog = ModelCatalog(catalog.models[i] for i in columns)
-        self._limits = parts.limits[columns]
+        # The log is one window for all limits: how often others begin anew is not looked at.
+        money, _ = parts.limits.for_all(catalog.names).of_models(np.array(columns))
+        names = [name for name, unit in zip(money.names, money.unit, strict=True) if unit == 0]
+        self._coverage = parts.limits.named(self._catalog.names, names)
+        self._limits = np.array([parts.amounts[name] for name in names], dtype=np.int64)
         self._history = History(
             history.ids, history.embeddings, history.scores[:, columns], history.costs[:, columns]
         )
@@ -270,6 +274,7 @@ class PolicyComparison:
             costs=np.ceil(costs).astype(np.int64),
             known=dataset.allowed,
             estimates=self._estimates,
+            given=self._coverage,
         )
 
     def _policy(self, name: str) -> Policy:

@@ -109,6 +109,7 @@ class ReplayedControl:
         return Decider(
             scorer=scorer,
             policy=parts.with_trials(policy, scorer.catalog),
+            limits=parts.limits.extended(self._registry.added),
             open=self._registry.open(scorer.catalog.names),
             price_version=first.price_version,
             control_version=first.control_version,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from router.arrays import Ints
+from router.budget.holdings import holdings
 from router.budget.ledger import Account, Ledger, owner
-from router.budget.reference_ledger import ReferenceLedger, accounts_of
+from router.budget.reference_ledger import ReferenceLedger
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Receipt
 from schemas.result import FAILED, read_settlement
@@ -64,18 +65,18 @@ class ReplayedState:
 
     def __init__(
         self,
-        known: ModelCatalog,
+        limits: Sequence[str],
         complete: ModelCatalog,
         adjustments: Iterable[LedgerAdjustment],
         results: Iterable[Record],
     ) -> None:
         """Args:
-        known: Models at the log's beginning.
-        complete: These and all that were added later.
+        limits: Names of the configured limits, in order.
+        complete: The configured models and all that were added later.
         adjustments: Of the partition, in order.
         results: Of the partition, from the first.
         """
-        self.ledger = Ledger(known.names, np.zeros(len(known), dtype=np.int64))
+        self.ledger = Ledger(limits, np.zeros(len(limits), dtype=np.int64))
         self.recent = RecentIds()
         self.retried: dict[Log, int] = {"queries": -1, "deferred": -1}
         self.settled = -1
@@ -114,8 +115,9 @@ class ReplayedState:
 
     def adopt(self, log: Log, receipt: Receipt) -> None:
         """Reserve what a receipt says, though its decision cannot be replayed."""
-        for account in self._numbers(accounts_of(receipt.model or "", receipt.tenant)):
-            self.ledger.reserved[account] += receipt.reserved
+        for part in holdings(receipt):
+            if part.account in self.ledger.index:
+                self.ledger.reserved[self.ledger.index[part.account]] += part.amount
         self.record_decision(log, receipt)
 
     def record_decision(self, log: Log, receipt: Receipt) -> None:
@@ -124,10 +126,13 @@ class ReplayedState:
             self.recent.add({receipt.id: receipt.source.offset})
         elif log == "deferred" and receipt.decision == "rejected":
             self.recent.forget([receipt.id])
-        window = 0
-        if receipt.model in self.ledger.index:
-            window = int(self.ledger.window[self.ledger.index[receipt.model]])
-        self._reference.decide(receipt, window)
+        index, window = self.ledger.index, self.ledger.window
+        windows = {
+            part.account: int(window[index[part.account]])
+            for part in holdings(receipt)
+            if part.account in index
+        }
+        self._reference.decide(receipt, windows)
 
     def _settle(self, results: int) -> None:
         """Settle the results before offset `results`."""
@@ -137,21 +142,25 @@ class ReplayedState:
                 result, _ = read_settlement(record.value)
             except Invalid:
                 continue
-            held = self._reference.held.get(result.decision_id)
             charge = self._reference.settle(record.offset, result)
-            if charge is not None and not charge.late and result.status_code >= FAILED:
+            if charge is None:
+                continue
+            if not charge.late and result.status_code >= FAILED:
                 self.recent.forget([charge.query])
-            if held is not None and charge is not None:
-                for account in self._numbers(charge.accounts):
-                    self.ledger.settle(account, charge.released, charge.cost, held.window)
+            for entry in charge.entries:
+                if entry.account in self.ledger.index:
+                    account = self.ledger.index[entry.account]
+                    self.ledger.settle(account, entry.released, entry.charged, entry.window)
         self.settled = results - 1
 
     def _adjust(self, adjustment: LedgerAdjustment) -> None:
         for decision in adjustment.released:
             if (held := self._reference.expire(decision)) is not None:
                 self.recent.forget([held.query])
-                for number in self._numbers(held.accounts):
-                    self.ledger.release(number, held.amount, held.window)
+                for part in held.parts:
+                    if part.account in self.ledger.index:
+                        number = self.ledger.index[part.account]
+                        self.ledger.release(number, part.amount, held.windows[part.account])
         self._limit_tenants(adjustment.accounts)
         own = {
             self.ledger.index[name]: account
@@ -170,8 +179,3 @@ class ReplayedState:
         of_tenants = {name for name in accounts if owner(name)[1] is not None}
         self.add_models(name for name in sorted(of_tenants) if owner(name)[0] in self.ledger.index)
         self.ledger.limit_tenants(frozenset(n for n in of_tenants if not accounts[n].lifted))
-
-    def _numbers(self, accounts: Iterable[str]) -> list[int]:
-        """Return the ledger's numbers of the accounts that it has."""
-        index = self.ledger.index
-        return [index[name] for name in accounts if name in index]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol, get_args
 
+from router.budget.holdings import holdings
 from router.budget.ledger import Accounts, account_key
-from router.budget.reference_ledger import accounts_of
 from schemas import (
     BudgetControl,
     Code,
@@ -280,15 +280,16 @@ def grants_within_limits(system: System) -> None:
 def all_settled(story: Story) -> None:
     """I4: reserved is 0, spent is the sum of actual costs, each decision charged once; no
     reservation is open, and every routed query has its result."""
-    costs: dict[str, int] = {}
+    costs: dict[str, Result] = {}
     for _, result in _charged(story):
-        costs.setdefault(result.decision_id, result.cost or 0)
-    accounts = {r.decision_id: accounts_of(r.model or "", r.tenant) for _, r in story.receipts}
+        costs.setdefault(result.decision_id, result)
+    parts = {r.decision_id: holdings(r) for _, r in story.receipts}
     routed = {message.decision_id for _, message in story.routed}
     assert routed == costs.keys(), "routed queries without a result, or results without a query"
     wanted: Counter[str] = Counter()
-    for decision, cost in costs.items():
-        wanted.update(dict.fromkeys(accounts[decision], cost))
+    for decision, result in costs.items():
+        for part in parts[decision]:
+            wanted[part.account] += part.charge(result, result.cost or 0)
     spent: Counter[str] = Counter()
     for last in story.last_accounts().values():
         for name, account in last.items():
@@ -362,17 +363,17 @@ def fold(story: Story) -> tuple[Sums, Sums]:
     for _, receipt in story.receipts:
         if receipt.decision == "routed" and receipt.decision_id not in held:
             held[receipt.decision_id] = receipt
-            for name in accounts_of(receipt.model or "", receipt.tenant):
-                reserved[receipt.source.partition][name] += receipt.reserved
+            for part in holdings(receipt):
+                reserved[receipt.source.partition][part.account] += part.amount
     settled = {number: states[-1].settled for number, states in story.states().items()}
     for record, result in _charged(story):
         found = held.get(result.decision_id)
         if found is None or record.offset > settled.get(record.partition, -1):
             continue
         del held[result.decision_id]
-        for name in accounts_of(result.model, found.tenant):
-            reserved[record.partition][name] -= found.reserved
-            spent[record.partition][name] += result.cost or 0
+        for part in holdings(found):
+            reserved[record.partition][part.account] -= part.amount
+            spent[record.partition][part.account] += part.charge(result, result.cost or 0)
     return reserved, spent
 
 

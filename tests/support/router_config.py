@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
+from router.budget.limits import LimitSet
 from router.estimation.scorer import QueryScorer
 from router.policies.base import Policy
 from router.policies.primal_dual import PrimalDual
@@ -51,4 +50,5 @@ def router_parts(scorer: QueryScorer = CORE) -> Parts:
         policy.restore({"version": 0, "prices": dict.fromkeys(FLEET.names, 0.0)})
         return policy
 
-    return Parts(scorer, np.array(LIMITS), new_policy, trial=0.5)
+    limits = LimitSet.per_model(FLEET.names)
+    return Parts(scorer, limits, dict(zip(FLEET.names, LIMITS, strict=True)), new_policy, trial=0.5)

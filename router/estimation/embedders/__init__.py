@@ -1,4 +1,4 @@
-"""Embedders: wordllama (default), sentence-transformers, onnx, http, given; and a cache."""
+"""Embedders: wordllama (default), sentence-transformers, http, given; and a cache around any."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ __all__ = ["KINDS", "Embedder", "EmbeddingError", "make_embedder", "unit"]
 KINDS = {
     "wordllama": "WordLlamaEmbedder",
     "sentence-transformers": "SentenceTransformersEmbedder",
-    "onnx": "OnnxEmbedder",
     "http": "HttpEmbedder",
     "given": "GivenEmbedder",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from router.estimation.cache_folder import cache_folder
+from router.evaluation.cache_folder import cache_folder
 from router.evaluation.datasets import Dataset, DatasetError, read_jsonl
 from router.evaluation.loaders import hub, parquet, pickles, wide
 

@@ -144,8 +144,8 @@ def test_what_is_forgotten_is_not_charged() -> None:
 def test_windows_are_kept_apart() -> None:
     """A charge belongs to the budget window that reserved it."""
     fold = ReferenceLedger(FLEET)
-    fold.decide(receipt(0, "a"), window=3600)
-    fold.decide(receipt(1, "a"), window=7200)
+    fold.decide(receipt(0, "a"), {"a": 3600})
+    fold.decide(receipt(1, "a"), {"a": 7200})
     fold.settle(0, result(0, "a", 4))
     assert (fold.spent["a", 3600], fold.reserved["a", 3600]) == (4, 0)
     assert (fold.spent["a", 7200], fold.reserved["a", 7200]) == (0, 10)

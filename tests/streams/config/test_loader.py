@@ -61,7 +61,7 @@ def test_overrides(tmp_path: Path) -> None:
     assert config.broker.security == {"sasl.username": "me"}
     assert (config.topics.partitions, config.topics.prefix) == (12, "3")
     assert config.catalog().models[0].input_price == 1_500_000_000
-    assert config.limits().tolist() == [7_000_000_000]
+    assert list(config.amounts().values()) == [7_000_000_000]
     assert (config.router.store, config.router.data_dir) == ("rocksdb", Path("/data"))
 
 
@@ -69,7 +69,7 @@ def test_an_override_can_make_a_section(tmp_path: Path) -> None:
     """A total budget can come from the environment alone."""
     text = GOOD.replace('budget = {limit = "5"}', "")
     config = read(tmp_path, text, {"SLUICE_BUDGET_TOTAL": "9"})
-    assert config.limits(np.array([0.5]), np.array([10.0])).tolist() == [9_000_000_000]
+    assert list(config.amounts(np.array([0.5]), np.array([10.0])).values()) == [9_000_000_000]
 
 
 def test_a_wrong_override_is_named_and_not_shown(tmp_path: Path) -> None:

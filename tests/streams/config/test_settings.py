@@ -21,7 +21,7 @@ def test_the_shortest_file(tmp_path: Path) -> None:
     """A model, its budget and what to expect are enough; the rest has defaults."""
     config = read(tmp_path, GOOD)
     assert config.catalog().models == (Model("small", 150_000_000, 600_000_000, 4096, 128_000),)
-    assert config.limits().tolist() == [5_000_000_000]
+    assert list(config.amounts().values()) == [5_000_000_000]
     assert (config.policy.name, config.router.chunk, config.reservation.mode) == (
         "primal-dual",
         500,
@@ -35,7 +35,7 @@ def test_the_example_is_valid_and_shows_the_defaults(tmp_path: Path) -> None:
     for section in ("broker", "topics", "embedder", "index", "reservation", "router"):
         assert getattr(shown, section) == getattr(bare, section)
     assert shown.policy.name == bare.policy.name
-    assert shown.allowance("small").starts_at() == 1_767_225_600
+    assert shown.allowances()["small"].starts_at() == 1_767_225_600
 
 
 def test_documented_keys_are_the_keys_there_are() -> None:
@@ -52,6 +52,7 @@ def _sections() -> list[tuple[str, ...]]:
     known = {
         "models": config.models["small"],
         "budget": config.models["small"].budget,
+        "limits": config.limits["provider"],
         "tenants": config.tenants["trial"],
     }
     return [
@@ -68,7 +69,7 @@ def _sections() -> list[tuple[str, ...]]:
         ("models = 5\n" + POLICY, "models", "found an integer, it must be an object"),
         ("[models]\nsmall = 1\n" + POLICY, "models.small", "found an integer"),
         ("[models]\n" + POLICY, "models", "length must be at least 1"),
-        (SMALL, "policy.expected_queries", "found nothing, it is required"),
+        (SMALL, "policy.expected_queries", "needed where a limit has no window, as that of small"),
         ("topics = 3\n" + GOOD, "topics", "found an integer, it must be an object"),
         ("colour = 1\n" + GOOD, "colour", "no such key; there are: models, policy"),
         (GOOD + "[topic]\n", "topic", "no such key; did you mean topics?"),
@@ -92,7 +93,7 @@ def _sections() -> list[tuple[str, ...]]:
         (
             GOOD.replace('"5"', '"5", window = "week"'),
             "models.small.budget.window",
-            "one of: day, hour, month, none",
+            "one of: day, hour, minute, month, none",
         ),
         (
             GOOD.replace('"5"', '"5", start = 2026-01-01T00:00:00'),
@@ -103,13 +104,23 @@ def _sections() -> list[tuple[str, ...]]:
         (
             GOOD.replace('budget = {limit = "5"}', ""),
             "models.small.budget",
-            "each model needs one, or [budget] a total",
+            "each model needs one, or a limit over it, or [budget] a total",
         ),
-        (GOOD + "[budget]\ntotal = 5", "models.small.budget", "must be left out"),
+        (
+            GOOD + "[budget]\ntotal = 5\nsplit = 'weighted'",
+            "models.small.budget",
+            "must be left out",
+        ),
+        (GOOD + "[limits.small]\namount = 5", "limits.small", "another name"),
+        (GOOD + "[limits.total]\namount = 5", "limits.total", "another name"),
+        (GOOD + "[limits.x]\namount = 5\nmodels = ['o*']", "limits.x.models", "no model"),
+        (GOOD + "[limits.x]\namount = 1.5\nunit = 'tokens'", "limits.x.amount", "whole number"),
+        (GOOD + "[limits.x]\namount = -1", "limits.x.amount", "0 or more"),
+        (GOOD + "[limits.x]\namount = 1\ntenants = []", "limits.x.tenants", "at least 1"),
         (
             GOOD + "[tenants.shop.limits]\nbig = 5",
             "tenants.shop.limits.big",
-            "'big' is no model; there are: small",
+            "'big' is no model or limit; there are: small",
         ),
         (
             GOOD + "[tenants.shop.limits]\nsmall = -5",
@@ -174,6 +185,7 @@ input_price = 0
 output_price = 1
 [budget]
 total = "0.000001001"
+split = "weighted"
 """
 
 
@@ -187,15 +199,15 @@ def test_a_total_is_split_to_the_last_nano_unit(
     """Shares are never negative and sum to the total, whatever the history says."""
     file = tmp_path_factory.getbasetemp() / "total.toml"
     file.write_text(TOTAL + POLICY)
-    limits = load(file, {}).limits(np.array(score), np.array(cost))
-    assert limits.sum() == 1001
-    assert (limits >= 0).all()
+    limits = load(file, {}).amounts(np.array(score), np.array(cost)).values()
+    assert sum(limits) == 1001
+    assert min(limits) >= 0
 
 
 def test_a_total_follows_the_square_root_of_score_over_cost(tmp_path: Path) -> None:
     """Four times as dear for the same score gets half as much."""
     config = read(tmp_path, TOTAL.replace("0.000001001", "3") + POLICY)
-    limits = config.limits(np.array([0.5, 0.5]), np.array([4.0, 1.0]))
-    assert limits.tolist() == [1_000_000_000, 2_000_000_000]
+    limits = config.amounts(np.array([0.5, 0.5]), np.array([4.0, 1.0]))
+    assert limits == {"a": 1_000_000_000, "b": 2_000_000_000}
     with pytest.raises(ValueError, match="by a history"):
-        config.limits()
+        config.amounts()

@@ -57,7 +57,7 @@ path = "{folder}/index"
 def configured(folder: Path, servers: str, prefix: str = "", budget: str = "") -> Config:
     file = folder / "sluice.toml"
     file.write_text(TEXT.format(prefix=prefix, folder=folder, budget=budget))
-    total = {} if budget else {"SLUICE_BUDGET_TOTAL": "3"}
+    total = {} if budget else {"SLUICE_BUDGET_TOTAL": "3", "SLUICE_BUDGET_SPLIT": "weighted"}
     return load(file, {"SLUICE_BROKER": servers, **total})
 
 
@@ -206,9 +206,10 @@ def test_a_shared_total_is_split_as_the_routers_split_it(tmp_path: Path) -> None
     write_jsonl(synthesize(120).with_models(MODELS), history)
     config = configured(tmp_path, "127.0.0.1:9")
     command = ["index", "build", "--history", str(history), "-c", str(tmp_path / "sluice.toml")]
-    result = CliRunner().invoke(main, command, env={"SLUICE_BUDGET_TOTAL": "3"})
+    total = {"SLUICE_BUDGET_TOTAL": "3", "SLUICE_BUDGET_SPLIT": "weighted"}
+    result = CliRunner().invoke(main, command, env=total)
     assert result.exit_code == 0, result.output
     limits = configured_limits(config)
-    assert list(limits.values()) == build(config).limits.tolist()
+    assert limits == build(config).amounts
     assert sum(limits.values()) == 3 * 10**9
     assert limits["mistral-7b"] != limits["gpt-4-1106"]

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 
 from router.arrays import Bools, Floats
 from router.budget.horizon import Horizon
+from router.budget.limits import LimitSet
 from router.budget.shares import ShareAllocator
 from router.budget.windows import Windowing
 from router.policies.primal_dual import PrimalDual
@@ -57,6 +58,7 @@ class Desk:
         horizon = Horizon(QUERIES, {name: Windowing() for name in LIMITS})
         self.controller = Controller(
             FLEET,
+            LimitSet.per_model(FLEET.names),
             self.policy,
             allocator,
             self._save,

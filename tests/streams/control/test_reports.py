@@ -8,14 +8,21 @@ import pytest
 from schemas import ShareGrant, ShareReport
 from schemas.wire import decode, encode
 from streams.control.reports import report
-from tests.support.recorded import RecordedOutbox, decide, memory_store, open_partition, receipt
+from tests.support.recorded import (
+    FLEET,
+    RecordedOutbox,
+    decide,
+    memory_store,
+    open_partition,
+    receipt,
+)
 
 
 async def test_a_report_tells_the_accounts_and_what_was_wanted() -> None:
     """Shares, reserved and spent as committed, unmet wishes and the sample; sent, it reads back."""
     partition = open_partition(RecordedOutbox(), memory_store(), number=0)
     partition.apply_grant(ShareGrant(partition=0, sequence=3, models={}))
-    partition.record_arrivals(np.ones((11, 2)), np.ones((11, 2)))
+    partition.record_arrivals([np.ones((11, 2))] * 2, [None] * 11)
     partition.sample.take()
     await decide(partition, receipt(0), receipt(1, "large", 70))
     partition.ledger.settle(0, 100, 40)
@@ -23,8 +30,10 @@ async def test_a_report_tells_the_accounts_and_what_was_wanted() -> None:
     await partition.commit({})
     partition.record_unmet(1, 30)
     partition.record_unmet(1, 20)
-    partition.record_arrivals(np.array([[0.25, 0.1234567]]), np.array([[9.6, 20.2]]))
-    told = decode(ShareReport, encode(report(partition)))
+    partition.record_arrivals(
+        [np.array([[0.25, 0.1234567]]), np.array([[9.6, 20.2]]), np.array([[3.0, 4.0]])], ["shop"]
+    )
+    told = decode(ShareReport, encode(report(partition, FLEET.names)))
     assert (told.partition, told.sequence, told.arrivals, told.granted) == (0, 2, 12, 3)
     small, large = told.models["small"], told.models["large"]
     assert (small.share, small.reserved, small.spent, small.window) == (1000, 0, 40, 0)
@@ -33,22 +42,24 @@ async def test_a_report_tells_the_accounts_and_what_was_wanted() -> None:
     assert (large.wanted, large.smallest) == (50, 20)
     assert told.columns == ["small", "large"]
     assert (told.quality, told.cost) == ([[0.25, 0.123457]], [[10, 20]])
+    assert (told.tokens, told.tenants) == ([[3, 4]], ["shop"])
 
 
 async def test_the_next_report_tells_only_what_is_new() -> None:
     """Accounts are told again; wishes and estimates are not, and no columns without rows."""
     partition = open_partition(RecordedOutbox(), memory_store())
     partition.record_unmet(0, 5)
-    partition.record_arrivals(np.ones((1, 2)), np.ones((1, 2)))
-    first, second = (report(partition) for _ in range(2))
+    partition.record_arrivals([np.ones((1, 2))] * 2, [None])
+    first, second = (report(partition, FLEET.names) for _ in range(2))
     assert first.models["small"].wanted == 5
     assert (second.models["small"].wanted, second.models["small"].smallest) == (0, 0)
     assert second.models["small"].share == first.models["small"].share
     assert (second.columns, second.quality, second.cost) == ([], [], [])
+    assert (first.tokens, first.tenants) == ([], [])
 
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_report_names_its_partition(number: int) -> None:
     """Reports of all partitions go to one partition of their topic."""
     partition = open_partition(RecordedOutbox(), memory_store(), number)
-    assert report(partition).partition == number
+    assert report(partition, FLEET.names).partition == number

@@ -23,7 +23,7 @@ def test_files(tmp_path: Path) -> None:
     assert config.broker.servers == "127.0.0.1:9"
     assert config.topics.partitions == 2
     assert config.router.store == "memory"
-    assert config.limits().tolist() == data.problem(setting).limits.tolist()
+    assert list(config.amounts().values()) == data.problem(setting).limits.tolist()
     assert list(read_jsonl(tmp_path / "queries.jsonl.gz").ids) == list(data.queries.ids)
     assert list(read_jsonl(tmp_path / "history.jsonl.gz").ids) == list(data.history.ids)
     assert not set(data.queries.ids) & set(data.history.ids)

@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 
 from router.budget.ledger import Ledger
+from router.budget.limits import LimitSet
 from router.estimation.scorer import QueryScorer
 from router.models.catalog import Model, ModelCatalog
 from router.policies.primal_dual import PrimalDual
@@ -37,7 +38,8 @@ def decided(value: dict[str, Any]) -> Row:
     ledger = Ledger(MODELS.names, np.array([10**12, 10**12]))
     partition = open_partition(RecordedOutbox(), memory_store(), ledger=ledger)
     policy = PrimalDual(MODELS)
-    decider = Decider(SCORER, policy, np.ones(2, dtype=np.bool_))
+    limits = LimitSet.per_model(MODELS.names)
+    decider = Decider(SCORER, policy, limits, np.ones(2, dtype=np.bool_))
     context = DecisionContext(decider, "queries", 1000.0, 10)
     return decide(estimate(SCORER, arrivals), context, partition)[0]
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.budget.ledger import Ledger
+from router.budget.limits import LimitSet
 from router.estimation.scorer import Mode, QueryScorer
 from router.models.catalog import Model, ModelCatalog
 from router.policies.explore import Explore
@@ -76,7 +77,13 @@ def decided(
     policy = Explore(PrimalDual(FLEET), given.explores)
     policy.restore({"version": 1, "prices": given.prices or {"small": 0.0, "large": 0.0}})
     context = DecisionContext(
-        Decider(given.core, policy, np.array(given.open), price_version=7),
+        Decider(
+            given.core,
+            policy,
+            LimitSet.per_model(FLEET.names),
+            np.array(given.open),
+            price_version=7,
+        ),
         "queries" if given.remembers else "deferred",
         NOW,
         given.room,

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 
+from router.budget.limits import LimitSet
 from router.budget.windows import Calendar, Windowing
 from router.policies.primal_dual import PrimalDual
 from schemas import Receipt, Routed
@@ -142,7 +143,9 @@ class Waiting:
         self.outbox = Mortal(broker.servers)
         self.threads = ThreadPoolExecutor(1)
         self.store, self.policy = memory_store(), PrimalDual(FLEET)
-        decider = Decider(CORE, self.policy, np.ones(len(FLEET), dtype=np.bool_))
+        decider = Decider(
+            CORE, self.policy, LimitSet.per_model(FLEET.names), np.ones(len(FLEET), dtype=np.bool_)
+        )
         self.pipeline = DecisionPipeline(
             "deferred",
             lambda: decider,

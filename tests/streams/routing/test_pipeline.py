@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from confluent_kafka import KafkaException
 
+from router.budget.limits import LimitSet
 from router.budget.windows import Calendar, Windowing
 from router.policies.primal_dual import PrimalDual
 from schemas import Receipt
@@ -103,7 +104,13 @@ class Log:
         self.now += 1.0
         now, policy = self.now, PrimalDual(FLEET)
         policy.restore({"version": 1, "prices": dict.fromkeys(FLEET.names, prices)})
-        decider = Decider(CORE, policy, np.ones(len(FLEET), dtype=np.bool_), price_version=1)
+        decider = Decider(
+            CORE,
+            policy,
+            LimitSet.per_model(FLEET.names),
+            np.ones(len(FLEET), dtype=np.bool_),
+            price_version=1,
+        )
         return DecisionPipeline(
             "queries",
             lambda: decider,
@@ -272,7 +279,7 @@ async def test_another_scorer_estimates_again(log: Log, threads: ThreadPoolExecu
     old = pipeline._decider()
     scorer = CORE.with_newcomers([])
     scorer.index = "another"
-    swapped = Decider(scorer, old.policy, old.open, price_version=2)
+    swapped = Decider(scorer, old.policy, old.limits, old.open, price_version=2)
     monkey: Any = pipeline
     monkey._decider = lambda: swapped
     await pipeline.finish(log.partition, prepared)

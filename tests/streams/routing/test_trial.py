@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 
+from router.budget.limits import LimitSet
 from router.policies.primal_dual import PrimalDual
 from streams.routing.arrivals import parse
 from streams.routing.decide import DecisionContext, decide, estimate
@@ -26,7 +27,12 @@ from tests.support.recorded import (
 def test_a_trial_decides_and_leaves_the_state_as_it_is() -> None:
     """Money, ids and offsets stay; what lacked room is kept apart."""
     partition = open_partition(RecordedOutbox(), memory_store(), ledger=new_ledger((0, 10**6)))
-    decider = Decider(CORE, PrimalDual(FLEET), np.ones(len(FLEET), dtype=np.bool_))
+    decider = Decider(
+        CORE,
+        PrimalDual(FLEET),
+        LimitSet.per_model(FLEET.names),
+        np.ones(len(FLEET), dtype=np.bool_),
+    )
     values = [query("a"), query("b", allowed_models=["small"])]
     arrivals = parse([record(i, value) for i, value in enumerate(values)], FLEET, CORE.embedder)
     trial = Trial(partition)

@@ -73,7 +73,7 @@ async def test_a_partition_is_loaded_as_it_was_committed(
 ) -> None:
     """Accounts, positions, counts and rows are those of the last commit."""
     partition.record_settlement(4)
-    partition.record_arrivals(np.ones((9, 2)), np.ones((9, 2)))
+    partition.record_arrivals([np.ones((9, 2))] * 2, [None] * 9)
     partition.apply_grant(ShareGrant(partition=0, sequence=2, models={}))
     partition.record_decisions("deferred", {6: Row(receipt=receipt(6, model=None, log="deferred"))})
     partition.mark_published("deferred", 5, [])

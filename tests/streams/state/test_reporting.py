@@ -15,12 +15,14 @@ def test_a_sample_is_the_newest_estimates(sizes: list[int]) -> None:
     sample, count = ArrivalSample(), 0
     for size in sizes:
         numbers = np.arange(count, count + size, dtype=np.float64)
-        sample.add(np.column_stack([numbers, -numbers]), np.column_stack([numbers, numbers]))
+        tables = [np.column_stack([numbers, -numbers]), np.column_stack([numbers, numbers])]
+        sample.add(tables, [f"{i}" for i in range(count, count + size)])
         count += size
-    quality, cost = sample.take()
+    (quality, cost), tenants = sample.take()
     newest = list(range(max(count - SAMPLE_SIZE, 0), count))
     assert quality.reshape(-1, 2).tolist() == [[i, -i] for i in newest]
     assert cost.reshape(-1, 2).tolist() == [[i, i] for i in newest]
+    assert tenants == [f"{i}" for i in newest]
 
 
 @given(st.lists(st.integers(1, SAMPLE_SIZE), min_size=1, max_size=50))
@@ -28,19 +30,23 @@ def test_a_sample_does_not_grow(sizes: list[int]) -> None:
     """A partition that nobody asks keeps no more than twice what it would tell."""
     sample = ArrivalSample()
     for size in sizes:
-        sample.add(np.ones((size, 1)), np.ones((size, 1)))
-        assert sum(map(len, sample._quality)) < 2 * SAMPLE_SIZE
-    assert len(sample.take()[0]) == min(sum(sizes), SAMPLE_SIZE)
+        sample.add([np.ones((size, 1))] * 2, [None] * size)
+        assert sum(len(chunk[0]) for chunk in sample._chunks) < 2 * SAMPLE_SIZE
+    (quality, _), tenants = sample.take()
+    assert len(quality) == len(tenants) == min(sum(sizes), SAMPLE_SIZE)
 
 
 def test_what_was_taken_is_not_told_again() -> None:
     """The next sample begins anew."""
     sample = ArrivalSample()
-    sample.add(np.ones((3, 2)), np.ones((3, 2)))
-    assert len(sample.take()[0]) == 3
-    assert len(sample.take()[0]) == 0
-    sample.add(np.zeros((1, 2)), np.zeros((1, 2)))
-    assert sample.take()[0].tolist() == [[0, 0]]
+    sample.add([np.ones((3, 2))] * 3, [None, "shop", None])
+    tables, tenants = sample.take()
+    assert [len(table) for table in tables] == [3, 3, 3]
+    assert tenants == [None, "shop", None]
+    assert [len(table) for table in sample.take()[0]] == [0, 0]
+    sample.add([np.zeros((1, 2))] * 2, ["bank"])
+    (quality, _), tenants = sample.take()
+    assert (quality.tolist(), tenants) == ([[0, 0]], ["bank"])
 
 
 def test_unmet_wishes_are_told_once() -> None:

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from router.budget.holdings import holdings
 from router.budget.ledger import Ledger, account_key, account_words
-from router.budget.reference_ledger import accounts_of
 from router.models.catalog import Model, ModelCatalog
 from schemas import Receipt, Result, Source
 from schemas.wire import decode, encode
@@ -46,7 +46,7 @@ class LedgerSnapshot:
         for model, amount in wanted:
             offset = len(self.receipts[log])
             limited = model in self.ledger.tenants.get(tenant, {})
-            names = accounts_of(model, tenant if limited else None) if model is not None else ()
+            names = [model, account_key(model, tenant)][: 2 if limited else 1] if model else []
             numbers = [self.ledger.index[name] for name in names]
             if model is not None and (self.ledger.free()[numbers] < amount).any():
                 model = None
@@ -110,8 +110,7 @@ class LedgerSnapshot:
         self.commit({})
 
     def _numbers(self, row: Row) -> list[int]:
-        names = accounts_of(row.receipt.model or "", row.receipt.tenant)
-        return [self.ledger.index[name] for name in names]
+        return [self.ledger.index[part.account] for part in holdings(row.receipt)]
 
     def commit(self, rows: dict[str, Row], removed: Sequence[str] = ()) -> None:
         self.sequence += 1

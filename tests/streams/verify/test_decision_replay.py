@@ -11,8 +11,9 @@ import pytest
 from msgspec import structs
 
 from router.arrays import Ints
+from router.budget.holdings import holdings
 from router.budget.ledger import Ledger, account_key
-from router.budget.reference_ledger import accounts_of
+from router.budget.limits import LimitSet
 from router.estimation.embedders import make_embedder
 from router.estimation.estimator import Estimator
 from router.estimation.index.exact import ExactIndex
@@ -63,16 +64,20 @@ def make_parts(size: int, index: str) -> Parts:
     estimator = Estimator.fit(history, ExactIndex(embeddings), data.prompts)
     embedder, catalog = make_embedder("given", dimension=8), outcomes(200).catalog()
     core = QueryScorer(embedder, estimator, catalog, "quantile", index=index)
-    limits = np.array([3_000_000, 3_000_000, 3_000_000])
+    amounts = dict.fromkeys(catalog.names, 3_000_000)
     past = estimator.leave_one_out()
 
     def new_policy() -> Policy:
         policy = Explore(PrimalDual(core.catalog), 0.1)
         policy.warm_start(past.quality, past.cost)
-        policy.plan(limits, 60.0)
+        policy.plan(np.array(list(amounts.values())), 60.0)
         return policy
 
-    return Parts(core, limits, new_policy, trial=0.5)
+    return Parts(core, LimitSet.per_model(catalog.names), amounts, new_policy, trial=0.5)
+
+
+def limits_of(parts: Parts) -> Ints:
+    return np.array(list(parts.amounts.values()))
 
 
 class Story:
@@ -95,7 +100,7 @@ class Story:
             "deferred": [],
         }
         self.records["queries"][7] = record(7, b"no json")
-        self.number, self.ledger = 0, Ledger(parts.scorer.catalog.names, parts.limits // 2)
+        self.number, self.ledger = 0, Ledger(parts.scorer.catalog.names, limits_of(parts) // 2)
         self.scorer, self.registry = parts.scorer, Registry(models=parts.scorer.catalog.names)
         self.orders: list[Record] = []
         self.settled, self.recent = -1, RecentIds()
@@ -120,7 +125,7 @@ class Story:
             if start == size // 2:
                 version = 1
                 self.move_prices()
-                self.ledger.share[:3] = parts.limits  # a grant
+                self.ledger.share[:3] = limits_of(parts)  # a grant
                 self.commit()
             if start in (10, 20):
                 self.limit_tenants(300_000 if start == 10 else 600_000)
@@ -159,6 +164,7 @@ class Story:
         decider = Decider(
             scorer,
             self.parts.with_trials(self.policy, scorer.catalog),
+            self.parts.limits.extended(self.registry.added),
             self.registry.open(scorer.catalog.names),
             version,
             self.registry.version,
@@ -190,8 +196,7 @@ class Story:
                 cost=receipt.reserved // 2,
             )
             self.results.append(record(len(self.results), encode(result), receipt.id.encode()))
-            for name in accounts_of(receipt.model, receipt.tenant):
-                account = self.ledger.index[name]
+            for account in (self.ledger.index[part.account] for part in holdings(receipt)):
                 self.ledger.settle(account, receipt.reserved, receipt.reserved // 2)
         self.settled = len(self.results) - 1
         self.commit()
@@ -385,7 +390,7 @@ def test_other_orders_would_decide_otherwise(story: Story) -> None:
 def test_other_money_would_decide_otherwise(story: Story) -> None:
     """The test has a point: with other shares the same log gives other decisions."""
     changelog = story.changelog
-    ledger = Ledger(story.parts.scorer.catalog.names, story.parts.limits * 100)
+    ledger = Ledger(story.parts.scorer.catalog.names, limits_of(story.parts) * 100)
     rich = State(accounts=ledger.accounts())
     story.changelog = [record(0, encode(rich), STATE_KEY)]
     try:

@@ -38,7 +38,7 @@ def result(offset: int, cost: int) -> Record:
 def replayed(
     adjustments: list[LedgerAdjustment] | None = None, results: list[Record] | None = None
 ) -> ReplayedState:
-    return ReplayedState(FLEET, FLEET, adjustments or [], results or [])
+    return ReplayedState(FLEET.names, FLEET, adjustments or [], results or [])
 
 
 def test_only_changes_are_adjustments() -> None:

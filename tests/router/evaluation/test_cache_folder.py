@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.estimation.cache_folder import cache_folder
+from router.evaluation.cache_folder import cache_folder
 
 
 def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

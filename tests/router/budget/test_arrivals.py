@@ -1,0 +1,86 @@
+"""What must hold of the forecast of arrivals: it tells the rate, and learns the hours of a day."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.budget.arrivals import DAY, HOUR, ArrivalForecast
+
+MIDNIGHT = 20_000 * 86_400.0
+
+
+def fed(hours: int, hourly: list[int], begin: float = MIDNIGHT) -> ArrivalForecast:
+    """A forecast after so many hours, each with as many arrivals as its hour of the day has."""
+    forecast, total = ArrivalForecast(1.0), 0
+    forecast.observe(begin, 0, 0)
+    for hour in range(hours):
+        for part in range(1, 61):
+            came = hourly[(int(begin // HOUR) + hour) % DAY] // 60
+            total += came
+            forecast.observe(begin + hour * HOUR + part * 60 - 1, 0, total)
+    return forecast
+
+
+def test_before_anything_came_the_assumed_rate_holds() -> None:
+    """One look tells nothing yet: counts are since the start of the deployment."""
+    forecast = ArrivalForecast(0.5)
+    assert forecast.between(MIDNIGHT, MIDNIGHT + 100) == 50
+    forecast.observe(MIDNIGHT, 0, 10**6)
+    assert forecast.rate() == 0.5
+
+
+def test_a_steady_rate_is_found_within_minutes() -> None:
+    """Of all partitions together; a count that comes twice or late adds nothing."""
+    forecast = ArrivalForecast(1000.0)
+    for second in range(0, 601, 5):
+        for partition in range(3):
+            forecast.observe(MIDNIGHT + second, partition, 4 * second)
+        forecast.observe(MIDNIGHT + second, 0, 2 * second)
+    assert forecast.rate() == pytest.approx(12, rel=0.15)
+
+
+def test_days_are_learned() -> None:
+    """A night without queries and a busy noon are expected where they were the days before."""
+    hourly = [0] * 8 + [600, 1200, 2400, 4800, 4800, 2400, 1200, 600] + [0] * 8
+    forecast = fed(3 * DAY, hourly)
+    now = MIDNIGHT + 3 * DAY * HOUR
+    assert forecast.between(now, now + 8 * HOUR) == pytest.approx(0, abs=60)
+    whole = forecast.between(now, now + DAY * HOUR)
+    assert whole == pytest.approx(sum(hourly), rel=0.05)
+
+
+def test_a_burst_is_followed_and_forgotten() -> None:
+    """Twice the usual now is nearly so for the next hour, and hardly so tomorrow."""
+    forecast = fed(3 * DAY, [3600] * DAY)
+    now, total = MIDNIGHT + 3 * DAY * HOUR, 3 * DAY * 3600
+    for minute in range(1, 120):
+        forecast.observe(now + minute * 60, 0, total + minute * 120)
+    now += 2 * HOUR
+    soon = forecast.between(now, now + HOUR)
+    assert 6000 < soon < 7300
+    assert forecast.between(now, now + DAY * HOUR) < 1.35 * DAY * 3600
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(st.floats(0, 40_000), st.integers(0, 3), st.integers(0, 5000)), max_size=60),
+    st.floats(0, 1e6),
+)
+def test_it_is_always_a_number_and_survives_a_restart(
+    told: list[tuple[float, int, int]], ahead: float
+) -> None:
+    """Whatever comes; a restored forecast is the same one."""
+    forecast, now = ArrivalForecast(2.0), MIDNIGHT
+    for wait, partition, count in told:
+        now += wait
+        forecast.observe(now, partition, count)
+    expected = forecast.between(now, now + ahead)
+    assert math.isfinite(expected)
+    assert expected >= 0
+    again = ArrivalForecast(2.0)
+    again.restore(forecast.snapshot())
+    assert again.between(now, now + ahead) == expected

@@ -1,0 +1,95 @@
+"""What must hold of the sections about amounts: every way to say a limit means one thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from router.budget.windows import Windowing
+from schemas.invalid import Invalid
+from streams.config.limits import to_nano
+from streams.config.settings import Config, load
+
+FILE = """
+[models.a]
+input_price = 1
+output_price = 1
+budget = { limit = "5", window = "day" }
+[models.b]
+input_price = 1
+output_price = 1
+[budget]
+total = "7"
+window = "day"
+[limits.tpm]
+amount = 900
+unit = "tokens"
+models = ["b*"]
+window = "minute"
+[limits.fair]
+amount = "0.5"
+tenants = "each"
+window = "month"
+time_zone = "Europe/Berlin"
+carry_over = true
+[limits.partners]
+amount = 3
+unit = "requests"
+tenants = ["x", "y"]
+window = "hour"
+[tenants.x.limits]
+tpm = 40
+a = "0.25"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    file = tmp_path / "sluice.toml"
+    file.write_text(FILE)
+    return load(file, {})
+
+
+def test_all_limits_stand_in_one_order(config: Config) -> None:
+    """Models' own, the total, then the others; amounts in the unit of each."""
+    assert list(config.limit_set().index) == ["a", "total", "tpm", "fair", "partners"]
+    assert config.amounts() == {
+        "a": 5 * 10**9,
+        "total": 7 * 10**9,
+        "tpm": 900,
+        "fair": 5 * 10**8,
+        "partners": 3,
+    }
+    assert list(config.windows()) == list(config.limit_set().index)
+    assert config.windows()["fair"] == Windowing("month", "Europe/Berlin", None)
+    assert config.allowances()["fair"].carry_over
+    assert config.tenant_limits() == {"tpm\tx": 40, "a\tx": 250_000_000}
+
+
+def test_what_limits_cover(config: Config) -> None:
+    """Models by pattern, tenants together or each."""
+    limits = config.limit_set()
+    assert limits.models(["a", "b", "b2"]).tolist() == [
+        [True, False, False],
+        [True, True, True],
+        [False, True, True],
+        [True, True, True],
+        [True, True, True],
+    ]
+    assert limits.each == ("fair",)
+    assert limits.limits[4].tenants == frozenset({"x", "y"})
+
+
+def test_without_endless_limits_nothing_is_expected(config: Config) -> None:
+    """The number of queries may be left out."""
+    assert config.policy.expected_queries is None
+
+
+@pytest.mark.parametrize("amount", ["1e-10", "-1", "NaN", "1e10"])
+def test_an_amount_is_whole_nano_units(amount: str) -> None:
+    """As many as a ledger can count."""
+    from decimal import Decimal
+
+    with pytest.raises(Invalid, match="amount"):
+        to_nano("amount", Decimal(amount))
