@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from schemas.fields import Id, Name, Nano, Score
 from schemas.invalid import Invalid
+from schemas.query import Metadata
 from schemas.usage import Usage, read_usage
 from schemas.wire import MAX_BYTES, Message, decode
 
@@ -47,6 +48,10 @@ class Result(Message, frozen=True, kw_only=True):
         error: Why there is no answer.
         duration: Seconds from the first call to the end.
         attempts: Calls that were made.
+        tenant: As in the query.
+        metadata: As in the query.
+        custom_id: As in the query.
+        cut: The answer ends where the allowed output tokens did.
     """
 
     id: Id
@@ -61,6 +66,10 @@ class Result(Message, frozen=True, kw_only=True):
     error: Failure | None = None
     duration: Annotated[float, Meta(ge=0, le=1e9)] | None = None
     attempts: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    tenant: Name | None = None
+    metadata: Metadata | None = None
+    custom_id: Id | None = None
+    cut: bool = False
 
 
 class _Reported(Result, frozen=True, kw_only=True):

@@ -21,6 +21,10 @@ COMMANDS = {
         "streams.cli.evaluate:command",
         "Compare policies on recorded outcomes, under budgets that run out.",
     ),
+    "explain": (
+        "streams.cli.explain:command",
+        "Show why a query went where it went, and what became of it.",
+    ),
     "health": (
         "streams.cli.health:command",
         "Say whether the router or worker of this machine is ready.",
@@ -36,6 +40,10 @@ COMMANDS = {
     "replay": (
         "streams.cli.replay:command",
         "Evaluate policies on the queries that a topic holds, up to its end at the start.",
+    ),
+    "results": (
+        "streams.cli.results:command",
+        "Show answers: id, model, status, what it was charged, and its words.",
     ),
     "route": ("streams.cli.route:command", "Run a router process."),
     "serve": ("streams.cli.serve:command", "Serve OpenAI's API: chat completions and models."),

@@ -9,7 +9,7 @@ from typing import Any
 from router.budget.charges import claimed_cost
 from router.models.catalog import ModelCatalog
 from schemas.rejected import Rejected
-from schemas.result import Result
+from schemas.result import DUPLICATE, FAILED, Result
 from streams.client.errors import (
     BudgetExceeded,
     DeadlineExceeded,
@@ -68,12 +68,14 @@ def charged(result: Result, catalog: ModelCatalog) -> int | None:
 def of_result(result: Result, catalog: ModelCatalog) -> Answer | QueryError:
     """Return the answer that a result holds, or the error that it stands for."""
     cost = charged(result, catalog)
-    if result.status_code < 300:
+    if result.status_code < FAILED:
         return Answer(result.id, result.model, result.decision_id, cost, result.response, result)
     code = result.error.code if result.error else "INFERENCE_ERROR"
     reason = result.error.message if result.error else f"status {result.status_code}"
     if code == TOO_LATE:
         return DeadlineExceeded(result.id, "deadline_exceeded", reason, cost=cost or 0)
+    if code == DUPLICATE:
+        return QueryRejected(result.id, "duplicate", reason, "id")
     words = f"{result.model}: {reason}"
     return ModelFailed(result.id, code, words, result.status_code, cost or 0)
 

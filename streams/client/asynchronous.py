@@ -21,7 +21,7 @@ from router.models.catalog import ModelCatalog
 from schemas.invalid import Invalid
 from schemas.query import Query
 from schemas.rejected import Rejected
-from schemas.result import Result
+from schemas.result import DUPLICATE, read_result
 from schemas.wire import decode, encode
 from streams.client.answers import Answer, Ending, of_rejection, of_result
 from streams.client.errors import QueryError, QueryRejected
@@ -224,7 +224,12 @@ class AsyncClient:
     def _read(self, record: Record) -> Ending | None:
         try:
             if record.topic == self._topics.results:
-                return of_result(decode(Result, record.value), self._catalog)
+                result = read_result(record.value)
+                repeated = result.error is not None and result.error.code == DUPLICATE
+                # What is repeated on purpose has its answer already, or gets it.
+                if repeated and self._kept(record.key or b""):
+                    return None
+                return of_result(result, self._catalog)
             rejected = decode(Rejected, record.value, max_bytes=len(record.value or b""))
         except Invalid:
             return None

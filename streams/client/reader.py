@@ -51,7 +51,8 @@ class AnswerReader:
             topics: Followed with all their partitions.
             wanted: Called with each key, in the reading thread.
             handle: Called on the running event loop.
-            since: Unix seconds to begin at instead; ignored where the broker knows no times.
+            since: Unix seconds to begin at instead; at the first record where the broker knows no
+                times.
 
         Raises:
             ClientError: A topic is missing.
@@ -99,7 +100,9 @@ class AnswerReader:
         asked = [TopicPartition(p.topic, p.partition, int(since * 1000)) for p in places]
         try:
             found = self._consumer.offsets_for_times(asked, timeout=ANSWER)
-        except KafkaException:  # an embedded broker knows no times
+        except KafkaException:  # an embedded broker knows no times, and holds little
+            for place in places:
+                place.offset = self._consumer.get_watermark_offsets(place, timeout=ANSWER)[0]
             return places
         for place, at in zip(places, found, strict=True):
             if at.error is None and 0 <= at.offset < place.offset:

@@ -23,7 +23,7 @@ from streams.client.errors import QueryError
 from streams.config.settings import Config
 from streams.metrics.serve import ServeMetrics
 from streams.serve import chat
-from streams.serve.bounds import KeptEndings, Rates, read_body
+from streams.serve.bounds import KeptAnswers, Rates, read_body
 from streams.serve.errors import ApiError, of_query, too_many
 from streams.serve.keys import Caller, bearer, find_caller
 
@@ -42,7 +42,7 @@ class Front:
         self._calendar = Calendar(config.windows())
         self._metrics = metrics
         self._rates = Rates(config.serve.rate)
-        self._kept = KeptEndings(config.serve.idempotency_seconds)
+        self._kept = KeptAnswers(config.serve.idempotency_seconds)
         self._in_flight = 0
         metrics.set_in_flight(lambda: self._in_flight)
         self.client = AsyncClient(
@@ -146,8 +146,6 @@ class Front:
 
     async def _ask(self, asked: chat.Request) -> Answer:
         kept = self._kept.get(asked.query.id)
-        if isinstance(kept, QueryError):
-            raise kept
         if kept is not None:
             return kept
         try:

@@ -75,32 +75,32 @@ class Rates:
         self._left[caller] = (left - 1, now)
 
 
-class KeptEndings:
-    """How repeatable queries ended: the newest, for a time, in a bounded memory."""
+class KeptAnswers:
+    """Answers to repeatable queries: the newest, for a time, in a bounded memory."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """seconds: that an ending is kept; clock: seconds."""
+        """seconds: that an answer is kept; clock: seconds."""
         self._seconds, self._clock = seconds, clock
-        self._kept: OrderedDict[str, tuple[float, int, Ending]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[float, int, Answer]] = OrderedDict()
         self._size = 0
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def keep(self, id: str, ending: Ending) -> None:
-        """Keep the first ending of an id."""
-        if id in self._kept:
+        """Keep the first answer to an id. An id that failed may be sent again."""
+        if id in self._kept or not isinstance(ending, Answer):
             return
-        size = len(msgspec.json.encode(ending.result)) if isinstance(ending, Answer) else 500
+        size = len(msgspec.json.encode(ending.result))
         self._kept[id] = (self._clock() + self._seconds, size, ending)
         self._size += size
         while self._kept and (self._size > KEPT_BYTES or self._oldest_is_over()):
             self._size -= self._kept.popitem(last=False)[1][1]
 
-    def get(self, id: str) -> Ending | None:
-        """Return how an id ended, None where that is not known (any more)."""
-        until, _, ending = self._kept.get(id, (0.0, 0, None))
-        return ending if ending is not None and self._clock() < until else None
+    def get(self, id: str) -> Answer | None:
+        """Return the answer to an id, None where there is none (any more)."""
+        until, _, answer = self._kept.get(id, (0.0, 0, None))
+        return answer if answer is not None and self._clock() < until else None
 
     def _oldest_is_over(self) -> bool:
         return next(iter(self._kept.values()))[0] <= self._clock()

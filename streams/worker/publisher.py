@@ -56,7 +56,7 @@ class ResultPublisher:
         acknowledged: called, from `poll` or `flush`, with the result as it was sent: one that is
         too long for a message, or that the router would refuse, goes without its response.
         """
-        result, data = _readable(routed, result)
+        result, data = _readable(routed, _described(routed, result))
         key, partition = routed.id.encode(), routed.source.partition
         self._send(self.results_topic, data, key, partition, headers, partial(acknowledged, result))
 
@@ -107,6 +107,21 @@ class ResultPublisher:
                 return
             except BufferError:  # the producer's queue is full: wait for acknowledgements
                 self._producer.poll(0.05)
+
+
+def _described(routed: Routed, result: Result) -> Result:
+    """Return a result with what its query carries along, and whether the answer was cut."""
+    try:
+        cut = any(choice["finish_reason"] == "length" for choice in result.response["choices"])
+    except (KeyError, TypeError):
+        cut = False
+    return msgspec.structs.replace(
+        result,
+        tenant=routed.tenant,
+        metadata=routed.metadata,
+        custom_id=routed.custom_id,
+        cut=cut,
+    )
 
 
 def _readable(routed: Routed, result: Result) -> tuple[Result, bytes]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from streams.client.errors import QueryError
 from streams.serve import bounds
-from streams.serve.bounds import KeptEndings, Rates
+from streams.serve.bounds import KeptAnswers, Rates
 from streams.serve.errors import ApiError
 from tests.streams.serve.test_chat import answer
 
@@ -27,21 +28,22 @@ def test_rates() -> None:
         rates.take("a")
 
 
-def test_kept_endings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first ending of an id is kept for its time, and the newest ones within the memory."""
+def test_kept_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answer to an id is kept for its time, and the newest ones within the memory; what
+    failed may be tried again."""
     now = 0.0
-    kept = KeptEndings(10.0, lambda: now)
-    first, failure = answer(), QueryError("f", "x", "y")
+    kept = KeptAnswers(10.0, lambda: now)
+    first = answer()
     kept.keep("a", first)
     kept.keep("a", answer(cost=1))
-    kept.keep("f", failure)
-    assert (kept.get("a"), kept.get("f"), kept.get("b")) == (first, failure, None)
+    kept.keep("f", QueryError("f", "x", "y"))
+    assert (kept.get("a"), kept.get("f"), kept.get("b")) == (first, None, None)
     now = 11.0
     assert kept.get("a") is None
     kept.keep("c", first)
     assert len(kept) == 1
-    monkeypatch.setattr(bounds, "KEPT_BYTES", 2500)
+    monkeypatch.setattr(bounds, "KEPT_BYTES", 5 * len(msgspec.json.encode(first.result)))
     for number in range(20):
-        kept.keep(str(number), failure)
+        kept.keep(str(number), first)
     assert len(kept) == 5
-    assert kept.get("19") is failure
+    assert kept.get("19") is first

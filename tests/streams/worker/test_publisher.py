@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka import KafkaError
 
@@ -164,3 +165,16 @@ def test_a_result_that_is_none_is_charged_the_reservation(
     publisher.publish(query, [], succeeded(query, cost=-1), lambda _: None)
     result = decode(Result, producer.sent[0][1])
     assert (result.status_code, result.cost, result.estimated) == (502, query.reserved, True)
+
+
+@pytest.mark.parametrize(("reason", "cut"), [("length", True), ("stop", False), (None, False)])
+def test_a_result_says_whose_it_is(
+    publisher: ResultPublisher, producer: Producer, reason: str | None, cut: bool
+) -> None:
+    """It carries what its query carried along, and whether the answer was cut."""
+    asked = msgspec.structs.replace(routed("a"), tenant="shop", custom_id="7", metadata={"x": 1})
+    answer = result({"choices": [{"finish_reason": reason}]} if reason else "words")
+    publisher.publish(asked, [], answer, lambda result: None)
+    sent = decode(Result, producer.sent[0][1])
+    assert (sent.tenant, sent.custom_id, sent.metadata) == ("shop", "7", {"x": 1})
+    assert sent.cut is cut
