@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
 import click
 
-from streams.cli import options
+from streams.cli import logs, options
 
 
 @click.command("route")
@@ -25,14 +24,13 @@ from streams.cli import options
     help="Name of this process on this machine; its data lies below it. [default: r<pid>]",
 )
 @options.metrics
-@click.option(
-    "--log-level",
-    default="INFO",
-    show_default=True,
-    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-)
+@logs.options
 def command(
-    config: Path | None, name: str | None, metrics: tuple[str, int] | None, log_level: str
+    config: Path | None,
+    name: str | None,
+    metrics: tuple[str, int] | None,
+    log_level: str,
+    log_format: logs.Format,
 ) -> None:
     """Run a router process: it takes queries, decides, and settles results.
 
@@ -47,18 +45,12 @@ def command(
     from streams.routing.build import build
     from streams.runtime.app import create_app
 
-    logging.basicConfig(level=log_level.upper())
+    logs.configure(log_level, log_format)
     found = load(config)
     require(found)
     data_dir = found.router.data_dir / (name or f"r{os.getpid()}")
     data_dir.mkdir(parents=True, exist_ok=True)
     app = create_app(found, build(found), data_dir, metrics)
-    worker = faust.Worker(app, loglevel=log_level.upper(), quiet=_is_quiet(log_level))
-    if worker.quiet:
-        worker.spinner = None  # it is not of what `quiet` covers
+    worker = faust.Worker(app, quiet=True, override_logging=False)
+    worker.spinner = None  # it is not of what `quiet` covers
     worker.execute_from_commandline()
-
-
-def _is_quiet(log_level: str) -> bool:
-    """Return whether only warnings and errors are wanted: then no banner either."""
-    return logging.getLevelNamesMapping()[log_level.upper()] >= logging.WARNING

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from confluent_kafka import Producer
 
-from streams.cli import options
+from streams.cli import logs, options
 from streams.config.settings import Config, ModelSettings, load
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topics
@@ -71,11 +71,7 @@ REMIND_EVERY = 60.0
     "ending with an error: for supervisors that would start it again and again.",
 )
 @options.metrics
-@click.option(
-    "--log-level",
-    default="INFO",
-    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-)
+@logs.options
 def command(
     models: Sequence[str],
     config_file: Path,
@@ -88,6 +84,7 @@ def command(
     wait_for_key: bool,
     metrics: tuple[str, int] | None,
     log_level: str,
+    log_format: logs.Format,
 ) -> None:
     """Run a worker that answers one model's queries.
 
@@ -95,8 +92,7 @@ def command(
     model's partitions among them. SIGTERM or Ctrl-C ends calls in flight before the process; a
     killed one's queries are taken over by the others.
     """
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request
+    logs.configure(log_level, log_format)
     config = load(config_file)
     models = list(dict.fromkeys(models))
     config = _with_models(config, config_file, models)

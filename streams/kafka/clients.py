@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,16 @@ from streams.kafka.topics import LARGEST_MESSAGE
 
 Settings = Mapping[str, Any]
 
-_CONSUMER: Settings = {"enable.auto.commit": False, "auto.offset.reset": "earliest"}
+LOGGER = logging.getLogger("librdkafka")
+"""What clients say while they are polled; without it their lines would go to standard error."""
+
+_CONSUMER: Settings = {
+    "enable.auto.commit": False,
+    "auto.offset.reset": "earliest",
+    "logger": LOGGER,
+}
 _PRODUCER: Settings = {
+    "logger": LOGGER,
     "enable.idempotence": True,
     "compression.type": "lz4",
     "linger.ms": 5,

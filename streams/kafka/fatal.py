@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
+
+_form: Callable[[str], str] = "sluice: stopped: {}".format
+
+
+def speak(form: Callable[[str], str]) -> None:
+    """Have `die` print what `form` makes of the reason."""
+    global _form
+    _form = form
 
 
 def die(reason: str) -> NoReturn:
@@ -17,7 +25,7 @@ def die(reason: str) -> NoReturn:
     What is not acknowledged is redelivered to whoever takes over, so both skipping and waiting
     are worse than stopping here.
     """
-    print(f"sluice: stopped: {reason}", file=sys.__stderr__, flush=True)
+    print(_form(reason), file=sys.__stderr__, flush=True)
     os._exit(EXIT_CODE)
 
 

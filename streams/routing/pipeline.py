@@ -8,6 +8,7 @@ same records give the same messages, so publishing them again is harmless.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from router.budget.windows import Calendar
 from streams.kafka.producer import Outbox
 from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
+from streams.kafka.trace import ids
 from streams.metrics.router import Metrics
 from streams.routing.arrivals import Arrival, parse
 from streams.routing.decide import (
@@ -35,6 +37,8 @@ from streams.routing.publish import publish
 from streams.routing.trial import Trial
 from streams.state.partition import Partition
 from streams.state.rows import Log, Row, row_key
+
+logger = logging.getLogger(__name__)
 
 
 class Decision(NamedTuple):
@@ -203,3 +207,13 @@ class DecisionPipeline:
     def _count(self, decisions: Sequence[Decision]) -> None:
         published = ((arrival.record.timestamp, row.receipt) for arrival, row in decisions)
         self._metrics.decided(self._log, published, self._clock())
+        if logger.isEnabledFor(logging.DEBUG):
+            for arrival, row in decisions:
+                _debug(arrival, row)
+
+
+def _debug(arrival: Arrival, row: Row) -> None:
+    receipt = row.receipt
+    what = f"{receipt.decision} {receipt.model or ''}".strip()
+    named = ids(receipt.decision_id, arrival.record.headers, query_id=receipt.id)
+    logger.debug("%s (%s)", what, receipt.reason, extra=named)

@@ -19,6 +19,7 @@ from schemas.wire import encode
 from streams.kafka.producer import Headers, Outbox
 from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
+from streams.kafka.trace import ids
 from streams.metrics.router import Metrics
 from streams.routing.publish import SOURCE_PARTITION, trace_headers
 from streams.state.decision_ids import parse_decision_id
@@ -156,6 +157,7 @@ class Settler:
                 excess,
                 result.decision_id,
                 _why_more(result, row),
+                extra=ids(result.decision_id, model=result.model, query_id=result.id),
             )
         return key, row
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 
 from schemas import ModelControl
@@ -13,6 +14,8 @@ from streams.state.open_rows import load_state
 from streams.state.ownership import Ownership
 from streams.state.partition import Partition
 from streams.state.store import PartitionStore
+
+logger = logging.getLogger(__name__)
 
 
 class PartitionManager:
@@ -69,6 +72,7 @@ class PartitionManager:
         partition.apply_control(self._control.registry.version)
         if self._claims.get(number) is claimed:
             self._owned[number] = partition
+            logger.info("owns partition %d", number, extra={"partition": number})
         else:  # it was revoked meanwhile
             await partition.revoke()
         return partition
@@ -78,6 +82,8 @@ class PartitionManager:
         # A claim that arrived later would supersede the next owner.
         await asyncio.gather(*self._claims.values(), return_exceptions=True)
         self._claims.clear()
+        if self._owned:
+            logger.info("gives up partitions %s", ", ".join(map(str, sorted(self._owned))))
         for partition in self._owned.values():
             await partition.revoke()
         self._owned.clear()

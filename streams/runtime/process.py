@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,8 @@ from streams.runtime.partition_manager import PartitionManager
 from streams.state.partition import Partition
 from streams.state.rows import Log
 from streams.state.store import PartitionStore
+
+logger = logging.getLogger(__name__)
 
 THREADS = 2
 """Chunks that are embedded and estimated at the same time."""
@@ -132,6 +135,7 @@ class RouterProcess:
         self._run("looking at deferred queries", passes)
         self._run("following the index", indexes)
         self._started = True
+        logger.info("routes queries of %s", self._topics.queries)
 
     def not_ready(self) -> list[str]:
         """Return why this process decides nothing now, a sentence for each reason."""

@@ -12,6 +12,7 @@ decision, but a provider may have charged both calls; nothing on this side of it
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -26,12 +27,15 @@ from schemas.result import Result
 from schemas.route import Routed
 from schemas.wire import Invalid, decode
 from streams.kafka.topics import LARGEST_MESSAGE
+from streams.kafka.trace import ids
 from streams.worker.backends.base import Backend
 from streams.worker.caller import Caller
 from streams.worker.circuit_breaker import CircuitBreaker
 from streams.worker.consumer import Offsets, WorkerConsumer, WorkerError
 from streams.worker.jobs import Job, Jobs, Place
 from streams.worker.publisher import ResultPublisher
+
+logger = logging.getLogger(__name__)
 
 COMMIT_EVERY = 0.5
 """Seconds."""
@@ -196,6 +200,14 @@ class Worker:
                 self._publisher.publish(job.routed, job.headers, result, then)
 
     def _acknowledged(self, job: Job, result: Result) -> None:
+        if result.error is not None:
+            logger.warning(
+                "no answer (%s, %s): %s",
+                result.status_code,
+                result.error.code,
+                result.error.message,
+                extra=ids(result.decision_id, job.headers, model=self.model, query_id=result.id),
+            )
         self._on_answered(result)
         self._jobs.complete(job)
 
