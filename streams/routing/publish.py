@@ -7,15 +7,14 @@ from collections.abc import Iterable
 from schemas import Query, Receipt, Rejected, Result, Routed
 from schemas.result import DUPLICATE, Failure
 from schemas.wire import encode
-from streams.kafka.producer import Batch
+from streams.kafka.carried import TRACE, carried_headers, carried_key
+from streams.kafka.producer import Batch, Headers
 from streams.kafka.topics import Topics
 from streams.routing.arrivals import DECISION_ID, Arrival
 from streams.state.rows import Row
 
 SOURCE_PARTITION = "sluice-source-partition"
 """Header that names the partition of `results` where the result of a decision belongs."""
-
-Headers = list[tuple[str, bytes]]
 
 
 def publish(batch: Batch, topics: Topics, arrival: Arrival, row: Row) -> None:
@@ -25,7 +24,8 @@ def publish(batch: Batch, topics: Topics, arrival: Arrival, row: Row) -> None:
     """
     receipt, query = row.receipt, arrival.query
     key = receipt.id.encode()
-    headers = [*_client_headers(arrival.record.headers), *_decision_headers(receipt)]
+    carried = carried_headers(arrival.record.headers)
+    headers = [*_client_headers(carried), *_decision_headers(receipt)]
     if receipt.decision == "routed" and query is not None:
         topic = topics.routed(receipt.model or "")
         batch.send(topic, encode(_routed(query, row)), key, headers=headers)
@@ -34,11 +34,13 @@ def publish(batch: Batch, topics: Topics, arrival: Arrival, row: Row) -> None:
         batch.send(topics.deferred, arrival.record.value, key, partition, headers)
     elif row.refusal is not None:
         rejected = Rejected.of(row.refusal.error(), arrival.record.value, receipt.source)
-        batch.send(topics.rejected, encode(rejected), arrival.record.key, headers=headers)
+        batch.send(
+            topics.rejected, encode(rejected), carried_key(arrival.record.key), headers=headers
+        )
     elif row.duplicate_of is not None:
         partition = receipt.source.partition
         batch.send(topics.results, encode(_duplicate(row)), key, partition, headers)
-    trace = trace_headers(arrival.record.headers)
+    trace = trace_headers(carried)
     batch.send(topics.receipts, encode(receipt), key, headers=trace)
 
 
@@ -91,11 +93,11 @@ def _decision_headers(receipt: Receipt) -> Headers:
     ]
 
 
-def _client_headers(headers: Iterable[tuple[str, bytes]] | None) -> Headers:
+def _client_headers(headers: Headers) -> Headers:
     """Return the client's headers without ours: a deferred query would collect them."""
-    return [(name, value) for name, value in headers or () if not name.startswith("sluice-")]
+    return [(name, value) for name, value in headers if not name.startswith("sluice-")]
 
 
 def trace_headers(headers: Iterable[tuple[str, bytes]] | None) -> Headers:
     """Return the W3C trace headers, which every message about a query carries."""
-    return [(name, value) for name, value in headers or () if name in ("traceparent", "tracestate")]
+    return [(name, value) for name, value in carried_headers(headers) if name in TRACE]

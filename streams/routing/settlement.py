@@ -16,6 +16,7 @@ from router.models.catalog import ModelCatalog
 from schemas import Invalid, Rejected, Result, Source
 from schemas.result import DUPLICATE, FAILED, read_settlement
 from schemas.wire import encode
+from streams.kafka.carried import carried_key
 from streams.kafka.producer import Headers, Outbox
 from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
@@ -193,7 +194,7 @@ class Settler:
     def _rejection(self, record: ConsumedRecord, error: Invalid) -> Outgoing:
         source = Source(record.topic, record.partition, record.offset)
         rejected = Rejected.of(error, record.value, source)
-        return Outgoing(self._topics.rejected, encode(rejected), record.key)
+        return Outgoing(self._topics.rejected, encode(rejected), carried_key(record.key))
 
 
 def _too_dear(result: Result, catalog: ModelCatalog) -> Invalid | None:

@@ -16,6 +16,7 @@ from schemas.result import Failure, Result, read_result
 from schemas.route import Routed
 from schemas.wire import MAX_BYTES, Invalid, encode
 from streams.kafka import clients
+from streams.kafka.carried import carried_key, headers_of
 from streams.worker.backends.base import failed
 from streams.worker.consumer import PATIENCE, WorkerError
 
@@ -68,7 +69,12 @@ class ResultPublisher:
         logger.warning("%s: %s: %s", source.topic, place, invalid.reason)
         rejected = encode(Rejected.of(invalid, message.value(), source))
         self._send(
-            self.rejected_topic, rejected, message.key(), -1, message.headers(), acknowledged
+            self.rejected_topic,
+            rejected,
+            carried_key(message.key()),
+            -1,
+            headers_of(message),
+            acknowledged,
         )
 
     def poll(self) -> None:

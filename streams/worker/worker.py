@@ -26,6 +26,7 @@ from schemas.invalid import wrong
 from schemas.result import Result
 from schemas.route import Routed
 from schemas.wire import Invalid, decode
+from streams.kafka.carried import headers_of
 from streams.kafka.topics import LARGEST_MESSAGE
 from streams.kafka.trace import ids
 from streams.worker.backends.base import Backend
@@ -177,7 +178,7 @@ class Worker:
             source = Source(self._consumer.topic, *place)
             self._publisher.reject(message, invalid, source, partial(self._jobs.finish, place))
             return
-        if (job := self._jobs.add(routed, message.headers(), place)) is not None:
+        if (job := self._jobs.add(routed, headers_of(message), place)) is not None:
             self._waiting.put_nowait(job)
 
     def _check(self, routed: Routed) -> None:
