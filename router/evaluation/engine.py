@@ -76,7 +76,7 @@ def run(policy: Policy, problem: Problem, batch: int | None = None) -> Run:
         batch: Arrivals decided at once; by default `BATCH`, or fewer, so that there are `BATCHES`.
     """
     estimates = problem.estimates(policy.estimator)
-    if problem.given is not None:
+    if problem.coverage.shared_by_models:
         estimates = estimates.careful()
     n, everyone = len(problem), np.arange(len(problem.catalog))
     batch = batch or min(BATCH, max(1, n // BATCHES))

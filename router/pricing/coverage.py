@@ -53,6 +53,11 @@ class Coverage:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def shared_by_models(self) -> bool:
+        """Whether any limit covers several models."""
+        return bool((self.models.sum(axis=1) > 1).any())
+
     def take(self, rows: Ints | slice) -> Coverage:
         """Return the limits of some of the queries, by int64[m] row or slice."""
         return self if self.queries is None else replace(self, queries=self.queries[:, rows])

@@ -69,11 +69,14 @@ def build(config: Config, embedder: Embedder | None = None, folder: Path | None 
         search_k=config.index.search_k,
     )
     quantile = config.reservation.quantile
-    estimator = Estimator.from_arrays(saved.estimator, saved.history, saved.index, quantile)
+    limits = config.limit_set()
+    careful = bool((limits.models(catalog.names).sum(axis=1) > 1).any())
+    estimator = Estimator.from_arrays(
+        saved.estimator, saved.history, saved.index, quantile, careful
+    )
     amounts = config.amounts(
         np.nanmean(saved.history.scores, axis=0), np.nanmean(saved.history.costs, axis=0)
     )
-    limits = config.limit_set()
     past = estimator.leave_one_out(sample_rows(len(saved.history)))
     past_cost = np.where(catalog.free, 0.0, past.cost)
     known = limits.for_all(catalog.names)

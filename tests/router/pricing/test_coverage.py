@@ -91,3 +91,5 @@ def test_named_kinds() -> None:
     assert_array_equal(Coverage.per_model("ab").room(left, 0, 3), [[5, 7]])
     assert_array_equal(Coverage.shared(2).room(left[:1], 0, 3), [[5, 5]])
     assert_array_equal(Coverage.shared(2).room(left[:1], 1, 3), [[UNBOUNDED, UNBOUNDED]])
+    assert Coverage.shared(2).shared_by_models
+    assert not Coverage.per_model("ab").shared_by_models

@@ -23,3 +23,18 @@ def test_the_configured_quantile_sets_what_is_reserved(config_file: Path) -> Non
     low, middle, high = (upper_cost(config_file, quantile) for quantile in ("0.7", "0.9", "1"))
     assert np.all(low < middle)
     assert np.all(middle < high)
+
+
+def test_estimates_are_careful_where_models_share_a_limit(config_file: Path) -> None:
+    """Their scores depart from the models' means by the trust of the index only."""
+
+    def quality(file: Path) -> Floats:
+        scorer = build(load(file)).scorer
+        return scorer.estimate(["Why is the sky blue?", "Write a sorting function."])[1].quality
+
+    estimator = build(load(config_file)).scorer.estimator
+    means, trust = estimator.fitted.means, estimator.fitted.trust
+    full = quality(config_file)
+    shared = config_file.with_name("shared.toml")
+    shared.write_text(config_file.read_text() + "[limits.money]\namount = 1\n")
+    assert np.allclose(quality(shared), means + trust * (full - means))
