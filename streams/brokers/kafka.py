@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.cimpl import NewTopic
 
 from streams.brokers import jars
@@ -41,12 +41,9 @@ log.dirs={data}
 auto.create.topics.enable=false
 broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
-offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
-share.coordinator.state.topic.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 """
@@ -88,7 +85,7 @@ class KafkaServer:
         return f"{HOST}:{self.port}"
 
     def start(self) -> None:
-        """Start, and return when a consumer group can be joined.
+        """Start, and return when it answers.
 
         Raises:
             BrokerError: Java or the jars are missing, Kafka ends or does not answer in time (with
@@ -262,14 +259,10 @@ def _free(port: int) -> bool:
 
 
 def _ready(client: Consumer) -> bool:
-    """Whether metadata and the group coordinator, which loads a moment later, both answer.
-
-    Asked with a consumer: the admin client's `list_consumer_group_offsets` crashes the process
-    while the coordinator still loads (librdkafka 2.16.0).
-    """
+    """Whether metadata are answered. What the first group or transaction needs is made then: first
+    calls wait for it, as on any broker (`streams.kafka.waiting`)."""
     try:
         client.list_topics(timeout=5)
-        client.committed([TopicPartition("any", 0)], timeout=5)
     except KafkaException:
         return False
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -71,9 +72,8 @@ def _ask_broker(config_file: Path, wanted: str | None) -> None:
     groups = [wanted] if wanted else list(own)
     here = _own_addresses(config.broker.servers)
     admin = clients.admin(for_librdkafka(config.broker))
-    asked = admin.describe_consumer_groups(groups, request_timeout=TIMEOUT)
-    for name, answer in asked.items():
-        found = answer.result(TIMEOUT)
+    for name in groups:
+        found = _description(admin, name)
         hosts = {member.host.lstrip("/") for member in found.members}
         if found.state not in (ConsumerGroupState.DEAD, ConsumerGroupState.EMPTY) and hosts & here:
             click.echo(f"in group {name}, {found.state.name.lower()}")

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 import orjson
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaException
 
 from router.evaluation import sources
 from router.evaluation.datasets import Dataset, write_jsonl
@@ -31,8 +31,10 @@ from streams.config.settings import Config
 from streams.demo.children import Children
 from streams.demo.progress import DemoProgress
 from streams.kafka import clients
+from streams.kafka.admin import ANSWER
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topic, Topics, create
+from streams.kafka.waiting import is_not_yet
 
 QUERIES_PART = 0.35
 """Fraction of a dataset that is routed; the rest is the history (the paper's protocol)."""
@@ -127,11 +129,6 @@ def run(options: DemoOptions, folder: Path, say: Say, show: Show) -> DemoRun:
         environment = {"SLUICE_BROKER": servers, "OPENBLAS_NUM_THREADS": "1"}
         config = _prepare(options, folder, data, setting, environment)
         topics = Topics(config.topics.prefix)
-        children = stack.enter_context(Children(folder, environment))
-        say(f"building the index of {len(data.history):,} past queries")
-        file = str(folder / "sluice.toml")
-        history = str(folder / "history.jsonl.gz")
-        children.run("index", "index", "build", "--config", file, "--history", history)
         say(f"creating topics {topics.prefix}* on {servers}")
         planned = topics.planned(
             list(config.models), config.topics.partitions, config.topics.model_partitions
@@ -140,6 +137,12 @@ def run(options: DemoOptions, folder: Path, say: Say, show: Show) -> DemoRun:
             embedded.create({topic.name: topic.partitions for topic in planned})
         else:
             stack.enter_context(_temporary_topics(config, planned))
+        # Entered later, left earlier: a process that still ran could make a deleted topic again.
+        children = stack.enter_context(Children(folder, environment))
+        say(f"building the index of {len(data.history):,} past queries")
+        file = str(folder / "sluice.toml")
+        history = str(folder / "history.jsonl.gz")
+        children.run("index", "index", "build", "--config", file, "--history", history)
         progress = DemoProgress(config.broker, topics, config.topics.partitions)
         stack.callback(progress.close)
         say(f"starting {options.routers} router(s) and a worker for {len(config.models)} models")
@@ -237,7 +240,14 @@ def _ready(
     group, began = config.router.id, time.time()
 
     def joined() -> bool:
-        found = admin.describe_consumer_groups([group])[group].result(READY)
+        # The first group of a fresh broker: its coordinator is there when its topic is made.
+        try:
+            asked = admin.describe_consumer_groups([group], request_timeout=ANSWER)
+            found = asked[group].result(READY)
+        except KafkaException as error:
+            if is_not_yet(error):
+                return False
+            raise
         return len(found.members) >= options.routers and found.state == ConsumerGroupState.STABLE
 
     if not embedded:

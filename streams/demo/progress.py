@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
 from router.budget.ledger import owner
 from schemas import Invalid, Receipt, Result
@@ -128,7 +128,7 @@ class DemoProgress:
         for message in self._consumer.consume(BLOCK, seconds):
             if (error := message.error()) is None:
                 self._handlers[message.topic()](message)
-            elif error.fatal() or error.code() == KafkaError._ALL_BROKERS_DOWN:
+            elif error.fatal():
                 raise KafkaException(error)
 
     def counts(self) -> Counts:

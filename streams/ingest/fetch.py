@@ -1,4 +1,8 @@
-"""Sets how long the broker may hold a fetch back: Faust asks for 1.5 s, and has no setting."""
+"""Sets how long the broker may hold a fetch back, and that aborted records are not read.
+
+Faust asks for 1.5 s, reads uncommitted records outside transactions of its own, and has no setting
+for either.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,15 @@ from faust.transport.drivers import aiokafka as driver
 FETCH_WAIT = 0.1
 """Seconds. An embedded broker always holds a fetch for so long, so this is the latency there; a
 real one answers at once, except for partitions that were resumed since."""
+ISOLATION = "read_committed"
+"""Records of a transaction count when it is committed: clients may produce in transactions."""
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's thread around an aiokafka consumer, with `FETCH_WAIT`."""
+    """Faust's thread around an aiokafka consumer, with `FETCH_WAIT` and `ISOLATION`."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = int(FETCH_WAIT * 1000)  # read when it starts
+        consumer._isolation_level = ISOLATION  # as well
         return consumer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException
@@ -10,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from streams.kafka.errors import BrokerError
+from streams.kafka.waiting import is_not_yet, until_answered
 
 CLUSTER_ID = "mockCluster"
 """Prefix of an embedded broker's cluster id."""
@@ -37,19 +37,10 @@ def make(admin: AdminClient, orders: Sequence[NewTopic], *, or_find: bool = Fals
     # An embedded broker would leave the request without an answer.
     if is_embedded(admin):
         raise BrokerError("an embedded broker has only the topics that it was started with")
-    for name, made in admin.create_topics(list(orders)).items():
-        try:
-            made.result(TIMEOUT)
-        except KafkaException as failure:
-            error = failure.args[0]
-            if not (or_find and error.code() == KafkaError.TOPIC_ALREADY_EXISTS):
-                raise BrokerError(f"cannot make topic {name!r}: {error.str()}") from None
-    deadline = time.monotonic() + TIMEOUT
+    tried: set[str] = set()
+    until_answered("making topics", lambda: _order(admin, orders, or_find, tried), TIMEOUT)
     names = [order.topic for order in orders]
-    while leaderless := _leaderless(admin, names):
-        if time.monotonic() > deadline:
-            raise BrokerError(f"no leaders after {TIMEOUT:.0f} s for: {', '.join(leaderless)}")
-        time.sleep(0.05)
+    until_answered("awaiting the leaders of new topics", lambda: _led(admin, names), TIMEOUT)
 
 
 def is_embedded(admin: AdminClient) -> bool:
@@ -58,12 +49,33 @@ def is_embedded(admin: AdminClient) -> bool:
     return cluster is not None and cluster.startswith(CLUSTER_ID)
 
 
-def _leaderless(admin: AdminClient, names: Sequence[str]) -> list[str]:
+def _order(admin: AdminClient, orders: Sequence[NewTopic], or_find: bool, tried: set[str]) -> None:
+    """Ask for topics. tried: those that an earlier attempt may have made, with its answer lost."""
+    asked = admin.create_topics(list(orders), request_timeout=TIMEOUT)
+    for name, made in asked.items():
+        try:
+            made.result(TIMEOUT)
+        except KafkaException as failure:
+            error = failure.args[0]
+            found = error.code() == KafkaError.TOPIC_ALREADY_EXISTS
+            if found and (or_find or name in tried):
+                continue
+            if is_not_yet(failure):
+                tried.update(asked)
+                raise
+            raise BrokerError(f"cannot make topic {name!r}: {error.str()}") from None
+
+
+def _led(admin: AdminClient, names: Sequence[str]) -> None:
+    """Raise KafkaException while a partition of these topics has no leader."""
     known = admin.list_topics(timeout=ANSWER).topics
-    return [
+    leaderless = [
         name
         for name in names
         if name not in known
         or not known[name].partitions
         or any(partition.leader < 0 for partition in known[name].partitions.values())
     ]
+    if leaderless:
+        none = f"no leader yet of: {', '.join(leaderless)}"
+        raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, none))

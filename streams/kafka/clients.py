@@ -24,6 +24,7 @@ _CONSUMER: Settings = {
     "enable.auto.commit": False,
     "auto.offset.reset": "earliest",
     "logger": LOGGER,
+    "isolation.level": "read_committed",
 }
 _PRODUCER: Settings = {
     "logger": LOGGER,

@@ -17,15 +17,16 @@ from streams.kafka import clients
 from streams.kafka.admin import is_embedded
 from streams.kafka.errors import BrokerError
 from streams.kafka.security import Secured, for_librdkafka
+from streams.kafka.waiting import until_answered
 
 ANSWER = 10.0
 """Seconds in which a broker answers for the bounds of a log."""
+PATIENCE = 30.0
+"""Seconds within which a log that is being made, or whose leader is moving, must have a leader."""
 SILENCE = 60.0
 """Seconds without a record or an end, after which reading gives up."""
 WAIT = 0.05
 """Seconds in which a block of records may fill up."""
-MOVING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
-"""What a broker answers for a partition that is being made, or led by another from now on."""
 BLOCK = 500
 """Records fetched from librdkafka's queue at once."""
 SETTINGS = {
@@ -68,15 +69,20 @@ class Span(NamedTuple):
 
 def _ends(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
     """First and next offset of a partition; repeated while its leader is moving."""
-    give_up = time.monotonic() + ANSWER
-    while True:
-        try:
-            low, high = consumer.get_watermark_offsets(place, timeout=ANSWER)
-            return low, high
-        except KafkaException as error:
-            if error.args[0].code() not in MOVING or time.monotonic() > give_up:
-                raise
-            time.sleep(WAIT)
+
+    def ask() -> tuple[int, int]:
+        low, high = consumer.get_watermark_offsets(place, timeout=ANSWER)
+        return low, high
+
+    return until_answered(f"bounds of {place.topic}, partition {place.partition}", ask, PATIENCE)
+
+
+def _partitions_of(consumer: Consumer, topic: str) -> list[int]:
+    """The numbers of a topic's partitions; none where there is no such topic."""
+    found = consumer.list_topics(topic, timeout=ANSWER).topics[topic]
+    if found.error is not None and found.error.code() == KafkaError.LEADER_NOT_AVAILABLE:
+        raise KafkaException(found.error)  # it is being made
+    return [] if found.error is not None else sorted(found.partitions)
 
 
 class Logs:
@@ -101,10 +107,12 @@ class Logs:
             KafkaException: no broker answers.
         """
         with self._consumer() as consumer:
-            found = consumer.list_topics(topic, timeout=ANSWER).topics[topic]
-            if found.error is not None or not found.partitions:
+            numbers = until_answered(
+                f"partitions of {topic}", lambda: _partitions_of(consumer, topic), PATIENCE
+            )
+            if not numbers:
                 raise LogError(f"topic {topic!r} is not there: make it with `sluice topics create`")
-            places = [TopicPartition(topic, number) for number in sorted(found.partitions)]
+            places = [TopicPartition(topic, number) for number in numbers]
             marks = [_ends(consumer, place) for place in places]
             spans = [
                 Span(topic, place.partition, low, high)
@@ -171,10 +179,15 @@ class Logs:
         if is_embedded(clients.admin(self._connection)):
             return [self._search(span, milliseconds) for span in spans]  # it knows no times
         asked = [TopicPartition(s.topic, s.partition, milliseconds) for s in spans]
-        found = consumer.offsets_for_times(asked, timeout=ANSWER)
-        for place in found:
-            if place.error is not None:
-                raise KafkaException(place.error)
+
+        def ask() -> list[TopicPartition]:
+            found: list[TopicPartition] = consumer.offsets_for_times(asked, timeout=ANSWER)
+            for place in found:
+                if place.error is not None:
+                    raise KafkaException(place.error)
+            return found
+
+        found = until_answered(f"offsets of a time in {asked[0].topic}", ask, PATIENCE)
         return [
             span.end if place.offset < 0 else min(max(place.offset, span.start), span.end)
             for span, place in zip(spans, found, strict=True)

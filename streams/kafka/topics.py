@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
@@ -17,6 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 from schemas.topics import TOPICS
 from streams.kafka.admin import ANSWER, TIMEOUT, is_embedded, make
 from streams.kafka.errors import BrokerError
+from streams.kafka.waiting import until_answered
 
 Log = Literal["queries", "deferred"]
 """The topics whose records are decided: new queries, and those that wait."""
@@ -194,7 +196,15 @@ def create(admin: AdminClient, topics: Sequence[Topic], replicas: int = -1) -> l
     ]
     # Where somebody else was faster, `differences` sees whether they agree with us.
     make(admin, orders, or_find=True)
-    if wrong := differences(admin, list(missing.values())):
+
+    def check() -> list[str]:
+        """Another broker than the one asked before may not know the topics yet."""
+        if absent := missing.keys() - _partitions(admin).keys():
+            what = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"not known: {', '.join(absent)}")
+            raise KafkaException(what)
+        return differences(admin, list(missing.values()))
+
+    if wrong := until_answered("describing new topics", check, TIMEOUT):
         raise TopicsError("\n".join(wrong))
     return list(missing)
 
@@ -237,7 +247,7 @@ def _cleanup_policies(admin: AdminClient, names: Sequence[str]) -> dict[str, str
     asked = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
     return {
         resource.name: answer.result(TIMEOUT)["cleanup.policy"].value
-        for resource, answer in admin.describe_configs(asked).items()
+        for resource, answer in admin.describe_configs(asked, request_timeout=TIMEOUT).items()
     }
 
 
