@@ -258,9 +258,10 @@ async def test_new_consumer_thread_is_what_fetches(consumer: Consumer) -> None:
     assert type(consumer._thread) is ConsumerThread
 
 
-async def test_fetch_max_wait_is_read_at_the_start(consumer: Consumer) -> None:
+async def test_wait_and_isolation_are_read_at_the_start(consumer: Consumer) -> None:
     """The thread makes its aiokafka consumer with `_create_worker_consumer`; Faust's wait is in
-    `_fetch_max_wait_ms`, where `start` reads it (`test_fetch` starts one)."""
+    `_fetch_max_wait_ms`, its isolation in `_isolation_level`, where `start` reads them (`test_fetch`
+    and `tests/e2e/test_transactions.py` start one)."""
     thread, transport = driver.AIOKafkaConsumerThread(consumer), consumer.transport
     assert isinstance(transport, driver.Transport)
     with patch.object(thread, "_create_worker_consumer", return_value="made") as create:
@@ -269,7 +270,10 @@ async def test_fetch_max_wait_is_read_at_the_start(consumer: Consumer) -> None:
     fetching = thread._create_worker_consumer(transport)
     assert isinstance(fetching, aiokafka.AIOKafkaConsumer)
     assert fetching._fetch_max_wait_ms == 1500, "Faust asks otherwise now: is fetch.py needed?"
-    assert "fetch_max_wait_ms" in inspect.signature(Fetcher.__init__).parameters
+    assert fetching._isolation_level == "read_uncommitted", "is ISOLATION needed?"
+    assert {"fetch_max_wait_ms", "isolation_level"} <= set(
+        inspect.signature(Fetcher.__init__).parameters
+    )
 
 
 async def test_a_scheduler_is_a_class_that_settings_take(consumer: Consumer) -> None:
