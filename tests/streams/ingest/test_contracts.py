@@ -260,8 +260,8 @@ async def test_new_consumer_thread_is_what_fetches(consumer: Consumer) -> None:
 
 async def test_wait_and_isolation_are_read_at_the_start(consumer: Consumer) -> None:
     """The thread makes its aiokafka consumer with `_create_worker_consumer`; Faust's wait is in
-    `_fetch_max_wait_ms`, its isolation in `_isolation_level`, where `start` reads them (`test_fetch`,
-    `tests/e2e/test_transactions.py` start one)."""
+    `_fetch_max_wait_ms`, its isolation in `_isolation_level`, read by `start` (`test_fetch`
+    and `test_transactions` start one)."""
     thread, transport = driver.AIOKafkaConsumerThread(consumer), consumer.transport
     assert isinstance(transport, driver.Transport)
     with patch.object(thread, "_create_worker_consumer", return_value="made") as create:
