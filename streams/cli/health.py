@@ -83,6 +83,19 @@ def _ask_broker(config_file: Path, wanted: str | None) -> None:
     )
 
 
+def _description(admin: Any, group: str) -> Any:
+    """Return a consumer group's state and members; waits for a coordinator that is being made."""
+    from streams.kafka.admin import ANSWER
+    from streams.kafka.waiting import until_answered
+
+    def ask() -> Any:
+        return admin.describe_consumer_groups([group], request_timeout=ANSWER)[group].result(
+            TIMEOUT
+        )
+
+    return until_answered(f"describing the consumer group {group}", ask, TIMEOUT)
+
+
 def _own_addresses(servers: str) -> set[str]:
     """The addresses under which brokers see this machine. Nothing is sent to find them."""
     found = set()

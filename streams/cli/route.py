@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from streams.cli import logs, options
+from streams.cli.stopping import Stopper
 
 
 @click.command("route")
@@ -38,19 +39,21 @@ def command(
     Give a process that is restarted the same --name, and it recovers from its files instead of
     from the changelog.
     """
-    import faust
-
     from streams.cli.topics import require
     from streams.config.settings import load
     from streams.routing.build import build
     from streams.runtime.app import create_app
+    from streams.runtime.faust_worker import RouterWorker
 
     logs.configure(log_level, log_format)
     found = load(config)
+    stopper = Stopper(found.process.stop_seconds)
+    stopper.listen()
     require(found)
     data_dir = found.router.data_dir / (name or f"r{os.getpid()}")
     data_dir.mkdir(parents=True, exist_ok=True)
     app = create_app(found, build(found), data_dir, metrics)
-    worker = faust.Worker(app, quiet=True, override_logging=False)
+    worker = RouterWorker(app, stopper.begin, quiet=True, override_logging=False)
     worker.spinner = None  # it is not of what `quiet` covers
+    stopper.stop_with(worker.stop_soon)
     worker.execute_from_commandline()

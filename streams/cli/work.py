@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 from confluent_kafka import Producer
 
 from streams.cli import logs, options
+from streams.cli.stopping import Stopper
 from streams.config.settings import Config, ModelSettings, load
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topics
@@ -23,10 +23,13 @@ from streams.metrics.worker import WorkMetrics
 from streams.worker.backends.base import Backend
 from streams.worker.backends.echo import Echo
 from streams.worker.publisher import new_producer
-from streams.worker.worker import Worker
+from streams.worker.worker import GRACE, Worker
 
 logger = logging.getLogger(__name__)
 
+GRACE_PART = 0.6
+"""Of the time to stop in, the part that calls in flight get to end; results are acknowledged and
+offsets committed in the rest."""
 REMIND_EVERY = 60.0
 """Seconds between two reminders of a worker that waits for a key."""
 
@@ -111,7 +114,12 @@ def command(
             _wait_without(empty, metrics)
             return
         backends = _servers(config, calls)
-    asyncio.run(_serve(config, backends, calls, metrics))
+    stopper = Stopper(config.process.stop_seconds)
+    stopper.listen()
+    try:
+        asyncio.run(_serve(config, backends, calls, metrics, stopper))
+    finally:
+        stopper.close()
 
 
 def _with_models(config: Config, file: Path, models: Sequence[str]) -> Config:
@@ -138,7 +146,11 @@ def _with_models(config: Config, file: Path, models: Sequence[str]) -> Config:
 
 
 async def _serve(
-    config: Config, backends: Mapping[str, Backend], calls: Mapping[str, int], at: Address | None
+    config: Config,
+    backends: Mapping[str, Backend],
+    calls: Mapping[str, int],
+    at: Address | None,
+    stopper: Stopper,
 ) -> None:
     """Run a worker for each model until a signal comes or one of them fails; raise its error.
 
@@ -146,8 +158,7 @@ async def _serve(
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stopper.stop_with(lambda: loop.call_soon_threadsafe(stop.set))
     topics = Topics(config.topics.prefix)
     producer = new_producer(for_librdkafka(config.broker))
     metrics = WorkMetrics()
@@ -159,6 +170,7 @@ async def _serve(
         try:
             await worker.run(stop)
         finally:
+            stopper.begin()
             stop.set()
 
     logger.info("answering for %s, at %s", ", ".join(backends), config.broker.servers)
@@ -200,6 +212,7 @@ def _worker(
         concurrency=calls,
         clock_margin=min(reservation.clock_margin, reservation.deadline_seconds / 4),
         answered=metrics.answered,
+        grace=min(GRACE, GRACE_PART * config.process.stop_seconds),
     )
     metrics.add_model(
         model,

@@ -191,6 +191,12 @@ class DeferralSettings(Section, frozen=True, kw_only=True):
     max_waiting: Annotated[int, Meta(ge=0, le=10**9)] = 100_000
 
 
+class ProcessSettings(Section, frozen=True, kw_only=True):
+    """Routers and workers as processes. stop_seconds: from a signal to the end, at most."""
+
+    stop_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 25.0
+
+
 class Config(Section, frozen=True, kw_only=True):
     """A whole sluice.toml."""
 
@@ -208,6 +214,7 @@ class Config(Section, frozen=True, kw_only=True):
     deferral: DeferralSettings = field(default_factory=DeferralSettings)
     router: RouterSettings = field(default_factory=RouterSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
+    process: ProcessSettings = field(default_factory=ProcessSettings)
 
     def __post_init__(self) -> None:
         endless = [name for name, one in self.allowances().items() if one.window == "none"]

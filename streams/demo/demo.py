@@ -137,7 +137,6 @@ def run(options: DemoOptions, folder: Path, say: Say, show: Show) -> DemoRun:
             embedded.create({topic.name: topic.partitions for topic in planned})
         else:
             stack.enter_context(_temporary_topics(config, planned))
-        # Entered later, left earlier: a process that still ran could make a deleted topic again.
         children = stack.enter_context(Children(folder, environment))
         say(f"building the index of {len(data.history):,} past queries")
         file = str(folder / "sluice.toml")
@@ -211,7 +210,10 @@ def _keys(keys: dict[str, object]) -> str:
 
 @contextmanager
 def _temporary_topics(config: Config, planned: tuple[Topic, ...]) -> Iterator[None]:
-    """Create topics on an existing broker, and delete them at the end."""
+    """Create topics on an existing broker, and delete them at the end.
+
+    What uses them has ended by then: a broker may make topics that somebody asks for.
+    """
     admin = clients.admin(for_librdkafka(config.broker))
     create(admin, planned, config.topics.replicas)
     try:

@@ -64,6 +64,7 @@ class Worker:
         clock_margin: float = 1.0,
         answered: Callable[[Result], None] = lambda result: None,
         clock: Callable[[], float] = time.time,
+        grace: float = GRACE,
     ) -> None:
         """Open nothing yet.
 
@@ -82,12 +83,14 @@ class Worker:
             clock_margin: seconds before a reservation is released at which its call is cut.
             answered: called with each result that the broker has acknowledged.
             clock: Unix time in seconds.
+            grace: seconds that calls in flight get to end, at a stop or a revocation.
         """
         self.model = model
         self._publisher = ResultPublisher(producer, results_topic, rejected_topic)
         self._concurrency = concurrency
         self._backlog = backlog
         self._on_answered = answered
+        self._grace = grace
         self._consumer = WorkerConsumer(
             servers, settings, routed_topic, group, self._revoke, self._lose
         )
@@ -215,12 +218,12 @@ class Worker:
     async def _revoke(self, partitions: Iterable[int]) -> Offsets:
         """Start nothing more of these partitions, and wait until what has started is acknowledged.
 
-        Returns what to commit for them. Calls that take longer than GRACE are abandoned: whoever
+        Returns what to commit for them. Calls that take longer than `grace` are abandoned: whoever
         gets the partition repeats them.
         """
         revoked = set(partitions) & self._jobs.partitions
         self._jobs.drop_unstarted(revoked)
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + self._grace
         while not self._publisher.failed and time.monotonic() < deadline:
             self._publisher.poll()
             if not self._jobs.any_in(revoked):
