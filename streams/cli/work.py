@@ -23,7 +23,7 @@ from streams.metrics.worker import WorkMetrics
 from streams.worker.backends.base import Backend
 from streams.worker.backends.echo import Echo
 from streams.worker.publisher import new_producer
-from streams.worker.worker import GRACE, Worker
+from streams.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ async def _serve(
         worker = _worker(config, topics, model, backends[model], producer, calls[model], metrics)
         workers.append(worker)
         try:
-            await worker.run(stop)
+            await worker.run(stop, GRACE_PART * config.process.stop_seconds)
         finally:
             stopper.begin()
             stop.set()
@@ -212,7 +212,6 @@ def _worker(
         concurrency=calls,
         clock_margin=min(reservation.clock_margin, reservation.deadline_seconds / 4),
         answered=metrics.answered,
-        grace=min(GRACE, GRACE_PART * config.process.stop_seconds),
     )
     metrics.add_model(
         model,

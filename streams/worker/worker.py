@@ -64,7 +64,6 @@ class Worker:
         clock_margin: float = 1.0,
         answered: Callable[[Result], None] = lambda result: None,
         clock: Callable[[], float] = time.time,
-        grace: float = GRACE,
     ) -> None:
         """Open nothing yet.
 
@@ -83,14 +82,12 @@ class Worker:
             clock_margin: seconds before a reservation is released at which its call is cut.
             answered: called with each result that the broker has acknowledged.
             clock: Unix time in seconds.
-            grace: seconds that calls in flight get to end, at a stop or a revocation.
         """
         self.model = model
         self._publisher = ResultPublisher(producer, results_topic, rejected_topic)
         self._concurrency = concurrency
         self._backlog = backlog
         self._on_answered = answered
-        self._grace = grace
         self._consumer = WorkerConsumer(
             servers, settings, routed_topic, group, self._revoke, self._lose
         )
@@ -118,8 +115,10 @@ class Worker:
         """Why no queries are taken, though the model's server may be well; None where they are."""
         return None if self._consumer.is_connected else f"{self.model}: no broker answers"
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, grace: float = GRACE) -> None:
         """Work until `stop` is set, then end the calls in flight, commit and leave the group.
+
+        grace: seconds that calls in flight get to end then.
 
         Raises WorkerError where brokers or topics are gone or nobody acknowledges results, and
         what the backend raises. Whatever has no acknowledged result is not committed.
@@ -130,7 +129,7 @@ class Worker:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            await self._consumer.commit(await self._revoke(self._jobs.partitions))
+            await self._consumer.commit(await self._revoke(self._jobs.partitions, grace))
             self._publisher.check()
         finally:
             for task in tasks:
@@ -215,7 +214,7 @@ class Worker:
         self._on_answered(result)
         self._jobs.complete(job)
 
-    async def _revoke(self, partitions: Iterable[int]) -> Offsets:
+    async def _revoke(self, partitions: Iterable[int], grace: float = GRACE) -> Offsets:
         """Start nothing more of these partitions, and wait until what has started is acknowledged.
 
         Returns what to commit for them. Calls that take longer than `grace` are abandoned: whoever
@@ -223,7 +222,7 @@ class Worker:
         """
         revoked = set(partitions) & self._jobs.partitions
         self._jobs.drop_unstarted(revoked)
-        deadline = time.monotonic() + self._grace
+        deadline = time.monotonic() + grace
         while not self._publisher.failed and time.monotonic() < deadline:
             self._publisher.poll()
             if not self._jobs.any_in(revoked):
