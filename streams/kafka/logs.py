@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.kafka import clients
 from streams.kafka.admin import is_embedded
+from streams.kafka.carried import headers_of
 from streams.kafka.errors import BrokerError
 from streams.kafka.security import Secured, for_librdkafka
 from streams.kafka.waiting import until_answered
@@ -215,7 +216,7 @@ def to_record(message: Any) -> Record:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        message.headers() or (),
+        headers_of(message),
     )
 
 

@@ -62,9 +62,9 @@ class Caller:
         """
         routed = job.routed
         while is_current(job):
-            left = _latest_start(routed) - self._clock()
+            left = self._latest_start(routed) - self._clock()
             permit = await self._breaker.admit(None if left == float("inf") else left)
-            late = permit is None or self._clock() >= _latest_start(routed)
+            late = permit is None or self._clock() >= self._latest_start(routed)
             if late or not is_current(job):
                 if permit is not None:
                     self._breaker.abandoned(permit)
@@ -108,13 +108,15 @@ class Caller:
 
     def _never_started(self, routed: Routed) -> Result:
         """The result of a query whose time was over before a call: it costs nothing."""
-        late = self._clock() - _latest_start(routed)
-        kind = "start_by" if _latest_start(routed) == routed.start_by else "deadline"
+        latest = self._latest_start(routed)
+        late = self._clock() - latest
+        kind = "deadline" if latest == routed.deadline else "start_by"
         reason = f"never started: its {kind} passed {late:.3f} seconds before a call"
         return failed(routed, 504, DEADLINE_EXCEEDED, reason)
 
-
-def _latest_start(routed: Routed) -> float:
-    """Unix seconds before which a call must start."""
-    moments = (routed.deadline, routed.start_by)
-    return min((moment for moment in moments if moment is not None), default=float("inf"))
+    def _latest_start(self, routed: Routed) -> float:
+        """Unix seconds before which a call must start."""
+        moments = [routed.deadline, routed.start_by]
+        if routed.release_at is not None:
+            moments.append(max(routed.release_at - self._margin, routed.start_by or 0.0))
+        return min((moment for moment in moments if moment is not None), default=float("inf"))

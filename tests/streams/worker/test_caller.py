@@ -64,6 +64,7 @@ async def answer(one: Caller, job: Job) -> Result:
         ({"start_by": NOW}, "start_by"),
         ({"start_by": NOW - 5, "deadline": NOW + 5, "release_at": NOW + 9}, "start_by"),
         ({"start_by": NOW + 5, "deadline": NOW - 5}, "deadline"),
+        ({"release_at": NOW + 3}, "start_by"),
     ],
 )
 async def test_no_call_starts_too_late(fields: dict[str, Any], name: str) -> None:
@@ -100,7 +101,9 @@ async def test_a_call_ends_before_the_release(
 
 async def test_a_backend_that_does_not_end_is_cut() -> None:
     """Nobody knows what it cost: it is charged the reservation."""
-    result = await answer(caller(Scripted(seconds=60)), job(release_at=NOW + 3.05, reserved=77))
+    result = await answer(
+        caller(Scripted(seconds=60)), job(release_at=NOW + 3.05, start_by=NOW + 0.01, reserved=77)
+    )
     assert (result.status_code, result.cost, result.estimated) == (504, 77, True)
 
 
