@@ -44,6 +44,7 @@ class Receipt(Message, frozen=True, kw_only=True):
         neighbours: Ids of the most similar queries of the history.
         propensity: Probability with which the policy decides so.
         excluded: Models that cannot take what the query holds, with the reason; empty for none.
+        tried: Models whose calls for the query have failed before, in order (failover).
         results_offset: Results of the same partition that were settled before.
     """
 
@@ -71,6 +72,7 @@ class Receipt(Message, frozen=True, kw_only=True):
     neighbours: list[str] = field(default_factory=list)
     propensity: Score = 1.0
     excluded: dict[str, str] = field(default_factory=dict)
+    tried: list[Name] = field(default_factory=list)
     results_offset: Count = 0
 
     def __post_init__(self) -> None:

@@ -20,6 +20,10 @@ DUPLICATE = "DUPLICATE"
 """Error code of what is told to a client that sends an id again: no result of a call."""
 
 
+SERVERS_FAULT = frozenset({401, 403, 404, 408, 425, 429})
+"""Status codes below 500 of failures that another server might not have."""
+
+
 class Failure(Struct, frozen=True, kw_only=True):
     """Why there is no answer.
 
@@ -96,6 +100,11 @@ def read_result(data: bytes | None, max_bytes: int = MAX_BYTES) -> Result:
     reported = decode(_Reported, data, max_bytes)
     fields = {name: getattr(reported, name) for name in _FIELDS}
     return Result(**fields, usage=read_usage(reported.usage))
+
+
+def is_servers_fault(result: Result) -> bool:
+    """Return whether a call failed for a reason that is the server's, not the query's."""
+    return result.status_code >= 500 or result.status_code in SERVERS_FAULT
 
 
 def read_settlement(data: bytes | None) -> tuple[Result, Invalid | None]:

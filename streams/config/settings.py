@@ -191,6 +191,14 @@ class DeferralSettings(Section, frozen=True, kw_only=True):
     max_waiting: Annotated[int, Meta(ge=0, le=10**9)] = 100_000
 
 
+class FailoverSettings(Section, frozen=True, kw_only=True):
+    """Queries whose call failed for the server's reasons. attempts: other models that one may go to
+    after the first; 0 for none.
+    """
+
+    attempts: Annotated[int, Meta(ge=0, le=100)] = 0
+
+
 class ProcessSettings(Section, frozen=True, kw_only=True):
     """Routers and workers as processes. stop_seconds: from a signal to the end, at most."""
 
@@ -212,6 +220,7 @@ class Config(Section, frozen=True, kw_only=True):
     newcomers: NewcomerSettings = field(default_factory=NewcomerSettings)
     reservation: ReservationSettings = field(default_factory=ReservationSettings)
     deferral: DeferralSettings = field(default_factory=DeferralSettings)
+    failover: FailoverSettings = field(default_factory=FailoverSettings)
     router: RouterSettings = field(default_factory=RouterSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
     process: ProcessSettings = field(default_factory=ProcessSettings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from router.estimation.embedders import Embedder
 from router.estimation.embedders.given import GivenEmbedder
@@ -19,13 +20,19 @@ from streams.state.rows import Log
 
 DECISION_ID = "sluice-decision-id"
 """Header of the messages of a decision."""
+TRIED = "sluice-tried"
+"""Header of a record of `deferred`: models that have failed, with tabs between them."""
+FAILOVER = "sluice-failover"
+"""Header of a record of `deferred` that follows on a failed decision: the id of that one."""
 
 
 @dataclass(slots=True)
 class Arrival:
     """A record to be decided: its `query` where it could be read, its `refusal` where not.
 
-    `content` is what the query holds; `duplicate_of` the decision on an earlier query of its id.
+    `content` is what the query holds; `duplicate_of` the decision on an earlier query of its id;
+    `tried` the models that have failed before; `failover_of` the last decision that has failed,
+    where the record was put into `deferred` for that.
     """
 
     record: ConsumedRecord
@@ -35,6 +42,8 @@ class Arrival:
     refusal: Invalid | None = None
     duplicate: bool = False
     duplicate_of: str | None = None
+    tried: tuple[str, ...] = ()
+    failover_of: str | None = None
 
     @property
     def live(self) -> bool:
@@ -53,14 +62,25 @@ class Arrival:
 
 
 def parse(
-    records: Iterable[ConsumedRecord], catalog: ModelCatalog, embedder: Embedder
+    records: Iterable[ConsumedRecord],
+    catalog: ModelCatalog,
+    embedder: Embedder,
+    log: Log = "queries",
 ) -> list[Arrival]:
     """Parse and check records.
 
     A query may carry its embedding where it has the embedder's dimension, and must carry it where
-    the embedder computes none.
+    the embedder computes none. Of records of `queries`, which clients write, our headers count
+    nothing.
     """
-    return [_parse_one(record, catalog, embedder) for record in records]
+    arrivals = [_parse_one(record, catalog, embedder) for record in records]
+    for arrival in arrivals:
+        if log == "deferred":
+            _read_headers(arrival)
+        elif arrival.query is not None and (name := unknown_field(arrival.record.value or b"")):
+            # Its decision may be an older router's: then it is only published once more.
+            arrival.refusal = _unknown(name)
+    return arrivals
 
 
 def _parse_one(record: ConsumedRecord, catalog: ModelCatalog, embedder: Embedder) -> Arrival:
@@ -70,12 +90,17 @@ def _parse_one(record: ConsumedRecord, catalog: ModelCatalog, embedder: Embedder
         _check_models(query, catalog)
         _check_embedding(query, embedder)
         arrival.query, arrival.content = query, query.content()
-        if _deferred_by(arrival) is None and (name := unknown_field(record.value or b"")):
-            # Its decision may be an older router's: then it is only published once more.
-            arrival.refusal = _unknown(name)
     except Invalid as error:
         arrival.refusal = error
     return arrival
+
+
+def _read_headers(arrival: Arrival) -> None:
+    for name, value in arrival.record.headers or ():
+        if name == TRIED:
+            arrival.tried = tuple(value.decode(errors="replace").split("\t"))
+        elif name == FAILOVER:
+            arrival.failover_of = value.decode(errors="replace")
 
 
 def _unknown(name: str) -> Invalid:
@@ -104,6 +129,30 @@ def mark_duplicates(arrivals: Iterable[Arrival], recent: RecentIds) -> None:
         elif (offset := recent.offset_of(id)) != UNKNOWN:
             before = Source(arrival.source.topic, arrival.source.partition, offset)
             arrival.duplicate_of = decision_id(before)
+
+
+class Failovers(Protocol):
+    """The queries that are to be decided again, for their calls have failed."""
+
+    def is_failover(self, decision_id: str) -> bool:
+        """Return whether the query of a failed decision waits to be decided again."""
+        ...
+
+    def end_failover(self, decision_id: str) -> None:
+        """Record that it is decided again."""
+        ...
+
+
+def mark_failed_over(arrivals: Iterable[Arrival], failovers: Failovers) -> None:
+    """Mark the queries that were put into `deferred` twice after a failed call.
+
+    Each failed decision is followed by one other, whose commit ends what it waits by.
+    """
+    for arrival in arrivals:
+        if arrival.failover_of is not None:
+            arrival.duplicate = not failovers.is_failover(arrival.failover_of)
+            if not arrival.duplicate:
+                failovers.end_failover(arrival.failover_of)
 
 
 def mark_repeated(arrivals: Iterable[Arrival], retried: Mapping[Log, int]) -> dict[Log, int]:

@@ -33,6 +33,7 @@ class Parts:
         new_policy: Makes a policy that has been warmed from history and has its first prices.
         trial: The probability with which a query goes to a newcomer.
         seed: Of that draw.
+        attempts: Models that a query whose call has failed may go to after the first.
     """
 
     scorer: QueryScorer
@@ -41,6 +42,7 @@ class Parts:
     new_policy: Callable[[], Policy]
     trial: float = 0.0
     seed: int = 0
+    attempts: int = 0
 
     def with_trials(self, policy: Policy, catalog: ModelCatalog) -> Policy:
         """Return a policy for its own models and the newcomers that `catalog` has after them."""
@@ -96,7 +98,8 @@ def build(config: Config, embedder: Embedder | None = None, folder: Path | None 
     version = saved.manifest.version
     scorer = QueryScorer(embedder, estimator, catalog, config.reservation.mode, index=version)
     trial, seed = config.newcomers.probability, config.policy.seed
-    return Parts(scorer, limits, amounts, new_policy, trial, seed)
+    attempts = config.failover.attempts
+    return Parts(scorer, limits, amounts, new_policy, trial, seed, attempts)
 
 
 def configured(config: Config, catalog: ModelCatalog) -> Policy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -18,16 +18,26 @@ CHAT_TEMPLATE = 64
 
 
 def constraints(
-    scorer: QueryScorer, queries: Sequence[Query], contents: Sequence[Content]
+    scorer: QueryScorer,
+    queries: Sequence[Query],
+    contents: Sequence[Content],
+    tried: Sequence[Collection[str]] = (),
 ) -> QueryConstraints:
-    """Return what the queries ask for themselves, and where what they hold may go."""
+    """Return what the queries ask for themselves, and where what they hold may go.
+
+    Args:
+        scorer: Knows the models.
+        queries: n queries.
+        contents: What they hold.
+        tried: Models that have failed each of them before; empty for none of any.
+    """
     catalog = scorer.catalog
     media = catalog.media_tokens(
         _ints(content.images for content in contents), _ints(content.audio for content in contents)
     )
     allowed = np.array([catalog.mask(query.allowed_models or catalog.names) for query in queries])
     for row, content in enumerate(contents):
-        for name in excluded(catalog, content):
+        for name in excluded(catalog, content, tried[row] if tried else ()):
             allowed[row, catalog.index[name]] = False
     return QueryConstraints(
         ids=[query.id for query in queries],
@@ -42,26 +52,40 @@ def constraints(
     )
 
 
-def excluded(catalog: ModelCatalog, content: Content) -> dict[str, str]:
-    """Return by model why it cannot take what a query holds; empty where all can."""
+def excluded(
+    catalog: ModelCatalog, content: Content, tried: Collection[str] = ()
+) -> dict[str, str]:
+    """Return by model why it cannot take a query; empty where all can.
+
+    Args:
+        catalog: The models.
+        content: What the query holds.
+        tried: Models that have failed it before.
+    """
+    failed = {name: "has failed" for name in tried if name in catalog.index}
     if not (content.images or content.audio or content.dear):
-        return {}
+        return failed
     reasons = {model.name: _why_not(model, content) for model in catalog.models}
-    return {name: reason for name, reason in reasons.items() if reason}
+    return {name: reason for name, reason in reasons.items() if reason} | failed
 
 
-def no_model(catalog: ModelCatalog, query: Query, fits: bool) -> Invalid:
+def no_model(
+    catalog: ModelCatalog, query: Query, fits: bool, tried: Collection[str] = ()
+) -> Invalid:
     """Return the refusal of a query that no model may take.
 
     Args:
         catalog: All models.
         query: The query.
         fits: Whether it fits the context of some model.
+        tried: Models that have failed it before.
     """
     content = query.content()
     asked = query.allowed_models or catalog.names
-    reasons = {name: why for name, why in excluded(catalog, content).items() if name in asked}
-    if len(reasons) == len(set(asked)) and content.dear:
+    reasons = {
+        name: why for name, why in excluded(catalog, content, tried).items() if name in asked
+    }
+    if len(reasons) == len(set(asked)) and content.dear and not tried:
         field = f"payload.{content.dear[0]}"
         return Invalid(
             "field_not_allowed",

@@ -15,7 +15,13 @@ from router.estimation.scorer import Prepared, QueryScorer
 from router.policies.base import NONE, REASONS, Batch, Decisions
 from schemas import Invalid, Receipt
 from streams.kafka.records import ConsumedRecord
-from streams.routing.arrivals import Arrival, expire, mark_duplicates, mark_repeated
+from streams.routing.arrivals import (
+    Arrival,
+    expire,
+    mark_duplicates,
+    mark_failed_over,
+    mark_repeated,
+)
 from streams.routing.constraints import constraints, excluded, no_model
 from streams.routing.decider import Decider
 from streams.routing.drawing import Drawing, Held, draw_on
@@ -66,6 +72,14 @@ class DecisionState(Protocol):
 
     def record_retried(self, offsets: Mapping[Log, int]) -> None:
         """Record the last offsets whose deferred queries have been retried."""
+        ...
+
+    def is_failover(self, decision_id: str) -> bool:
+        """Return whether the query of a failed decision waits to be decided again."""
+        ...
+
+    def end_failover(self, decision_id: str) -> None:
+        """Record that the query of a failed decision is decided again."""
         ...
 
 
@@ -157,7 +171,8 @@ def estimate(
     _, estimates = scorer.estimate(
         [query.text() for query in queries], [query.embedding for query in queries]
     )
-    scored = scorer.batch(estimates, constraints(scorer, queries, contents))
+    tried = [arrival.tried for arrival in good]
+    scored = scorer.batch(estimates, constraints(scorer, queries, contents, tried))
     return PreparedChunk(scorer, arrivals, Candidates(good, estimates, scored), redelivered)
 
 
@@ -177,6 +192,7 @@ def decide(
         mark_duplicates(prepared.arrivals, state.recent)
     else:
         state.record_retried(mark_repeated(prepared.arrivals, state.retried))
+        mark_failed_over(prepared.arrivals, state)
     rows: dict[int, Row] = {}
     candidates = _live(prepared.candidates)
     if candidates is not None:
@@ -322,11 +338,13 @@ def _rows(
 def _no_model(candidates: Candidates, i: int, scorer: QueryScorer) -> Invalid:
     query, fits = candidates.arrivals[i].query, candidates.scored.fits[i]
     assert query is not None  # candidates are arrivals that could be read
-    return no_model(scorer.catalog, query, bool(fits.any()))
+    return no_model(scorer.catalog, query, bool(fits.any()), candidates.arrivals[i].tried)
 
 
 def _excluded(scorer: QueryScorer, arrival: Arrival) -> dict[str, str]:
-    return {} if arrival.content is None else excluded(scorer.catalog, arrival.content)
+    return (
+        {} if arrival.content is None else excluded(scorer.catalog, arrival.content, arrival.tried)
+    )
 
 
 def _reservation(scored: Prepared, scorer: QueryScorer, i: int, model: int) -> dict[str, Any]:
@@ -359,6 +377,7 @@ def _receipt(
         index=context.decider.scorer.index,
         source=arrival.source,
         decided_at=context.now,
+        tried=list(arrival.tried),
         results_offset=state.settled + 1,
         **known,
     )

@@ -181,7 +181,9 @@ class DecisionPipeline:
         fresh = [record for record in records if record.offset > decided]
         redelivered = [record for record in records if record.offset <= decided]
         scorer = self._decider().scorer
-        return estimate(scorer, parse(fresh, scorer.catalog, scorer.embedder), redelivered)
+        return estimate(
+            scorer, parse(fresh, scorer.catalog, scorer.embedder, self._log), redelivered
+        )
 
     def _is_outdated(self, partition: Partition, prepared: PreparedChunk) -> bool:
         """Return whether the scorer is another by now, or the chunk was delivered twice and has
@@ -200,7 +202,7 @@ class DecisionPipeline:
                 continue
             row = partition.row(row_key(self._log, record.offset))
             if row is not None:
-                (arrival,) = parse([record], scorer.catalog, scorer.embedder)
+                (arrival,) = parse([record], scorer.catalog, scorer.embedder, self._log)
                 found.append(Decision(arrival, row))
         return found
 

@@ -10,7 +10,7 @@ from schemas.wire import encode
 from streams.kafka.carried import TRACE, carried_headers, carried_key
 from streams.kafka.producer import Batch, Headers
 from streams.kafka.topics import Topics
-from streams.routing.arrivals import DECISION_ID, Arrival
+from streams.routing.arrivals import DECISION_ID, TRIED, Arrival
 from streams.state.rows import Row
 
 SOURCE_PARTITION = "sluice-source-partition"
@@ -25,13 +25,14 @@ def publish(batch: Batch, topics: Topics, arrival: Arrival, row: Row) -> None:
     receipt, query = row.receipt, arrival.query
     key = receipt.id.encode()
     carried = carried_headers(arrival.record.headers)
-    headers = [*_client_headers(carried), *_decision_headers(receipt)]
+    headers = [*client_headers(carried), *_decision_headers(receipt)]
     if receipt.decision == "routed" and query is not None:
         topic = topics.routed(receipt.model or "")
         batch.send(topic, encode(_routed(query, row)), key, headers=headers)
     elif receipt.decision == "deferred":
         partition = receipt.source.partition  # where its money and its results are
-        batch.send(topics.deferred, arrival.record.value, key, partition, headers)
+        tried = [(TRIED, "\t".join(arrival.tried).encode())] if arrival.tried else []
+        batch.send(topics.deferred, arrival.record.value, key, partition, [*headers, *tried])
     elif row.refusal is not None:
         rejected = Rejected.of(row.refusal.error(), arrival.record.value, receipt.source)
         batch.send(
@@ -93,7 +94,7 @@ def _decision_headers(receipt: Receipt) -> Headers:
     ]
 
 
-def _client_headers(headers: Headers) -> Headers:
+def client_headers(headers: Headers) -> Headers:
     """Return the client's headers without ours: a deferred query would collect them."""
     return [(name, value) for name, value in headers if not name.startswith("sluice-")]
 

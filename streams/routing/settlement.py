@@ -14,7 +14,7 @@ from typing import NamedTuple
 from router.budget.charges import MAX_CHARGE, claimed_cost, cost_of
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Rejected, Result, Source
-from schemas.result import DUPLICATE, FAILED, read_settlement
+from schemas.result import DUPLICATE, FAILED, is_servers_fault, read_settlement
 from schemas.wire import encode
 from streams.kafka.carried import carried_key
 from streams.kafka.producer import Headers, Outbox
@@ -45,6 +45,7 @@ class Charged:
 
     Attributes:
         finished: Keys of the rows that the results end, in order.
+        failovers: Rows of queries that are to be decided again, by key.
         outgoing: Messages that must be published before the commit.
         counted: Model (or "") and status of each record, for metrics.
         late: Models of answers that came after their reservation had been released, likewise.
@@ -52,6 +53,7 @@ class Charged:
     """
 
     finished: dict[str, None] = field(default_factory=dict)
+    failovers: dict[str, Row] = field(default_factory=dict)
     outgoing: list[Outgoing] = field(default_factory=list)
     counted: list[tuple[str, str]] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
@@ -67,18 +69,21 @@ class Settler:
         outbox: Outbox,
         topics: Topics,
         metrics: Metrics,
+        attempts: int = 0,
     ) -> None:
         """Args:
         catalog: Returns the models as they are now, with their prices.
         outbox: Publishes rejections and receipts.
         topics: Where to.
         metrics: Counts the results that have been settled.
+        attempts: Models that a query whose call has failed may go to after the first.
         """
         self._catalog = catalog
         self._outbox = outbox
         self._topics = topics
         self._metrics = metrics
         self._logs = topics.logs
+        self._attempts = attempts
 
     async def settle(self, partition: Partition, records: Sequence[ConsumedRecord]) -> None:
         """Settle a chunk of the topic `results`, skipping what was settled before a kill."""
@@ -109,7 +114,7 @@ class Settler:
             failed = result.status_code >= FAILED
             charged.counted.append((result.model, "failed" if failed else "ok"))
             if failed and not row.expired:
-                partition.forget([result.id])
+                charged.failovers |= self._fail(partition, key, row, result)
             if not await partition.wait_published(key):
                 # A kill has interrupted its publishing. The routed query was published; its
                 # receipt, which may not have been, would be lost together with its row.
@@ -137,7 +142,14 @@ class Settler:
         """Write the charges and the end of the rows; nothing where no record was fresh."""
         partition.record_settlement(offset)
         if charged is not None:
-            await partition.commit({}, removed=charged.finished)
+            await partition.commit(charged.failovers, removed=charged.finished)
+
+    def _fail(self, partition: Partition, key: str, row: Row, result: Result) -> dict[str, Row]:
+        """End a query without an answer, or have it decided again: then the row of that."""
+        if len(row.receipt.tried) < self._attempts and is_servers_fault(result):
+            return partition.record_failover(key, row)
+        partition.forget([result.id])
+        return {}
 
     def _charge(self, partition: Partition, result: Result, charged: Charged) -> tuple[str, Row]:
         """Charge one result and return the row that it ends, with its key.

@@ -57,3 +57,10 @@ class Trial:
 
     def record_retried(self, offsets: Mapping[Log, int]) -> None:
         """Do nothing."""
+
+    def is_failover(self, decision_id: str) -> bool:
+        """Return whether the query of a failed decision waits to be decided again."""
+        return self._state.is_failover(decision_id)
+
+    def end_failover(self, decision_id: str) -> None:
+        """Do nothing."""

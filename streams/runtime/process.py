@@ -29,6 +29,7 @@ from streams.routing.build import Parts
 from streams.routing.decide import Hold, PreparedChunk
 from streams.routing.deferred_retry import DeferredRetry
 from streams.routing.expiration import Expirer
+from streams.routing.failover import Failover
 from streams.routing.pipeline import DecisionPipeline
 from streams.routing.reindex import follow_index
 from streams.routing.settlement import Settler
@@ -47,6 +48,9 @@ CHANGELOG_PATIENCE = 10.0
 """Seconds by which the acknowledgement of a write may be late in a process that is ready."""
 NEWEST_PRICES = 100
 """Records of `prices` that a start reads. Each holds all prices; older ones are for replays."""
+
+FAILOVER_SECONDS = 0.5
+"""Between two looks at what has failed and is to go to another model."""
 
 Records = Sequence[ConsumedRecord]
 Queues = Mapping[str, PartitionQueues[Any]]
@@ -119,6 +123,7 @@ class RouterProcess:
         )
         self.queues = self._new_queues()
         self._retry = self._new_retry()
+        self._failover = Failover(logs, outbox, topics, self._partitions.owned)
         self._followers = self._new_followers()
         self._metrics_address = metrics
         self._started = False
@@ -133,6 +138,7 @@ class RouterProcess:
         passes = self._retry.run(self._config.deferral.retry_seconds)
         indexes = follow_index(self._config, self._control.parts, self._control.apply_index)
         self._run("looking at deferred queries", passes)
+        self._run("failing over", self._failover.run(FAILOVER_SECONDS))
         self._run("following the index", indexes)
         self._started = True
         logger.info("routes queries of %s", self._topics.queries)
@@ -188,7 +194,11 @@ class RouterProcess:
         partition, outbox, topics = self._partitions.get, self._outbox, self._topics
         pipeline = self._new_pipeline("queries", self._config.deferral.max_waiting)
         settler = Settler(
-            lambda: self._control.decider.scorer.catalog, outbox, topics, self._metrics
+            lambda: self._control.decider.scorer.catalog,
+            outbox,
+            topics,
+            self._metrics,
+            self._config.failover.attempts,
         )
         grants = Grants(outbox, topics)
 

@@ -8,6 +8,7 @@ from schemas.wire import decode
 from streams.state.changelog import decode_state
 from streams.state.recent_ids import Slot
 from streams.state.rows import (
+    FAILOVER_PREFIX,
     ROW_PREFIXES,
     SLOT_PREFIX,
     STATE_KEY,
@@ -63,6 +64,16 @@ class OpenRows:
             for key, value in self._store.scan(self._number, prefix):
                 if self._is_open(name := key.decode()):
                     yield name, row_head(value)
+
+    def failovers(self) -> Iterator[tuple[str, Row]]:
+        """Yield the key and the row of each query that is to be decided again.
+
+        One whose failed decision is still open is of a commit that a kill has cut off.
+        """
+        for key, value in self._store.scan(self._number, FAILOVER_PREFIX):
+            name = key.decode()
+            if name not in self.half_removed and self.get(name[1:]) is None:
+                yield name, decode(Row, value)
 
     def slots(self) -> dict[int, Slot]:
         """Return the rows of recent ids by slot number."""

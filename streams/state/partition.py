@@ -18,7 +18,17 @@ from streams.state.progress import Progress
 from streams.state.publication import Publication
 from streams.state.recent_ids import RecentIds, Slot
 from streams.state.reporting import ArrivalSample, UnmetDemand
-from streams.state.rows import STATE_KEY, Log, Position, Row, State, row_key, row_position, slot_key
+from streams.state.rows import (
+    STATE_KEY,
+    Log,
+    Position,
+    Row,
+    State,
+    failover_key,
+    row_key,
+    row_position,
+    slot_key,
+)
 
 
 class Partition:
@@ -60,6 +70,10 @@ class Partition:
         self.recent = RecentIds()
         self.recent.restore(self._rows.slots(), state.recent)
         self.deadlines = Deadlines(self._rows.heads())
+        self.failovers: dict[str, tuple[str, Row]] = {
+            row.receipt.decision_id: (key, row) for key, row in self._rows.failovers()
+        }
+        """Key and row of queries that are to be decided again, by the id of the failed decision."""
         self._changed_slots: dict[int, Slot] = {}
         self._finished: list[str] = []
 
@@ -190,6 +204,24 @@ class Partition:
             reserved = 0 if row.expired else part.amount
             self.ledger.settle(account, reserved, part.charge(result, cost), window)
         return max(cost - (0 if row.expired else row.receipt.reserved), 0)
+
+    def record_failover(self, key: str, row: Row) -> dict[str, Row]:
+        """Record that the query of a row that ends is to be decided again.
+
+        Returns:
+            The rows to commit with its end.
+        """
+        self.failovers[row.receipt.decision_id] = failover_key(key), row
+        return {failover_key(key): row}
+
+    def is_failover(self, decision_id: str) -> bool:
+        """Return whether the query of a failed decision waits to be decided again."""
+        return decision_id in self.failovers
+
+    def end_failover(self, decision_id: str) -> None:
+        """Record that the query of a failed decision is decided again, by the next commit."""
+        key, _ = self.failovers.pop(decision_id)
+        self._finished.append(key)
 
     def record_settlement(self, offset: int) -> None:
         """Record that the results up to `offset` have been settled."""

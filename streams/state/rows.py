@@ -18,6 +18,8 @@ STATE_KEY = b"state"
 STATE_BYTES = 64 << 20
 """Size limit of a state record: Sluice writes it itself, so it needs no guard."""
 SLOT_PREFIX = b"s0"
+FAILOVER_PREFIX = b"f"
+"""Of rows of queries that are to go to another model: then comes the key of the failed decision."""
 ROW_PREFIXES = frozenset((b"q", b"d"))
 _PREFIX: dict[Log, str] = {"queries": "q", "deferred": "d"}
 
@@ -135,6 +137,11 @@ class State(Message, frozen=True, kw_only=True):
 def row_key(log: Log, offset: int) -> str:
     """Return the key of a record's row: ordered within a log as the offsets are."""
     return f"{_PREFIX[log]}{offset:020d}"
+
+
+def failover_key(key: str) -> str:
+    """Return the key of the row that says that the query of an ended row is to be decided again."""
+    return FAILOVER_PREFIX.decode() + key
 
 
 def slot_key(slot: int) -> bytes:

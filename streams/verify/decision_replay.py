@@ -105,7 +105,9 @@ class DecisionReplayer:
         known = indexes.now.scorer.known
         self._control = ReplayedControl(known, commands, complete_since)
         limits = tuple(indexes.now.limits.index)
-        self._state = ReplayedState(limits, self._control.complete, adjustments, results)
+        self._state = ReplayedState(
+            limits, self._control.complete, adjustments, results, indexes.now.attempts
+        )
 
     def replay(
         self,
@@ -156,7 +158,7 @@ class DecisionReplayer:
         self, chunk: LoggedReceipts, log: Log, records: Sequence[Record], decider: Decider
     ) -> Iterator[Receipt]:
         scorer = decider.scorer
-        prepared = estimate(scorer, parse(records, scorer.catalog, scorer.embedder))
+        prepared = estimate(scorer, parse(records, scorer.catalog, scorer.embedder, log))
         room = _room([receipt for receipt, _ in chunk])
         context = DecisionContext(decider, log, chunk[0][0].decided_at, room)
         rows = decide(prepared, context, self._state)

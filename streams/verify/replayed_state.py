@@ -11,10 +11,10 @@ import numpy as np
 from router.arrays import Ints
 from router.budget.holdings import holdings
 from router.budget.ledger import Account, Ledger, owner
-from router.budget.reference_ledger import ReferenceLedger
+from router.budget.reference_ledger import Charge, ReferenceLedger
 from router.models.catalog import ModelCatalog
-from schemas import Invalid, Receipt
-from schemas.result import FAILED, read_settlement
+from schemas import Invalid, Receipt, Result
+from schemas.result import FAILED, is_servers_fault, read_settlement
 from streams.kafka.logs import Record
 from streams.state.changelog import entries
 from streams.state.recent_ids import RecentIds
@@ -69,12 +69,14 @@ class ReplayedState:
         complete: ModelCatalog,
         adjustments: Iterable[LedgerAdjustment],
         results: Iterable[Record],
+        attempts: int = 0,
     ) -> None:
         """Args:
         limits: Names of the configured limits, in order.
         complete: The configured models and all that were added later.
         adjustments: Of the partition, in order.
         results: Of the partition, from the first.
+        attempts: Models that a query whose call has failed may go to after the first.
         """
         self.ledger = Ledger(limits, np.zeros(len(limits), dtype=np.int64))
         self.recent = RecentIds()
@@ -84,10 +86,21 @@ class ReplayedState:
         self._adjustments = deque(adjustments)
         self._results = iter(results)
         self._result = next(self._results, None)
+        self._attempts = attempts
+        self._tried: dict[str, int] = {}
+        self._followed: set[str] = set()
 
     def reserve(self, accounts: Ints, amounts: Ints) -> None:
         """Reserve money, as `Ledger.reserve`."""
         self.ledger.reserve(accounts, amounts)
+
+    def is_failover(self, decision_id: str) -> bool:
+        """Return whether a failed decision has not been followed by another one yet."""
+        return decision_id not in self._followed
+
+    def end_failover(self, decision_id: str) -> None:
+        """Record that the query of a failed decision is decided again."""
+        self._followed.add(decision_id)
 
     def record_unmet(self, account: int, amount: int) -> None:
         """Do nothing: a replay reports to no controller."""
@@ -126,6 +139,8 @@ class ReplayedState:
             self.recent.add({receipt.id: receipt.source.offset})
         elif log == "deferred" and receipt.decision == "rejected":
             self.recent.forget([receipt.id])
+        if receipt.tried and receipt.model is not None:
+            self._tried[receipt.decision_id] = len(receipt.tried)
         index, window = self.ledger.index, self.ledger.window
         windows = {
             part.account: int(window[index[part.account]])
@@ -145,13 +160,20 @@ class ReplayedState:
             charge = self._reference.settle(record.offset, result)
             if charge is None:
                 continue
-            if not charge.late and result.status_code >= FAILED:
+            if self._is_over(charge, result):
                 self.recent.forget([charge.query])
             for entry in charge.entries:
                 if entry.account in self.ledger.index:
                     account = self.ledger.index[entry.account]
                     self.ledger.settle(account, entry.released, entry.charged, entry.window)
         self.settled = results - 1
+
+    def _is_over(self, charge: Charge, result: Result) -> bool:
+        """Return whether a result ends its query without an answer."""
+        tried = self._tried.pop(result.decision_id, 0)
+        if charge.late or result.status_code < FAILED:
+            return False
+        return not is_servers_fault(result) or tried >= self._attempts
 
     def _adjust(self, adjustment: LedgerAdjustment) -> None:
         for decision in adjustment.released:

@@ -135,6 +135,11 @@ class Story:
             if start % 15 == 0:
                 self.settle()
 
+    def is_failover(self, _: str) -> bool:
+        return False
+
+    def end_failover(self, _: str) -> None: ...
+
     def limit_tenants(self, share: int) -> None:
         models = self.parts.scorer.catalog.names
         self.ledger.limit_tenants(frozenset(account_key(model, "shop") for model in models[:2]))

@@ -1,0 +1,148 @@
+"""What must hold of failover: the first decision ends, one other follows, whatever is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from router.policies.primal_dual import PrimalDual
+from streams.kafka.logs import Logs, Record, Span
+from streams.routing.arrivals import DECISION_ID, FAILOVER, TRIED, parse
+from streams.routing.decide import DecisionContext, decide, estimate
+from streams.routing.decider import Decider
+from streams.routing.failover import Failover
+from streams.routing.settlement import Settler
+from streams.state.partition import Partition
+from streams.state.rows import Row, row_key
+from tests.support.desk import Desk, result
+from tests.support.recorded import (
+    CORE,
+    FLEET,
+    TOPICS,
+    RecordedOutbox,
+    new_metrics,
+    open_partition,
+    query,
+)
+
+
+class Log(Logs):
+    """The topic `queries`, of which the first records may have gone."""
+
+    def __init__(self, start: int = 0) -> None:
+        self.start = start
+
+    def spans(self, topic: str, *_: Any, **__: Any) -> list[Span]:
+        return [Span(topic, 0, self.start, 3), Span(topic, 1, 0, 9)]
+
+    def read(self, spans: Iterable[Span], *_: Any) -> Iterator[Record]:
+        for span in spans:
+            headers = [("shop", b"7"), (DECISION_ID, b"x")]
+            value = query(f"q{span.start}")
+            yield Record(span.topic, span.partition, span.start, 0, b"k", value, headers)
+
+
+def failing(desk: Desk, attempts: int = 1) -> Desk:
+    """The desk of a router whose queries may go to so many other models."""
+    desk.settler = Settler(lambda: FLEET, desk.outbox, TOPICS, new_metrics(), attempts)
+    return desk
+
+
+def failover(desk: Desk, start: int = 0) -> Failover:
+    return Failover(Log(start), desk.outbox, TOPICS, lambda: [desk.partition])
+
+
+def decided(partition: Partition, *records: Record) -> list[Row]:
+    """The decisions on records of `deferred`."""
+    decider = Decider(CORE, PrimalDual(FLEET), np.ones(2, dtype=np.bool_))
+    arrivals = parse(records, FLEET, CORE.embedder, "deferred")
+    context = DecisionContext(decider, "deferred", 2000.0, 100)
+    rows = decide(estimate(CORE, arrivals), context, partition)
+    return [rows[offset] for offset in sorted(rows)]
+
+
+def deferred(desk: Desk) -> list[Record]:
+    """What stands in `deferred`."""
+    sent = desk.outbox.of(TOPICS.deferred)
+    return [
+        Record(TOPICS.deferred, 0, offset, 0, each.key, each.value or b"", each.headers)
+        for offset, each in enumerate(sent)
+    ]
+
+
+async def test_a_failed_query_goes_to_another_model(desk: Desk) -> None:
+    """Once, with its own headers; the failed call has been charged, and its id is not new."""
+    failing(desk)
+    desk.partition.remember({"q0": 0})
+    await desk.settle(result(0, status_code=503, cost=7))
+    assert desk.partition.ledger.spent.tolist() == [7, 0]
+    assert desk.partition.recent.seen(["q0"]) == [True]
+    passes = failover(desk)
+    await passes.follow(desk.partition)
+    await passes.follow(desk.partition)
+    (record,) = deferred(desk)
+    assert dict(record.headers) == {"shop": b"7", FAILOVER: b"queries/0/0", TRIED: b"small"}
+    (row,) = decided(desk.partition, record)
+    assert (row.receipt.model, row.receipt.tried) == ("large", ["small"])
+    assert row.receipt.excluded == {"small": "has failed"}
+    await desk.partition.commit({row_key("deferred", 0): row})
+    assert open_partition(desk.outbox, desk.store).failovers == {}
+
+
+async def test_another_copy_is_a_repetition(desk: Desk) -> None:
+    """A kill before or after the second decision puts the query into `deferred` again."""
+    await failing(desk).settle(result(0, status_code=503))
+    await failover(desk).follow(desk.partition)
+    desk.partition = open_partition(desk.outbox, desk.store)
+    await failover(desk).follow(desk.partition)
+    first, second = decided(desk.partition, *deferred(desk))
+    assert first.receipt.decision != "duplicate"
+    assert second.receipt.decision == "duplicate"
+    await desk.partition.commit({})
+    (again,) = decided(open_partition(desk.outbox, desk.store), deferred(desk)[1])
+    assert again.receipt.decision == "duplicate"
+
+
+async def test_a_settlement_that_was_cut_off_fails_nothing_over(desk: Desk) -> None:
+    """The row may be in the changelog without the state that ends its decision."""
+    desk.store.write(0, {b"fq%020d" % 0: b"{}"}, 99)
+    assert open_partition(desk.outbox, desk.store).failovers == {}
+
+
+async def test_the_last_failure_ends_the_query(desk: Desk) -> None:
+    """After so many models its id may come again."""
+    failing(desk, attempts=0)
+    desk.partition.remember({"q0": 0})
+    await desk.settle(result(0, status_code=503))
+    assert desk.partition.failovers == {}
+    assert desk.partition.recent.seen(["q0"]) == [False]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"status_code": 400}, {"status_code": 422}, {"status_code": 200}], ids=str
+)
+async def test_what_is_the_query_s_own_fault_stays(desk: Desk, fields: dict[str, Any]) -> None:
+    """Another server would say the same."""
+    await failing(desk).settle(result(0, **fields))
+    assert desk.partition.failovers == {}
+
+
+async def test_a_record_that_has_left_the_log_is_rejected(desk: Desk) -> None:
+    """Nobody knows what was asked any more; the query ends, and its id may come again."""
+    await failing(desk).settle(result(0, status_code=503))
+    await failover(desk, start=1).follow(desk.partition)
+    assert deferred(desk) == []
+    (rejected,) = desk.rejected()
+    assert (rejected.id, "left the log" in rejected.reason) == ("q0", True)
+    assert open_partition(RecordedOutbox(), desk.store).failovers == {}
+
+
+def test_clients_cannot_say_what_was_tried() -> None:
+    """On `queries` our headers count nothing."""
+    headers = [(TRIED, b"small"), (FAILOVER, b"queries/0/0")]
+    record = Record("queries", 0, 0, 0, b"k", query("a"), headers)
+    (arrival,) = parse([record], FLEET, CORE.embedder)
+    assert (arrival.tried, arrival.failover_of) == ((), None)
