@@ -52,3 +52,13 @@ def vectors(data: Dataset) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         rows[row, list(WORDS).index(task)] += 1
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows
+
+
+class NoFailures:
+    """The part of a `DecisionState` that knows of failed calls, where there are none."""
+
+    def is_failover(self, decision_id: str) -> bool:
+        return False
+
+    def end_failover(self, decision_id: str) -> None:
+        raise AssertionError(decision_id)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from router.budget.limits import LimitSet
 from router.policies.primal_dual import PrimalDual
 from streams.kafka.logs import Logs, Record, Span
 from streams.routing.arrivals import DECISION_ID, FAILOVER, TRIED, parse
@@ -57,7 +58,9 @@ def failover(desk: Desk, start: int = 0) -> Failover:
 
 def decided(partition: Partition, *records: Record) -> list[Row]:
     """The decisions on records of `deferred`."""
-    decider = Decider(CORE, PrimalDual(FLEET), np.ones(2, dtype=np.bool_))
+    decider = Decider(
+        CORE, PrimalDual(FLEET), LimitSet.per_model(FLEET.names), np.ones(2, dtype=np.bool_)
+    )
     arrivals = parse(records, FLEET, CORE.embedder, "deferred")
     context = DecisionContext(decider, "deferred", 2000.0, 100)
     rows = decide(estimate(CORE, arrivals), context, partition)

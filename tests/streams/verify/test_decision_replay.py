@@ -37,7 +37,7 @@ from streams.state.rows import STATE_KEY, Log, Position, State
 from streams.verify.decision_replay import DecisionReplayer, OffsetReader, PartitionReplay
 from streams.verify.replayed_control import PriceVersions
 from streams.verify.replayed_state import LedgerAdjustment, ledger_adjustments
-from tests.support.outcomes import outcomes, vectors
+from tests.support.outcomes import NoFailures, outcomes, vectors
 
 TOPICS = Topics()
 LOGS: tuple[Log, ...] = ("queries", "deferred")
@@ -80,7 +80,7 @@ def limits_of(parts: Parts) -> Ints:
     return np.array(list(parts.amounts.values()))
 
 
-class Story:
+class Story(NoFailures):
     """One partition that decides chunks of five with new prices half-way, and settles between.
 
     Every other query is the shop's, which has limits for two models from the third chunk on, more
@@ -134,11 +134,6 @@ class Story:
             self.decide(self.records["queries"][start : start + 5], version)
             if start % 15 == 0:
                 self.settle()
-
-    def is_failover(self, _: str) -> bool:
-        return False
-
-    def end_failover(self, _: str) -> None: ...
 
     def limit_tenants(self, share: int) -> None:
         models = self.parts.scorer.catalog.names
