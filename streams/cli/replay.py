@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from router.evaluation.frontier import CONTROL
 from router.evaluation.offpolicy import Estimate, Value
 from router.evaluation.summary import decisions as decisions_of
 from router.policies import POLICIES
@@ -257,6 +258,8 @@ def _show(console: Console, comparison: PolicyComparison, results: list[PolicyRe
             ),
         )
     console.print(table)
+    for sentence in _money_sentences(results):
+        console.print(sentence)
     known = comparison.judged_outcomes
     console.print(
         f"* {known} of {len(dataset)} queries have a known score, of the one model they went to; "
@@ -272,6 +275,26 @@ def _show(console: Console, comparison: PolicyComparison, results: list[PolicyRe
         "which policies agree tells of them (agreeing: mean score there). IPS, SNIPS and DR are "
         "not defined. Set policy.explore to make a log that can tell."
     )
+
+
+def _money_sentences(results: list[PolicyResult]) -> list[str]:
+    """Say what policies are worth beside the static mix and the best single model."""
+    control = {one.budget: one.run.performance for one in results if one.policy == CONTROL}
+    sentences = [
+        f"{one.policy} scores* {100 * (one.run.performance / control[one.budget] - 1):+.1f} % on "
+        f"{CONTROL} at the same limits (budget {one.budget:g})."
+        for one in results
+        if one.policy != CONTROL and control.get(one.budget)
+    ]
+    if sentences:
+        problem = results[0].problem
+        score, cost = problem.scores.mean(axis=0), problem.costs.mean(axis=0)
+        best = int(score.argmax())
+        sentences.append(
+            f"The best single model, {problem.catalog.names[best]}, would score* {score[best]:.4f} "
+            f"and cost* {cost[best]:,.0f} a query without any limit."
+        )
+    return sentences
 
 
 def _value(value: Value | None) -> str:

@@ -79,6 +79,16 @@ def test_policies(deployment: Restored, tmp_path: Path) -> None:
     assert {one["logged"] for one in decisions} > {None}
 
 
+def test_the_static_mix_stands_beside_a_policy(deployment: Restored) -> None:
+    """What is gained on it at the same limits, and what the best model alone would do."""
+    found = deployment.sluice("replay", "--policy", "primal-dual,static-mix", "--budget", "1,2")
+    assert found.exit_code == 0, found.output
+    words = " ".join(found.output.split())
+    for budget in ("1", "2"):
+        assert f"% on static-mix at the same limits (budget {budget})." in words
+    assert "The best single model, " in words
+
+
 def test_no_query_of_that_time(deployment: Restored) -> None:
     """Is an error of one line."""
     found = deployment.sluice("replay", "--policy", "random", "--from", "2100-01-01")
