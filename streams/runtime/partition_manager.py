@@ -10,6 +10,7 @@ from schemas import ModelControl
 from streams.kafka.logs import Logs
 from streams.kafka.producer import Outbox
 from streams.runtime.control_plane import ControlPlane
+from streams.runtime.topic_guard import TopicGuard
 from streams.state.open_rows import load_state
 from streams.state.ownership import Ownership
 from streams.state.partition import Partition
@@ -28,6 +29,7 @@ class PartitionManager:
         control: ControlPlane,
         outbox: Outbox,
         logs: Logs,
+        guard: TopicGuard,
     ) -> None:
         """Args:
         changelog: Topic that holds the partitions' records.
@@ -35,12 +37,14 @@ class PartitionManager:
         control: Makes the ledgers; its commands are applied to all owned partitions.
         outbox: Writes to the changelog.
         logs: Reads it.
+        guard: Knows which life of the topics it is.
         """
         self._changelog = changelog
         self._store = store
         self._control = control
         self._outbox = outbox
         self._logs = logs
+        self._guard = guard
         self._owned: dict[int, Partition] = {}
         self._claims: dict[int, asyncio.Task[Ownership]] = {}
         control.listen(self._apply_command)
@@ -65,11 +69,13 @@ class PartitionManager:
         claimed = self._claims[number]
         ownership = await asyncio.shield(claimed)
         state = load_state(ownership.store, number)
+        await self._guard.check_state(number, None if state is None else state.topics)
         await self._control.wait_for(0 if state is None else state.control)
         if number in self._owned:
             return self._owned[number]
         partition = Partition(self._control.new_ledger(number), ownership)
         partition.apply_control(self._control.registry.version)
+        partition.record_topics(self._guard.ids)
         if self._claims.get(number) is claimed:
             self._owned[number] = partition
             logger.info("owns partition %d", number, extra={"partition": number})

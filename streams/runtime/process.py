@@ -36,6 +36,7 @@ from streams.routing.settlement import Settler
 from streams.runtime.control_plane import ControlPlane
 from streams.runtime.controller_host import ControllerHost
 from streams.runtime.partition_manager import PartitionManager
+from streams.runtime.topic_guard import TopicGuard
 from streams.state.partition import Partition
 from streams.state.rows import Log
 from streams.state.store import PartitionStore
@@ -112,8 +113,9 @@ class RouterProcess:
         self._exit.callback(outbox.close)
         logs = Logs(config.broker)
         self._control = control = ControlPlane(config, parts, topics.control)
+        self._guard = TopicGuard(config.broker, topics, config.router.id)
         self._partitions = PartitionManager(
-            topics.changelog, host.partitions, control, outbox, logs
+            topics.changelog, host.partitions, control, outbox, logs, self._guard
         )
         self._controller = ControllerHost(config, topics, host.accounts, control, outbox, logs)
         self._metrics = Metrics(parts.scorer.catalog.names, self._live)
@@ -140,6 +142,7 @@ class RouterProcess:
         self._run("looking at deferred queries", passes)
         self._run("failing over", self._failover.run(FAILOVER_SECONDS))
         self._run("following the index", indexes)
+        self._run("watching the topics", self._guard.watch())
         self._started = True
         logger.info("routes queries of %s", self._topics.queries)
 
@@ -203,12 +206,14 @@ class RouterProcess:
         grants = Grants(outbox, topics)
 
         async def prepare(number: int, records: Records) -> PreparedChunk:
+            await self._guard.saw(records)
             return await pipeline.prepare(await partition(number), records)
 
         async def finish(number: int, prepared: PreparedChunk) -> None:
             await pipeline.finish(await partition(number), prepared)
 
         async def settle(number: int, records: Records) -> None:
+            await self._guard.saw(records)
             await settler.settle(await partition(number), records)
 
         async def grant(number: int, records: Records) -> None:

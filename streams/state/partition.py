@@ -268,6 +268,10 @@ class Partition:
         """Record the version of the commands that this process has followed."""
         self._progress.control_version = version
 
+    def record_topics(self, ids: Mapping[str, str]) -> None:
+        """Record the ids of the topics that this partition's state refers to, by name."""
+        self._progress.topics.update(ids)
+
     def add_model(self, model: str, carry_over: bool) -> None:
         """Open an account for a new model; it has no share before a grant."""
         if model not in self.ledger.index:

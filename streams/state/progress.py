@@ -22,6 +22,7 @@ class Progress:
     granted: int
     control_version: int
     unpublished_expirations: list[str]
+    topics: dict[str, str]
 
     @classmethod
     def of(cls, state: State) -> Self:
@@ -35,6 +36,7 @@ class Progress:
             granted=state.granted,
             control_version=state.control,
             unpublished_expirations=list(state.unpublished_expirations),
+            topics=dict(state.topics),
         )
 
     def advance_retried(self, offsets: Mapping[Log, int]) -> None:
@@ -63,4 +65,5 @@ class Progress:
             accounts=accounts,
             removed=removed,
             unpublished_expirations=self.unpublished_expirations,
+            topics=self.topics,
         )

@@ -118,6 +118,7 @@ class State(Message, frozen=True, kw_only=True):
         removed: Keys of rows that this record ends. Their removal follows it in the changelog, and
             is repeated after a kill between the two.
         unpublished_expirations: Keys of expired rows whose rejection may not have been published.
+        topics: Ids of the topics that all this refers to, by name (`streams.runtime.topic_guard`).
     """
 
     queries: Position = field(default_factory=Position)
@@ -132,6 +133,7 @@ class State(Message, frozen=True, kw_only=True):
     accounts: Accounts = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     unpublished_expirations: list[str] = field(default_factory=list, name="untold")
+    topics: dict[str, str] = field(default_factory=dict)
 
 
 def row_key(log: Log, offset: int) -> str:

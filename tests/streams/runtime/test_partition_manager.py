@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from streams.runtime.control_plane import ControlPlane
 from streams.runtime.partition_manager import PartitionManager
+from streams.runtime.topic_guard import TopicGuard
 from streams.state.ownership import Superseded
 from streams.state.rows import STATE_KEY
 from tests.streams.runtime.test_control_plane import NEWCOMER, command
@@ -24,8 +26,9 @@ class Process:
     def __init__(self, log: SharedLog, folder: Path) -> None:
         self.control = ControlPlane(router_config(folder), router_parts(), "control")
         self.store = memory_store()
+        guard = Mock(spec=TopicGuard, ids={"queries": "id"}, check_state=AsyncMock())
         self.manager = PartitionManager(
-            LOG, lambda: self.store, self.control, log.outbox(), log.logs()
+            LOG, lambda: self.store, self.control, log.outbox(), log.logs(), guard
         )
 
 
