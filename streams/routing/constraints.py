@@ -13,8 +13,9 @@ from schemas import Invalid, Query
 from schemas.content import Content
 from schemas.payload_fields import how_to_allow
 
-CHAT_TEMPLATE = 64
-"""Prompt tokens that a model's chat template may add to the text."""
+CHAT_TEMPLATE = 128
+"""Prompt tokens that a model's chat template may add to the text: marks, dates, a default system
+message."""
 
 
 def constraints(
