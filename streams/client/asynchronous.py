@@ -88,6 +88,7 @@ class AsyncClient:
         servers, security = self._config.broker.servers, self._config.broker.security
         self._follower = Follower(servers, self._topics.control, self._learn, security)
         await self._follower.caught_up()
+        await self._reader.caught_up()
         self._outbox = Outbox(servers, {**security, "linger.ms": 1})
         return self
 

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, Message, TopicPartition
 
 from streams.client.errors import ClientError
 from streams.kafka import clients
+from streams.kafka.admin import is_embedded
 from streams.kafka.logs import Record, to_record
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,12 @@ logger = logging.getLogger(__name__)
 ANSWER = 10.0
 """Seconds in which a broker answers for the ends of a topic."""
 BLOCK = 500
-_SETTINGS = {"fetch.wait.max.ms": 50, "auto.offset.reset": "latest", "log_level": 2}
+_SETTINGS = {
+    "fetch.wait.max.ms": 50,
+    "auto.offset.reset": "latest",
+    "enable.partition.eof": True,
+    "log_level": 2,
+}
 LOST = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 
 Wanted = Callable[[bytes], bool]
@@ -61,10 +67,14 @@ class AnswerReader:
         self._loop = asyncio.get_running_loop()
         self._wanted, self._handle = wanted, handle
         self._failed: str | None = None
+        self._caught_up, self._told = asyncio.Event(), False
         self._stopped = threading.Event()
+        self._connection = connection
         self._consumer = clients.consumer(connection, "client", _SETTINGS)
         try:
-            self._consumer.assign(self._places(topics, since))
+            places = self._places(topics, since)
+            self._behind = {(place.topic, place.partition) for place in places}
+            self._consumer.assign(places)
         except BaseException:
             self._consumer.close()
             raise
@@ -75,6 +85,10 @@ class AnswerReader:
     def failure(self) -> str | None:
         """Why nothing more is read; None while all is well."""
         return self._failed
+
+    async def caught_up(self) -> None:
+        """Wait until everything that was there at the start has been handled."""
+        await self._caught_up.wait()
 
     def close(self) -> None:
         """Stop reading."""
@@ -88,7 +102,7 @@ class AnswerReader:
             raise ClientError(
                 f"there is no topic {', '.join(missing)}; make it with: sluice topics create"
             )
-        places = []
+        places: list[TopicPartition] = []
         for topic in topics:
             for number in known[topic].partitions:
                 place = TopicPartition(topic, number)
@@ -97,13 +111,12 @@ class AnswerReader:
         return places if since is None else self._earlier(places, since)
 
     def _earlier(self, places: list[TopicPartition], since: float) -> list[TopicPartition]:
-        asked = [TopicPartition(p.topic, p.partition, int(since * 1000)) for p in places]
-        try:
-            found = self._consumer.offsets_for_times(asked, timeout=ANSWER)
-        except KafkaException:  # an embedded broker knows no times, and holds little
+        if is_embedded(clients.admin(self._connection)):  # it knows no times, and holds little
             for place in places:
                 place.offset = self._consumer.get_watermark_offsets(place, timeout=ANSWER)[0]
             return places
+        asked = [TopicPartition(p.topic, p.partition, int(since * 1000)) for p in places]
+        found = self._consumer.offsets_for_times(asked, timeout=ANSWER)
         for place, at in zip(places, found, strict=True):
             if at.error is None and 0 <= at.offset < place.offset:
                 place.offset = at.offset
@@ -118,13 +131,18 @@ class AnswerReader:
             records = [to_record(each) for each in messages if self._is_wanted(each)]
             if records and not self._stopped.is_set():
                 self._loop.call_soon_threadsafe(self._handle, records)
+            if not self._behind and not self._told:
+                self._told = True
+                self._loop.call_soon_threadsafe(self._caught_up.set)
 
     def _is_wanted(self, message: Message) -> bool:
         error = message.error()
         if error is None:
             key = message.key()
             return key is not None and self._wanted(_bytes(key))
-        if error.code() in LOST and self._failed is None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._behind.discard((str(message.topic()), int(message.partition() or 0)))
+        elif error.code() in LOST and self._failed is None:
             self._failed = f"{message.topic()}: {error.str()}"
             logger.error("answers are not read any more: %s", self._failed)
         return False

@@ -1,0 +1,117 @@
+"""The lines of a batch: requests as queries, endings as lines of the output or error file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import msgspec
+
+from schemas.query import Query
+from streams.client.answers import Answer, Ending
+from streams.client.errors import QueryError
+from streams.serve import chat
+from streams.serve.errors import ApiError, of_query
+from streams.serve.keys import Caller
+
+METHOD, URL = "POST", "/v1/chat/completions"
+
+
+class Batch(NamedTuple):
+    """What all lines of a batch share.
+
+    Attributes:
+        id: Begins the ids of its queries.
+        caller: Whose requests they are.
+        created: Unix seconds.
+        window: Seconds from then until answers are of no use.
+    """
+
+    id: str
+    caller: Caller
+    created: float
+    window: float
+
+    def query_id(self, number: int) -> str:
+        """Return the id of a line's query. number: of the line."""
+        return f"{self.id}/{number}"
+
+
+class Request(NamedTuple):
+    """A line, checked. query: None where it is refused; refusal: why."""
+
+    number: int
+    custom_id: str | None
+    query: Query | None
+    refusal: ApiError | None
+
+
+class _Line(msgspec.Struct):
+    custom_id: str
+    method: str
+    url: str
+    body: dict[str, Any]
+
+
+class _Named(msgspec.Struct):
+    custom_id: str
+
+
+def read(
+    batch: Batch, number: int, line: bytes, models: Collection[str], seen: set[str]
+) -> Request:
+    """Read and check a line.
+
+    Args:
+        batch: Whose line.
+        number: Of the line.
+        line: Its bytes.
+        models: Names that it may ask for.
+        seen: The custom_ids of the lines before; this one's is added.
+    """
+    custom_id = None
+    try:
+        custom_id = _custom_id(line)
+        if custom_id in seen:
+            raise ApiError(400, "duplicate_custom_id", "custom_id: given before", "custom_id")
+        seen.add(custom_id)
+        asked = msgspec.json.decode(line, type=_Line)
+        if (asked.method, asked.url) != (METHOD, URL):
+            raise ApiError(400, "invalid_url", f"it must be {METHOD} {URL}", "url")
+        body = msgspec.json.encode({**asked.body, "stream": False})
+        left = max(batch.created + batch.window - time.time(), 0.001)
+        request = chat.read(body, {}, batch.caller, models, left, batch.query_id(number))
+        query = msgspec.structs.replace(request.query, custom_id=custom_id)
+    except ApiError as error:
+        return Request(number, custom_id, None, error)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        words = f"the line is no request: {error}"
+        return Request(number, custom_id, None, ApiError(400, "invalid_json", words))
+    return Request(number, custom_id, query, None)
+
+
+def _custom_id(line: bytes) -> str:
+    custom_id = msgspec.json.decode(line, type=_Named).custom_id
+    if not 0 < len(custom_id) <= 256 or not custom_id.isprintable():
+        words = "custom_id: it must have 1 to 256 characters, none of them a control character"
+        raise ApiError(400, "invalid_field", words, "custom_id")
+    return custom_id
+
+
+def outcome(batch: Batch, request: Request, ending: Ending | ApiError) -> tuple[bool, bytes]:
+    """Return whether a request was answered, and its line in the output or error file."""
+    if isinstance(ending, Answer):
+        status, body = 200, chat.completion(ending, int(time.time()))
+    else:
+        error = of_query(ending, 1) if isinstance(ending, QueryError) else ending
+        status, body = error.status, error.body
+        body["sluice"] = {"cost": getattr(ending, "cost", 0)}
+    id = batch.query_id(request.number)
+    line = {
+        "id": id,
+        "custom_id": request.custom_id,
+        "response": {"status_code": status, "request_id": id, "body": body},
+        "error": None,
+    }
+    return isinstance(ending, Answer), msgspec.json.encode(line)

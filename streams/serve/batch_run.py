@@ -1,0 +1,90 @@
+"""Runs a batch: asks what has no line yet, and writes a line for each request as it ends.
+
+A run that is killed is run again with the same batch. The ids of its queries are the same, routers
+decide an id once, and what was answered meanwhile is read back from the batch's beginning on: so no
+request is answered twice, and no answer is paid for in vain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from streams.client.answers import Ending
+from streams.client.asynchronous import AsyncClient, as_they_end
+from streams.client.errors import QueryError
+from streams.config.settings import Config
+from streams.serve import batch_lines
+from streams.serve.batch_files import Outcomes
+from streams.serve.batch_lines import Batch, Request
+from streams.serve.errors import ApiError
+
+MARGIN = 60.0
+"""Seconds that the clocks of this machine and of the broker may differ by."""
+
+
+async def run_batch(
+    config: Config,
+    batch: Batch,
+    lines: Iterable[tuple[int, bytes]],
+    outcomes: Outcomes,
+    *,
+    in_flight: int = 1000,
+    progress: Callable[[], None] = lambda: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
+    """Ask every request of a batch that has no line yet, and write each one's line.
+
+    Args:
+        config: Of the deployment.
+        batch: What the requests share.
+        lines: Of the input file, all of them, numbered.
+        outcomes: Where the lines go, open.
+        in_flight: Requests that are asked at a time.
+        progress: Called after each line.
+        stopped: Whether no more requests are to be asked; those in flight are awaited.
+
+    Raises:
+        BrokerError: Topics are missing.
+        KafkaException: The broker does not answer.
+    """
+    earlier: dict[str, Ending] = {}
+    prefix = f"{batch.id}/".encode()
+
+    def keep(id: str, ending: Ending) -> None:
+        earlier.setdefault(id, ending)
+
+    client = AsyncClient(
+        config,
+        kept=lambda key: key.startswith(prefix),
+        keep=keep,
+        since=batch.created - MARGIN,
+    )
+    seen: set[str] = set()
+
+    def requests() -> Iterator[Request]:
+        for number, line in lines:
+            if stopped():
+                return
+            request = batch_lines.read(batch, number, line, client.models, seen)
+            if number not in outcomes.done:
+                yield request
+
+    async def ask(request: Request) -> tuple[Request, Ending | ApiError]:
+        if request.query is None:
+            assert request.refusal is not None
+            return request, request.refusal
+        if (known := earlier.pop(request.query.id, None)) is not None:
+            return request, known
+        try:
+            return request, await client.ask(request.query)
+        except QueryError as error:
+            return request, error
+        finally:
+            earlier.pop(request.query.id, None)
+
+    async with client:
+        asked = (ask(request) for request in requests())
+        async for request, ending in as_they_end(asked, in_flight):
+            answered, line = batch_lines.outcome(batch, request, ending)
+            outcomes.add(line, answered)
+            progress()

@@ -1,0 +1,39 @@
+"""`sluice batch run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from streams.brokers.embedded import EmbeddedBroker
+from streams.cli import main
+from tests.streams.serve.test_batch_run import lines
+from tests.support.front import deploy
+from tests.support.stand_in import StandIn
+
+
+def test_run(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+    """Answers and failures have their files, the summary has the money; again, nothing is asked,
+    and another input is refused."""
+    config = deploy(tmp_path, prefix, embedded_broker)
+    file = tmp_path / "batch.jsonl"
+    file.write_bytes(b"\n".join(data for _, data in lines(10)))
+    command = ["batch", "run", str(file), "-c", str(tmp_path / "sluice.toml"), "--tenant", "shop"]
+    environment = {"SLUICE_BROKER": embedded_broker.servers}
+    with StandIn(embedded_broker, config) as stand_in:
+        found = CliRunner().invoke(main, command, env=environment)
+        assert found.exit_code == 1, found.output
+        assert "9 answered" in found.output
+        assert "1 failed" in found.output
+        assert "spent 0.000006300" in found.output
+        assert {query.tenant for query in stand_in.seen} == {"shop"}
+        again = CliRunner().invoke(main, command, env=environment)
+        assert "spent 0.000006300" in again.output
+        assert len(stand_in.seen) == 9
+    assert (tmp_path / "batch.out.jsonl").read_text().count("\n") == 9
+    assert (tmp_path / "batch.out.errors.jsonl").read_text().count("\n") == 1
+    file.write_bytes(b"{}")
+    other = CliRunner().invoke(main, command, env=environment)
+    assert other.exit_code == 1
+    assert "another input" in other.output
