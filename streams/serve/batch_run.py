@@ -59,32 +59,44 @@ async def run_batch(
         keep=keep,
         since=batch.created - MARGIN,
     )
-    seen: set[str] = set()
-
-    def requests() -> Iterator[Request]:
-        for number, line in lines:
-            if stopped():
-                return
-            request = batch_lines.read(batch, number, line, client.models, seen)
-            if number not in outcomes.done:
-                yield request
-
-    async def ask(request: Request) -> tuple[Request, Ending | ApiError]:
-        if request.query is None:
-            assert request.refusal is not None
-            return request, request.refusal
-        if (known := earlier.pop(request.query.id, None)) is not None:
-            return request, known
-        try:
-            return request, await client.ask(request.query)
-        except QueryError as error:
-            return request, error
-        finally:
-            earlier.pop(request.query.id, None)
-
     async with client:
-        asked = (ask(request) for request in requests())
+        requests = _requests(batch, lines, client, outcomes, stopped)
+        asked = (_ask(client, request, earlier) for request in requests)
         async for request, ending in as_they_end(asked, in_flight):
             answered, line = batch_lines.outcome(batch, request, ending)
             outcomes.add(line, answered)
             progress()
+
+
+def _requests(
+    batch: Batch,
+    lines: Iterable[tuple[int, bytes]],
+    client: AsyncClient,
+    outcomes: Outcomes,
+    stopped: Callable[[], bool],
+) -> Iterator[Request]:
+    """The requests that have no line yet."""
+    seen: set[str] = set()
+    for number, line in lines:
+        if stopped():
+            return
+        request = batch_lines.read(batch, number, line, client.models, seen)
+        if number not in outcomes.done:
+            yield request
+
+
+async def _ask(
+    client: AsyncClient, request: Request, earlier: dict[str, Ending]
+) -> tuple[Request, Ending | ApiError]:
+    """How a request ends, or has ended before this run."""
+    if request.query is None:
+        assert request.refusal is not None
+        return request, request.refusal
+    if (known := earlier.pop(request.query.id, None)) is not None:
+        return request, known
+    try:
+        return request, await client.ask(request.query)
+    except QueryError as error:
+        return request, error
+    finally:
+        earlier.pop(request.query.id, None)
