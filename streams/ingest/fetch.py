@@ -10,6 +10,8 @@ from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 
+from streams.ingest import record_batches
+
 FETCH_WAIT = 0.1
 """Seconds. An embedded broker always holds a fetch for so long, so this is the latency there; a
 real one answers at once, except for partitions that were resumed since."""
@@ -21,6 +23,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's thread around an aiokafka consumer, with `FETCH_WAIT` and `ISOLATION`."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        record_batches.install()
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = int(FETCH_WAIT * 1000)  # read when it starts
         consumer._isolation_level = ISOLATION  # as well
