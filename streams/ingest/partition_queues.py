@@ -1,7 +1,8 @@
 """One queue per partition: chunks are prepared ahead and finished strictly in order.
 
-While one chunk is being finished, the next one is already being prepared. A chunk is acknowledged
-when it is finished, never before.
+While one chunk is being finished, the next one is already being prepared, and those that arrive
+meanwhile are joined: so chunks are small when there is little to do, and large under load, without
+a timer. A chunk is acknowledged when it is finished, never before.
 
 A queue accepts an unbroken chain of chunks. One that was lost before it (in Faust's buffers, while
 partitions change hands or the process stops) must not be skipped: deciding a later chunk would mark
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -46,15 +48,18 @@ class PartitionQueues(Generic[Prepared]):
         name: str,
         prepare: Prepare[Prepared],
         finish: Finish[Prepared],
+        size: int = 1,
         patience: float = PATIENCE,
     ) -> None:
         """Args:
         name: What the error message of a failure says was being done.
         prepare: Called ahead of time.
         finish: Called in order, one chunk of a partition at a time.
+        size: Records up to which chunks that wait are joined; a chunk is never cut.
         patience: See `PATIENCE`.
         """
         self._name = name
+        self._size = size
         self._prepare = prepare
         self._finish = finish
         self._queues: dict[TP, _Queue[Prepared]] = {}
@@ -77,7 +82,9 @@ class PartitionQueues(Generic[Prepared]):
         if (overdue := self._overdue.pop(tp, None)) is not None:
             overdue.cancel()
         if queue is None:
-            queue = self._queues[tp] = _Queue(self._name, tp.partition, self._prepare, self._finish)
+            what = f"{self._name} on partition {tp.partition}"
+            queue = _Queue(what, tp.partition, self._prepare, self._finish, self._size)
+            self._queues[tp] = queue
         queue.last = chunk.last
         await queue.inbox.put(event)
 
@@ -99,15 +106,64 @@ class PartitionQueues(Generic[Prepared]):
         await asyncio.gather(*(queue.close() for queue in queues))
 
 
+class _Inbox:
+    """Chunks that wait to be prepared: about `size` records, taken as many together as fit."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._waiting: deque[EventT[Any]] = deque()
+        self._records = 0
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def put(self, event: EventT[Any]) -> None:
+        """Add a chunk; waits while there is no room."""
+        while self._records >= self._size:
+            self._room.clear()
+            await self._room.wait()
+        self._waiting.append(event)
+        self._records += _count(event)
+        self._filled.set()
+
+    async def take(self) -> list[EventT[Any]]:
+        """Take the oldest chunk, and those after it that fit beside it; waits for the first."""
+        while not self._waiting:
+            self._filled.clear()
+            await self._filled.wait()
+        taken = [self._waiting.popleft()]
+        count = _count(taken[0])
+        while self._waiting and count + _count(self._waiting[0]) <= self._size:
+            taken.append(self._waiting.popleft())
+            count += _count(taken[-1])
+        self._records -= count
+        self._room.set()
+        return taken
+
+    def clear(self) -> None:
+        """Drop what waits, and let go of whoever waits to put."""
+        self._waiting.clear()
+        self._records = 0
+        self._room.set()
+
+
+def _count(event: EventT[Any]) -> int:
+    chunk: Any = event.message.value
+    return len(chunk)
+
+
 class _Queue(Generic[Prepared]):
     def __init__(
-        self, name: str, partition: int, prepare: Prepare[Prepared], finish: Finish[Prepared]
+        self,
+        what: str,
+        partition: int,
+        prepare: Prepare[Prepared],
+        finish: Finish[Prepared],
+        size: int,
     ) -> None:
         self.last: int | None = None
-        self.inbox: asyncio.Queue[EventT[Any]] = asyncio.Queue(maxsize=2)
-        self._ready: asyncio.Queue[tuple[EventT[Any], Prepared]] = asyncio.Queue(maxsize=1)
+        self.inbox = _Inbox(size)
+        self._ready: asyncio.Queue[tuple[list[EventT[Any]], Prepared]] = asyncio.Queue(maxsize=1)
         self._busy = asyncio.Lock()
-        what = f"{name} on partition {partition}"
         self._tasks = [
             asyncio.create_task(or_die(what, self._preparing(partition, prepare))),
             asyncio.create_task(or_die(what, self._finishing(partition, finish))),
@@ -115,21 +171,22 @@ class _Queue(Generic[Prepared]):
 
     async def _preparing(self, partition: int, prepare: Prepare[Prepared]) -> None:
         while True:
-            event = await self.inbox.get()
-            records: Any = event.message.value  # a `Chunk`, typed from here on
-            await self._ready.put((event, await prepare(partition, records)))
+            events = await self.inbox.take()
+            # Each value is a `Chunk`; its records are typed from here on.
+            records: list[Any] = [record for event in events for record in event.message.value]
+            await self._ready.put((events, await prepare(partition, records)))
 
     async def _finishing(self, partition: int, finish: Finish[Prepared]) -> None:
         while True:
-            event, prepared = await self._ready.get()
+            events, prepared = await self._ready.get()
             async with self._busy:
                 await finish(partition, prepared)
-                event.ack()
+                for event in events:
+                    event.ack()
 
     async def close(self) -> None:
         self._tasks[0].cancel()
         async with self._busy:
             self._tasks[1].cancel()
-        while not self.inbox.empty():  # lets go of an agent that waits to put
-            self.inbox.get_nowait()
+        self.inbox.clear()  # lets go of an agent that waits to put
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -230,3 +230,48 @@ async def test_a_failure_ends_the_process(
     assert died == ["routing on partition 0 failed: OSError: disk full"]
     assert not failed.acked
     await broken.close()
+
+
+async def test_chunks_that_wait_are_joined_up_to_the_size() -> None:
+    """Under load several chunks are decided as one, never more than `size` records at a time."""
+    seen: list[list[int]] = []
+    gate = asyncio.Event()
+
+    async def prepare(_: int, records: Sequence[Any]) -> Sequence[Any]:
+        await gate.wait()
+        return records
+
+    async def finish(_: int, records: Sequence[Any]) -> None:
+        seen.append([record.offset for record in records])
+
+    queues = PartitionQueues("routing", prepare, finish, size=25)
+    events = chain(8)
+    putting = asyncio.create_task(_put_all(queues, events))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not putting.done(), "what waits is bounded"
+    gate.set()
+    await until(lambda: all(one.acked for one in events))
+    await queues.close()
+    assert [offset for chunk in seen for offset in chunk] == list(range(80))
+    assert max(len(chunk) for chunk in seen) == 20, "two chunks of ten fit into 25 records"
+
+
+async def test_a_chunk_larger_than_the_size_passes_alone() -> None:
+    """A chunk is never cut, so that it can be acknowledged whole."""
+    seen: list[int] = []
+
+    async def finish(_: int, records: Sequence[Any]) -> None:
+        seen.append(len(records))
+
+    queues = PartitionQueues("routing", partition_queues.unprepared, finish, size=5)
+    events = chain(3)
+    await _put_all(queues, events)
+    await until(lambda: all(one.acked for one in events))
+    await queues.close()
+    assert seen == [10, 10, 10]
+
+
+async def _put_all(queues: PartitionQueues[Any], events: Sequence[Any]) -> None:
+    for one in events:
+        await queues.put(one)
