@@ -13,7 +13,8 @@ from streams.kafka import clients
 
 Headers = Sequence[tuple[str, bytes]]
 
-_SETTINGS = {"linger.ms": 2, "queue.buffering.max.messages": 1_000_000}
+# No linger: a batch is handed over at once and waited for, so waiting for more only adds latency.
+_SETTINGS = {"linger.ms": 0, "queue.buffering.max.messages": 1_000_000}
 
 
 class Outbox:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
@@ -143,6 +144,9 @@ class RouterProcess:
         self._run("failing over", self._failover.run(FAILOVER_SECONDS))
         self._run("following the index", indexes)
         self._run("watching the topics", self._guard.watch())
+        # What is loaded once stays: full collections that walk it would delay queries.
+        gc.collect()
+        gc.freeze()
         self._started = True
         logger.info("routes queries of %s", self._topics.queries)
 
@@ -222,9 +226,10 @@ class RouterProcess:
         async def control(_: int, records: Records) -> None:
             await self._controller.follow(records)
 
+        size = self._config.router.chunk
         return {
-            "route": PartitionQueues("routing", prepare, finish),
-            "settle": PartitionQueues("settling", unprepared, settle),
+            "route": PartitionQueues("routing", prepare, finish, size),
+            "settle": PartitionQueues("settling", unprepared, settle, size),
             "grant": PartitionQueues("taking shares", unprepared, grant),
             "control": PartitionQueues("planning", unprepared, control),
         }
