@@ -122,7 +122,7 @@ class _Inbox:
             self._room.clear()
             await self._room.wait()
         self._waiting.append(event)
-        self._records += _count(event)
+        self._records += len(_chunk(event))
         self._filled.set()
 
     async def take(self) -> list[EventT[Any]]:
@@ -131,10 +131,10 @@ class _Inbox:
             self._filled.clear()
             await self._filled.wait()
         taken = [self._waiting.popleft()]
-        count = _count(taken[0])
-        while self._waiting and count + _count(self._waiting[0]) <= self._size:
+        count = len(_chunk(taken[0]))
+        while self._waiting and count + len(_chunk(self._waiting[0])) <= self._size:
             taken.append(self._waiting.popleft())
-            count += _count(taken[-1])
+            count += len(_chunk(taken[-1]))
         self._records -= count
         self._room.set()
         return taken
@@ -146,9 +146,9 @@ class _Inbox:
         self._room.set()
 
 
-def _count(event: EventT[Any]) -> int:
-    chunk: Any = event.message.value
-    return len(chunk)
+def _chunk(event: EventT[Any]) -> Chunk:
+    chunk: Any = event.message.value  # Faust says bytes
+    return chunk  # type: ignore[no-any-return]
 
 
 class _Queue(Generic[Prepared]):
@@ -172,8 +172,7 @@ class _Queue(Generic[Prepared]):
     async def _preparing(self, partition: int, prepare: Prepare[Prepared]) -> None:
         while True:
             events = await self.inbox.take()
-            # Each value is a `Chunk`; its records are typed from here on.
-            records: list[Any] = [record for event in events for record in event.message.value]
+            records = [record for event in events for record in _chunk(event)]
             await self._ready.put((events, await prepare(partition, records)))
 
     async def _finishing(self, partition: int, finish: Finish[Prepared]) -> None:

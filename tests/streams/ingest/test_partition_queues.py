@@ -147,7 +147,7 @@ async def test_close_lets_a_waiting_agent_go(work: Work) -> None:
     await asyncio.wait_for(waiting, PATIENCE)
 
 
-async def _put_all(to: PartitionQueues[int], events: list[Any]) -> None:
+async def _put_all(to: PartitionQueues[Any], events: list[Any]) -> None:
     for each in events:
         await to.put(each)
 
@@ -270,8 +270,3 @@ async def test_a_chunk_larger_than_the_size_passes_alone() -> None:
     await until(lambda: all(one.acked for one in events))
     await queues.close()
     assert seen == [10, 10, 10]
-
-
-async def _put_all(queues: PartitionQueues[Any], events: Sequence[Any]) -> None:
-    for one in events:
-        await queues.put(one)
