@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import click
 
 from streams.cli import logs, options
 from streams.cli.stopping import Stopper
+
+logger = logging.getLogger(__name__)
 
 
 @click.command("route")
@@ -39,9 +42,12 @@ def command(
     Give a process that is restarted the same --name, and it recovers from its files instead of
     from the changelog.
     """
+    from router.estimation.embedders import make_embedder
+    from router.estimation.index.manifest import MANIFEST
     from streams.cli.topics import require
     from streams.config.settings import load
     from streams.routing.build import build
+    from streams.routing.prior import EXPLORE, write_prior
     from streams.runtime.app import create_app
     from streams.runtime.faust_worker import RouterWorker
 
@@ -52,7 +58,17 @@ def command(
     require(found)
     data_dir = found.router.data_dir / (name or f"r{os.getpid()}")
     data_dir.mkdir(parents=True, exist_ok=True)
-    app = create_app(found, build(found), data_dir, metrics)
+    embedder = make_embedder(found.embedder.kind, **found.embedder.arguments())
+    if not (found.index.path / MANIFEST).exists():
+        write_prior(found, embedder)
+        logger.warning(
+            "%s: there was no index; wrote one of priors: prices, and strength where it is "
+            "declared. %.0f %% of the queries go to a model drawn at random. Learn with "
+            "`sluice bootstrap`, or `sluice history` and `sluice index build`",
+            found.index.path,
+            100 * EXPLORE,
+        )
+    app = create_app(found, build(found, embedder), data_dir, metrics)
     worker = RouterWorker(app, stopper.begin, quiet=True, override_logging=False)
     worker.spinner = None  # it is not of what `quiet` covers
     stopper.stop_with(worker.stop_soon)

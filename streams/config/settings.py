@@ -55,7 +55,8 @@ class ModelSettings(Section, frozen=True, kw_only=True):
 
     image_tokens, audio_tokens: reserved for each such part; it takes none where they are left out.
     allow_fields: of a body, though they may change the price. retry_uncertain: calls beyond the
-    first that may have been billed without an answer.
+    first that may have been billed without an answer. strength: score that it is believed to reach
+    before there is a history.
     """
 
     input_price: Decimal
@@ -76,6 +77,7 @@ class ModelSettings(Section, frozen=True, kw_only=True):
     extra_body: dict[str, Any] = field(default_factory=dict)
     extra_headers: dict[str, str] = field(default_factory=dict)
     retry_uncertain: Annotated[int, Meta(ge=0, le=10)] = 0
+    strength: Part | None = None
 
     def __post_init__(self) -> None:
         check_prices(

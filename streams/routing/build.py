@@ -20,6 +20,7 @@ from router.policies.base import Policy
 from router.policies.explore import Explore
 from streams.config.settings import Config
 from streams.routing.drawing import other_amounts
+from streams.routing.prior import EXPLORE, is_prior
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def build(config: Config, embedder: Embedder | None = None, folder: Path | None 
     others = other_amounts(past.cost, catalog) if limits.measured else ()
 
     def new_policy() -> Policy:
-        policy = configured(config, catalog)
+        policy = configured(config, catalog, EXPLORE if is_prior(saved.history) else 0.0)
         policy.set_catalog(catalog, known)
         policy.warm_start(past.quality, past_cost, *others)
         policy.plan(room, horizon.whole(known.names))
@@ -102,11 +103,14 @@ def build(config: Config, embedder: Embedder | None = None, folder: Path | None 
     return Parts(scorer, limits, amounts, new_policy, trial, seed, attempts)
 
 
-def configured(config: Config, catalog: ModelCatalog) -> Policy:
-    """Return the configured policy for a catalog, cold, with its share of exploration."""
+def configured(config: Config, catalog: ModelCatalog, explore: float = 0.0) -> Policy:
+    """Return the configured policy for a catalog, cold, with its share of exploration.
+
+    explore: The least share.
+    """
     policy: Policy = POLICIES[config.policy.name](catalog, **_settings(config))
-    if config.policy.explore:
-        return Explore(policy, config.policy.explore, config.policy.seed)
+    if share := max(config.policy.explore, explore):
+        return Explore(policy, share, config.policy.seed)
     return policy
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import orjson
@@ -49,3 +50,14 @@ def test_every_line_of_a_router_and_a_worker_is_json(
     decisions = {line["query_id"]: line for line in lines if "query_id" in line}
     assert decisions.keys() == system.sent.keys()
     assert all(line["decision_id"] and line["trace_id"] for line in decisions.values())
+
+
+def test_without_an_index(embedded_broker: EmbeddedBroker, tmp_path: Path, prefix: str) -> None:
+    """It starts on priors, says so, and decides."""
+    with System(embedded_broker, tmp_path, prefix, size=20, past=50, partitions=1) as system:
+        shutil.rmtree(tmp_path / "index")
+        router = system.start_router("r0")
+        system.produce()
+        system.wait_decided()
+        assert system.stop("r0") == 0
+        assert "priors" in router.log.read_text()
