@@ -19,8 +19,9 @@ LENGTHS = {"none": 0, "minute": MINUTE, "hour": 3600, "day": 86_400, "month": US
 class Horizon:
     """Expected arrivals until each limit's window ends.
 
-    Either their number is given: in all for limits without windows, and in each of the longest
-    windows otherwise, assumed to come evenly. Or it is forecast from what has arrived.
+    Either their number is given: in all where some limit has no window, in each of the longest
+    windows otherwise, where they are assumed to come evenly. Or it is forecast from what has
+    arrived. Queries that wait are expected in any case.
     A minute is too short to pace: what is left of it is planned for as a whole one.
     """
 
@@ -46,7 +47,8 @@ class Horizon:
         self._queries = queries
         self._limits = dict(limits)
         self._calendar = calendar or Calendar(limits)
-        longest = max((LENGTHS[limit.kind] for limit in limits.values()), default=0)
+        lengths = [LENGTHS[limit.kind] for limit in limits.values()]
+        longest = max(lengths, default=0) if all(lengths) else 0
         given = usual if queries is None else queries
         self.forecast = ArrivalForecast(given / longest if longest else 0.0)
         self._even = given / longest if queries is not None and longest else None
@@ -64,20 +66,23 @@ class Horizon:
         rate = self.forecast.rate()
         return np.array([self._whole(rate, self._windowing(name)) for name in names], np.float64)
 
-    def expected(self, moment: float, arrived: int, names: Iterable[str]) -> Floats:
-        """Return float64, the arrivals to plan for with what is left of each limit, ≥ 1.
+    def expected(
+        self, moment: float, arrived: int, names: Iterable[str], waiting: int = 0
+    ) -> Floats:
+        """Return float64, the queries to plan for with what is left of each limit, ≥ 1.
 
         Args:
             moment: Unix seconds.
             arrived: Arrivals so far.
             names: Of limits, or of accounts.
+            waiting: Queries that have arrived and wait.
         """
         left: dict[Windowing, float] = {}
         found = []
         for name in names:
             windowing = self._windowing(name)
             if windowing not in left:
-                left[windowing] = max(self._left(windowing, moment, arrived), 1.0)
+                left[windowing] = max(self._left(windowing, moment, arrived), waiting, 1.0)
             found.append(left[windowing])
         return np.array(found, np.float64)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def show_accounts(
     config: Config, json_out: Path | None, *, tenants: bool = True, removed: bool = True
 ) -> None:
-    """Show the status of accounts, in units of currency: as a table, or as rows of JSON.
+    """Show the status of accounts, each in its unit: as a table, or as rows of JSON.
 
     Args:
         config: the deployment.
@@ -43,30 +43,41 @@ def show_accounts(
 
 
 def _row(name: str, now: AccountStatus) -> dict[str, object]:
-    """Return an account as plain values, amounts in units of currency."""
+    """Return an account as plain values, amounts in its unit. `model` is the limit's name."""
     model, tenant = owner(name)
     return {
         "name": model,
         "model": model,
         "tenant": tenant,
         "status": now.status,
-        "limit": now.limit / NANO,
-        "spent": now.spent / NANO,
-        "reserved": now.reserved / NANO,
-        "left": now.left / NANO,
-        "trial": None if now.trial is None else now.trial / NANO,
+        "unit": now.unit,
+        "limit": _amount(now, now.limit),
+        "spent": _amount(now, now.spent),
+        "reserved": _amount(now, now.reserved),
+        "left": _amount(now, now.left),
+        "trial": None if now.trial is None else _amount(now, now.trial),
     }
 
 
+def _amount(now: AccountStatus, amount: int) -> float | int:
+    """Return an amount in units of currency, tokens or requests."""
+    return amount / NANO if now.unit == "currency" else amount
+
+
+def _words(now: AccountStatus, amount: int) -> str:
+    return f"{amount / NANO:,.6f}" if now.unit == "currency" else f"{amount:,}"
+
+
 def _print(accounts: Mapping[str, AccountStatus]) -> None:
-    shown = Table("model", "status")
+    others = any(now.unit != "currency" for now in accounts.values())
+    shown = Table("limit", "status", *(["unit"] if others else []))
     for column in ("limit", "spent", "reserved", "left"):
         shown.add_column(column, justify="right")
     for name, now in accounts.items():
         amounts = (now.limit, now.spent, now.reserved, now.left)
-        words = (f"{amount / NANO:,.6f}" for amount in amounts)
+        words = (_words(now, amount) for amount in amounts)
         status = now.status if now.trial is None else f"{now.status}, tries {now.trial / NANO:,.6f}"
-        shown.add_row(account_words(name), status, *words)
+        shown.add_row(account_words(name), status, *([now.unit] if others else []), *words)
     Console().print(shown)
 
 
@@ -79,3 +90,15 @@ def check_known(config: Config, name: str) -> None:
     known = [*config.models, *read_registry(config).added]
     if name not in known:
         raise click.ClickException(f"no model {name!r}; there are: {', '.join(known)}")
+
+
+def check_limit(config: Config, name: str) -> None:
+    """Raise ClickException for what is neither a limit of the configuration nor a model's."""
+    limits = config.limit_set().index
+    if name in limits:
+        return
+    from streams.control.commands import read_registry
+
+    known = [*limits, *read_registry(config).added]
+    if name not in known:
+        raise click.ClickException(f"no model or limit {name!r}; there are: {', '.join(known)}")

@@ -10,12 +10,13 @@ import click
 from router.budget.ledger import account_key, account_words, owner
 from schemas.control import BudgetControl
 from schemas.fields import NANO
+from schemas.invalid import Invalid
 from streams.cli import options
-from streams.cli.accounts import check_known, show_accounts
-from streams.config.limits import to_nano
+from streams.cli.accounts import check_limit, show_accounts
+from streams.config.limits import to_whole
 from streams.config.settings import Config, load
 
-TENANT = click.option("--tenant", help="Whose limit for the model; without it, that of all.")
+TENANT = click.option("--tenant", help="Whose part of the limit; without it, the limit itself.")
 
 
 @click.group()
@@ -27,49 +28,62 @@ def group() -> None:
 @options.config
 @options.json_output("Write the rows to FILE, amounts in units of currency.")
 def show(config_file: Path, json_out: Path | None) -> None:
-    """Show limit, spending and reservations of every model, and of tenants with limits.
+    """Show amount, spending and reservations of every limit, and of tenants with limits.
 
-    A model is open, new (not in an index yet), low (less is left than its longest answer is
-    reserved at), spent (nothing is left that a query could reserve), paused or removed.
+    A limit is of a model (by its name), or one of those in the configuration. It is open, new (its
+    model is in no index yet), low (less is left than the longest answer is reserved at), spent
+    (nothing is left that a query could reserve), or its model is paused or removed.
     """
     show_accounts(load(config_file), json_out)
 
 
 @group.command("set")
-@click.argument("model")
-@click.argument("limit", type=options.Amount())
-@TENANT
-@options.config
-def set_limit(model: str, limit: Decimal, tenant: str | None, config_file: Path) -> None:
-    """Set a model's limit, or a tenant's for it, in the window of the model's budget.
-
-    Below what is spent, the model stops (for that tenant); nothing is taken back.
-    """
-    config = load(config_file)
-    _set_limit(config, account_key(model, tenant), to_nano("limit", limit))
-
-
-@group.command("top-up")
-@click.argument("model")
+@click.argument("limit")
 @click.argument("amount", type=options.Amount())
 @TENANT
 @options.config
-def top_up(model: str, amount: Decimal, tenant: str | None, config_file: Path) -> None:
-    """Add to a model's limit, or to a tenant's for it."""
+def set_limit(limit: str, amount: Decimal, tenant: str | None, config_file: Path) -> None:
+    """Set the amount of a LIMIT or of a model's own, or a tenant's part of it.
+
+    It is in the limit's unit, for one of its windows. Below what is spent, nothing more goes (for
+    that tenant); nothing is taken back.
+    """
+    config = load(config_file)
+    _set_limit(config, account_key(limit, tenant), _whole(config, limit, amount))
+
+
+@group.command("top-up")
+@click.argument("limit")
+@click.argument("amount", type=options.Amount())
+@TENANT
+@options.config
+def top_up(limit: str, amount: Decimal, tenant: str | None, config_file: Path) -> None:
+    """Add to the amount of a LIMIT or of a model's own, or to a tenant's part of it."""
     from streams.control.commands import account_statuses
 
-    config, account = load(config_file), account_key(model, tenant)
-    check_known(config, model)
+    config, account = load(config_file), account_key(limit, tenant)
+    check_limit(config, limit)
     now = account_statuses(config).get(account)
     if now is None:
         raise click.ClickException(f"{account_words(account)} has no limit to add to: set one")
-    _set_limit(config, account, now.limit + to_nano("amount", amount))
+    _set_limit(config, account, now.limit + _whole(config, limit, amount))
+
+
+def _whole(config: Config, limit: str, amount: Decimal) -> int:
+    """Return an amount in nano-units, tokens or requests, as the limit counts."""
+    unit = config.limit_set().unit_of(limit)
+    try:
+        return to_whole("amount", amount, unit)
+    except Invalid as error:
+        raise click.ClickException(error.reason) from None
 
 
 def _set_limit(config: Config, account: str, limit: int) -> None:
     from streams.control.commands import send_command
 
-    model, tenant = owner(account)
-    check_known(config, model)
-    send_command(config, BudgetControl(model=model, tenant=tenant, limit=limit))
-    click.echo(f"{account_words(account)}: limit {limit / NANO:,.9f}")
+    name, tenant = owner(account)
+    check_limit(config, name)
+    send_command(config, BudgetControl(model=name, tenant=tenant, limit=limit))
+    unit = config.limit_set().unit_of(name)
+    amount = f"{limit / NANO:,.9f}" if unit == "currency" else f"{limit:,} {unit}"
+    click.echo(f"{account_words(account)}: limit {amount}")

@@ -75,11 +75,7 @@ class LimitSettings(Allowance, frozen=True, kw_only=True):
 
     def whole(self) -> int:
         """The amount in nano-units, tokens or requests."""
-        if self.unit == "currency":
-            return to_nano("amount", self.amount)
-        if not 0 <= self.amount <= INT64 or self.amount != int(self.amount):
-            raise wrong("amount", self.amount, f"it must be a whole number of {self.unit}")
-        return int(self.amount)
+        return to_whole("amount", self.amount, self.unit)
 
     def limit(self, name: str) -> Limit:
         """What the limit covers."""
@@ -100,3 +96,12 @@ def to_nano(key: str, amount: Decimal) -> int:
     if (nano := amount * NANO) != int(nano):
         raise wrong(key, amount, "it must be a whole number of nano-units (9 decimals at most)")
     return int(nano)
+
+
+def to_whole(key: str, amount: Decimal, unit: Unit) -> int:
+    """An amount of a limit as nano-units, tokens or requests. Raises Invalid for what is none."""
+    if unit == "currency":
+        return to_nano(key, amount)
+    if not amount.is_finite() or not 0 <= amount <= INT64 or amount != int(amount):
+        raise wrong(key, amount, f"it must be a whole number of {unit}")
+    return int(amount)

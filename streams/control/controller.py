@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 MOST = 2**62
 """Most of a limit that a solution uses."""
+STEPS = 10.0
+"""Expected arrivals that differ by less than one part in so many are the same."""
 SAMPLE = 2000
 """Newest arrivals whose tenants are remembered."""
 MOST_PRICED = 20
@@ -160,8 +162,9 @@ class Controller:
         money = [0 if name in self._closed else min(left.get(name, 0), MOST) for name in names]
         remaining = np.array(money, dtype=np.int64)
         arrived = sum(report.arrivals for report in self._seen.values())
-        expected = self._horizon.expected(now, arrived, names)
-        if (basis := self._basis(now, money, arrived)) != self._solved_for:
+        waiting = sum(report.waiting for report in self._seen.values())
+        expected = self._horizon.expected(now, arrived, names, waiting)
+        if (basis := self._basis(now, money, waiting, expected)) != self._solved_for:
             self._solved_for = basis
             self._policy.outdate()
         if await asyncio.to_thread(self._policy.plan, remaining, expected):
@@ -172,17 +175,18 @@ class Controller:
                 self.version += 1
                 await self._publish(remaining, expected)
 
-    def _basis(self, now: float, money: Sequence[int], arrived: int) -> object:
+    def _basis(self, now: float, money: Sequence[int], waiting: int, expected: Floats) -> object:
         """Return what prices follow from beside arrivals, and with them while queries wait.
 
-        A waiting query is decided again by new prices only, so any money that has come free counts.
+        A waiting query is decided again by new prices only, so any money that has come free counts,
+        and that fewer queries are expected.
         """
-        waiting = sum(report.waiting for report in self._seen.values())
+        pace = np.round(np.log(expected) * STEPS).tolist()
         return (
             dict(self._allocator.limits),
             self._horizon.latest(now),
             self._closed,
-            (waiting, list(money), arrived) if waiting else None,
+            (waiting, list(money), pace) if waiting else None,
         )
 
     def _follow_limits(self) -> None:

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from router.budget.ledger import Ledger, owner
 from schemas import Code, Receipt
-from schemas.fields import NANO
+from schemas.fields import NANO, Unit
 from streams.metrics.health import WELL, Health
 from streams.metrics.server import serve
 from streams.state.rows import Log
@@ -37,10 +37,11 @@ class Live:
     Args:
         ledgers: Of the partitions that it owns.
         waiting: Deferred queries of these.
-        prices: Quality per nano-unit by model, where the policy has any.
+        prices: Quality per nano-unit (token, request) by limit, where the policy has any.
         price_version: Of these prices.
         history: Queries in the index.
-        limits: Nano-units by account, of the whole deployment.
+        limits: Amounts by account, of the whole deployment.
+        units: What limits count that are not a model's own, by name.
         window_ends: Unix seconds by model, of budget windows that end.
         backlog: By owned partition, records of `queries` that are not decided yet.
         partitions: Of the topic `queries`, whoever owns them.
@@ -52,6 +53,7 @@ class Live:
     price_version: int
     history: int
     limits: Mapping[str, int] = field(default_factory=dict)
+    units: Mapping[str, Unit] = field(default_factory=dict)
     window_ends: Mapping[str, float] = field(default_factory=dict)
     backlog: Mapping[int, int] = field(default_factory=dict)
     partitions: int = 0
@@ -184,14 +186,7 @@ class _Standing(Collector):
         """Read the state of this process's partitions."""
         live = self._live()
         yield from _accounts(live)
-        price = GaugeMetricFamily(
-            "sluice_dual_price",
-            "What a unit of the model's budget is worth in answer quality.",
-            labels=("model",),
-        )
-        for model, value in live.prices.items():
-            price.add_metric((model,), value * NANO)
-        yield price
+        yield from _prices(live)
         for name, words, value in (
             ("sluice_price_version", "Of the prices in use; 0 are made from history.",
              live.price_version),
@@ -218,7 +213,7 @@ class _Standing(Collector):
 
 
 def _accounts(live: Live) -> Iterator[Metric]:
-    """The accounts of a process's partitions, summed, and the limits that they are shares of."""
+    """Yield the accounts of a process's partitions, summed, and the limits they are shares of."""
     sums: dict[str, list[int]] = {}
     for ledger in live.ledgers:
         free = ledger.free().tolist()
@@ -231,31 +226,71 @@ def _accounts(live: Live) -> Iterator[Metric]:
             sums[name] = [a + b for a, b in zip(before, amounts, strict=True)]
     for place, (what, words) in enumerate(
         (
-            ("share", "Granted to the partitions of this process, in units of currency."),
-            ("spent", "Charged in the present window, in units of currency."),
-            ("reserved", "Held for answers that are awaited, in units of currency."),
-            ("remaining", "What may still be reserved, in units of currency."),
+            ("share", "Granted to the partitions of this process"),
+            ("spent", "Charged in the present window"),
+            ("reserved", "Held for answers that are awaited"),
+            ("remaining", "What may still be reserved"),
         )
     ):
-        gauge = GaugeMetricFamily(f"sluice_budget_{what}", words, labels=("model", "tenant"))
-        for name, amounts in sums.items():
-            model, tenant = owner(name)
-            gauge.add_metric((model, tenant or ""), amounts[place] / NANO)
-        yield gauge
-    limit = GaugeMetricFamily(
-        "sluice_budget_limit",
-        "What may be spent in a window, in units of currency: the same from every process.",
-        labels=("model", "tenant"),
-    )
-    for name, amount in live.limits.items():
-        model, tenant = owner(name)
-        limit.add_metric((model, tenant or ""), amount / NANO)
-    yield limit
+        yield from _by_account(
+            live, what, words, {name: each[place] for name, each in sums.items()}
+        )
+    words = "What may be spent in a window: the same from every process"
+    yield from _by_account(live, "limit", words, live.limits)
     end = GaugeMetricFamily(
         "sluice_budget_window_end_timestamp_seconds",
         "When the present window of a model's budget ends; absent for one that never does.",
         labels=("model",),
     )
     for model, moment in live.window_ends.items():
-        end.add_metric((model,), moment)
+        if model not in live.units:
+            end.add_metric((model,), moment)
     yield end
+
+
+def _by_account(
+    live: Live, what: str, words: str, amounts: Mapping[str, int]
+) -> Iterator[GaugeMetricFamily]:
+    """Yield amounts of models' budgets, and those of other limits."""
+    budget = GaugeMetricFamily(
+        f"sluice_budget_{what}", f"{words}, in units of currency.", labels=("model", "tenant")
+    )
+    other = GaugeMetricFamily(
+        f"sluice_limit_{what}",
+        f"{words}, in the limit's unit.",
+        labels=("limit", "tenant", "unit"),
+    )
+    for account, amount in amounts.items():
+        name, tenant = owner(account)
+        unit = live.units.get(name)
+        value = amount / NANO if unit in (None, "currency") else amount
+        if unit is None:
+            budget.add_metric((name, tenant or ""), value)
+        else:
+            other.add_metric((name, tenant or "", unit), value)
+    yield budget
+    yield other
+
+
+def _prices(live: Live) -> Iterator[GaugeMetricFamily]:
+    """Yield what a unit of each limit is worth in answer quality."""
+    price = GaugeMetricFamily(
+        "sluice_dual_price",
+        "What a unit of the model's budget is worth in answer quality.",
+        labels=("model",),
+    )
+    other = GaugeMetricFamily(
+        "sluice_limit_price",
+        "What a unit of the limit is worth in answer quality.",
+        labels=("limit", "tenant", "unit"),
+    )
+    for account, value in live.prices.items():
+        name, tenant = owner(account)
+        unit = live.units.get(name)
+        if unit is None and tenant is None:
+            price.add_metric((name,), value * NANO)
+        elif unit is not None:
+            each = value * NANO if unit == "currency" else value
+            other.add_metric((name, tenant or "", unit), each)
+    yield price
+    yield other

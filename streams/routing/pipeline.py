@@ -126,7 +126,7 @@ class DecisionPipeline:
             if prepared.redelivered:
                 return True  # their messages may have to be published once more
             decider, now, trial = self._decider(), self._clock(), Trial(partition)
-            partition.limit_tenants(decider.tenants)
+            _open_accounts(partition, decider, prepared)
             if partition.roll(self._calendar.begins(now)):
                 return True  # to be written before a report tells of it
             rows = decide(prepared, DecisionContext(decider, self._log, now, sys.maxsize), trial)
@@ -141,9 +141,7 @@ class DecisionPipeline:
         if not prepared.arrivals:
             return []
         decider, now = self._decider(), self._clock()
-        tenants = () if prepared.candidates is None else tenants_of(prepared.candidates)
-        ledger = partition.ledger
-        partition.limit_tenants(tenants_in_force(decider.limits, ledger, decider.tenants, tenants))
+        tenants = _open_accounts(partition, decider, prepared)
         partition.roll(self._calendar.begins(now))
         room = self._max_waiting - partition.waiting
         rows = decide(
@@ -219,3 +217,13 @@ def _debug(arrival: Arrival, row: Row) -> None:
     what = f"{receipt.decision} {receipt.model or ''}".strip()
     named = ids(receipt.decision_id, arrival.record.headers, query_id=receipt.id)
     logger.debug("%s (%s)", what, receipt.reason, extra=named)
+
+
+def _open_accounts(
+    partition: Partition, decider: Decider, prepared: PreparedChunk
+) -> Sequence[str | None]:
+    """Have a partition's ledger know the accounts of all tenants that ask, and return these."""
+    tenants = () if prepared.candidates is None else tenants_of(prepared.candidates)
+    ledger = partition.ledger
+    partition.limit_tenants(tenants_in_force(decider.limits, ledger, decider.tenants, tenants))
+    return tenants

@@ -16,6 +16,7 @@ from router.budget.windows import Calendar, Windowing
 from router.estimation.scorer import QueryScorer
 from router.policies.base import Policy
 from schemas import Invalid, ModelControl, Prices
+from schemas.fields import Unit
 from schemas.wire import decode
 from streams.config.settings import Config
 from streams.control.registry import Registry
@@ -131,6 +132,11 @@ class ControlPlane:
     def full_limits(self) -> dict[str, int]:
         """Return the amounts of limits as configured and commanded, by limit and by account."""
         return self.registry.limits(self._configured_limits())
+
+    def units(self) -> dict[str, Unit]:
+        """Return what limits count that are not a model's own, by name."""
+        models = self.decider.scorer.catalog.index
+        return {one.name: one.unit for one in self.decider.limits.limits if one.name not in models}
 
     def limits(self) -> dict[str, int]:
         """Return the amounts in force: newcomers may use a part of theirs."""

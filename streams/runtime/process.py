@@ -290,6 +290,7 @@ class RouterProcess:
             price_version=decider.price_version,
             history=len(decider.scorer.estimator.history),
             limits=self._control.full_limits(),
+            units=self._control.units(),
             window_ends=self._control.calendar.ends(time()),
             backlog={each.number: self._backlog(each) for each in partitions},
             partitions=self._config.topics.partitions,

@@ -54,4 +54,4 @@ def test_reasons_never_hold_the_value() -> None:
     """What a sender wrote does not travel into logs by way of a reason."""
     error = refusal(b'{"kind":"budget","model":"m","limit":1,"window":"s3cret"}', BudgetControl)
     assert "s3cret" not in error.reason
-    assert error.reason.endswith("it must be one of: day, hour, month, none")
+    assert error.reason.endswith("it must be one of: day, hour, minute, month, none")

@@ -11,6 +11,7 @@ from typing import Protocol, get_args
 
 from router.budget.holdings import holdings
 from router.budget.ledger import Accounts, account_key
+from router.budget.limits import with_tenants
 from schemas import (
     BudgetControl,
     Code,
@@ -213,17 +214,26 @@ def one_model(story: Story) -> None:
 def limits_of(system: System) -> Mapping[str, int]:
     """The most that each account may ever have had: a model's limit, and what the file or an order
     says of tenants."""
-    limits = dict(zip(system.models, system.limits, strict=True))
-    limits |= load(system.config, {}).tenant_limits()
+    config = load(system.config, {})
+    limits = config.amounts() | dict(zip(system.models, system.limits, strict=True))
+    limits |= config.tenant_limits()
     for record in system.read(system.topics.control):
         try:
             order = decode_control(record.value)
         except Invalid:
             continue
-        if isinstance(order, BudgetControl) and order.tenant is not None:
+        if isinstance(order, BudgetControl) and (order.tenant or order.model in config.limits):
             name = account_key(order.model, order.tenant)
             limits[name] = max(limits.get(name, 0), order.limit)
-    return limits
+    seen = {
+        name
+        for record in system.read(system.topics.changelog)
+        if record.key == STATE_KEY and record.value
+        for name in decode(State, record.value, STATE_BYTES).accounts
+    }
+    return with_tenants(limits, config.limit_set(), seen) | dict.fromkeys(
+        config.limit_set().each, 0
+    )
 
 
 def within_limits(story: Story) -> None:
@@ -242,7 +252,8 @@ def within_limits(story: Story) -> None:
             assert after.deferred.decided >= before.deferred.decided
             assert after.settled >= before.settled
             for name, account in before.accounts.items():
-                assert after.accounts[name].spent >= account.spent
+                if after.accounts[name].window == account.window:
+                    assert after.accounts[name].spent >= account.spent
     shares_within_limits(story)
 
 

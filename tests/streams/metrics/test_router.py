@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router.budget.ledger import account_key
+from router.budget.ledger import Ledger, account_key
 from schemas import Receipt
 from streams.brokers.kafka import free_port
 from streams.metrics.router import Live, Metrics
@@ -67,6 +67,32 @@ def test_accounts_are_sums_over_partitions(metrics: Metrics) -> None:
     standing = ("sluice_price_version", "sluice_deferred_waiting", "sluice_partitions")
     assert [found[name,] for name in (*standing, "sluice_index_queries")] == [4, 7, 2, 40]
     assert found["sluice_topic_partitions",] == 3
+
+
+def test_other_limits_have_series_of_their_own() -> None:
+    """Each in its unit; no model's budget counts what a shared limit counts as well."""
+    ledger = Ledger(("small", "all", "calls"), np.array([10**9, 2 * 10**9, 60]))
+    ledger.limit_tenants(frozenset({account_key("all", "shop")}))
+    live = Live(
+        [ledger],
+        0,
+        {"small": 0.0, "all": 3e-9, "calls": 0.25, account_key("all", "shop"): 1e-9},
+        1,
+        1,
+        limits={"all": 4 * 10**9, "calls": 90},
+        units={"all": "currency", "calls": "requests"},
+        window_ends={"calls": 60},
+    )
+    found = scrape(Metrics(FLEET.names, lambda: live, lambda: 130.0))
+    assert found["sluice_limit_share", "all", "", "currency"] == 2.0
+    assert found["sluice_limit_share", "all", "shop", "currency"] == 0.0
+    assert found["sluice_limit_share", "calls", "", "requests"] == 60
+    assert found["sluice_limit_limit", "calls", "", "requests"] == 90
+    assert found["sluice_limit_price", "all", "", "currency"] == 3.0
+    assert found["sluice_limit_price", "all", "shop", "currency"] == 1.0
+    assert found["sluice_limit_price", "calls", "", "requests"] == 0.25
+    assert found["sluice_budget_share", "small", ""] == 1.0
+    assert not [key for key in found if key[:2] == ("sluice_budget_share", "all")]
 
 
 def test_limits_are_those_of_the_whole_deployment(metrics: Metrics) -> None:
