@@ -61,6 +61,7 @@ class KafkaServer:
         port: int = 0,
         heap: str = "1g",
         settings: Mapping[str, str] | None = None,
+        cluster_id: str = "",
     ) -> None:
         """Start nothing yet.
 
@@ -69,11 +70,13 @@ class KafkaServer:
             port: of the listener; 0 picks a free one and keeps it over restarts.
             heap: as `java -Xmx` takes it.
             settings: more of Kafka's own; they win over those here.
+            cluster_id: of a cluster that this is a node of (`new_cluster_id`); else one of its own.
         """
         self.folder = folder.resolve()
         self.port = port or free_port()
         self.controller_port = free_port()
         self.heap = heap
+        self.cluster_id = cluster_id or new_cluster_id()
         self.settings = dict(settings or {})
         self.log = self.folder / "kafka.log"
         self._pid_file = self.folder / "kafka.pid"
@@ -110,7 +113,7 @@ class KafkaServer:
         settings.write_text(ours + theirs)
         with self.log.open("ab") as log:
             if not (data / "meta.properties").exists():
-                tool = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c"]
+                tool = ["kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c"]
                 if subprocess.call([*java, *tool, settings], stdout=log, stderr=log):
                     raise self._failure("did not format its folder")
             self._process = subprocess.Popen(
@@ -268,6 +271,6 @@ def _ready(client: Consumer) -> bool:
     return True
 
 
-def _cluster_id() -> str:
+def new_cluster_id() -> str:
     """A random id as Kafka writes them: 16 bytes in URL-safe base64 that start with no dash."""
     return base64.urlsafe_b64encode(b"S" + secrets.token_bytes(15)).decode().rstrip("=")

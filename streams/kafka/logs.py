@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -68,12 +68,29 @@ class Span(NamedTuple):
         return max(self.end - self.start, 0)
 
 
+def bounds(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[int, int]:
+    """First and next offset of a partition, asked once.
+
+    A broker that has only just come back may deny a partition, and librdkafka believes that until
+    it asks for all topics again: that is done before an error is raised.
+
+    Raises:
+        KafkaException: no answer within `timeout` seconds, or another error.
+    """
+    try:
+        low, high = consumer.get_watermark_offsets(place, timeout=timeout)
+    except KafkaException:
+        with suppress(KafkaException):
+            consumer.list_topics(timeout=timeout)
+        raise
+    return low, high
+
+
 def _ends(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
     """First and next offset of a partition; repeated while its leader is moving."""
 
     def ask() -> tuple[int, int]:
-        low, high = consumer.get_watermark_offsets(place, timeout=ANSWER)
-        return low, high
+        return bounds(consumer, place, ANSWER)
 
     return until_answered(f"bounds of {place.topic}, partition {place.partition}", ask, PATIENCE)
 

@@ -92,6 +92,10 @@ class Metrics:
             "sluice_late_answers_total",
             "Answers that came after their reservation had been released at its deadline.",
         )
+        self._repeated = self._by_model(
+            "sluice_repeated_answers_total",
+            "Answers to decisions that have ended: calls made twice, of which one is charged.",
+        )
         self._overcharged = self._by_model(
             "sluice_overcharged_answers_total",
             "Answers that cost more than was reserved for them; late ones too.",
@@ -119,7 +123,7 @@ class Metrics:
             self._decisions.labels("routed", model, reason)
         for status in ("ok", "failed"):
             self._results.labels(model, status)
-        for counter in (self._late, self._overcharged, self._excess):
+        for counter in (self._late, self._repeated, self._overcharged, self._excess):
             counter.labels(model)
 
     def know_all(self, models: Iterable[str]) -> None:
@@ -164,6 +168,11 @@ class Metrics:
         for model, nano in excess:
             self._overcharged.labels(model).inc()
             self._excess.labels(model).inc(nano)
+
+    def repeated(self, models: Iterable[str]) -> None:
+        """Count answers to decisions that have ended, by model."""
+        for model, count in Counting(models).items():
+            self._repeated.labels(model).inc(count)
 
     def serve(self, host: str, port: int, health: Health = WELL) -> Callable[[], None]:
         """Serve metrics and probes over HTTP; see `streams.metrics.server.serve`."""

@@ -19,7 +19,7 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicPartition
 
 from streams.kafka import clients
-from streams.kafka.logs import to_record
+from streams.kafka.logs import bounds, to_record
 from streams.kafka.records import ConsumedRecord
 from streams.routing.pipeline import DecisionPipeline
 from streams.state.partition import Partition
@@ -72,9 +72,7 @@ class DeferredRetry:
         position = partition.positions["deferred"]
         tp = TopicPartition(self._topic, partition.number)
         try:
-            low, end = await asyncio.to_thread(
-                self._consumer.get_watermark_offsets, tp, timeout=TIMEOUT
-            )
+            low, end = await asyncio.to_thread(bounds, self._consumer, tp, TIMEOUT)
         except KafkaException as error:  # nothing has begun: the next pass asks again
             logger.warning("%s: a pass over it is put off: %s", self._topic, error.args[0].str())
             return

@@ -25,7 +25,7 @@ from streams.metrics.router import Metrics
 from streams.routing.publish import SOURCE_PARTITION, trace_headers
 from streams.state.decision_ids import parse_decision_id
 from streams.state.partition import Partition
-from streams.state.rows import Row, row_key
+from streams.state.rows import Row, row_key, row_position
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Charged:
         outgoing: Messages that must be published before the commit.
         counted: Model (or "") and status of each record, for metrics.
         late: Models of answers that came after their reservation had been released, likewise.
+        repeated: Models of answers to decisions that have ended already, likewise.
         excess: Model and nano-units of each charge above its reservation, likewise.
     """
 
@@ -57,6 +58,7 @@ class Charged:
     outgoing: list[Outgoing] = field(default_factory=list)
     counted: list[tuple[str, str]] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
     excess: list[tuple[str, int]] = field(default_factory=list)
 
 
@@ -94,6 +96,7 @@ class Settler:
             await self.commit(partition, records[-1].offset, charged if fresh else None)
         self._metrics.settled(charged.counted)
         self._metrics.overcharged(charged.late, charged.excess)
+        self._metrics.repeated(charged.repeated)
 
     async def charge(self, partition: Partition, records: Sequence[ConsumedRecord]) -> Charged:
         """Charge results in memory, and gather what must be published before the commit."""
@@ -157,7 +160,10 @@ class Settler:
         Raises Invalid where it answers no open reservation.
         """
         key = self._row_key(partition, result.decision_id)
-        row = _reservation(result, None if key in charged.finished else partition.row(key))
+        found = None if key in charged.finished else partition.row(key)
+        if found is None and _has_been_decided(partition, key) and self._knows(result.model):
+            charged.repeated.append(result.model)
+        row = _reservation(result, found)
         cost = cost_of(result, self._catalog(), row.receipt.reserved)
         excess = partition.charge(row, result, cost)
         if row.expired:
@@ -173,6 +179,9 @@ class Settler:
                 extra=ids(result.decision_id, model=result.model, query_id=result.id),
             )
         return key, row
+
+    def _knows(self, model: str) -> bool:
+        return model in self._catalog().index
 
     def _row_key(self, partition: Partition, decision_id: str) -> str:
         """Return the key of the row that a decision id names.
@@ -232,6 +241,12 @@ def _why_more(result: Result, row: Row) -> str:
     if allowed is not None and usage.completion_tokens > allowed:
         return f"it ignored max_tokens ({usage.completion_tokens} tokens, {allowed} allowed)"
     return f"its prompt took {usage.prompt_tokens} tokens, more than were reserved for"
+
+
+def _has_been_decided(partition: Partition, key: str) -> bool:
+    """Return whether a row with this key was there: without it, its decision has ended."""
+    log, offset = row_position(key)
+    return offset <= partition.positions[log].decided
 
 
 def _reservation(result: Result, row: Row | None) -> Row:

@@ -32,7 +32,8 @@ class Desk:
     def __init__(self) -> None:
         self.outbox, self.store = RecordedOutbox(), memory_store()
         self.partition = open_partition(self.outbox, self.store)
-        self.settler = Settler(lambda: FLEET, self.outbox, TOPICS, new_metrics())
+        self.metrics = new_metrics()
+        self.settler = Settler(lambda: FLEET, self.outbox, TOPICS, self.metrics)
         self._results = 0
 
     async def open(self) -> Desk:

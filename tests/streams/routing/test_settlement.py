@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from confluent_kafka import KafkaException
@@ -97,14 +98,16 @@ async def test_an_answer_dearer_than_its_reservation_is_charged_in_full(
 @pytest.mark.parametrize("together", [True, False])
 async def test_a_second_result_changes_nothing(desk: Desk, together: bool) -> None:
     """A worker may answer twice, in one chunk or in two: the second is rejected."""
-    if together:
-        await desk.settle(result(0), result(0, cost=90))
-    else:
-        await desk.settle(result(0))
-        await desk.settle(result(0, cost=90))
+    with patch.object(desk.metrics, "repeated") as counted:
+        if together:
+            await desk.settle(result(0), result(0, cost=90))
+        else:
+            await desk.settle(result(0))
+            await desk.settle(result(0, cost=90))
     assert desk.money() == ([100, 100], [40, 0])
     (one,) = desk.rejected()
     assert (one.code, one.source.offset, one.original()) == ("not_in_flight", 1, result(0, cost=90))
+    assert sum(len(call.args[0]) for call in counted.call_args_list) == 1
 
 
 async def test_a_redelivered_chunk_is_passed_over(desk: Desk) -> None:
