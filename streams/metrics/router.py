@@ -92,10 +92,8 @@ class Metrics:
             "sluice_late_answers_total",
             "Answers that came after their reservation had been released at its deadline.",
         )
-        self._repeated = self._by_model(
-            "sluice_repeated_answers_total",
-            "Answers to decisions that have ended: calls made twice, of which one is charged.",
-        )
+        words = "Answers to decisions that have ended; one of each is charged."
+        self._repeated = self._by_model("sluice_repeated_answers_total", words)
         self._overcharged = self._by_model(
             "sluice_overcharged_answers_total",
             "Answers that cost more than was reserved for them; late ones too.",
