@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,12 +15,12 @@ from schemas.wire import decode
 from streams.brokers.kafka import KafkaServer
 from tests.e2e.test_replay import sluice
 from tests.support.hard_edges import CASES, IMAGE, INPUT, OUTPUT, Case
-from tests.support.scripted_model import ScriptedModel
+from tests.support.scripted_model import Reply, ScriptedModel, completion
 from tests.support.system import MODELS, System
 
 pytestmark = pytest.mark.kafka
 
-SMALL, LARGE = MODELS[0], MODELS[2]
+SMALL, LARGE = PAIR = MODELS[0], MODELS[2]
 Settings = dict[str, dict[str, object]]
 
 
@@ -93,7 +94,9 @@ def ended(
     tenants: Settings = {f"tenants.{case.name}.limits": {f'"{SMALL}"': "50"} for case in CASES}
     keys = {**settings(server, image_tokens=IMAGE), **tenants}
     folder = tmp_path_factory.mktemp("edges")
-    with System(kafka_broker, folder, "edges.", size=100, past=100, settings=keys) as system:
+    with System(
+        kafka_broker, folder, "edges.", size=100, past=100, models=PAIR, settings=keys
+    ) as system:
         start(system)
         send(system, {case.name: case.record(SMALL) for case in CASES})
         system.wait_settled()
@@ -153,3 +156,171 @@ def _ended(system: System, server: ScriptedModel, case: Case) -> Ended:
         spent(system, account_key(SMALL, case.name)),
         server.asked[case.name],
     )
+
+
+def ask(ids: Iterable[str], model: str | None = SMALL, **fields: object) -> dict[str, bytes]:
+    """Queries by id. model: the only one that they may go to."""
+    allowed = {} if model is None else {"allowed_models": [model]}
+    fields = {"prompt": "Write an essay.", "max_tokens": 20, **allowed, **fields}
+    return {id: orjson.dumps({"id": id, **fields}) for id in ids}
+
+
+def named(prefix: str, count: int) -> list[str]:
+    return [f"{prefix}{number}" for number in range(count)]
+
+
+def wait_answered(system: System, ids: Iterable[str]) -> None:
+    """Wait until these queries have an answer; one that has failed is an error."""
+    wanted = set(ids)
+
+    def answered() -> bool:
+        found = {id: one for id, one in results(system).items() if id in wanted}
+        failed = [one for one in found.values() if one["status_code"] >= 300]
+        assert not failed, failed
+        return len(found) == len(wanted)
+
+    system.wait("answers", answered)
+
+
+def audit(system: System) -> None:
+    found = sluice(system, "audit")
+    assert found.exit_code == 0, found.output
+
+
+def test_a_worker_that_sleeps_through_deadlines(
+    kafka_broker: KafkaServer, tmp_path: Path, prefix: str
+) -> None:
+    """What was released is not called for any more: the server never charges more than the limit,
+    though the worker is stopped until every reservation has been released, again and again."""
+    server, limit = ScriptedModel(), 2_000_000
+    server.otherwise = Reply(completion({"prompt_tokens": 60, "completion_tokens": "X"}))
+    server.otherwise = Reply(server.otherwise.body.replace(b'"X"', b"{MAX}"))
+    keys = settings(server, **{"budget.limit": f"{limit / 1e9:.9f}"})
+    keys["reservation"] = {"mode": "max", "deadline_seconds": 4.0}
+    with System(
+        kafka_broker, tmp_path, prefix, size=100, past=100, models=PAIR, settings=keys
+    ) as system:
+        start(system)
+        first = named("first", 2)
+        send(system, ask(first))
+        wait_answered(system, first)
+        worker = system.children["w0"]
+        for turn in range(3):
+            worker.pause()
+            ids = named(f"turn{turn}-", 8)
+            send(system, ask(ids, max_tokens=300))
+            system.wait("reservations", lambda: reserved(system, SMALL) > 0)
+            system.wait("their release", lambda: reserved(system, SMALL) == 0)
+            worker.resume()
+            worker.stopping = False
+        last = named("last", 1)
+        send(system, ask(last))
+        wait_answered(system, last)
+        system.wait_settled()
+        assert charged(server) == spent(system, SMALL) <= limit
+        audit(system)
+    server.close()
+
+
+def reserved(system: System, account: str) -> int:
+    """Nano-units, over all partitions."""
+    accounts = [state.accounts for state in system.states().values()]
+    return sum(one[account].reserved for one in accounts if account in one)
+
+
+def charged(server: ScriptedModel) -> int:
+    """Nano-units that the server would bill for all of its calls, each of which used its limit."""
+    return sum(60 * INPUT + body["max_tokens"] * OUTPUT for body in server.asked[""])
+
+
+def test_money_that_comes_and_images_that_cost(
+    kafka_broker: KafkaServer, tmp_path: Path, prefix: str
+) -> None:
+    """Sixty queries that wait for money write nothing while there is none, and end when there is;
+    sixty images keep to a limit that allows one."""
+    image = {"type": "image_url", "image_url": {"url": "https://example.invalid/a.jpg"}}
+    server = ScriptedModel(
+        {"image": Reply(completion({"prompt_tokens": 36_848, "completion_tokens": 5}))}
+    )
+    keys = settings(server, image_tokens=40_000, **{"budget.limit": "0.0002"})
+    keys[f'models."{LARGE}"']["budget.limit"] = "0.002"
+    keys["tenants.images.limits"] = {f'"{SMALL}"': "0.01"}
+    with System(
+        kafka_broker, tmp_path, prefix, size=100, past=100, partitions=1, models=PAIR, settings=keys
+    ) as system:
+        start(system)
+        plain = named("plain", 60)
+        send(system, ask(plain, model=None))
+        system.wait_decided()
+        calm(system)
+        assert len(results(system)) < 60
+        for model in (SMALL, LARGE):
+            account = sluice(system, "budget", "set", model, "1000")
+            assert account.exit_code == 0, account.output
+        wait_answered(system, plain)
+        system.wait_settled()
+
+        content = [{"type": "text", "text": "What is this? #image#"}, image]
+        body = {"messages": [{"role": "user", "content": content}]}
+        fields = {"max_tokens": 20, "tenant": "images", "allowed_models": [SMALL], "payload": body}
+        send(system, {id: orjson.dumps({"id": id, **fields}) for id in named("image", 60)})
+        system.wait("an image", lambda: bool(server.asked["image"]))
+        system.wait_decided()
+        calm(system)
+        assert 0 < spent(system, account_key(SMALL, "images")) <= 10_000_000
+        audit(system)
+    server.close()
+
+
+def calm(system: System) -> None:
+    """Wait until every partition goes on (30 reports in all), and decides nothing otherwise."""
+    while True:
+        before, reports = written(system), reported(system)
+        system.wait("more reports", lambda: reported(system) >= reports + 30)  # noqa: B023  # awaited
+        if written(system) == before and not reserved(system, SMALL) + reserved(system, LARGE):
+            return
+
+
+def reported(system: System) -> int:
+    return len(system.read(system.topics.share_reports))
+
+
+def written(system: System) -> tuple[int, int]:
+    """Numbers of records that passes over waiting queries may write."""
+    return len(system.read(system.topics.receipts)), len(system.read(system.topics.deferred))
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        Reply(b'{"error": {"message": "slow down"}}', 429, {"Retry-After": "3"}),
+        Reply(b"", 429, {"Retry-After": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}),
+    ],
+    ids=["429", "no date"],
+)
+def test_a_server_that_is_busy(
+    kafka_broker: KafkaServer, tmp_path: Path, prefix: str, busy: Reply
+) -> None:
+    """Nothing fails, few calls are made, the other model goes on; then all are answered."""
+    slow, well = ScriptedModel(), ScriptedModel()
+    slow.otherwise = busy
+    keys = settings(slow)
+    keys[f'models."{LARGE}"']["base_url"] = well.url
+    with System(
+        kafka_broker, tmp_path, prefix, size=100, past=100, models=PAIR, settings=keys
+    ) as system:
+        start(system)
+        waiting = named("waiting", 60)
+        send(system, ask(waiting))
+        system.wait("a call", lambda: bool(slow.asked[""]))
+        others = named("other", 20)
+        send(system, ask(others, LARGE))
+        wait_answered(system, others)
+        assert len(slow.asked[""]) <= 70  # those in flight at once, and probes
+        slow.otherwise = Reply()
+        wait_answered(system, [*waiting, *others])
+        system.wait_settled()
+        assert spent(system, SMALL) == 60 * (10 * INPUT + 20 * OUTPUT)
+        audit(system)
+    for server in (slow, well):
+        server.close()
