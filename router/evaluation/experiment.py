@@ -118,6 +118,8 @@ class EvaluationData:
         self.known = EstimationInputs(
             history.history(history_vectors), history.prompts, query_vectors, queries.prompts, k
         )
+        self.left_out = 0
+        """Prompts that the history lacks, as they stand among the queries."""
         self.limits: Sequence[FileLimit] = ()
         self._whole: EvaluationData | None = None
         self._made: dict[tuple[str, int], OfflineEstimates] = {}

@@ -70,34 +70,44 @@ def splits(
     """
     row = {name: i for i, name in enumerate(dataset.ids)}
     for seed in seeds:
-        history, queries = dataset.split(test_fraction, seed)
-        yield EvaluationData(
+        everything, queries = dataset.split(test_fraction, seed)
+        history = apart(everything, queries)
+        data = EvaluationData(
             history,
             queries,
             vectors[[row[name] for name in history.ids]],
             vectors[[row[name] for name in queries.ids]],
             k,
         )
+        data.left_out = len(everything) - len(history)
+        yield data
+
+
+def apart(history: Dataset, queries: Dataset) -> Dataset:
+    """Return a history without the prompts that stand among the queries, too.
+
+    A query would find its own outcome among its neighbours'.
+
+    Raises:
+        DatasetError: Nothing is left of it.
+    """
+    asked = set(queries.prompts)
+    rows = np.array([i for i, text in enumerate(history.prompts) if text not in asked], np.int64)
+    if len(history) and not len(rows):
+        raise DatasetError("all prompts of the history stand among the queries: nothing is left")
+    return history if len(rows) == len(history) else history.take(rows)
 
 
 def common_models(history: Dataset, queries: Dataset) -> tuple[Dataset, Dataset]:
     """Return both datasets with the models that both know, in the order of the queries' file.
 
     Raises:
-        DatasetError: There are none, or a query is in both: its own outcome would then be among its
-            neighbours'.
+        DatasetError: There are none.
     """
     models = [name for name in queries.models if name in history.models]
     if not models:
         raise DatasetError(
             f"history ({', '.join(history.models[:5])}, …) and queries "
             f"({', '.join(queries.models[:5])}, …) have no model in common"
-        )
-    both = set(history.prompts) & set(queries.prompts)
-    if both:
-        example = min(both)
-        raise DatasetError(
-            f"{len(both)} prompts are in both history and queries, so queries would see their own "
-            f"outcomes; take them out of the history. One of them begins: {example[:80]!r}"
         )
     return history.with_models(models), queries.with_models(models)

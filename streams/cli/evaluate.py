@@ -204,6 +204,8 @@ def command(**values: Any) -> None:
         raise click.ClickException(str(error)) from error
     lines = summarise(found.rows)
     _print(lines)
+    if found.left_out:
+        click.echo(f"{found.left_out} prompts stand on both sides: left out of the history")
     settings = asked.settings(known_queries=found.known_queries)
     if asked.json_out is not None:
         document = {"settings": settings, "rows": [as_json(row) for row in found.rows]}
@@ -238,6 +240,7 @@ class Evaluation:
         by_budget: rows for the report's plot over budgets; empty without a report.
         by_models: rows for the report's plot over numbers of models; empty without a report.
         known_queries: queries in the history.
+        left_out: prompts of the history that stand among the queries, too, and were left out of it.
         singles: what each model alone costs and scores on the first seed's arrivals.
     """
 
@@ -246,6 +249,7 @@ class Evaluation:
     by_budget: list[Row] = field(default_factory=list)
     by_models: list[Row] = field(default_factory=list)
     known_queries: int = 0
+    left_out: int = 0
     singles: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
@@ -260,7 +264,9 @@ def _evaluate(asked: EvaluationOptions, bar: Progress) -> Evaluation:
     for data in datasets:
         data.limits = limits
     found = Evaluation(
-        known_queries=len(datasets[0].history), singles=single_models(datasets[0].queries)
+        known_queries=len(datasets[0].history),
+        left_out=datasets[0].left_out,
+        singles=single_models(datasets[0].queries),
     )
     jobs = [
         (data, Setting(budget, split, count, seed, order), found.rows)
@@ -333,7 +339,9 @@ def _datasets(asked: EvaluationOptions, bar: Progress) -> list[EvaluationData]:
     assert asked.history is not None
     assert asked.queries is not None
     history, queries = sources.common_models(load(asked.history), load(asked.queries))
-    both = EvaluationData(history, queries, embed(history), embed(queries), asked.k)
+    known = sources.apart(history, queries)
+    both = EvaluationData(known, queries, embed(known), embed(queries), asked.k)
+    both.left_out = len(history) - len(known)
     return [both] * len(asked.seeds)
 
 

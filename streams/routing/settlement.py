@@ -102,13 +102,14 @@ class Settler:
         """Charge results in memory, and gather what must be published before the commit."""
         charged = Charged()
         for record in records:
+            refusal = None
             try:
                 result, refusal = read_settlement(record.value)
                 if self._tells_of_a_duplicate(partition, result):
                     continue
                 key, row = self._charge(partition, result, charged)
             except Invalid as error:
-                charged.outgoing.append(self._rejection(record, error))
+                charged.outgoing.append(self._rejection(record, refusal or error))
                 charged.counted.append(("", "rejected"))
                 continue
             if refusal := refusal or _too_dear(result, self._catalog()):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol, get_args
 
+from router.budget.charges import MAX_CHARGE
 from router.budget.holdings import holdings
 from router.budget.ledger import Accounts, account_key
 from router.budget.limits import with_tenants
@@ -22,6 +23,7 @@ from schemas import (
     Routed,
     decode_control,
 )
+from schemas.result import read_settlement
 from schemas.wire import MAX_BYTES, decode
 from streams.config.settings import load
 from streams.runtime.controller_host import ACCOUNTS_KEY
@@ -73,7 +75,7 @@ class Story:
         results = []
         for record in found[topics.results]:
             try:
-                results.append((record, decode(Result, record.value)))
+                results.append((record, read_settlement(record.value)[0]))
             except Invalid:
                 continue  # the rejected topic tells of it
         return cls(
@@ -295,12 +297,13 @@ def all_settled(story: Story) -> None:
     for _, result in _charged(story):
         costs.setdefault(result.decision_id, result)
     parts = {r.decision_id: holdings(r) for _, r in story.receipts}
+    reserved = {r.decision_id: r.reserved for _, r in story.receipts}
     routed = {message.decision_id for _, message in story.routed}
     assert routed == costs.keys(), "routed queries without a result, or results without a query"
     wanted: Counter[str] = Counter()
     for decision, result in costs.items():
         for part in parts[decision]:
-            wanted[part.account] += part.charge(result, result.cost or 0)
+            wanted[part.account] += part.charge(result, _cost(result, reserved[decision]))
     spent: Counter[str] = Counter()
     for last in story.last_accounts().values():
         for name, account in last.items():
@@ -384,13 +387,27 @@ def fold(story: Story) -> tuple[Sums, Sums]:
         del held[result.decision_id]
         for part in holdings(found):
             reserved[record.partition][part.account] -= part.amount
-            spent[record.partition][part.account] += part.charge(result, result.cost or 0)
+            spent[record.partition][part.account] += part.charge(
+                result, _cost(result, found.reserved)
+            )
     return reserved, spent
 
 
+def _cost(result: Result, reserved: int) -> int:
+    """What a result is charged: what it says, or the reservation where that is not believed."""
+    believed = result.cost is not None and result.cost <= MAX_CHARGE
+    unknown = result.cost is None and (result.estimated or result.usage is not None)
+    return result.cost or 0 if believed else reserved if unknown or result.cost else 0
+
+
 def _charged(story: Story) -> Iterable[tuple[Record, Result]]:
-    """Results that the settle agent did not refuse, in the order of their partitions' logs."""
-    refused = {(m.source.topic, m.source.partition, m.source.offset) for _, m in story.rejected}
+    """Results that named their reservations, in the order of their partitions' logs: of those that
+    are refused for their form, too, the first settles."""
+    refused = {
+        (m.source.topic, m.source.partition, m.source.offset)
+        for _, m in story.rejected
+        if m.code == "not_in_flight"
+    }
     for record, result in sorted(story.results, key=lambda pair: pair[0][1:3]):
         if (record.topic, record.partition, record.offset) not in refused:
             yield record, result

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from router.arrays import Vectors
 from router.estimation.embedders import Embedder
 from router.evaluation.datasets import DatasetError
-from router.evaluation.sources import BLOCK, common_models, embed, embedder_named, splits
+from router.evaluation.sources import BLOCK, apart, common_models, embed, embedder_named, splits
 from tests.support.outcomes import outcomes, vectors
 
 
@@ -61,8 +63,15 @@ def test_models_that_both_know() -> None:
         common_models(history.with_models(data.models[:1]), queries.with_models(data.models[1:]))
 
 
-def test_a_query_may_not_be_in_its_own_history() -> None:
-    """It would see its own outcome among its neighbours'."""
+def test_what_stands_on_both_sides_is_left_out_of_the_history() -> None:
+    """A query would see its own outcome among its neighbours'."""
     data = outcomes(5)
-    with pytest.raises(DatasetError, match="5 prompts are in both history and queries"):
-        common_models(data, data)
+    twice = replace(data.take(np.array([0, 1, 2, 3, 0])), ids=["a1", "b2", "c3", "d4", "e5"])
+    kept = apart(twice, data.take(np.array([0, 1])))
+    assert kept.ids == ["c3", "d4"]
+    assert apart(kept, data.take(np.array([4]))) is kept
+    with pytest.raises(DatasetError, match="nothing is left"):
+        apart(data, data)
+    for one in splits(twice, vectors(twice), 0.4, range(5)):
+        assert set(one.history.prompts).isdisjoint(one.queries.prompts)
+        assert one.left_out == len(twice) - len(one.history) - len(one.queries)
