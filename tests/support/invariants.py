@@ -385,16 +385,15 @@ def fold(story: Story) -> tuple[Sums, Sums]:
         if found is None or record.offset > settled.get(record.partition, -1):
             continue
         del held[result.decision_id]
+        cost = _cost(result, found.reserved)
         for part in holdings(found):
             reserved[record.partition][part.account] -= part.amount
-            spent[record.partition][part.account] += part.charge(
-                result, _cost(result, found.reserved)
-            )
+            spent[record.partition][part.account] += part.charge(result, cost)
     return reserved, spent
 
 
 def _cost(result: Result, reserved: int) -> int:
-    """What a result is charged: what it says, or the reservation where that is not believed."""
+    """What a result is charged: what it says, if it is believed, else the reservation."""
     believed = result.cost is not None and result.cost <= MAX_CHARGE
     unknown = result.cost is None and (result.estimated or result.usage is not None)
     return result.cost or 0 if believed else reserved if unknown or result.cost else 0
@@ -403,11 +402,8 @@ def _cost(result: Result, reserved: int) -> int:
 def _charged(story: Story) -> Iterable[tuple[Record, Result]]:
     """Results that named their reservations, in the order of their partitions' logs: of those that
     are refused for their form, too, the first settles."""
-    refused = {
-        (m.source.topic, m.source.partition, m.source.offset)
-        for _, m in story.rejected
-        if m.code == "not_in_flight"
-    }
+    all_refused = (m for _, m in story.rejected if m.code == "not_in_flight")
+    refused = {(m.source.topic, m.source.partition, m.source.offset) for m in all_refused}
     for record, result in sorted(story.results, key=lambda pair: pair[0][1:3]):
         if (record.topic, record.partition, record.offset) not in refused:
             yield record, result
