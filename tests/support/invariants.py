@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol, get_args
 
-from router.budget.charges import MAX_CHARGE
 from router.budget.holdings import holdings
 from router.budget.ledger import Accounts, account_key
 from router.budget.limits import with_tenants
@@ -29,6 +28,7 @@ from streams.config.settings import load
 from streams.runtime.controller_host import ACCOUNTS_KEY
 from streams.state.fence import rightful
 from streams.state.rows import ROW_PREFIXES, STATE_BYTES, STATE_KEY, Row, State
+from tests.support.charges import charged_cost
 from tests.support.patience import PATIENCE
 from tests.support.records import Record, trace
 from tests.support.system import System
@@ -303,7 +303,7 @@ def all_settled(story: Story) -> None:
     wanted: Counter[str] = Counter()
     for decision, result in costs.items():
         for part in parts[decision]:
-            wanted[part.account] += part.charge(result, _cost(result, reserved[decision]))
+            wanted[part.account] += part.charge(result, charged_cost(result, reserved[decision]))
     spent: Counter[str] = Counter()
     for last in story.last_accounts().values():
         for name, account in last.items():
@@ -385,18 +385,11 @@ def fold(story: Story) -> tuple[Sums, Sums]:
         if found is None or record.offset > settled.get(record.partition, -1):
             continue
         del held[result.decision_id]
-        cost = _cost(result, found.reserved)
+        cost = charged_cost(result, found.reserved)
         for part in holdings(found):
             reserved[record.partition][part.account] -= part.amount
             spent[record.partition][part.account] += part.charge(result, cost)
     return reserved, spent
-
-
-def _cost(result: Result, reserved: int) -> int:
-    """What a result is charged: what it says, if it is believed, else the reservation."""
-    believed = result.cost is not None and result.cost <= MAX_CHARGE
-    unknown = result.cost is None and (result.estimated or result.usage is not None)
-    return result.cost or 0 if believed else reserved if unknown or result.cost else 0
 
 
 def _charged(story: Story) -> Iterable[tuple[Record, Result]]:
