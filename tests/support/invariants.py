@@ -22,13 +22,12 @@ from schemas import (
     Routed,
     decode_control,
 )
-from schemas.result import read_settlement
 from schemas.wire import MAX_BYTES, decode
 from streams.config.settings import load
 from streams.runtime.controller_host import ACCOUNTS_KEY
 from streams.state.fence import rightful
 from streams.state.rows import ROW_PREFIXES, STATE_BYTES, STATE_KEY, Row, State
-from tests.support.charges import charged_cost
+from tests.support.charges import answers, charged_cost
 from tests.support.patience import PATIENCE
 from tests.support.records import Record, trace
 from tests.support.system import System
@@ -72,12 +71,6 @@ class Story:
         found = moment(system, [topics.changelog, *sources, *outputs])
         inputs = [record for topic in sources for record in found[topic]]
         inputs += system.read(topics.share_reports)
-        results = []
-        for record in found[topics.results]:
-            try:
-                results.append((record, read_settlement(record.value)[0]))
-            except Invalid:
-                continue  # the rejected topic tells of it
         return cls(
             sent=system.sent,
             limits=limits_of(system),
@@ -92,7 +85,7 @@ class Story:
                 (r, decode(Rejected, r.value, 4 * MAX_BYTES)) for r in found[topics.rejected]
             ],
             receipts=[(r, decode(Receipt, r.value)) for r in found[topics.receipts]],
-            results=results,
+            results=list(answers(found[topics.results])),
             changelog=list(rightful(found[topics.changelog])),
             inputs={(r.topic, r.partition, r.offset): r.value for r in inputs},
         )
