@@ -14,6 +14,10 @@ COMMANDS = {
         "Rebuild the ledger from receipts and results, and compare it with the live one.",
     ),
     "batch": ("streams.cli.batch:group", "Answer batch files, as OpenAI's batch API has them."),
+    "bootstrap": (
+        "streams.cli.bootstrap:command",
+        "Ask every model a sample of prompts, score the answers, and build the index.",
+    ),
     "budget": ("streams.cli.budget:group", "Show the budgets, or change a limit at run time."),
     "broker": ("streams.cli.broker:group", "Start a broker on this machine, or stop it."),
     "config": ("streams.cli.config:group", "Check a configuration file."),
