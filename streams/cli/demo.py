@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from schemas.fields import NANO
-from streams.cli.options import FILE, FOLDER, writable
+from streams.cli.options import FILE, FOLDER, ending, writable
 from streams.demo.demo import DemoOptions, DemoRun, run
 from streams.demo.figures import Figures, ModelSpending, PolicyFigures, as_json, figures
 from streams.demo.progress import DemoProgress
@@ -62,6 +63,13 @@ SYNTHETIC = (
     help="Seconds that an answer takes, in the middle of a log-normal distribution. "
     "[default: no time]",
 )
+@click.option(
+    "--ui/--no-ui",
+    default=True,
+    show_default=True,
+    help="Serve a page about the demo; needs the extra `serve`.",
+)
+@click.option("--keep-open", is_flag=True, help="Leave everything running at the end, till Ctrl-C.")
 @click.option("--json", "json_out", type=FILE, callback=writable, help="Write all figures here.")
 @click.option(
     "--keep",
@@ -78,6 +86,8 @@ def command(
     rate: float,
     seed: int,
     latency: float | None,
+    ui: bool,
+    keep_open: bool,
     json_out: Path | None,
     keep: Path | None,
 ) -> None:
@@ -87,15 +97,41 @@ def command(
     the end of each. Nobody is called: answers are recorded or made up. Then other policies
     run offline on the same queries, under the same budgets.
     """
-    options = DemoOptions(dataset, queries, broker, routers, partitions, rate, seed, latency)
-    with _terminated(), _folder(keep) as folder:
-        with _Display() as display:
-            ran = run(options, folder, display.say, display.show)
+    page = ui and _can_serve()
+    options = DemoOptions(dataset, queries, broker, routers, partitions, rate, seed, latency, page)
+    with _terminated(), _folder(keep) as folder, _Display() as display:
+
+        def report(ran: DemoRun) -> None:
             display.say("the same queries under other policies")
             found = figures(ran)
-        _print(ran, found, synthetic=dataset is None)
-        if json_out is not None:
-            json_out.write_bytes(orjson.dumps(as_json(options, found), option=orjson.OPT_INDENT_2))
+            display.stop()
+            _print(ran, found, synthetic=dataset is None)
+            if json_out is not None:
+                data = orjson.dumps(as_json(options, found), option=orjson.OPT_INDENT_2)
+                json_out.write_bytes(data)
+            if keep_open:
+                _stay(ran.page)
+            _check(found)
+
+        if ui and not page:
+            display.say("without a page: pip install 'sluice-llm[serve]'")
+        run(options, folder, display.say, display.show, report)
+
+
+def _can_serve() -> bool:
+    """Whether what the page is served with is installed."""
+    return all(find_spec(name) is not None for name in ("httptools", "starlette", "uvicorn"))
+
+
+def _stay(page: str | None) -> None:
+    """Wait for Ctrl-C or SIGTERM, with everything up."""
+    click.echo(f"{f'the page: {page}; ' if page else ''}everything runs on until Ctrl-C", err=True)
+    with ending() as ended:
+        ended.wait()
+
+
+def _check(found: Figures) -> None:
+    """Raise ClickException where the demo has broken a promise."""
     if found.twice or found.over_limit:
         raise click.ClickException(
             f"{found.twice} queries went to two models; over their limit: "
@@ -147,6 +183,9 @@ class _Display:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
         self._bar.stop()
 
     def say(self, words: str) -> None:

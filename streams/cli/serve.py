@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli import options
+from streams.cli import logs, options
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from streams.config.settings import Config
 
 
 @click.command("serve")
@@ -21,15 +27,22 @@ from streams.cli import options
     metavar="HOST:PORT",
     help="Where to serve. Beyond loopback only with keys ([serve.keys]).",
 )
-@options.metrics
+@click.option("--ui", is_flag=True, help="Serve a page about the whole deployment, too, at /ui/.")
 @click.option(
-    "--log-level",
-    default="INFO",
-    show_default=True,
-    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    "--runs",
+    type=options.FOLDER,
+    help="Folder of files that `evaluate --json` and `replay --json` wrote, for the page.",
 )
+@options.metrics
+@logs.options
 def command(
-    config_file: Path, at: tuple[str, int], metrics: tuple[str, int] | None, log_level: str
+    config_file: Path,
+    at: tuple[str, int],
+    ui: bool,
+    runs: Path | None,
+    metrics: tuple[str, int] | None,
+    log_level: str,
+    log_format: logs.Format,
 ) -> None:
     """Serve OpenAI's API: chat completions and models.
 
@@ -45,14 +58,26 @@ def command(
         raise click.ClickException(
             f"{error.name} is missing: pip install 'sluice-llm[serve]'"
         ) from None
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure(log_level, log_format)
     config = load(config_file)
     counted = ServeMetrics()
     stop = counted.serve(*metrics) if metrics is not None else None
     try:
-        run(config, *at, counted)
+        if ui:
+            click.echo(f"the page: http://{at[0]}:{at[1]}/ui/", err=True)
+        run(config, *at, counted, _page(config, runs) if ui else lambda app: app)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     finally:
         if stop is not None:
             stop()
+
+
+def _page(config: Config, runs: Path | None) -> Callable[[Starlette], Starlette]:
+    """Return what puts the page beside an application."""
+    from streams.control.commands import configured_limits
+    from streams.page.app import Page
+    from streams.page.view import View
+
+    view = View(config, configured_limits(config))
+    return Page(config, view, runs, config.serve.orders_key).around

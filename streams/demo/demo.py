@@ -25,6 +25,7 @@ from schemas import Query
 from schemas.fields import NANO
 from schemas.wire import encode
 from streams.brokers.embedded import EmbeddedBroker
+from streams.brokers.kafka import free_port
 from streams.client.produce import Line, Sender, paced
 from streams.config import settings as configuration
 from streams.config.settings import Config
@@ -33,7 +34,7 @@ from streams.demo.progress import DemoProgress
 from streams.kafka import clients
 from streams.kafka.admin import ANSWER
 from streams.kafka.security import for_librdkafka
-from streams.kafka.topics import Topic, Topics, create
+from streams.kafka.topics import Topics, create
 from streams.kafka.waiting import is_not_yet
 
 QUERIES_PART = 0.35
@@ -65,6 +66,7 @@ class DemoOptions:
         rate: queries per second.
         seed: of the workload and its split.
         latency: median seconds of an answer; None for none.
+        page: whether the page is served, too.
     """
 
     dataset: Path | None
@@ -75,6 +77,7 @@ class DemoOptions:
     rate: float
     seed: int
     latency: float | None
+    page: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class DemoRun:
         config: the configuration it ran with.
         progress: everything read from the topics.
         seconds: from the first query to the end.
+        page: address of the page; None without one.
     """
 
     data: EvaluationData
@@ -94,6 +98,7 @@ class DemoRun:
     config: Config
     progress: DemoProgress
     seconds: float
+    page: str | None = None
 
 
 Say = Callable[[str], None]
@@ -102,7 +107,13 @@ Show = Callable[[int, int, DemoProgress], None]
 """Called with the number of queries produced, their total, and the progress."""
 
 
-def run(options: DemoOptions, folder: Path, say: Say, show: Show) -> DemoRun:
+def run(
+    options: DemoOptions,
+    folder: Path,
+    say: Say,
+    show: Show,
+    then: Callable[[DemoRun], None] = lambda ran: None,
+) -> DemoRun:
     """Run a demo. Its processes and its broker have ended when this returns or raises.
 
     Args:
@@ -110,6 +121,7 @@ def run(options: DemoOptions, folder: Path, say: Say, show: Show) -> DemoRun:
         folder: where configuration, index and logs are written.
         say: called with a description of each step.
         show: called often with the progress.
+        then: called at the end, while everything is still up.
 
     Raises:
         DemoError: the system did not start or finish in time.
@@ -121,29 +133,18 @@ def run(options: DemoOptions, folder: Path, say: Say, show: Show) -> DemoRun:
     say("reading and embedding the workload" if options.dataset else "generating the workload")
     data, setting = _workload(options)
     with ExitStack() as stack:
-        servers = options.broker
-        embedded = None
-        if servers is None:
-            embedded = stack.enter_context(EmbeddedBroker())
-            servers = embedded.servers
+        embedded = None if options.broker else stack.enter_context(EmbeddedBroker())
+        servers = embedded.servers if embedded else str(options.broker)
         environment = {"SLUICE_BROKER": servers, "OPENBLAS_NUM_THREADS": "1"}
         config = _prepare(options, folder, data, setting, environment)
         topics = Topics(config.topics.prefix)
         say(f"creating topics {topics.prefix}* on {servers}")
-        planned = topics.planned(
-            list(config.models), config.topics.partitions, config.topics.model_partitions
-        )
-        if embedded is not None:
-            embedded.create({topic.name: topic.partitions for topic in planned})
-        else:
-            stack.enter_context(_temporary_topics(config, planned))
+        stack.enter_context(_temporary_topics(config, embedded))
         children = stack.enter_context(Children(folder, environment))
-        say(f"building the index of {len(data.history):,} past queries")
-        file = str(folder / "sluice.toml")
-        history = str(folder / "history.jsonl.gz")
-        children.run("index", "index", "build", "--config", file, "--history", history)
+        file = _index(children, folder, len(data.history), say)
         progress = DemoProgress(config.broker, topics, config.topics.partitions)
         stack.callback(progress.close)
+        page = _start_page(children, file, say) if options.page else None
         say(f"starting {options.routers} router(s) and a worker for {len(config.models)} models")
         _start(options, children, folder, file, config)
         _ready(options, children, progress, config, embedded is not None)
@@ -151,7 +152,17 @@ def run(options: DemoOptions, folder: Path, say: Say, show: Show) -> DemoRun:
         began = time.monotonic()
         _produce(options, data.queries, config, children, progress, show)
         _finish(data.queries, children, progress, say, show)
-        return DemoRun(data, setting, config, progress, time.monotonic() - began)
+        ran = DemoRun(data, setting, config, progress, time.monotonic() - began, page)
+        then(ran)
+        return ran
+
+
+def _index(children: Children, folder: Path, past: int, say: Say) -> str:
+    """Build the index of past queries. Returns the configuration's path."""
+    say(f"building the index of {past:,} past queries")
+    file, history = str(folder / "sluice.toml"), str(folder / "history.jsonl.gz")
+    children.run("index", "index", "build", "--config", file, "--history", history)
+    return file
 
 
 def _workload(options: DemoOptions) -> tuple[EvaluationData, Setting]:
@@ -209,11 +220,19 @@ def _keys(keys: dict[str, object]) -> str:
 
 
 @contextmanager
-def _temporary_topics(config: Config, planned: tuple[Topic, ...]) -> Iterator[None]:
-    """Create topics on an existing broker, and delete them at the end.
+def _temporary_topics(config: Config, embedded: EmbeddedBroker | None) -> Iterator[None]:
+    """Create all topics, and delete them at the end where the broker stays.
 
     What uses them has ended by then: a broker may make topics that somebody asks for.
     """
+    settings = config.topics
+    planned = Topics(settings.prefix).planned(
+        list(config.models), settings.partitions, settings.model_partitions
+    )
+    if embedded is not None:
+        embedded.create({topic.name: topic.partitions for topic in planned})
+        yield
+        return
     admin = clients.admin(for_librdkafka(config.broker))
     create(admin, planned, config.topics.replicas)
     try:
@@ -232,6 +251,15 @@ def _start(
     for number in range(options.routers):
         name = f"router{number}"
         children.start(name, "route", "--config", file, "--name", name)
+
+
+def _start_page(children: Children, file: str, say: Say) -> str:
+    """Start `sluice serve --ui`. Returns the page's address."""
+    at = f"127.0.0.1:{free_port()}"
+    children.start("page", "serve", "--config", file, "--http", at, "--ui")
+    address = f"http://{at}/ui/"
+    say(f"the page: {address}")
+    return address
 
 
 def _ready(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from streams.config.serve import ServeSettings
@@ -86,8 +88,22 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def run(config: Config, host: str, port: int, metrics: ServeMetrics) -> None:
+def run(
+    config: Config,
+    host: str,
+    port: int,
+    metrics: ServeMetrics,
+    around: Callable[[Starlette], Starlette] = lambda app: app,
+) -> None:
     """Serve until a signal comes; requests in flight get `GRACE` seconds to end.
+
+    Args:
+        config: The deployment.
+        host: Address to listen on.
+        port: Port to listen on.
+        metrics: Counts requests.
+        around: Returns an application with more routes; its `state.ending` tells streams when to
+            end.
 
     Raises:
         ValueError: Others than this machine could send requests without a key.
@@ -98,8 +114,10 @@ def run(config: Config, host: str, port: int, metrics: ServeMetrics) -> None:
             f"{host} can be reached from other machines, and no keys are configured: make one with "
             "`sluice key new NAME`, or serve on 127.0.0.1"
         )
-    app = Front(config, metrics).app()
-    uvicorn.Server(uvicorn_config(app, host, port, settings)).run()
+    app = around(Front(config, metrics).app())
+    server = uvicorn.Server(uvicorn_config(app, host, port, settings))
+    app.state.ending = lambda: server.should_exit
+    server.run()
 
 
 def uvicorn_config(app: Any, host: str, port: int, settings: ServeSettings) -> uvicorn.Config:

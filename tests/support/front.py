@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +13,7 @@ from typing import Any, Self
 import httpx
 import openai
 import uvicorn
+from starlette.applications import Starlette
 
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
@@ -41,11 +43,15 @@ def deploy(folder: Path, prefix: str, broker: Broker, more: str = "") -> Config:
 class RunningFront:
     """Serves on a free port while the context is open."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self, config: Config, around: Callable[[Starlette], Starlette] = lambda app: app
+    ) -> None:
         self.front = Front(config, ServeMetrics())
         self.port = free_port()
-        settings = uvicorn_config(self.front.app(), "127.0.0.1", self.port, config.serve)
+        app = around(self.front.app())
+        settings = uvicorn_config(app, "127.0.0.1", self.port, config.serve)
         self._server = uvicorn.Server(settings)
+        app.state.ending = lambda: self._server.should_exit
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self.url = f"http://127.0.0.1:{self.port}"
 

@@ -1,0 +1,1 @@
+"""The page of a running deployment: what its topics say, in a browser."""
