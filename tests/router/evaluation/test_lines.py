@@ -60,6 +60,7 @@ def test_files_of_mark_and_members_one_after_the_other() -> None:
         (codecs.BOM_UTF16_LE + b"a", "x: broken UTF-16"),
         (b"a" * (LONGEST_LINE + 1), "x, line 1: longer than"),
     ],
+    ids=["cut gzip", "no gzip", "cut UTF-16", "long line"],
 )
 def test_broken_files(data: bytes, words: str) -> None:
     """The error names source and place."""

@@ -20,7 +20,11 @@ def test_whose_it_is() -> None:
     assert find_caller(KEYS, OTHER) == Caller("admin", None)
 
 
-@pytest.mark.parametrize("wrong", [None, "", "x", KEY + "x", KEY[:-1], hashed(KEY), "k" * 10**6])
+@pytest.mark.parametrize(
+    "wrong",
+    [None, "", "x", KEY + "x", KEY[:-1], hashed(KEY), "k" * 10**6],
+    ids=["none", "empty", "short", "longer", "cut", "its hash", "huge"],  # keys differ by process
+)
 def test_whose_it_is_not(wrong: str | None) -> None:
     """Neither a part of a key, nor its hash, is a key."""
     assert find_caller(KEYS, wrong) is None
