@@ -356,7 +356,8 @@ def equals_fold(story: Story) -> None:
     reserved, spent = fold(story)
     for number, accounts in story.last_accounts().items():
         for name, account in accounts.items():
-            told = (reserved[number][name], spent[number][name])
+            places = {name, _place(name, account.window)}
+            told = tuple(sum(sums[number][at] for at in places) for sums in (reserved, spent))
             assert (account.reserved, account.spent) == told, (
                 f"partition {number}, {name}: reserved and spent are {account}, told are {told}"
             )
@@ -371,7 +372,7 @@ def fold(story: Story) -> tuple[Sums, Sums]:
         if receipt.decision == "routed" and receipt.decision_id not in held:
             held[receipt.decision_id] = receipt
             for part in holdings(receipt):
-                reserved[receipt.source.partition][part.account] += part.amount
+                reserved[receipt.source.partition][_place(part.account, part.window)] += part.amount
     settled = {number: states[-1].settled for number, states in story.states().items()}
     for record, result in _charged(story):
         found = held.get(result.decision_id)
@@ -380,9 +381,13 @@ def fold(story: Story) -> tuple[Sums, Sums]:
         del held[result.decision_id]
         cost = charged_cost(result, found.reserved)
         for part in holdings(found):
-            reserved[record.partition][part.account] -= part.amount
-            spent[record.partition][part.account] += part.charge(result, cost)
+            reserved[record.partition][_place(part.account, part.window)] -= part.amount
+            spent[record.partition][_place(part.account, part.window)] += part.charge(result, cost)
     return reserved, spent
+
+
+def _place(account: str, window: int | None) -> str:
+    return f"{account}@{window}" if window else account
 
 
 def _charged(story: Story) -> Iterable[tuple[Record, Result]]:
