@@ -15,12 +15,14 @@ from router.policies.baselines import (
 from router.policies.batchsplit import BatchSplit
 from router.policies.port import Port
 from router.policies.primal_dual import PrimalDual
+from router.policies.quality_floor import QualityFloor
 from router.policies.static_mix import StaticMix
 
 POLICIES: dict[str, type[Policy]] = {
     policy.name: policy
     for policy in (
         PrimalDual,
+        QualityFloor,
         Port,
         Random,
         GreedyPerf,

@@ -10,8 +10,8 @@ import numpy as np
 
 from router.arrays import Bools, Floats, Ints, even_rows
 from router.models.catalog import ModelCatalog
-from router.policies.base import NONE, Batch, Decisions, Policy
-from router.policies.reserve import reserve_in_order
+from router.policies.base import Batch, Decisions, Policy
+from router.policies.reserve import best_first
 from router.pricing.coverage import Coverage
 from router.pricing.demand import DemandForecast
 from router.pricing.prices import Program, dual_prices
@@ -64,17 +64,7 @@ class PrimalDual(Policy):
         price = batch.limits.priced(prices, batch.amounts)
         score = np.where(batch.allowed, batch.quality - price, -np.inf)
         score[np.isnan(score)] = -np.inf
-        chosen = reserve_in_order(score, batch, free)
-        top = score.max(axis=1, initial=-np.inf)
-        rows = np.arange(len(chosen))
-        first = (chosen != NONE) & (score[rows, chosen] == top)
-        reason = np.select(
-            [first, chosen != NONE, top > 0, batch.allowed.any(axis=1)],
-            ["best", "next_best", "no_budget", "not_worth"],
-            "not_allowed",
-        )
-        preferred = np.where(top > 0, score.argmax(axis=1), NONE)
-        return Decisions(chosen, reason.tolist(), np.ones(len(chosen)), self.version, preferred)
+        return best_first(score, batch, free, self.version)
 
     def warm_start(self, quality: Floats, cost: Floats, *others: Floats) -> None:
         """Forecast demand from an even sample of the history."""

@@ -1,11 +1,11 @@
-"""Reservations in order of arrival, on arrays."""
+"""Reservations in order of arrival, on arrays, and the decisions that they make."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from router.arrays import Floats, Ints
-from router.policies.base import NONE, Batch
+from router.policies.base import NONE, Batch, Decisions
 
 
 def reserve_in_order(score: Floats, batch: Batch, free: Ints) -> Ints:
@@ -44,3 +44,25 @@ def reserve_in_order(score: Floats, batch: Batch, free: Ints) -> Ints:
             left = left - drawn[:, count - 1]
         start += int(wanting[count]) if len(late) else len(best)
     return chosen
+
+
+def best_first(score: Floats, batch: Batch, free: Ints, version: int) -> Decisions:
+    """Decide by scores alone: the highest positive one that has room, in order of arrival.
+
+    Args:
+        score: float64[n, M], -inf where a query may not go.
+        batch: The queries.
+        free: int64[R], what each limit still holds.
+        version: Of the prices that are in the scores.
+    """
+    chosen = reserve_in_order(score, batch, free)
+    top = score.max(axis=1, initial=-np.inf)
+    rows = np.arange(len(chosen))
+    first = (chosen != NONE) & (score[rows, chosen] == top)
+    reason = np.select(
+        [first, chosen != NONE, top > 0, batch.allowed.any(axis=1)],
+        ["best", "next_best", "no_budget", "not_worth"],
+        "not_allowed",
+    )
+    preferred = np.where(top > 0, score.argmax(axis=1), NONE)
+    return Decisions(chosen, reason.tolist(), np.ones(len(chosen)), version, preferred)

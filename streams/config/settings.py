@@ -149,7 +149,7 @@ class IndexSettings(Section, frozen=True, kw_only=True):
 
 class PolicySettings(Section, frozen=True, kw_only=True):
     """How queries are decided. expected_queries: arrivals in all, or in the longest window; learned
-    from the log where left out.
+    from the log where left out. floor: the mean score that `quality-floor` keeps.
     """
 
     expected_queries: Positive | None = None
@@ -158,6 +158,7 @@ class PolicySettings(Section, frozen=True, kw_only=True):
     resolve_seconds: Seconds = 1.0
     window: Annotated[int, Meta(ge=10, le=100_000)] = 2000
     explore: Part = 0.0
+    floor: Part = 0.8
     seed: Annotated[int, Meta(ge=0, le=INT64)] = 0
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -114,9 +115,11 @@ def configured(config: Config, catalog: ModelCatalog, explore: float = 0.0) -> P
     return policy
 
 
-def _settings(config: Config) -> dict[str, int]:
+def _settings(config: Config) -> dict[str, Any]:
     """Return the settings that the configured policy takes from the [policy] section."""
     policy = config.policy
     if policy.name == "primal-dual":
         return {"every": policy.resolve_every, "window": policy.window}
+    if policy.name == "quality-floor":
+        return {"floor": policy.floor, "every": policy.resolve_every, "window": policy.window}
     return {}
