@@ -51,7 +51,10 @@ COMMANDS = {
         "Show answers: id, model, status, what it was charged, and its words.",
     ),
     "route": ("streams.cli.route:command", "Run a router process."),
-    "serve": ("streams.cli.serve:command", "Serve OpenAI's API: chat completions and models."),
+    "serve": (
+        "streams.cli.serve:command",
+        "Serve OpenAI's API: chat completions, models, files and batches.",
+    ),
     "topics": ("streams.cli.topics:group", "Make the topics, or check them."),
     "version": ("streams.cli.version:command", "Show the versions of Sluice and what it runs on."),
     "work": ("streams.cli.work:command", "Run a worker that answers one model's queries."),

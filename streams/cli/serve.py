@@ -44,7 +44,7 @@ def command(
     log_level: str,
     log_format: logs.Format,
 ) -> None:
-    """Serve OpenAI's API: chat completions and models.
+    """Serve OpenAI's API: chat completions, models, files and batches.
 
     A request becomes a query; its answer is awaited on `results`. Start as many of these processes
     as you like. Needs routers, workers, and the extra `serve`: pip install 'sluice-llm[serve]'.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -30,8 +31,9 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How requests are bounded, and who may send them. deadline_seconds: of a request that names
     none; deferred_seconds: that one waits for money, none: until its deadline; in_flight and rate:
     requests at a time, and a second for each key; header_seconds, body_seconds: in which a request
-    must arrive; idempotency_seconds: that answers are kept for repeated requests; orders_key: hash
-    of the key with which the page takes orders, none: it takes none.
+    must arrive; idempotency_seconds: that answers are kept for repeated requests; files: of
+    batches, a folder that the processes share; orders_key: hash of the key with which the page
+    takes orders, none: it takes none.
     """
 
     keys: dict[Name, KeySettings] = field(default_factory=dict)
@@ -42,6 +44,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     header_seconds: Seconds = 10.0
     body_seconds: Seconds = 30.0
     idempotency_seconds: Seconds = 3600.0
+    files: Path = Path(".sluice/files")
     orders_key: Hash | None = None
 
     def __repr__(self) -> str:

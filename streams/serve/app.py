@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from confluent_kafka import KafkaException
 from starlette.applications import Starlette
@@ -23,6 +24,9 @@ from streams.client.errors import QueryError
 from streams.config.settings import Config
 from streams.metrics.serve import ServeMetrics
 from streams.serve import chat
+from streams.serve.batch_routes import BatchRoutes
+from streams.serve.batch_store import Store
+from streams.serve.batch_worker import BatchWorker
 from streams.serve.bounds import KeptAnswers, Rates, read_body
 from streams.serve.errors import ApiError, of_query, too_many
 from streams.serve.keys import Caller, bearer, find_caller
@@ -44,6 +48,9 @@ class Front:
         self._rates = Rates(config.serve.rate)
         self._kept = KeptAnswers(config.serve.idempotency_seconds)
         self._in_flight = 0
+        store = Store(config.serve.files)
+        self._batch_routes = BatchRoutes(store, config.serve.files, config.serve.body_seconds)
+        self._batch_worker = BatchWorker(config, store)
         metrics.set_in_flight(lambda: self._in_flight)
         self.client = AsyncClient(
             config,
@@ -59,6 +66,15 @@ class Front:
             self._route("POST", "/v1/chat/completions", self._chat),
             self._route("GET", "/v1/models", self._models),
             self._route("GET", "/v1/models/{model:path}", self._model),
+            self._route("POST", "/v1/files", self._batch_routes.upload),
+            self._route("GET", "/v1/files", self._batch_routes.files),
+            self._route("GET", "/v1/files/{id}", self._batch_routes.file),
+            self._route("DELETE", "/v1/files/{id}", self._batch_routes.delete),
+            self._route("GET", "/v1/files/{id}/content", self._batch_routes.content),
+            self._route("POST", "/v1/batches", self._batch_routes.create),
+            self._route("GET", "/v1/batches", self._batch_routes.batches),
+            self._route("GET", "/v1/batches/{id}", self._batch_routes.batch),
+            self._route("POST", "/v1/batches/{id}/cancel", self._batch_routes.cancel),
         ]
         handlers = {ApiError: _explain, HTTPException: _explain_http, Exception: _explain_defect}
         return Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)
@@ -66,7 +82,11 @@ class Front:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         async with self.client:
+            batches = asyncio.create_task(self._batch_worker.run())
             yield
+            batches.cancel()
+            with suppress(asyncio.CancelledError):
+                await batches
 
     def _route(self, method: str, path: str, endpoint: Endpoint) -> Route:
         """Wrap an endpoint: who asks, how often, and what it was answered with."""

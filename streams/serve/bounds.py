@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -18,7 +18,7 @@ KEPT_BYTES = 64 << 20
 _CLOSE = {"connection": "close"}
 
 
-async def body_parts(request: Request, most: int, seconds: float) -> AsyncIterator[bytes]:
+async def body_parts(request: Request, most: int, seconds: float) -> AsyncGenerator[bytes, None]:
     """Yield a request's body as it comes.
 
     Args:

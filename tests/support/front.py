@@ -32,7 +32,8 @@ def deploy(folder: Path, prefix: str, broker: Broker, more: str = "") -> Config:
     """Make the topics of two models, small and large. more: sections of the configuration."""
     file = folder / "sluice.toml"
     file.write_text(LIMITED.format(prefix=prefix) + more)
-    config = load(file, {"SLUICE_BROKER": broker.servers})
+    files = str(folder / "files")
+    config = load(file, {"SLUICE_BROKER": broker.servers, "SLUICE_SERVE_FILES": files})
     if isinstance(broker, EmbeddedBroker):
         broker.create({topic.name: topic.partitions for topic in planned(config)})
     else:

@@ -1,0 +1,175 @@
+"""OpenAI's /v1/files and /v1/batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from streams.serve.batch_store import UNFINISHED, Store, StoredBatch, StoredFile, new_id
+from streams.serve.batch_worker import checked_window, endpoint_known
+from streams.serve.bounds import body_parts, read_body
+from streams.serve.errors import ApiError
+from streams.serve.keys import Caller
+
+LARGEST_FILE = 200_000_000
+"""Bytes."""
+UPLOAD_SECONDS = 600.0
+COPY = 1 << 20
+
+
+class BatchRoutes:
+    """Endpoints over a store."""
+
+    def __init__(self, store: Store, folder: Path, body_seconds: float) -> None:
+        """folder: of the store, for uploads on their way."""
+        self._store, self._folder, self._seconds = store, folder, body_seconds
+
+    async def upload(self, request: Request, caller: Caller) -> Response:
+        """POST /v1/files."""
+        parts = body_parts(request, LARGEST_FILE, UPLOAD_SECONDS)
+        try:
+            form = await MultiPartParser(request.headers, parts, max_files=1).parse()
+        except (MultiPartException, KeyError) as error:
+            words = f"the body is no multipart form: {error}"
+            raise ApiError(400, "invalid_form", words, "file") from None
+        try:
+            file, purpose = form.get("file"), form.get("purpose")
+            if not isinstance(file, UploadFile):
+                raise ApiError(400, "missing_field", "file: it is required", "file")
+            if purpose != "batch":
+                raise ApiError(400, "invalid_field", "purpose: it must be batch", "purpose")
+            id = new_id("file-")
+            draft = self._folder / f".{id}"
+            with draft.open("wb") as out:
+                while data := await file.read(COPY):
+                    out.write(data)
+            name = (file.filename or "batch.jsonl")[:256]
+            return _json(self._store.add_file(draft, name, purpose, caller.name, id))
+        finally:
+            await form.close()
+
+    async def files(self, request: Request, caller: Caller) -> Response:
+        """GET /v1/files."""
+        return _page(self._store.files(caller.name), request)
+
+    async def file(self, request: Request, caller: Caller) -> Response:
+        """GET /v1/files/{id}."""
+        return _json(self._file(request.path_params["id"], caller))
+
+    async def content(self, request: Request, caller: Caller) -> Response:
+        """GET /v1/files/{id}/content."""
+        file = self._file(request.path_params["id"], caller)
+        return FileResponse(self._store.content(file.id), media_type="application/jsonl")
+
+    async def delete(self, request: Request, caller: Caller) -> Response:
+        """DELETE /v1/files/{id}."""
+        file = self._file(request.path_params["id"], caller)
+        used = (b for b in self._store.batches(caller.name) if b.status in UNFINISHED)
+        if any(batch.input_file_id == file.id for batch in used):
+            raise ApiError(409, "file_in_use", "a batch is reading the file")
+        self._store.delete_file(file)
+        return JSONResponse({"id": file.id, "object": "file", "deleted": True})
+
+    async def create(self, request: Request, caller: Caller) -> Response:
+        """POST /v1/batches."""
+        asked = _object(await read_body(request, COPY, self._seconds))
+        if not endpoint_known(asked.get("endpoint")):
+            words = "endpoint: it must be /v1/chat/completions"
+            raise ApiError(400, "invalid_field", words, "endpoint")
+        window = checked_window(asked.get("completion_window"))
+        if window is None:
+            words = "completion_window: it must be as 24h, 90m or 7d"
+            raise ApiError(400, "invalid_field", words, "completion_window")
+        metadata = asked.get("metadata")
+        if metadata is not None and not _is_flat(metadata):
+            words = "metadata: it must be an object of strings"
+            raise ApiError(400, "invalid_field", words, "metadata")
+        file = self._file(str(asked.get("input_file_id")), caller)
+        now = int(time.time())
+        batch = StoredBatch(
+            id=new_id("batch_"),
+            input_file_id=file.id,
+            endpoint=asked["endpoint"],
+            completion_window=asked["completion_window"],
+            created_at=now,
+            expires_at=now + window,
+            owner=caller.name,
+            tenant=caller.tenant,
+            metadata=metadata,
+        )
+        self._store.save(batch)
+        return _json(batch)
+
+    async def batches(self, request: Request, caller: Caller) -> Response:
+        """GET /v1/batches."""
+        return _page(self._store.batches(caller.name), request)
+
+    async def batch(self, request: Request, caller: Caller) -> Response:
+        """GET /v1/batches/{id}."""
+        return _json(self._batch(request.path_params["id"], caller))
+
+    async def cancel(self, request: Request, caller: Caller) -> Response:
+        """POST /v1/batches/{id}/cancel."""
+        batch = self._batch(request.path_params["id"], caller)
+        if batch.status in UNFINISHED:
+            self._store.cancel(batch.id)
+        return _json(self._batch(batch.id, caller))
+
+    def _file(self, id: str, caller: Caller) -> StoredFile:
+        file = self._store.file(id, caller.name)
+        if file is None:
+            raise ApiError(404, "file_not_found", f"there is no file {id[:100]!r}", "id")
+        return file
+
+    def _batch(self, id: str, caller: Caller) -> StoredBatch:
+        batch = self._store.batch(id, caller.name)
+        if batch is None:
+            raise ApiError(404, "batch_not_found", f"there is no batch {id[:100]!r}", "id")
+        return batch
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ApiError(400, "invalid_json", f"the body is no JSON object: {error}") from None
+
+
+def _is_flat(metadata: object) -> bool:
+    return isinstance(metadata, Mapping) and all(isinstance(v, str) for v in metadata.values())
+
+
+def _plain(value: StoredFile | StoredBatch) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(value)
+    return {name: each for name, each in found.items() if name not in ("owner", "tenant")}
+
+
+def _json(value: StoredFile | StoredBatch) -> Response:
+    return JSONResponse(_plain(value))
+
+
+def _page(values: Sequence[StoredFile | StoredBatch], request: Request) -> Response:
+    """A page of a list: `limit` of those that come after the id `after`."""
+    asked = request.query_params.get("limit", "20")
+    limit = min(max(int(asked), 1), 100) if asked.isdecimal() and len(asked) < 6 else 20
+    ids = [value.id for value in values]
+    after = request.query_params.get("after")
+    first = ids.index(after) + 1 if after in ids else 0
+    shown = values[first : first + limit]
+    return JSONResponse(
+        {
+            "object": "list",
+            "data": [_plain(value) for value in shown],
+            "first_id": shown[0].id if shown else None,
+            "last_id": shown[-1].id if shown else None,
+            "has_more": first + limit < len(values),
+        }
+    )
