@@ -54,7 +54,7 @@ def test_an_unknown_model_is_refused(deployed: Path) -> None:
     for command in ("set", "top-up"):
         code, _, stderr = run("budget", command, "huge", "1", "-c", deployed)
         assert code == 1
-        assert "no model 'huge'; there are: small, large" in stderr
+        assert "no model or limit 'huge'; there are: small, large" in stderr
 
 
 def test_rows_as_json(deployed: Path, tmp_path: Path) -> None:
@@ -72,6 +72,7 @@ def test_rows_as_json(deployed: Path, tmp_path: Path) -> None:
         "model": "small",
         "tenant": "shop",
         "status": "open",
+        "unit": "currency",
         "limit": 0.5,
         "spent": 0.0,
         "reserved": 0.0,
