@@ -49,7 +49,7 @@ class Front:
         self._kept = KeptAnswers(config.serve.idempotency_seconds)
         self._in_flight = 0
         store = Store(config.serve.files)
-        self._batch_routes = BatchRoutes(store, config.serve.files, config.serve.body_seconds)
+        self._batch_routes = BatchRoutes(store, config.serve.body_seconds)
         self._batch_worker = BatchWorker(config, store)
         metrics.set_in_flight(lambda: self._in_flight)
         self.client = AsyncClient(

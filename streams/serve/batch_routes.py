@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,9 +27,9 @@ COPY = 1 << 20
 class BatchRoutes:
     """Endpoints over a store."""
 
-    def __init__(self, store: Store, folder: Path, body_seconds: float) -> None:
-        """folder: of the store, for uploads on their way."""
-        self._store, self._folder, self._seconds = store, folder, body_seconds
+    def __init__(self, store: Store, body_seconds: float) -> None:
+        """body_seconds: in which the body of a request other than an upload must arrive."""
+        self._store, self._seconds = store, body_seconds
 
     async def upload(self, request: Request, caller: Caller) -> Response:
         """POST /v1/files."""
@@ -47,7 +46,7 @@ class BatchRoutes:
             if purpose != "batch":
                 raise ApiError(400, "invalid_field", "purpose: it must be batch", "purpose")
             id = new_id("file-")
-            draft = self._folder / f".{id}"
+            draft = self._store.draft()
             with draft.open("wb") as out:
                 while data := await file.read(COPY):
                     out.write(data)

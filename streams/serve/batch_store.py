@@ -71,9 +71,13 @@ class Store:
     """The folder. Ids are drawn here: a path never comes from a request unchecked."""
 
     def __init__(self, folder: Path) -> None:
-        """folder: made where it is missing."""
+        """folder: made with the first file, so that a front without batches needs no disk."""
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def draft(self) -> Path:
+        """Return where an upload may be written before it is added."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder / f".{uuid.uuid4().hex}"
 
     def content(self, id: str) -> Path:
         """Where the bytes of a file are."""
@@ -147,7 +151,7 @@ class Store:
             yield True
 
     def _write(self, name: str, value: object) -> None:
-        draft = self._folder / f".{uuid.uuid4().hex}"
+        draft = self.draft()
         with draft.open("wb") as file:
             file.write(msgspec.json.encode(value))
             file.flush()

@@ -24,7 +24,8 @@ def batch(owner: str = "shop", **fields: object) -> StoredBatch:
 def test_files(tmp_path: Path) -> None:
     """A file is its owner's, until it is deleted."""
     store = Store(tmp_path / "files")
-    draft = tmp_path / "files" / "draft"
+    assert store.batches() == []
+    draft = store.draft()
     draft.write_bytes(b"{}")
     file = store.add_file(draft, "a.jsonl", "batch", "shop", new_id("file-"))
     assert (file.bytes, store.content(file.id).read_bytes()) == (2, b"{}")

@@ -36,6 +36,7 @@ async def test_two_workers(tmp_path: Path, prefix: str, embedded_broker: Embedde
     """One of two takes a batch and the other leaves it; an empty input fails."""
     config = deploy(tmp_path, prefix, embedded_broker)
     store, one, empty = Store(config.serve.files), batch(), batch()
+    config.serve.files.mkdir()
     one.created_at, one.expires_at = int(time.time()), int(time.time()) + 600
     one.input_file_id, empty.input_file_id = "file-1", "file-2"
     store.content("file-1").write_bytes(b"\n".join(line for _, line in lines(20)))
