@@ -85,11 +85,16 @@ class Tab:
             while not await self.run(f"Boolean({condition})"):
                 await asyncio.sleep(0.1)
 
-    async def press(self, key: str, code: int) -> None:
-        """Press a key."""
+    async def press(self, key: str, code: int, text: str = "") -> None:
+        """Press a key. text: what it types."""
         for kind in ("keyDown", "keyUp"):
             await self.send(
-                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=code,
+                text=text,
             )
 
     async def picture(self, file: Path, most: int = 4000) -> None:

@@ -1,0 +1,137 @@
+"""The page in a real browser, on a whole system: legible, by keyboard, and honest when cut off.
+
+With SLUICE_PICTURES=docs/assets its pictures replace those of the documentation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from streams.brokers.embedded import EmbeddedBroker
+from tests.support.browser import Tab, browser, needs_chromium
+from tests.support.front import free_port
+from tests.support.system import System
+
+pytestmark = needs_chromium
+POLICIES = {"primal-dual": 1.0, "static-mix": 0.6, "random": 0.5}
+WIDTHS = (1280, 390)
+
+
+@pytest.fixture
+def system(embedded_broker: EmbeddedBroker, tmp_path: Path, prefix: str) -> Iterator[System]:
+    """A router, a worker, and queries that come while the test runs."""
+    with System(embedded_broker, tmp_path, prefix, size=2000, past=500) as made:
+        made.start_router("r0")
+        made.start_worker("w0", latency=0.5)
+        made.produce_meanwhile(rate=25)
+        yield made
+
+
+@pytest.fixture
+async def tab() -> AsyncIterator[Tab]:
+    async with browser() as made:
+        yield made
+
+
+def serve(system: System, port: int, name: str = "page") -> str:
+    """Start the page. Returns its address."""
+    runs = system.folder / "runs"
+    runs.mkdir(exist_ok=True)
+    (runs / "evaluation.json").write_bytes(orjson.dumps({"rows": _rows()}))
+    at = ("--config", str(system.config), "--http", f"127.0.0.1:{port}")
+    system.run(name, "serve", "--ui", "--runs", str(runs), *at)
+    return f"http://127.0.0.1:{port}/ui/"
+
+
+async def opened(tab: Tab, url: str) -> None:
+    """Open the page as soon as it is there, and wait until it shows something."""
+    for _ in range(300):
+        await tab.open(url)
+        if await tab.run("Boolean(document.getElementById('live'))"):
+            break
+        await asyncio.sleep(0.2)
+    await tab.wait("window.sluiceDrawn > 1")
+
+
+async def fits(tab: Tab) -> bool:
+    """Whether nothing needs a scroll sideways."""
+    return bool(await tab.run("document.documentElement.scrollWidth <= innerWidth"))
+
+
+async def test_it_is_legible(system: System, tab: Tab, tmp_path: Path) -> None:
+    """On wide and narrow screens, light and dark; every figure is there, and nothing is wrong."""
+    pictures = Path(os.environ.get("SLUICE_PICTURES", str(tmp_path)))
+    url = serve(system, free_port())
+    await opened(tab, url)
+    await tab.wait("state.limits.some((one) => one.spent > 0)")
+    await tab.wait("rows.size > 20 && sum([...rows.values()], 'judged') > 20")
+    for width in WIDTHS:
+        for dark in (False, True):
+            await tab.size(width, 900, dark)
+            await opened(tab, url)
+            await tab.wait("document.querySelectorAll('.chart canvas').length >= 4")
+            await tab.wait("document.querySelectorAll('#decisions details').length > 5")
+            name = f"page-{width}-{'dark' if dark else 'light'}.png"
+            await tab.picture(pictures / name, most=2200)
+            assert await fits(tab)
+            assert (await tab.run("document.documentElement.dataset.theme") == "dark") is dark
+    text = str(await tab.run("document.getElementById('live').innerText"))
+    for model in system.models:
+        assert model in text
+    assert "live · 3 of 3 partitions" in str(await tab.run("document.body.innerText"))
+    await tab.size(1280, 900, False)
+    await tab.run("openTab('runs')")
+    await tab.wait("document.querySelectorAll('#run-table tbody tr').length === 6")
+    await tab.picture(pictures / "page-evaluation.png", most=1200)
+    assert tab.errors == []
+
+
+async def test_keyboard_and_explanations(system: System, tab: Tab) -> None:
+    """Tabs by arrows, decisions by Enter; an open one stays and says why."""
+    await tab.size(1280, 900, False)
+    await opened(tab, serve(system, free_port()))
+    await tab.wait("document.querySelectorAll('#decisions details').length > 5")
+    await tab.run("document.querySelector('#decisions summary').focus()")
+    await tab.press("Enter", 13, "\r")
+    await tab.wait("document.querySelector('details[open] .opened p')")
+    why = await tab.run("document.querySelector('details[open] .opened').innerText")
+    assert why.startswith(("It went to", "It waits"))
+    assert "Worth" in why
+    drawn = await tab.run("window.sluiceDrawn")
+    await tab.wait(f"window.sluiceDrawn > {drawn} + 2")
+    assert await tab.run("document.querySelectorAll('details[open]').length") == 1
+    await tab.run("document.getElementById('tab-live').focus()")
+    await tab.press("ArrowRight", 39)
+    assert await tab.run("document.activeElement.id") == "tab-runs"
+    assert await tab.run("document.getElementById('live').hidden")
+    assert tab.errors == []
+
+
+async def test_a_restart_is_told_and_mended(system: System, tab: Tab) -> None:
+    """The page says that nobody answers, and goes on by itself."""
+    port = free_port()
+    await opened(tab, serve(system, port))
+    await asyncio.to_thread(system.kill, "page")
+    await tab.wait("document.getElementById('status').innerText.includes('no connection')")
+    serve(system, port)
+    await tab.wait("document.getElementById('status').innerText.includes('live')")
+
+
+def _rows() -> list[dict[str, object]]:
+    """An evaluation of three policies under two budgets."""
+    return [
+        {
+            "policy": policy, "budget": budget, "models": 3, "arrivals": 1000,
+            "performance": 400 * worth * budget**0.5, "relative_performance": 100 * worth,
+            "cost_usd": 0.04 * budget, "performance_per_usd": 10_000 * worth / budget**0.5,
+            "served": 700, "deferred": 290, "lost": 10,
+        }
+        for policy, worth in POLICIES.items()
+        for budget in (1.0, 2.0)
+    ]  # fmt: skip
