@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from streams.metrics.health import Health
 from streams.metrics.server import serve
 
 DURATION = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -17,6 +18,7 @@ class ServeMetrics:
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
+        self._health = Health(ready=lambda: ["starting"])
         self._requests = Counter(
             "sluice_serve_requests_total",
             "Requests that were answered, by route and HTTP status.",
@@ -43,6 +45,11 @@ class ServeMetrics:
         self._requests.labels(route, str(status)).inc()
         self._duration.labels(route).observe(seconds)
 
+    def set_health(self, health: Health) -> None:
+        """Tell the probes how the process is, once it has started."""
+        self._health = health
+
     def serve(self, host: str, port: int) -> Callable[[], None]:
-        """Serve the metrics over HTTP; see `streams.metrics.server.serve`."""
-        return serve(self._registry, host, port)
+        """Serve metrics and probes over HTTP; see `streams.metrics.server.serve`."""
+        now = Health(lambda: self._health.alive(), lambda: self._health.ready())
+        return serve(self._registry, host, port, now)

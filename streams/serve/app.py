@@ -22,6 +22,7 @@ from streams.client.answers import Answer
 from streams.client.asynchronous import AsyncClient
 from streams.client.errors import QueryError
 from streams.config.settings import Config
+from streams.metrics.health import on_loop
 from streams.metrics.serve import ServeMetrics
 from streams.serve import chat
 from streams.serve.batch_routes import BatchRoutes
@@ -83,10 +84,14 @@ class Front:
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         async with self.client:
             batches = asyncio.create_task(self._batch_worker.run())
+            self._metrics.set_health(on_loop(self._not_ready))
             yield
             batches.cancel()
             with suppress(asyncio.CancelledError):
                 await batches
+
+    def _not_ready(self) -> list[str]:
+        return [] if self.client.failure is None else [self.client.failure]
 
     def _route(self, method: str, path: str, endpoint: Endpoint) -> Route:
         """Wrap an endpoint: who asks, how often, and what it was answered with."""
