@@ -123,7 +123,7 @@ def test_the_worker_of_the_how_to_is_the_example() -> None:
 def test_runnable_blocks_run(page: str, tmp_path: Path) -> None:
     """The blocks marked runnable, in their order and in one shell, end with answers."""
     shown = run_blocks((ROOT / page).read_text(), tmp_path)
-    assert re.search(r"^(q1|first) answered by (small|large): Write a haiku", shown, re.MULTILINE)
+    assert re.search(r"^(q1|first)  (small|large)  200  0\.\d+  Write a haiku", shown, re.MULTILINE)
 
 
 def test_the_example_worker_answers(tmp_path: Path) -> None:
@@ -134,7 +134,9 @@ def test_the_example_worker_answers(tmp_path: Path) -> None:
     example = "(python examples/worker.py small & python examples/worker.py large)"
     # It ends at once, by the signal, which `wait` would take for a failure.
     shown = run_blocks(text.replace(ours, example).replace("wait %3", "true"), tmp_path)
-    assert re.search(r"^q1 answered by (small|large): You said: Write a haiku", shown, re.MULTILINE)
+    assert re.search(
+        r"^q1  (small|large)  200  0\.\d+  You said: Write a haiku", shown, re.MULTILINE
+    )
 
 
 def run_blocks(text: str, tmp_path: Path) -> str:
@@ -144,7 +146,7 @@ def run_blocks(text: str, tmp_path: Path) -> str:
     shutil.copytree(ROOT, copy, ignore=left_out)
     script = "".join(_BLOCK.findall(text))
     assert "make venv" in script
-    assert "answers.py" in script
+    assert "sluice results --follow" in script
     # The environment of the tests stands for the one that `make venv` makes.
     script = re.sub(r"make venv( && |\n)\. \.venv/bin/activate", "true", script)
     environment = {name: v for name, v in os.environ.items() if not name.startswith("SLUICE_")}

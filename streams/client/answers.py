@@ -48,7 +48,9 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The words of the first choice; "" where the response holds none."""
+        """The words of the first choice, or a response that is words; "" where it holds none."""
+        if isinstance(self.response, str):
+            return self.response
         try:
             content = self.response["choices"][0]["message"]["content"]
         except (IndexError, KeyError, TypeError):

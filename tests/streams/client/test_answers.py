@@ -20,10 +20,11 @@ def test_the_charge() -> None:
 
 
 def test_text() -> None:
-    """An answer without words has the empty text."""
-    ending = of_result(answered(QUERY, SOURCE, response={"choices": []}), CATALOG)
-    assert isinstance(ending, Answer)
-    assert ending.text == ""
+    """An answer without words has the empty text; a worker's plain string is its text."""
+    for response, text in (({"choices": []}, ""), ("hi", "hi")):
+        ending = of_result(answered(QUERY, SOURCE, response=response), CATALOG)
+        assert isinstance(ending, Answer)
+        assert ending.text == text
 
 
 def test_failures() -> None:
