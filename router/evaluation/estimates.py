@@ -16,6 +16,7 @@ from router.estimation.index.annoy import AnnoyIndex
 from router.estimation.index.base import NO_ROW, NeighbourIndex, without_itself
 from router.estimation.index.exact import ExactIndex
 from router.estimation.trust import departing
+from router.evaluation import elo
 from router.evaluation.predictor import Predictor
 
 TREES, SEARCH_K = 50, 5_000
@@ -154,6 +155,26 @@ def predicted(known: EstimationInputs) -> OfflineEstimates:
     )
 
 
+def elo_ratings(known: EstimationInputs) -> OfflineEstimates:
+    """Estimate by Elo ratings, global and of the nearest queries; costs by means over these.
+
+    The global rating of a row of the history includes its own round, one among H.
+    """
+    history = known.history
+    index = ExactIndex(history.embeddings)
+    nearest = min(elo.NEIGHBOURS, max(len(history) - 1, 1))
+    own = index.search(history.embeddings, nearest + 1)
+    others = without_itself(own, np.arange(len(history))).rows
+    found = index.search(known.vectors, nearest).rows
+    overall = elo.global_ratings(history.scores)
+    quality, warm = (
+        elo.chances(overall, elo.local_ratings(overall, history.scores, rows))
+        for rows in (found, others)
+    )
+    cost, warm_cost = (neighbour_means(history.costs, rows) for rows in (found, others))
+    return OfflineEstimates(quality, cost, warm, warm_cost)
+
+
 def best(known: EstimationInputs) -> OfflineEstimates:
     """Estimate by Sluice's own estimator, on exact neighbours."""
     index = ExactIndex(known.history.embeddings)
@@ -171,5 +192,6 @@ KINDS: dict[str, Callable[[EstimationInputs], OfflineEstimates]] = {
     "exact": exact,
     "means": means,
     "predictor": predicted,
+    "elo": elo_ratings,
     "best": best,
 }

@@ -13,6 +13,7 @@ from router.policies.baselines import (
     Random,
 )
 from router.policies.batchsplit import BatchSplit
+from router.policies.eagle import Eagle
 from router.policies.port import Port
 from router.policies.primal_dual import PrimalDual
 from router.policies.quality_floor import QualityFloor
@@ -23,6 +24,7 @@ POLICIES: dict[str, type[Policy]] = {
     for policy in (
         PrimalDual,
         QualityFloor,
+        Eagle,
         Port,
         Random,
         GreedyPerf,

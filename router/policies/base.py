@@ -156,7 +156,9 @@ class Policy(ABC):
     estimator: ClassVar[str] = "paper"
     """Which estimates the batch must carry: "paper" (k = 5 means over Annoy), "exact" (the same
     over exact neighbours), "means" (each model's own, the same for every query), "predictor"
-    (trained), "best" (Sluice's own estimator)."""
+    (trained), "elo" (ratings), "best" (Sluice's own estimator)."""
+    live: ClassVar[bool] = True
+    """Whether routers can run it: whether its decisions make sense on Sluice's own estimates."""
 
     def __init__(self, catalog: ModelCatalog) -> None:
         self.catalog = catalog

@@ -162,7 +162,7 @@ class PolicySettings(Section, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, le=INT64)] = 0
 
     def __post_init__(self) -> None:
-        _one_of("name", self.name, POLICIES)
+        _one_of("name", self.name, {name: kind for name, kind in POLICIES.items() if kind.live})
 
 
 class NewcomerSettings(Section, frozen=True, kw_only=True):

@@ -213,4 +213,4 @@ def test_fleet_may_change(name: str) -> None:
 def test_names_and_estimators_are_known(name: str) -> None:
     """The registry's key is the policy's own name, and it asks for estimates that exist."""
     assert POLICIES[name].name == name
-    assert POLICIES[name].estimator in {"paper", "exact", "means", "predictor", "best"}
+    assert POLICIES[name].estimator in {"paper", "exact", "means", "predictor", "elo", "best"}

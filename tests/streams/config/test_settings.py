@@ -81,6 +81,8 @@ def _sections() -> list[tuple[str, ...]]:
         (GOOD + "[router]\ndata_dir = 5", "router.data_dir", "found an integer, it must be a str"),
         (GOOD + "[embedder]\nkind = 'bert'", "embedder.kind", "it must be one of: wordllama"),
         (GOOD + "[embedder]\nkind = 'http'", "embedder.url", "embedder http needs it"),
+        (SMALL + POLICY + "name = 'eagle'", "policy.name", "it must be one of: primal-dual"),
+        (SMALL + POLICY + "floor = 1.5", "policy.floor", "1"),
         (SMALL + POLICY + "name = 'best'", "policy.name", "it must be one of: primal-dual"),
         (GOOD.replace('"0.15"', "-1"), "models.small.input_price", "an amount of 0 or more"),
         (GOOD.replace('"0.15"', "inf"), "models.small.input_price", "an amount of 0 or more"),
