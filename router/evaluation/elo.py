@@ -56,7 +56,8 @@ def global_ratings(scores: Floats, k: float = K) -> Floats:
     ratings = np.full((1, scores.shape[1]), START)
     for row in scores:
         play(ratings, row[None, :], k)
-    return ratings[0]
+    overall: Floats = ratings[0]
+    return overall
 
 
 def local_ratings(overall: Floats, scores: Floats, neighbours: Ints, k: float = K) -> Floats:
