@@ -16,12 +16,19 @@ from router.pricing.coverage import Coverage
 from router.pricing.demand import DemandForecast
 from router.pricing.prices import Program, dual_prices
 
+TIE = 1e-9
+"""Of the quality: a score nearer to 0 than this is 0 but for rounding, in the solver or here."""
+LEAST = float(np.finfo(np.float64).tiny)
+"""The score of a pair that is worth exactly its price: after all others that are worth theirs."""
+
 
 class PrimalDual(Policy):
     """Sends each query to the model of highest quality net of its price.
 
-    argmax_i d̂_ij − Σ_r γ_r·a_rij where that is positive; the next best where there is no room.
-    a_rij is what query j draws on limit r at model i.
+    argmax_i d̂_ij − Σ_r γ_r·a_rij where that is not negative; the next best where there is no room.
+    a_rij is what query j draws on limit r at model i. Where it is 0 the program serves as many such
+    queries as there is money for (complementary slackness), so these are served in order of arrival
+    while the limits hold them: of identical queries all are worth exactly their price.
 
     The prices γ come from the linear program (`pricing/prices.py`) over a sample of queries like
     those to come (`pricing/demand.py`), with what is left of each limit over the arrivals that will
@@ -62,9 +69,7 @@ class PrimalDual(Policy):
         """Score, then reserve in order of arrival."""
         prices = batch.priced_by(self.limits, self.gamma, self._others)
         price = batch.limits.priced(prices, batch.amounts)
-        score = np.where(batch.allowed, batch.quality - price, -np.inf)
-        score[np.isnan(score)] = -np.inf
-        return best_first(score, batch, free, self.version)
+        return best_first(_score(batch, price), batch, free, self.version)
 
     def warm_start(self, quality: Floats, cost: Floats, *others: Floats) -> None:
         """Forecast demand from an even sample of the history."""
@@ -171,3 +176,15 @@ class PrimalDual(Policy):
         self.gamma = np.array([prices.get(name, other) for name, other in known], np.float64)
         self.version = version
         self._others = {name: price for name, price in prices.items() if name not in units}
+
+
+def _score(batch: Batch, price: Floats) -> Floats:
+    """Return float64[n, M], quality net of its price: positive where a pair is worth it.
+
+    A pair that brings something and is worth exactly its price has the score `LEAST`; one that is
+    not possible has -inf.
+    """
+    score = np.where(batch.allowed, batch.quality - price, -np.inf)
+    score[np.isnan(score)] = -np.inf
+    score[(batch.quality > 0) & (np.abs(score) <= TIE * batch.quality)] = LEAST
+    return score

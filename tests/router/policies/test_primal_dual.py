@@ -74,6 +74,42 @@ def test_not_worth_its_price() -> None:
     assert (list(decisions.reason), decisions.version) == (["not_worth"], 3)
 
 
+@pytest.mark.parametrize("cost", [7.0, 10.0, 13.3])
+@pytest.mark.parametrize("quality", [0.3, 0.7, 1.0])
+def test_identical_queries_fill_the_budget_in_order(quality: float, cost: float) -> None:
+    """Sixty identical queries are worth exactly their price: the first are served while there is
+    money, the rest wait for more of it, in one batch or many."""
+    policy = PrimalDual(catalog("a", "b"))
+    queries = batch([[quality, 0.0]] * 60, [[cost, cost]] * 60)
+    policy.observe(queries.quality, queries.cost)
+    free = np.array([5 * int(cost) + 1, 10**9])
+    assert policy.plan(free, 60.0)
+    whole = policy.route(queries, free)
+    assert whole.model.tolist() == [0] * 5 + [NONE] * 55
+    assert list(whole.reason) == ["best"] * 5 + ["no_budget"] * 55
+    assert whole.preferred is not None
+    assert whole.preferred.tolist() == [0] * 60
+    apart, left = [], free
+    for row in range(60):
+        one = queries.take(slice(row, row + 1))
+        decisions = policy.route(one, left)
+        left = left - one.drawn(decisions.model).sum(axis=1)
+        apart += decisions.model.tolist()
+    assert apart == whole.model.tolist()
+
+
+def test_a_tie_comes_after_what_is_worth_more_than_its_price() -> None:
+    """Where a better model has no room, one that is worth exactly its price takes the query; what
+    brings nothing at no price goes nowhere."""
+    policy = PrimalDual(catalog("a", "b"))
+    policy.restore({"version": 1, "prices": {"a": 0.09, "b": 0.0}})
+    decisions = policy.route(batch([[0.9, 0.1]] * 3, [[10, 10]] * 3), np.array([10, 10]))
+    assert decisions.model.tolist() == [1, 0, NONE]
+    assert list(decisions.reason) == ["best", "next_best", "no_budget"]
+    nothing = policy.route(batch([[0.0, 0.0]], [[10, 10]]), np.array([10, 10]))
+    assert list(nothing.reason) == ["not_worth"]
+
+
 def test_warm_start_prices_before_any_arrival() -> None:
     """With a history, the first plan has prices; scarce money is dear."""
     random = np.random.default_rng(0)
