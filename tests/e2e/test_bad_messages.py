@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from schemas import Routed
+from schemas.result import read_result
 from schemas.wire import MAX_BYTES, decode
 from streams.brokers.kafka import KafkaServer
 from tests.support import invariants
@@ -26,7 +27,8 @@ def test_bad_messages_among_good_ones(
 ) -> None:
     """1,000 bad queries and 1,000 bad results among 5,000 good ones of each: all good ones are
     routed and settled, each bad one is rejected once with the code, field and words of its kind,
-    and no process has ended."""
+    and no process has ended. A bad result that names an open decision settles it, so that the good
+    answer to it is rejected: no other one is."""
     kinds: Kinds = {}
     # Budgets for all, so that every good query is routed and has a result.
     with System(kafka_broker, tmp_path, prefix, size=GOOD, store="rocksdb", plenty=20.0) as system:
@@ -82,18 +84,32 @@ def _send_results(system: System, kinds: Kinds, first: int, last: int) -> None:
         for record in system.read(system.topics.routed(model))
     ]
     bad = [kind for kind in RESULTS.values() if not (answering and kind.open)]
-    for number in range(first, last):
-        kind, to = bad[number % len(bad)], random.choice(routed)
+    # One bad result for each decision: the first may settle it, and its reservation be open no more
+    to_each = random.sample(routed, last - first)
+    for number, to in zip(range(first, last), to_each, strict=True):
+        kind = bad[number % len(bad)]
         kinds[topic, number] = kind
         system.send(topic, kind.make(to), str(number).encode(), to.source.partition)
     system.flush()
 
 
+def _settled_by_bad(story: invariants.Story) -> set[str]:
+    """Decisions whose first result, in the order of the log, is one that is refused for its form
+    but names them."""
+    first: dict[str, Record] = {}
+    for record, result in invariants.charged(story):
+        first.setdefault(result.decision_id, record)
+    return {decision for decision, record in first.items() if _is_bad(record)}
+
+
 def _all_rejected(story: invariants.Story, kinds: Kinds, system: System) -> None:
     found = {}
+    settled = _settled_by_bad(story)
     for record, message in story.rejected:
         if not _is_bad(record):
-            assert message.code == "not_in_flight"  # a good answer to what a bad one has settled
+            late = read_result(message.original())
+            assert (message.source.topic, message.code) == (system.topics.results, "not_in_flight")
+            assert late.decision_id in settled, "a good answer was rejected"
             continue
         place = (message.source.topic, int(record.key or b"-1"))
         assert place not in found, "rejected twice"

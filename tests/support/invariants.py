@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol, get_args
@@ -287,7 +287,7 @@ def all_settled(story: Story) -> None:
     """I4: reserved is 0, spent is the sum of actual costs, each decision charged once; no
     reservation is open, and every routed query has its result."""
     costs: dict[str, Result] = {}
-    for _, result in _charged(story):
+    for _, result in charged(story):
         costs.setdefault(result.decision_id, result)
     parts = {r.decision_id: holdings(r) for _, r in story.receipts}
     reserved = {r.decision_id: r.reserved for _, r in story.receipts}
@@ -374,7 +374,7 @@ def fold(story: Story) -> tuple[Sums, Sums]:
             for part in holdings(receipt):
                 reserved[receipt.source.partition][_place(part.account, part.window)] += part.amount
     settled = {number: states[-1].settled for number, states in story.states().items()}
-    for record, result in _charged(story):
+    for record, result in charged(story):
         found = held.get(result.decision_id)
         if found is None or record.offset > settled.get(record.partition, -1):
             continue
@@ -390,11 +390,14 @@ def _place(account: str, window: int | None) -> str:
     return f"{account}@{window}" if window else account
 
 
-def _charged(story: Story) -> Iterable[tuple[Record, Result]]:
-    """Results that named their reservations, in the order of their partitions' logs: of those that
-    are refused for their form, too, the first settles."""
-    all_refused = (m for _, m in story.rejected if m.code == "not_in_flight")
-    refused = {(m.source.topic, m.source.partition, m.source.offset) for m in all_refused}
+def charged(story: Story) -> Iterator[tuple[Record, Result]]:
+    """Results that count, in the order of their partitions' logs: what is refused for its form
+    counts where it names a reservation. The first for each decision settles it."""
+    codes = ((m.source, m.code) for _, m in story.rejected)
+    code = {(source.topic, source.partition, source.offset): code for source, code in codes}
+    reserved = {(r.source.partition, r.decision_id, r.id, r.model) for _, r in story.receipts}
     for record, result in sorted(story.results, key=lambda pair: pair[0][1:3]):
-        if (record.topic, record.partition, record.offset) not in refused:
+        refused = code.get((record.topic, record.partition, record.offset))
+        named = (record.partition, result.decision_id, result.id, result.model)
+        if refused is None or (refused != "not_in_flight" and named in reserved):
             yield record, result
