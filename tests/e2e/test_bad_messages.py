@@ -97,7 +97,7 @@ def _settled_by_bad(story: invariants.Story) -> set[str]:
     """Decisions whose first result, in the order of the log, is one that is refused for its form
     but names them."""
     first: dict[str, Record] = {}
-    for record, result in invariants.charged(story):
+    for record, result in story.charged():
         first.setdefault(result.decision_id, record)
     return {decision for decision, record in first.items() if _is_bad(record)}
 

@@ -27,7 +27,7 @@ from streams.config.settings import load
 from streams.runtime.controller_host import ACCOUNTS_KEY
 from streams.state.fence import rightful
 from streams.state.rows import ROW_PREFIXES, STATE_BYTES, STATE_KEY, Row, State
-from tests.support.charges import answers, charged_cost
+from tests.support.charges import answers, charged_cost, counted
 from tests.support.patience import PATIENCE
 from tests.support.records import Record, trace
 from tests.support.system import System
@@ -115,6 +115,11 @@ class Story:
         return told == routed <= results and not any(
             account.reserved for last in self.last_accounts().values() for account in last.values()
         )
+
+    def charged(self) -> Iterator[tuple[Record, Result]]:
+        """Results that count (`charges.counted`)."""
+        rejected, receipts = (m for _, m in self.rejected), (r for _, r in self.receipts)
+        return counted(self.results, rejected, receipts)
 
     def open_rows(self) -> dict[str, Row]:
         """The rows that the changelog, compacted, still holds, by decision id."""
@@ -287,7 +292,7 @@ def all_settled(story: Story) -> None:
     """I4: reserved is 0, spent is the sum of actual costs, each decision charged once; no
     reservation is open, and every routed query has its result."""
     costs: dict[str, Result] = {}
-    for _, result in charged(story):
+    for _, result in story.charged():
         costs.setdefault(result.decision_id, result)
     parts = {r.decision_id: holdings(r) for _, r in story.receipts}
     reserved = {r.decision_id: r.reserved for _, r in story.receipts}
@@ -374,7 +379,7 @@ def fold(story: Story) -> tuple[Sums, Sums]:
             for part in holdings(receipt):
                 reserved[receipt.source.partition][_place(part.account, part.window)] += part.amount
     settled = {number: states[-1].settled for number, states in story.states().items()}
-    for record, result in charged(story):
+    for record, result in story.charged():
         found = held.get(result.decision_id)
         if found is None or record.offset > settled.get(record.partition, -1):
             continue
@@ -388,16 +393,3 @@ def fold(story: Story) -> tuple[Sums, Sums]:
 
 def _place(account: str, window: int | None) -> str:
     return f"{account}@{window}" if window else account
-
-
-def charged(story: Story) -> Iterator[tuple[Record, Result]]:
-    """Results that count, in the order of their partitions' logs: what is refused for its form
-    counts where it names a reservation. The first for each decision settles it."""
-    codes = ((m.source, m.code) for _, m in story.rejected)
-    code = {(source.topic, source.partition, source.offset): code for source, code in codes}
-    reserved = {(r.source.partition, r.decision_id, r.id, r.model) for _, r in story.receipts}
-    for record, result in sorted(story.results, key=lambda pair: pair[0][1:3]):
-        refused = code.get((record.topic, record.partition, record.offset))
-        named = (record.partition, result.decision_id, result.id, result.model)
-        if refused is None or (refused != "not_in_flight" and named in reserved):
-            yield record, result
