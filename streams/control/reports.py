@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from schemas import ShareReport, ShareUse
 from streams.state.partition import Partition
 
@@ -17,6 +15,7 @@ def report(partition: Partition, models: Sequence[str]) -> ShareReport:
         partition: The partition.
         models: Names of the models in the index, in their order.
     """
+    # Not rounded: prices must tell a query that is worth exactly its price from one that is not.
     (quality, cost, *tokens), tenants = partition.sample.take()
     wanted, smallest = partition.unmet.take()
     return ShareReport(
@@ -37,9 +36,9 @@ def report(partition: Partition, models: Sequence[str]) -> ShareReport:
             for i, (name, account) in enumerate(partition.ledger.accounts().items())
         },
         columns=list(models[: quality.shape[1]]),
-        quality=np.round(quality, 6).tolist(),
-        cost=np.round(cost).tolist(),
+        quality=quality.tolist(),
+        cost=cost.tolist(),
         waiting=max(partition.waiting, 0),
-        tokens=np.round(tokens[0]).tolist() if tokens else [],
+        tokens=tokens[0].tolist() if tokens else [],
         tenants=[tenant or "" for tenant in tenants] if any(tenants) else [],
     )

@@ -41,7 +41,7 @@ async def test_a_report_tells_the_accounts_and_what_was_wanted() -> None:
     assert (small.wanted, small.smallest) == (0, 0)
     assert (large.wanted, large.smallest) == (50, 20)
     assert told.columns == ["small", "large"]
-    assert (told.quality, told.cost) == ([[0.25, 0.123457]], [[10, 20]])
+    assert (told.quality, told.cost) == ([[0.25, 0.1234567]], [[9.6, 20.2]])
     assert (told.tokens, told.tenants) == ([[3, 4]], ["shop"])
 
 
