@@ -131,7 +131,7 @@ def begin(folder: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
         if line.startswith("producing"):
             break
     processes = psutil.Process(demo.pid).children()
-    assert len(processes) == 2, "".join(said)
+    assert len(processes) == 3, "".join(said)  # a router, a worker, the page
     return demo, processes
 
 
