@@ -207,10 +207,11 @@ def test_impossible_settings_are_refused(data: Path, options: list[str]) -> None
 
 
 def test_queries_in_the_history_are_refused(data: Path) -> None:
-    """A query whose own outcome is in the history would be no test."""
+    """A query whose own outcome is in the history would be no test: such prompts are left out, and
+    a history of nothing else is refused."""
     result = evaluate("--history", data, "--queries", data)
     assert result.exit_code == 1
-    assert "in both history and queries" in result.output
+    assert "all prompts of the history stand among the queries" in result.output
 
 
 def test_help_states_defaults() -> None:
