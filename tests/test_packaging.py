@@ -64,7 +64,9 @@ def test_the_wheel_holds_every_module_and_no_other(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert {name for name in shipped if name.endswith(".py")} == set(modules())
+    page = (ROOT / "streams/page/static").iterdir()
     data = {"streams/brokers/pom.xml", *(f"{package}/py.typed" for package in PACKAGES)}
+    data |= {file.relative_to(ROOT).as_posix() for file in page}
     assert {name for name in shipped if not name.endswith(".py")} == data
 
 

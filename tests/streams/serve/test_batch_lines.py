@@ -12,7 +12,7 @@ from streams.serve.batch_lines import Batch, Request, outcome, read
 from streams.serve.keys import Caller
 from tests.streams.serve.test_chat import MESSAGES, answer
 
-BATCH = Batch("batch_1", Caller("", "shop"), time.time(), 60.0)
+BATCH = Batch("batch_1", Caller("", "shop"), time.time(), 86_400.0)
 
 
 def line(**fields: Any) -> bytes:
@@ -32,7 +32,7 @@ def test_a_request() -> None:
     assert query is not None
     assert (query.id, query.custom_id, query.tenant) == ("batch_1/7", "a", "shop")
     assert query.payload == {"messages": MESSAGES}
-    assert query.deadline == pytest.approx(BATCH.created + 60, abs=5)
+    assert query.deadline == pytest.approx(BATCH.created + 86_400, abs=5)
 
 
 @pytest.mark.parametrize(
