@@ -72,7 +72,7 @@ def test_the_same_again(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) 
         receipts = [decode(Receipt, one.value) for one in system.read(system.topics.receipts)]
         decisions = {receipt.decision_id for receipt in receipts}
         assert sum(part["decisions"] for part in verified["partitions"]) == len(decisions)
-        assert {receipt.price_version for receipt in receipts} > {0}, "prices never moved"
+        assert len({receipt.price_version for receipt in receipts}) > 1, "prices never moved"
         assert any(receipt.reason == "explore" for receipt in receipts)
         assert any(receipt.decision == "duplicate" for receipt in receipts)
         assert all(part["adopted"] == 0 for part in verified["partitions"])
