@@ -126,12 +126,8 @@ def test_tenants_that_wait_do_not_starve_one_another(
         produce(system, range(40, 60), tenants)
         system.wait_decided()
         assert not any(receipt.model for receipt in receipts(system))
-        wanted = {r.id for r in receipts(system) if r.reason == "no_budget"}
-        shop = {system.queries.ids[row] for row in range(40)} & wanted
-        bank = {system.queries.ids[row] for row in range(40, 60)} & wanted
-        assert len(shop) > 20, "the shop wants too little"
-        assert len(bank) > 10, "the bank wants too little"
-
+        shop = {system.queries.ids[row] for row in range(40)}
+        bank = {system.queries.ids[row] for row in range(40, 60)}
         set_limits("bank", "1")
         system.wait("the bank's", lambda: {r.id for r in sent_to_models("bank")} >= bank)
         assert not sent_to_models("shop")
@@ -151,7 +147,8 @@ def test_tenants_that_wait_do_not_starve_one_another(
         system.wait_settled()
         assert {r.tenant for r in sent_to_models("guest")} <= {None, "guest"}
         guest = {system.queries.ids[row] for row in range(70, 80)}
-        assert any(r.id in guest and r.reason == "no_budget" for r in receipts(system))
+        held_back = {r.reason for r in receipts(system) if r.id in guest and r.model is None}
+        assert held_back & {"no_budget", "not_worth"}, "the guest's limits are of no effect"
         for tenant in ("shop", "bank"):
             in_order(system, sent_to_models(tenant))
         assert system.stop("r0") == 0
