@@ -76,11 +76,11 @@ test-quick: $(STAMP) ## Run the tests that need no real Kafka and no data
 tools: ## Bring prometheus and helm, without which the tests of deploy/ are skipped
 	deploy/tools.sh
 
-chaos: $(STAMP) ## Kill a hundred processes under load, pause twenty (KILLS=, SEED=), and report: 20 minutes. BROKERS=3: kill each of three brokers ten times instead
+chaos: $(STAMP) ## Kill a hundred processes under load, pause twenty (KILLS=, SEED=), and report: 20 minutes. LIMITS=1: under limits that overlap. BROKERS=3: kill each of three brokers ten times instead
 ifdef BROKERS
 	SLUICE_RATE=60 SLUICE_BROKERS=$(BROKERS) SLUICE_KILLS=$(or $(KILLS),10) $(BIN)/pytest -q -s tests/chaos/test_brokers.py
 else
-	SLUICE_RATE=60 SLUICE_KILLS=$(or $(KILLS),100) SLUICE_SEED=$(or $(SEED),1) $(BIN)/pytest -q -s tests/chaos/test_chaos.py
+	SLUICE_RATE=60 SLUICE_LIMITS=$(LIMITS) SLUICE_KILLS=$(or $(KILLS),100) SLUICE_SEED=$(or $(SEED),1) $(BIN)/pytest -q -s tests/chaos/test_chaos.py
 endif
 
 lint: $(STAMP) ## Check style, types, import contracts, layout, and that the published schemas are the code's

@@ -13,6 +13,8 @@ from streams.brokers.kafka import KafkaServer
 from streams.cli import main
 from tests.support import invariants
 from tests.support.chaos import RATE, Chaos, stop_all
+from tests.support.overlapping import TENANTS, overlapping
+from tests.support.patience import PATIENCE
 from tests.support.system import System
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "5"))
@@ -20,6 +22,10 @@ KILLS = int(os.environ.get("SLUICE_KILLS", "5"))
 PAUSES = max(1, KILLS // 5)
 RESTARTS = max(1, round(3 * KILLS / 100))
 SEED = int(os.environ.get("SLUICE_SEED", "1"))
+LIMITS = os.environ.get("SLUICE_LIMITS", "") != ""
+"""Whether `make chaos` adds limits that overlap."""
+TOKENS = 150_000
+"""Tokens that are reserved for an answer of the cheapest model, about."""
 
 
 @pytest.mark.kafka
@@ -29,7 +35,9 @@ def test_whatever_is_killed_or_paused(can_run_kafka: None, tmp_path: Path, prefi
     size = round(RATE * (40 * (KILLS + RESTARTS + 4) + 120 * PAUSES))
     with (
         KafkaServer(tmp_path / "kafka") as broker,
-        System(broker, tmp_path, prefix, size=size, partitions=6, store="rocksdb") as system,
+        hardened(
+            System(broker, tmp_path, prefix, size=size, partitions=6, store="rocksdb")
+        ) as system,
     ):
         chaos = Chaos(system, broker, SEED)
         chaos.start()
@@ -52,3 +60,16 @@ def test_whatever_is_killed_or_paused(can_run_kafka: None, tmp_path: Path, prefi
         )
         assert audit.exit_code == 0, audit.output
         print(chaos.report())
+
+
+def hardened(system: System) -> System:
+    """Return a system whose processes have time to end on a busy machine, and which is under limits
+    that overlap, where they are asked for: money for all, for a provider and for each tenant, and
+    no more calls and tokens a minute than come on average, so that what has piled up behind a kill
+    waits for the next one."""
+    system.settings = {"process": {"stop_seconds": PATIENCE}}
+    if LIMITS:
+        calls = round(RATE * 60)
+        system.settings |= overlapping(sum(system.limits), calls, calls * TOKENS)
+        system.tenants = TENANTS
+    return system

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import orjson
 import pytest
 from click.testing import CliRunner, Result
 
@@ -18,39 +17,16 @@ from streams.brokers.embedded import EmbeddedBroker
 from streams.cli import main
 from streams.config.settings import load
 from tests.support import invariants
-from tests.support.records import trace
+from tests.support.overlapping import TENANTS, overlapping
 from tests.support.system import System
 
 REQUESTS = 150
 """Queries a minute; more than so many come in one."""
 
 
-def settings(system_limits: int) -> dict[str, dict[str, object]]:
-    """One budget for all, less for a provider, a part for each tenant, tokens and requests."""
-    return {
-        "limits.all": {"amount": f"{system_limits / 1e9:.9f}"},
-        "limits.mistral": {"amount": f"{system_limits / 3e9:.9f}", "models": ["mi*"]},
-        "limits.fair": {"amount": f"{system_limits / 4e9:.9f}", "tenants": "each"},
-        "limits.tokens": {"amount": 10**9, "unit": "tokens", "window": "minute"},
-        "limits.calls": {"amount": REQUESTS, "unit": "requests", "window": "minute"},
-        "deferral": {"retry_seconds": 1},
-    }
-
-
 def sluice(system: System, *arguments: str) -> Result:
     command = [*arguments, "--config", str(system.config)]
     return CliRunner().invoke(main, command, env={"SLUICE_BROKER": system.broker.servers})
-
-
-def produce(system: System, first: int, last: int) -> None:
-    """Send queries for three tenants and for nobody, and wait for the acknowledgement."""
-    for row in range(first, last):
-        id, prompt = system.queries.ids[row], system.queries.prompts[row]
-        tenant = (None, "shop", "bank", "guest")[row % 4]
-        data = orjson.dumps({"id": id, "prompt": prompt, "tenant": tenant})
-        system.sent[id] = data
-        system.send(system.topics.queries, data, id.encode(), headers=trace(id))
-    system.flush()
 
 
 def routed(system: System) -> list[Receipt]:
@@ -69,18 +45,19 @@ def test_all_limits_hold_at_once(broker: Broker, tmp_path: Path, prefix: str) ->
         prefix,
         store="memory" if embedded else "rocksdb",
         plenty=30.0,
-        settings=settings(total),
+        settings=overlapping(total, REQUESTS),
+        tenants=TENANTS,
     )
     with system:
         system.start_router("r0")
         if not embedded:
             system.start_router("r1")
         system.answer(twice=0.1)
-        produce(system, 0, 150)
+        system.produce(0, 150)
         system.wait("some decisions", lambda: len(system.decided()) >= 50)
         system.kill("r0")
         system.start_router("r0")
-        produce(system, 150, 300)
+        system.produce(150, 300)
         system.wait_decided()
 
         def minutes() -> Counter[int]:
@@ -117,10 +94,12 @@ def test_a_limit_is_raised_at_run_time(broker: Broker, tmp_path: Path, prefix: s
         "limits.fair": {"amount": 1, "tenants": "each"},
         "deferral": {"retry_seconds": 1},
     }
-    with System(broker, tmp_path, prefix, size=60, plenty=50.0, settings=limits) as system:
+    with System(
+        broker, tmp_path, prefix, size=60, plenty=50.0, settings=limits, tenants=TENANTS
+    ) as system:
         system.start_router("r0")
         system.answer()
-        produce(system, 0, 40)
+        system.produce(0, 40)
         system.wait_decided()
         assert routed(system) == []
         found = sluice(system, "budget", "set", "all", "1")
@@ -129,7 +108,7 @@ def test_a_limit_is_raised_at_run_time(broker: Broker, tmp_path: Path, prefix: s
         found = sluice(system, "budget", "set", "fair", "0", "--tenant", "shop")
         assert found.exit_code == 0, found.output
         time.sleep(2.0)  # until routers and the controller have followed
-        produce(system, 40, 60)
+        system.produce(40, 60)
         system.wait_decided()
         system.wait("others to go", lambda: len(routed(system)) >= 55)
         late = {system.queries.ids[row] for row in range(41, 60, 4)}

@@ -42,7 +42,7 @@ class System:
 
     size: queries that the workload has; past: those of the history; plenty: by how much budgets
     are larger than the protocol's; settings: further keys of sluice.toml, by section, which
-    override those here.
+    override those here; tenants: of the queries in turn, None for nobody.
     """
 
     broker: Broker
@@ -56,6 +56,7 @@ class System:
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     seed: int = 0
     plenty: float = 1.0
+    tenants: tuple[str | None, ...] = (None,)
     children: dict[str, Child] = field(default_factory=dict)
     sent: dict[str, bytes] = field(default_factory=dict)
     """By id, the bytes of every query that `produce` has handed over."""
@@ -228,7 +229,8 @@ class System:
         began = time.monotonic()
         for count, row in enumerate(range(first, self.size if last is None else last)):
             id, prompt = self.queries.ids[row], self.queries.prompts[row]
-            data = orjson.dumps({"id": id, "prompt": prompt})
+            asked = {"id": id, "prompt": prompt, "tenant": self.tenants[row % len(self.tenants)]}
+            data = orjson.dumps({name: value for name, value in asked.items() if value is not None})
             self.sent[id] = data
             self.send(self.topics.queries, data, id.encode(), headers=trace(id))
             if self._enough.is_set():
