@@ -1,6 +1,6 @@
 """What limits cost a decision: 20 that overlap beside one budget a model.
 
-    OPENBLAS_NUM_THREADS=1 python -m benchmarks.decision_limits [--history 5000]
+    OPENBLAS_NUM_THREADS=1 python -m benchmarks.decision_limits [--history 1500]
 
 A decision is all of it: embed, estimate, find the limits that cover a query, score, reserve, and
 what the receipt tells of limits. Both kinds run in turn on the same queries, chunk by chunk, and
@@ -28,8 +28,8 @@ from router.estimation.index import ExactIndex
 from router.estimation.scorer import QueryConstraints, QueryScorer
 from router.evaluation.datasets import Dataset
 from router.evaluation.workload import synthesize
-from router.models.catalog import Model, ModelCatalog
 from router.policies.primal_dual import PrimalDual
+from schemas.fields import Unit
 from streams.routing.drawing import draw_on
 
 CHUNKS = (1, 16, 128)
@@ -44,7 +44,7 @@ ROOM = 10**15
 
 def overlapping(models: Sequence[str]) -> LimitSet:
     """Return 20 limits: money, tokens and requests, over all models, some and one, and tenants."""
-    units = ("currency", "tokens", "requests")
+    units: tuple[Unit, ...] = ("currency", "tokens", "requests")
     providers = {name.split("-")[0] for name in models}
     some = [(f"{name}*",) for name in sorted(providers)[:4]]
     limits = [Limit(f"all {unit}", unit) for unit in units]
@@ -52,7 +52,7 @@ def overlapping(models: Sequence[str]) -> LimitSet:
     limits += [Limit(f"fair {unit}", unit, tenants="each") for unit in units]
     limits += [
         Limit("partners", tenants=frozenset({"shop", "bank"})),
-        Limit("one", models=models[:1]),
+        Limit("one", models=(models[0],)),
     ]
     assert len(limits) == 20
     return LimitSet(limits)
@@ -108,7 +108,7 @@ def cost(router: Router, queries: Dataset, chunk: int) -> float:
 def main() -> None:
     """Print a row a size of chunk."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--history", type=int, default=5000)
+    parser.add_argument("--history", type=int, default=1500)
     asked = parser.parse_args()
     print(machine(), f"load {os.getloadavg()[0]:.1f}")
     data = synthesize(asked.history + ASKED)
@@ -121,9 +121,7 @@ def main() -> None:
     estimator = Estimator.fit(history, ExactIndex(history.embeddings), past.prompts)
     scorer = QueryScorer(embedder, estimator, data.catalog(), "quantile")
     kinds = LimitSet.per_model(scorer.catalog.names), overlapping(scorer.catalog.names)
-    print(
-        f"{'chunk':>5} {'a budget a model':>17} {'20 limits':>10} {'ratio':>6}   (microseconds a decision)"
-    )
+    print(f"{'chunk':>5} {'a budget a model':>17} {'20 limits':>10} {'ratio':>6}   (µs a decision)")
     for chunk in CHUNKS:
         spent: list[list[float]] = [[], []]
         routers = [Router(scorer, limits) for limits in kinds]

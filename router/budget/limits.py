@@ -10,7 +10,7 @@ A query draws on every account that covers its model and its tenant.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -23,6 +23,8 @@ from schemas.fields import UNITS, Unit
 
 MOST_TENANTS = 1_000
 """Accounts that a limit for each tenant has at most on a partition; later tenants find no room."""
+MOST_KEPT = 256
+"""Sets of tenants whose accounts are kept at hand."""
 NOBODY = ""
 """The tenant of queries that name none, in a limit for each tenant."""
 CLOSED = "\t"
@@ -80,6 +82,7 @@ class LimitSet:
         )
         """Whether there are others than one money limit a model."""
         self._tables: dict[tuple[str, ...], Bools] = {}
+        self._coverages: dict[tuple[tuple[str, ...], ...], Coverage] = {}
 
     @classmethod
     def per_model(cls, models: Iterable[str]) -> LimitSet:
@@ -148,35 +151,54 @@ class LimitSet:
             tenants: Of the n queries; None for nobody.
             known: Names of the accounts of single tenants, of whatever tenants.
         """
+        asking = [tenant or NOBODY for tenant in tenants]
+        present = tuple(sorted(set(asking)))
+        coverage = self._accounts_of(tuple(models), present, tuple(sorted(known)))
+        if coverage.queries is None:
+            return coverage
+        number = {tenant: i for i, tenant in enumerate(present)}
+        columns = np.array([number[tenant] for tenant in asking], dtype=np.int64)
+        return replace(coverage, queries=coverage.queries[:, columns])
+
+    def _accounts_of(
+        self, models: tuple[str, ...], present: tuple[str, ...], known: tuple[str, ...]
+    ) -> Coverage:
+        """Return the accounts that may cover these tenants; its columns of `queries` are theirs.
+
+        What was found is kept: the same tenants ask again and again.
+        """
+        key = models, present, known
+        if key not in self._coverages:
+            if len(self._coverages) >= MOST_KEPT:
+                self._coverages.clear()
+            self._coverages[key] = self._find_accounts(*key)
+        return self._coverages[key]
+
+    def _find_accounts(
+        self, models: tuple[str, ...], present: tuple[str, ...], known: tuple[str, ...]
+    ) -> Coverage:
         names: list[str] = []
         rows: list[int] = []
-        queries: list[Bools] = []
-        everyone = np.ones(len(tenants), dtype=np.bool_)
-        asking = np.array([tenant or NOBODY for tenant in tenants], dtype=object)
-        present = set(asking.tolist())
+        covered: list[list[bool]] = []
         for i, limit in enumerate(self.limits):
             if limit.tenants == "each":
                 continue
-            if limit.tenants == "all":
-                covered = everyone
-            elif present.isdisjoint(limit.tenants):
-                continue
-            else:
-                covered = np.array([tenant in limit.tenants for tenant in tenants], dtype=np.bool_)
-            names.append(limit.name)
-            rows.append(i)
-            queries.append(covered)
-        for name in self._of_tenants(present, known):
-            limit_name, tenant = owner(name)
+            of = [limit.tenants == "all" or tenant in limit.tenants for tenant in present]
+            if any(of) or limit.tenants == "all":
+                names.append(limit.name)
+                rows.append(i)
+                covered.append(of)
+        for name in self._of_tenants(set(present), known):
+            limit_name, owned_by = owner(name)
             names.append(name)
             rows.append(self.index[limit_name])
-            queries.append(asking == tenant)
-        alike = all(covered is everyone for covered in queries)
+            covered.append([tenant == owned_by for tenant in present])
+        alike = all(map(all, covered))
         return Coverage(
             tuple(names),
             self._units(rows),
             self.models(models)[rows],
-            None if alike else np.array(queries).reshape(len(names), len(tenants)),
+            None if alike else np.array(covered, dtype=np.bool_).reshape(len(names), len(present)),
         )
 
     def _of_tenants(self, present: set[str], known: Iterable[str]) -> list[str]:
