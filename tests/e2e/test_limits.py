@@ -34,6 +34,17 @@ def routed(system: System) -> list[Receipt]:
     return [receipt for receipt in found if receipt.decision == "routed"]
 
 
+def told_the_same(system: System) -> None:
+    """The budgets are shown, and replay and audit agree with the topics."""
+    shown = sluice(system, "budget", "show")
+    assert shown.exit_code == 0, shown.output
+    for words in ("all", "mistral", "(shop)", "tokens", "calls"):
+        assert words in shown.output
+    for command in ("replay", "--verify"), ("audit",):
+        found = sluice(system, *command)
+        assert found.exit_code == 0, found.output
+
+
 def test_all_limits_hold_at_once(broker: Broker, tmp_path: Path, prefix: str) -> None:
     """Two routers, one of which is killed: money of all and of a provider, of each tenant, tokens
     and calls a minute. What a minute has no room for goes in the next; audit and replay agree."""
@@ -68,13 +79,7 @@ def test_all_limits_hold_at_once(broker: Broker, tmp_path: Path, prefix: str) ->
         system.wait("all reservations to end", system._drained)
         for name in ("r0",) if embedded else ("r0", "r1"):
             assert system.stop(name) == 0
-        shown = sluice(system, "budget", "show")
-        assert shown.exit_code == 0, shown.output
-        for words in ("all", "mistral", "(shop)", "tokens", "calls"):
-            assert words in shown.output
-        for command in ("replay", "--verify"), ("audit",):
-            found = sluice(system, *command)
-            assert found.exit_code == 0, found.output
+        told_the_same(system)
         story = invariants.hold(system, drained=False)
         limits = load(system.config, {}).amounts()
         spent: Counter[str] = Counter()
