@@ -144,7 +144,7 @@ class IndexSettings(Section, frozen=True, kw_only=True):
     path: Path = Path("index")
     kind: Literal["annoy", "exact"] = "annoy"
     trees: Annotated[int, Meta(ge=1, le=1000)] = 20
-    search_k: Positive = 800
+    search_k: Positive = 100
 
 
 class PolicySettings(Section, frozen=True, kw_only=True):

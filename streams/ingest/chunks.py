@@ -15,6 +15,7 @@ overridden is private: `docs/decisions/0001-chunks.md` lists it, and
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Collection, Iterator
 from itertools import chain
@@ -40,9 +41,11 @@ class Chunk(list[Record]):
     Attributes:
         after: offset of the record fetched before the first one; None for the first fetch after
             a seek. Lets consumers of chunks detect one that was lost between two others.
+        fetched: Unix seconds at which the broker's answer was read.
     """
 
     after: int | None = None
+    fetched: float = 0.0
 
     @property
     def last(self) -> int:
@@ -117,10 +120,10 @@ class Consumer(driver.Consumer):
             return cut, active
 
     def _cut(self, tp: TP, records: list[Record]) -> Iterator[Chunk]:
-        size = self.scheduler.size
+        size, now = self.scheduler.size, time.time()
         for start in range(0, len(records), size):
             chunk = Chunk(records[start : start + size])
-            chunk.after = self._fetched.get(tp)
+            chunk.after, chunk.fetched = self._fetched.get(tp), now
             self._fetched[tp] = chunk.last
             yield chunk
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
@@ -34,10 +35,17 @@ Prepare = Callable[[int, Sequence[ConsumedRecord]], Awaitable[Prepared]]
 Finish = Callable[[int, Prepared], Awaitable[None]]
 """(partition number, prepared chunk): processes it for good."""
 
+Observe = Callable[[str, float], None]
+"""(stage, seconds): told how long each chunk took in it."""
+
 
 async def unprepared(_: int, records: Sequence[ConsumedRecord]) -> Sequence[ConsumedRecord]:
     """Return the records as they are: the `Prepare` of topics that need none."""
     return records
+
+
+def ignore(_: str, __: float) -> None:
+    """Do nothing with the time that a stage took."""
 
 
 class PartitionQueues(Generic[Prepared]):
@@ -50,6 +58,7 @@ class PartitionQueues(Generic[Prepared]):
         finish: Finish[Prepared],
         size: int = 1,
         patience: float = PATIENCE,
+        observe: Observe = ignore,
     ) -> None:
         """Args:
         name: What the error message of a failure says was being done.
@@ -57,6 +66,8 @@ class PartitionQueues(Generic[Prepared]):
         finish: Called in order, one chunk of a partition at a time.
         size: Records up to which chunks that wait are joined; a chunk is never cut.
         patience: See `PATIENCE`.
+        observe: Told the stages fetch (from the record's timestamp until the process has it), wait
+            (in the inbox), prepare, and turn (until the chunk before is finished).
         """
         self._name = name
         self._size = size
@@ -64,6 +75,7 @@ class PartitionQueues(Generic[Prepared]):
         self._finish = finish
         self._queues: dict[TP, _Queue[Prepared]] = {}
         self._patience = patience
+        self._observe = observe
         self._overdue: dict[TP, asyncio.TimerHandle] = {}
 
     async def put(self, event: EventT[Any]) -> None:
@@ -83,7 +95,9 @@ class PartitionQueues(Generic[Prepared]):
             overdue.cancel()
         if queue is None:
             what = f"{self._name} on partition {tp.partition}"
-            queue = _Queue(what, tp.partition, self._prepare, self._finish, self._size)
+            queue = _Queue(
+                what, tp.partition, self._prepare, self._finish, self._size, self._observe
+            )
             self._queues[tp] = queue
         queue.last = chunk.last
         await queue.inbox.put(event)
@@ -159,10 +173,12 @@ class _Queue(Generic[Prepared]):
         prepare: Prepare[Prepared],
         finish: Finish[Prepared],
         size: int,
+        observe: Observe,
     ) -> None:
         self.last: int | None = None
+        self._observe = observe
         self.inbox = _Inbox(size)
-        self._ready: asyncio.Queue[tuple[list[EventT[Any]], Prepared]] = asyncio.Queue(maxsize=1)
+        self._ready: asyncio.Queue[tuple[list[EventT[Any]], Prepared, float]] = asyncio.Queue(1)
         self._busy = asyncio.Lock()
         self._tasks = [
             asyncio.create_task(or_die(what, self._preparing(partition, prepare))),
@@ -172,13 +188,19 @@ class _Queue(Generic[Prepared]):
     async def _preparing(self, partition: int, prepare: Prepare[Prepared]) -> None:
         while True:
             events = await self.inbox.take()
+            began, first = time.time(), _chunk(events[0])
+            self._observe("fetch", first.fetched - first[0].timestamp / 1000)
+            self._observe("wait", began - first.fetched)
             records = [record for event in events for record in _chunk(event)]
-            await self._ready.put((events, await prepare(partition, records)))
+            prepared = await prepare(partition, records)
+            self._observe("prepare", time.time() - began)
+            await self._ready.put((events, prepared, time.time()))
 
     async def _finishing(self, partition: int, finish: Finish[Prepared]) -> None:
         while True:
-            events, prepared = await self._ready.get()
+            events, prepared, since = await self._ready.get()
             async with self._busy:
+                self._observe("turn", time.time() - since)
                 await finish(partition, prepared)
                 for event in events:
                     event.ack()

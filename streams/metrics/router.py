@@ -21,6 +21,9 @@ from streams.state.rows import Log
 
 LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the histogram's buckets, seconds."""
+STAGES = ("fetch", "wait", "prepare", "turn", "decide", "write_ahead", "publish")
+"""What a chunk of queries goes through, in this order."""
+STAGE = (0.001, 0.0025, *LATENCY[:-2])
 REASONS: Mapping[str, Sequence[str]] = {
     "routed": ("best", "next_best", "warmup", "explore"),
     "deferred": ("not_worth", "no_budget"),
@@ -82,6 +85,14 @@ class Metrics:
             buckets=LATENCY,
             registry=self._registry,
         )
+        stages = Histogram(
+            "sluice_route_stage_seconds",
+            "What a chunk of queries spends in each stage, the time of its oldest query.",
+            ("stage",),
+            buckets=STAGE,
+            registry=self._registry,
+        )
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
         self._results = Counter(
             "sluice_results_total",
             "Results that were settled (ok, failed) or were none (rejected).",
@@ -148,6 +159,10 @@ class Metrics:
             counted[receipt.decision, receipt.model or "", receipt.reason] += 1
         for labels, count in counted.items():
             self._decisions.labels(*labels).inc(count)
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Count what a chunk of queries has spent in one of `STAGES`."""
+        self._stages[stage].observe(max(seconds, 0.0))
 
     def settled(self, results: Iterable[tuple[str, str]]) -> None:
         """Count a chunk of results: (model or "", status)."""

@@ -40,6 +40,10 @@ from streams.state.rows import Log, Row, row_key
 
 logger = logging.getLogger(__name__)
 
+SMALL = 32
+"""Records of a chunk that is prepared on the event loop where the embedder computes at once: it
+takes milliseconds, and a thread would wait for the interpreter, again and again, for as long."""
+
 
 class Decision(NamedTuple):
     """An arrival and the row of its decision."""
@@ -71,7 +75,7 @@ class DecisionPipeline:
         """Args:
         log: The log whose records are decided.
         decider: Returns the current one.
-        threads: Run embedding and neighbour search, which release the GIL.
+        threads: Run embedding and neighbour search of large chunks.
         calendar: Knows the budget windows.
         outbox: Publishes the decisions.
         topics: Where to.
@@ -96,6 +100,8 @@ class DecisionPipeline:
     ) -> PreparedChunk:
         """Parse, embed and estimate the records that this partition has not decided yet."""
         decided = partition.positions[self._log].decided
+        if len(records) <= SMALL and self._decider().scorer.embedder.immediate:
+            return self._prepare(records, decided)
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, self._prepare, records, decided
         )
@@ -107,11 +113,18 @@ class DecisionPipeline:
                 return
             while self._is_outdated(partition, prepared):
                 prepared = await self.prepare(partition, prepared.records())
+            began = time.time()
             decisions = self.decide(partition, prepared)
+            decided = time.time()
             await self.commit(partition, decisions)
+            written = time.time()
             earlier = self._earlier_decisions(partition, prepared.redelivered)
         await self.publish(partition, [*earlier, *decisions])
         self._count(decisions)
+        if self._log == "queries":
+            self._metrics.stage("decide", decided - began)
+            self._metrics.stage("write_ahead", written - decided)
+            self._metrics.stage("publish", time.time() - written)
 
     async def would_change(self, partition: Partition, prepared: PreparedChunk) -> bool:
         """Return whether a chunk of waiting queries would be decided otherwise than to wait on.

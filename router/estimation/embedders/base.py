@@ -26,6 +26,8 @@ class Embedder(ABC):
     """Names the vectors, weights included: an index is only searched with the name it was built
     with."""
     dimension: int
+    immediate: bool = False
+    """Whether a text takes less than a millisecond, without waiting for anything."""
     max_characters: int = 8192
     """Longer texts are embedded by their beginning. Bounds time and memory for any input."""
 

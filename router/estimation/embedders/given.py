@@ -9,6 +9,8 @@ from router.estimation.embedders.base import Embedder, EmbeddingError
 class GivenEmbedder(Embedder):
     """States what vectors the queries bring, and refuses a query that brings none."""
 
+    immediate = True
+
     def __init__(self, dimension: int, model: str = "unnamed") -> None:
         """`model` says where the vectors come from; history and queries must agree on it."""
         if dimension < 1:

@@ -24,6 +24,8 @@ BLOCK = 512
 class WordLlamaEmbedder(Embedder):
     """`l2_supercat` with 256 dimensions; works offline, thousands of texts a second on a CPU."""
 
+    immediate = True
+
     def __init__(self, max_characters: int = 8192) -> None:
         """Load weights and tokenizer from the installed package (16 MB, 0.4 s)."""
         loaded = load_package()

@@ -14,9 +14,9 @@ from router.arrays import Vectors
 from router.estimation.index.base import NeighbourIndex, Neighbours, best, nothing
 
 TREES = 20
-SEARCH_K = 800
-"""Candidates compared for a query. Recall 0.65 at k = 16 on 23,500 rows; what routing gains from
-more is within the noise (benchmarks/index.py measures speed and recall)."""
+SEARCH_K = 100
+"""Candidates compared for a query. More find more of the nearest (benchmarks/index.py), and route no
+better (benchmarks/decision.py: 800 gain nothing)."""
 
 
 class AnnoyIndex(NeighbourIndex):
