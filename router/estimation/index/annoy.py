@@ -15,8 +15,8 @@ from router.estimation.index.base import NeighbourIndex, Neighbours, best, nothi
 
 TREES = 20
 SEARCH_K = 100
-"""Candidates compared for a query. More find more of the nearest (benchmarks/index.py), and route no
-better (benchmarks/decision.py: 800 gain nothing)."""
+"""Candidates compared for a query. More find more of the nearest (benchmarks/index.py), and route
+no better (benchmarks/decision.py: 800 gain nothing)."""
 
 
 class AnnoyIndex(NeighbourIndex):
