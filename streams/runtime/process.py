@@ -228,9 +228,7 @@ class RouterProcess:
 
         size = self._config.router.chunk
         return {
-            "route": PartitionQueues(
-                "routing", prepare, finish, size, observe=self._metrics.stage
-            ),
+            "route": PartitionQueues("routing", prepare, finish, size, observe=self._metrics.stage),
             "settle": PartitionQueues("settling", unprepared, settle, size),
             "grant": PartitionQueues("taking shares", unprepared, grant),
             "control": PartitionQueues("planning", unprepared, control),
