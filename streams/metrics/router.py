@@ -85,14 +85,7 @@ class Metrics:
             buckets=LATENCY,
             registry=self._registry,
         )
-        stages = Histogram(
-            "sluice_route_stage_seconds",
-            "What a chunk of queries spends in each stage, the time of its oldest query.",
-            ("stage",),
-            buckets=STAGE,
-            registry=self._registry,
-        )
-        self._stages = {stage: stages.labels(stage) for stage in STAGES}
+        self._stages = self._stages_by_name()
         self._results = Counter(
             "sluice_results_total",
             "Results that were settled (ok, failed) or were none (rejected).",
@@ -125,6 +118,16 @@ class Metrics:
 
     def _by_model(self, name: str, words: str) -> Counter:
         return Counter(name, words, ("model",), registry=self._registry)
+
+    def _stages_by_name(self) -> dict[str, Histogram]:
+        stages = Histogram(
+            "sluice_route_stage_seconds",
+            "What a chunk of queries spends in each stage, the time of its oldest query.",
+            ("stage",),
+            buckets=STAGE,
+            registry=self._registry,
+        )
+        return {stage: stages.labels(stage) for stage in STAGES}
 
     def know(self, model: str) -> None:
         """Show a model's counts, 0 as yet."""
