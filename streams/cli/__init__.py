@@ -39,6 +39,10 @@ COMMANDS = {
         "Write the log's answered queries to a file, for the next index.",
     ),
     "index": ("streams.cli.index:group", "Build the index of historical queries."),
+    "judge": (
+        "streams.cli.judge:command",
+        "Have a model score the answers that `sluice history` has collected.",
+    ),
     "key": ("streams.cli.key:group", "Make API keys for `sluice serve`."),
     "model": ("streams.cli.model:group", "List the models; add, pause, resume or remove one."),
     "produce": ("streams.cli.produce:command", "Send queries from a file to the topic queries."),

@@ -1,11 +1,22 @@
-"""The progress bar of commands that read logs: on stderr, and on a terminal only."""
+"""Progress bars of commands: on stderr, and on a terminal only."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from schemas.fields import NANO
 
 
 def progress() -> Progress:
@@ -18,3 +29,32 @@ def progress() -> Progress:
         console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
     )
+
+
+@contextmanager
+def spending(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar with the money spent.
+
+    Args:
+        what: Is done.
+        total: Steps in all.
+
+    Yields:
+        What is to be called with the steps that are done, and the nano-units spent.
+    """
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("spent {task.fields[spent]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task(what, total=total, spent="0")
+
+        def show(done: int, spent: int) -> None:
+            bar.update(task, completed=done, spent=f"{spent / NANO:.6f}")
+
+        yield show

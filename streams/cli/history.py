@@ -21,15 +21,18 @@ from streams.verify.receipt_store import ReceiptStore
 @click.command("history")
 @click.argument("file", type=options.FILE, callback=options.writable)
 @options.config
+@click.option("--answers", is_flag=True, help="Write the answers too, for `sluice judge`.")
 @options.since
 @options.until
-def command(file: Path, config_file: Path, since: float | None, until: float | None) -> None:
+def command(
+    file: Path, config_file: Path, answers: bool, since: float | None, until: float | None
+) -> None:
     """Write the log's answered queries to a file, for the next index.
 
     Each line has the outcome of the one model that the query went to. Where its result carries no
-    score, the score is null: such a line teaches costs only, unless you judge the answer and put a
-    score (0 to 1) there. FILE is JSON lines for `sluice index build --history`, gzip where it ends
-    in .gz. Read up to the logs' end at the start.
+    score, the score is null: such a line teaches costs only, unless the answer is judged (`sluice
+    judge`, or you) and a score (0 to 1) put there. FILE is JSON lines for `sluice index build
+    --history`, gzip where it ends in .gz. Read up to the logs' end at the start.
     """
     config = load(config_file)
     logs, topics = Logs(config.broker), Topics(config.topics.prefix)
@@ -51,6 +54,7 @@ def command(file: Path, config_file: Path, since: float | None, until: float | N
                 logs.read(asked, lambda count: bar.advance(read[2], count)),
                 logs.read(results, lambda count: bar.advance(read[1], count)),
                 receipt_store,
+                answers,
             ):
                 judged += any(score is not None for score in line["scores"].values())
                 yield line

@@ -15,23 +15,30 @@ from schemas.fields import NANO
 from schemas.query import Query
 from streams.client.answers import Answer
 from streams.client.asynchronous import AsyncClient, as_they_end
+from streams.client.earlier import Earlier
 from streams.client.errors import QueryError
+from streams.client.runs import RUN, Run
 from streams.client.scoring import SCORERS, Scorer, checked
 from streams.config.settings import Config
 
+JUDGE = "judge"
+"""The scoring by a judge model: what is found first are the answers' texts, without scores."""
+
 
 class Prompt(msgspec.Struct, frozen=True):
-    """A prompt with its reference. scoring: how answers are compared with it."""
+    """A prompt with its reference. scoring: how answers are compared with it; None for the run's
+    own way.
+    """
 
     id: str
     answer: Any = None
     prompt: str | None = None
     payload: dict[str, Any] | None = None
-    scoring: str = "exact"
+    scoring: str | None = None
 
     def __post_init__(self) -> None:
-        if self.scoring not in SCORERS:
-            raise ValueError(f"scoring: it must be one of: {', '.join(SCORERS)}")
+        if self.scoring not in (None, JUDGE, *SCORERS):
+            raise ValueError(f"scoring: it must be one of: {', '.join([*SCORERS, JUDGE])}")
 
     @property
     def query(self) -> Query:
@@ -40,16 +47,25 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """One model's answer to one prompt. cost: nano-units."""
+    """One model's answer to one prompt. score: None where a judge is to give it; cost: nano-units;
+    text: the answer, where a judge needs it.
+    """
 
     id: str
     model: str
-    score: float
+    score: float | None
     cost: int
+    text: str | None = None
+
+    @property
+    def case(self) -> str:
+        """The name of the prompt and the model in ids of queries."""
+        return f"{digest(self.id)}/{self.model}"[:200]
 
 
 async def ask_models(
     config: Config,
+    run: Run,
     prompts: Sequence[Prompt],
     done: Iterable[Outcome],
     add: Callable[[Outcome], None],
@@ -61,8 +77,12 @@ async def ask_models(
 ) -> None:
     """Ask every model every prompt that has no outcome yet, by way of routers and workers.
 
+    The queries of a run have the same ids whenever it is begun again, and what was answered
+    meanwhile is read back: so no answer is paid twice, whenever it is killed.
+
     Args:
         config: Of the deployment.
+        run: Names the queries.
         prompts: What is asked.
         done: Outcomes of a run before.
         add: Called with each new outcome.
@@ -72,11 +92,11 @@ async def ask_models(
         in_flight: Queries at a time.
     """
     there = {(outcome.id, outcome.model) for outcome in done}
-    run = sha256(str(time.time_ns()).encode()).hexdigest()[:12]
+    earlier = Earlier(f"{run.id}/", run.created)
 
-    async with AsyncClient(config) as client:
+    async with AsyncClient(config, **earlier.settings()) as client:
         asked = (
-            _ask(client, prompt, model, f"bootstrap-{run}", seconds, scorer)
+            _ask(client, earlier, prompt, model, run, seconds, scorer)
             for prompt in prompts
             for model in client.models
             if (prompt.id, model) not in there
@@ -90,36 +110,47 @@ async def ask_models(
 
 async def _ask(
     client: AsyncClient,
+    earlier: Earlier,
     prompt: Prompt,
     model: str,
-    run: str,
+    run: Run,
     seconds: float,
     scorer: Scorer | None,
 ) -> Outcome | QueryError:
     """One model's outcome of one prompt."""
     query = msgspec.structs.replace(
         prompt.query,
-        id=f"{run}/{sha256(prompt.id.encode()).hexdigest()[:16]}/{model}"[:256],
+        id=f"{run.id}/{Outcome(prompt.id, model, None, 0).case}",
         allowed_models=[model],
         deadline=time.time() + seconds,
+        metadata={RUN: run.id},
     )
-    try:
-        answer = await client.ask(query)
-    except QueryError as error:
-        return error
+    answer = earlier.pop(query.id)
+    if answer is None:
+        try:
+            answer = await client.ask(query)
+        except QueryError as error:
+            return error
     if answer.cost is None:
         return QueryError(query.id, "unknown_cost", f"{model}: nothing says what it cost")
+    if prompt.scoring == JUDGE:
+        return Outcome(prompt.id, model, None, answer.cost, answer.text)
     return Outcome(prompt.id, model, _score(prompt, answer, scorer), answer.cost)
 
 
 def _score(prompt: Prompt, answer: Answer, scorer: Scorer | None) -> float:
-    score = (scorer or SCORERS[prompt.scoring])(answer.text, prompt.answer)
-    return checked(score, f"prompt {prompt.id}")
+    own = SCORERS[prompt.scoring or "exact"]
+    return checked((scorer or own)(answer.text, prompt.answer), f"prompt {prompt.id}")
+
+
+def digest(id: str) -> str:
+    """Return a short name of a prompt that fits into an id."""
+    return sha256(id.encode()).hexdigest()[:16]
 
 
 def history(prompts: Sequence[Prompt], outcomes: Iterable[Outcome]) -> Iterator[Mapping[str, Any]]:
     """Yield lines of a history for `sluice index build`, of prompts that have an outcome."""
-    scores: dict[str, dict[str, float]] = defaultdict(dict)
+    scores: dict[str, dict[str, float | None]] = defaultdict(dict)
     costs: dict[str, dict[str, float]] = defaultdict(dict)
     for outcome in outcomes:
         scores[outcome.id][outcome.model] = outcome.score

@@ -34,6 +34,7 @@ from streams.config.connection import (
     Section,
     TopicSettings,
 )
+from streams.config.judge import JudgeSettings
 from streams.config.limits import (
     Allowance,
     LimitSettings,
@@ -227,6 +228,7 @@ class Config(Section, frozen=True, kw_only=True):
     router: RouterSettings = field(default_factory=RouterSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
     process: ProcessSettings = field(default_factory=ProcessSettings)
+    judge: JudgeSettings | None = None
 
     def __post_init__(self) -> None:
         endless = [name for name, one in self.allowances().items() if one.window == "none"]

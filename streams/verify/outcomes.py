@@ -10,6 +10,8 @@ from router.models.catalog import ModelCatalog
 from schemas import Invalid, Query, Result, Source
 from schemas.fields import NANO
 from schemas.wire import decode
+from streams.client.answers import Answer, of_result
+from streams.client.runs import RUN
 from streams.kafka.logs import Record
 from streams.state.decision_ids import decision_id
 from streams.verify.receipt_store import ReceiptStore
@@ -17,12 +19,16 @@ from streams.verify.replay_dataset import read_results
 
 
 class _Outcome(NamedTuple):
-    """Of the one model that a query went to. cost: nano-units."""
+    """Of the one model that a query went to. cost: nano-units; text: the answer; decided_at: Unix
+    seconds.
+    """
 
     id: str
     model: str
     score: float | None
     cost: int
+    text: str
+    decided_at: float
 
 
 def history_lines(
@@ -30,18 +36,21 @@ def history_lines(
     records: Iterable[Record],
     results: Iterable[Record],
     receipt_store: ReceiptStore,
+    answers: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Yield id, prompt, score and cost of each answered query, once each.
 
     A result counts if its receipt says that the query went to that model; of several, the first,
     as it was charged. Failed calls are left out: they say nothing about the model. An answer
-    without a score gets null; it still tells what such answers cost.
+    without a score gets null; it still tells what such answers cost. Queries of `sluice bootstrap`
+    and `sluice judge` are left out: they are no traffic.
 
     Args:
         catalog: the models and their prices.
         records: of `queries` and `deferred`.
         results: of `results`.
         receipt_store: the receipts.
+        answers: whether lines have the answer's text and when it was decided, for a judge.
     """
     answered: dict[str, _Outcome] = {}
     for result in read_results(results):
@@ -59,11 +68,15 @@ def history_lines(
         except Invalid:
             continue
         told.add(outcome.id)
+        if query.metadata is not None and RUN in query.metadata:
+            continue
+        more = {"answer": outcome.text, "decided_at": outcome.decided_at} if answers else {}
         yield {
             "id": outcome.id,
             "prompt": query.text(),
             "scores": {outcome.model: outcome.score},
             "cost_usd": {outcome.model: outcome.cost / NANO},
+            **more,
         }
 
 
@@ -76,4 +89,6 @@ def _outcome(catalog: ModelCatalog, result: Result, receipt_store: ReceiptStore)
     if result.model not in catalog.index or (claimed_cost(result, catalog) or 0) > MAX_CHARGE:
         return None
     cost = cost_of(result, catalog, receipt.reserved)
-    return _Outcome(result.id, result.model, result.score, cost)
+    ending = of_result(result, catalog)
+    text = ending.text if isinstance(ending, Answer) else ""
+    return _Outcome(result.id, result.model, result.score, cost, text, receipt.decided_at)

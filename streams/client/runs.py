@@ -1,0 +1,52 @@
+"""A run of a command that may be interrupted: its name, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+RUN = "sluice.run"
+"""Key in the metadata of queries that a run of Sluice's own sends, and that are no traffic."""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One run, however often it is begun again.
+
+    Attributes:
+        id: Begins the ids of its queries.
+        secret: Of the marks that a judge sees.
+        created: Unix seconds, before its first query.
+    """
+
+    id: str
+    secret: str
+    created: float
+
+
+def run_at(path: Path, purpose: str) -> Run:
+    """Return the run that a file names; a new one, written there first, where there is none."""
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=Run)
+    run = Run(f"{purpose}-{uuid.uuid4().hex[:12]}", uuid.uuid4().hex, time.time())
+    with replacing(path) as draft:
+        draft.write_bytes(msgspec.json.encode(run))
+    return run
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a draft that takes the file's place when the context ends well."""
+    draft = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield draft
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
