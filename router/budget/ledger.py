@@ -222,7 +222,7 @@ class Ledger:
         Returns:
             Whether any account advanced.
         """
-        begins = begins[self._owner]
+        begins = self.begins_of(begins)
         rolled = np.flatnonzero(begins > self.window).tolist()
         first = self.window == 0  # a budget's first window has none before it
         left = np.where(self._carry & ~first, np.minimum(self.free(), self.share), 0)
@@ -233,6 +233,10 @@ class Ledger:
             self.window[i], self.carried[i] = begins[i], left[i]
             self.reserved[i] = self.spent[i] = 0
         return bool(rolled)
+
+    def begins_of(self, begins: Ints) -> Ints:
+        """Return the window of each account, int64[A], by the begins of the limits', int64[M]."""
+        return begins[self._owner]
 
     def accounts(self) -> Accounts:
         """Return all accounts, JSON-ready, by name."""

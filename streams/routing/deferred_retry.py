@@ -6,18 +6,24 @@ Else each query is decided again, and one that is still worth no price goes to t
 the order of the waiting queries never changes. The position of the passes is in the partition's
 state record, so this reads with a consumer of its own, without a group: a waiting Faust agent would
 hold up all the others.
+
+Passes come every few seconds, and when a limit's window ends. Queries that lacked room in it are
+older than any that arrive now: the partition decides nothing new before a pass has given them the
+room of the new window, in order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 
+from router.budget.windows import Calendar
 from streams.kafka import clients
 from streams.kafka.logs import bounds, to_record
 from streams.kafka.records import ConsumedRecord
@@ -28,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 REST = 10.0
 """Passes take at most one part in so many of the time."""
+MOMENT = 0.01
+"""Seconds by which a timer may be early."""
 CHUNK = 500
 TIMEOUT = 30.0
 
@@ -42,6 +50,8 @@ class DeferredRetry:
         topic: str,
         pipeline: DecisionPipeline,
         partitions: Callable[[], Sequence[Partition]],
+        calendar: Calendar,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Args:
         servers: Of the broker.
@@ -49,26 +59,51 @@ class DeferredRetry:
         topic: Name of the topic `deferred`.
         pipeline: Decides the log `deferred`.
         partitions: Returns those that this process owns.
+        calendar: Knows the budget windows.
+        clock: Returns Unix seconds.
         """
         self._topic = topic
         self._pipeline = pipeline
         self._partitions = partitions
+        self._calendar = calendar
+        self._clock = clock
+        self._one_pass = asyncio.Lock()
         connection = {"bootstrap.servers": servers, **security}
         self._consumer = clients.consumer(connection, "readmission")
 
     async def run(self, every: float) -> None:
-        """Pass over every partition each `every` seconds, or less often where passes take long."""
+        """Pass over every partition each `every` seconds, or less often where passes take long, and
+        when a window ends."""
         while True:
             began = time.monotonic()
             for partition in self._partitions():
                 await self._pass(partition)
-            await asyncio.sleep(max(every, REST * (time.monotonic() - began)))
+            rest = REST * (time.monotonic() - began)
+            await asyncio.sleep(max(min(every, self._until_next_window()), rest))
+
+    async def waiting_first(self, partition: Partition) -> None:
+        """Pass over a partition now if a window has begun that its waiting queries waited for.
+
+        To be awaited before new arrivals are decided: they would take the room.
+        """
+        if partition.waits_for_new_window(self._calendar.begins(self._clock())):
+            await self._pass(partition)
 
     async def close(self) -> None:
         """Close the consumer; `run` has been cancelled."""
         await asyncio.to_thread(self._consumer.close)
 
+    def _until_next_window(self) -> float:
+        """Return the seconds until the first window ends, and a moment."""
+        now = self._clock()
+        ends = self._calendar.ends(now).values()
+        return min((max(end - now, 0.0) for end in ends), default=math.inf) + MOMENT
+
     async def _pass(self, partition: Partition) -> None:
+        async with self._one_pass:  # there is one consumer
+            await self._pass_over(partition)
+
+    async def _pass_over(self, partition: Partition) -> None:
         position = partition.positions["deferred"]
         tp = TopicPartition(self._topic, partition.number)
         try:

@@ -214,7 +214,9 @@ class RouterProcess:
             return await pipeline.prepare(await partition(number), records)
 
         async def finish(number: int, prepared: PreparedChunk) -> None:
-            await pipeline.finish(await partition(number), prepared)
+            owned = await partition(number)
+            await self._retry.waiting_first(owned)
+            await pipeline.finish(owned, prepared)
 
         async def settle(number: int, records: Records) -> None:
             await self._guard.saw(records)
@@ -267,6 +269,7 @@ class RouterProcess:
             self._topics.deferred,
             self._new_pipeline("deferred"),
             self._partitions.owned,
+            self._control.calendar,
         )
         self._exit.push_async_callback(retry.close)
         return retry

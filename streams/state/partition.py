@@ -17,7 +17,7 @@ from streams.state.ownership import IDLE, Ownership
 from streams.state.progress import Progress
 from streams.state.publication import Publication
 from streams.state.recent_ids import RecentIds, Slot
-from streams.state.reporting import ArrivalSample, UnmetDemand
+from streams.state.reporting import ArrivalSample, HeldBack, UnmetDemand
 from streams.state.rows import (
     STATE_KEY,
     Log,
@@ -63,6 +63,7 @@ class Partition:
         """Queries that wait in `deferred`, as far as this process knows."""
         self.unmet = UnmetDemand(len(ledger.names))
         self.sample = ArrivalSample()
+        self._held_back = HeldBack()
         self._ownership = ownership
         self._progress = Progress.of(state)
         self._publication = Publication(self._progress.positions)
@@ -137,6 +138,7 @@ class Partition:
     def record_unmet(self, account: int, amount: int) -> None:
         """Record that an account had no room for a reservation of `amount` nano-units."""
         self.unmet.add(account, amount)
+        self._held_back.add(account, int(self.ledger.window[account]))
 
     def record_retried(self, offsets: Mapping[Log, int]) -> None:
         """Record the last offsets whose deferred queries have been retried."""
@@ -350,8 +352,17 @@ class Partition:
         self._finished.extend(row_key(log, each) for each in finished)
 
     def record_waiting(self, count: int) -> None:
-        """Record how many queries wait in `deferred`."""
+        """Record how many queries wait in `deferred`, as a pass over them begins."""
         self.waiting = count
+        self._held_back.clear()
+
+    def waits_for_new_window(self, begins: Ints) -> bool:
+        """Return whether queries wait that a window held back which has ended by now.
+
+        Args:
+            begins: int64[M], the begin of each limit's window now.
+        """
+        return self.waiting > 0 and self._held_back.has_ended(self.ledger.begins_of(begins))
 
     async def revoke(self) -> None:
         """Wait for what is being written, and write nothing from then on."""

@@ -48,6 +48,30 @@ class UnmetDemand:
         return taken
 
 
+class HeldBack:
+    """Accounts that lacked room in some window for a query that may wait for the next one."""
+
+    def __init__(self) -> None:
+        self._windows: dict[int, int] = {}
+
+    def add(self, account: int, window: int) -> None:
+        """Record that an account had no room in a window; 0 is no window, which never ends."""
+        if window:
+            self._windows.setdefault(account, window)
+
+    def has_ended(self, begins: Ints) -> bool:
+        """Return whether a window that held queries back has ended.
+
+        Args:
+            begins: int64[A], the begin of each account's window now.
+        """
+        return any(begins[account] > window for account, window in self._windows.items())
+
+    def clear(self) -> None:
+        """Forget all: the queries that wait are looked at again."""
+        self._windows.clear()
+
+
 class ArrivalSample:
     """The newest estimates of a partition's arrivals since the last report."""
 

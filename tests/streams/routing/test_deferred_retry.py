@@ -17,10 +17,13 @@ from router.budget.limits import LimitSet
 from router.budget.windows import Calendar, Windowing
 from router.policies.primal_dual import PrimalDual
 from schemas import Receipt, Routed
+from schemas.fields import Window
 from schemas.wire import decode
 from streams.brokers import Broker
 from streams.kafka.producer import Batch, Outbox
 from streams.kafka.topics import Topics
+from streams.routing.arrivals import parse
+from streams.routing.decide import estimate
 from streams.routing.decider import Decider
 from streams.routing.deferred_retry import CHUNK, DeferredRetry
 from streams.routing.pipeline import DecisionPipeline
@@ -35,6 +38,7 @@ from tests.support.recorded import (
     new_metrics,
     open_partition,
     query,
+    record,
 )
 from tests.support.records import Records
 
@@ -105,7 +109,7 @@ async def test_a_pass_asks_for_no_more_than_there_is() -> None:
         mark_published=lambda *_: None,
         record_waiting=lambda _: None,
     )
-    passes = DeferredRetry("127.0.0.1:1", {}, "deferred", router, lambda: [partition])  # type: ignore[arg-type]
+    passes = DeferredRetry("127.0.0.1:1", {}, "deferred", router, lambda: [partition], Calendar({}))  # type: ignore[arg-type]
     await passes.close()
     passes._consumer = log  # type: ignore[assignment]
     await passes._pass(partition)
@@ -133,8 +137,9 @@ class Mortal(Outbox):
 class Waiting:
     """Queries that wait in one partition of `deferred` on a broker, and a router's passes."""
 
-    def __init__(self, broker: Broker, prefix: str) -> None:
-        self.topics = Topics(prefix)
+    def __init__(self, broker: Broker, prefix: str, window: Window = "none") -> None:
+        self.topics, self.now = Topics(prefix), 1000.0
+        calendar = Calendar({name: Windowing(window) for name in FLEET.names})
         planned = self.topics.planned(FLEET.names, partitions=2, model_partitions=1)
         counts = {topic.name: topic.partitions for topic in planned}
         broker.create(counts)
@@ -150,12 +155,12 @@ class Waiting:
             "deferred",
             lambda: decider,
             self.threads,
-            Calendar({name: Windowing() for name in FLEET.names}),
+            calendar,
             self.outbox,
             self.topics,
             new_metrics(),
             10**6,
-            clock=lambda: 1000.0,
+            clock=lambda: self.now,
         )
         self.owned: dict[int, Partition] = {}
         self.partition = self.load()
@@ -165,6 +170,8 @@ class Waiting:
             self.topics.deferred,
             self.pipeline,
             lambda: list(self.owned.values()),
+            calendar,
+            clock=lambda: self.now,
         )
 
     def load(self) -> Partition:
@@ -186,6 +193,13 @@ class Waiting:
         self.policy.restore({"version": 1, "prices": prices})
         async with asyncio.timeout(PATIENCE):
             await self.passes._pass(self.partition)
+
+    def reservation(self) -> int:
+        """Nano-units that the better model holds for one of `IDS`."""
+        (arrival,) = parse([record(0, query(IDS[0]))], FLEET, CORE.embedder)
+        prepared = estimate(CORE, [arrival])
+        assert prepared.candidates is not None
+        return int(prepared.candidates.scored.batch.bound[0, 1])
 
     def routed(self) -> list[Routed]:
         """What was sent to the better model."""
@@ -336,3 +350,38 @@ async def test_passes_go_on_by_themselves(waiting: Waiting) -> None:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert [routed.id for routed in waiting.routed()] == IDS[:3]
+
+
+async def test_who_waited_for_a_window_is_first_in_it(broker: Broker, prefix: str) -> None:
+    """A minute has room for some; who is left over gets the next one's, in order, before anything
+    new is decided. In the same minute, and where nobody waits for it, there is no pass."""
+    waiting = Waiting(broker, prefix, "minute")
+    try:
+        waiting.put(*map(query, IDS))
+        waiting.partition.ledger.share[:] = [0, 4 * waiting.reservation()]
+        await waiting.look(FREE)
+        first = [routed.id for routed in waiting.routed()]
+        assert first == IDS[:4]
+        for waiting.now in (1000.0, 1019.0):
+            await waiting.passes.waiting_first(waiting.partition)
+            assert [routed.id for routed in waiting.routed()] == first
+        waiting.now = 1020.0
+        await waiting.passes.waiting_first(waiting.partition)
+        assert [routed.id for routed in waiting.routed()] == IDS[:8]
+        decided = waiting.partition.positions["deferred"].decided
+        await waiting.passes.waiting_first(waiting.partition)
+        assert waiting.partition.positions["deferred"].decided == decided
+    finally:
+        await waiting.close()
+
+
+async def test_a_pass_comes_with_the_window(broker: Broker, prefix: str) -> None:
+    """`run` rests no longer than until a window ends, however rarely it is to look."""
+    waiting = Waiting(broker, prefix, "minute")
+    try:
+        waiting.now = 1019.5
+        assert 0.5 < waiting.passes._until_next_window() < 0.6
+        waiting.now = 1020.0
+        assert 60.0 < waiting.passes._until_next_window() < 60.1
+    finally:
+        await waiting.close()

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.state.reporting import SAMPLE_SIZE, ArrivalSample, UnmetDemand
+from streams.state.reporting import SAMPLE_SIZE, ArrivalSample, HeldBack, UnmetDemand
 
 
 @given(st.lists(st.integers(0, 2 * SAMPLE_SIZE), max_size=8))
@@ -62,3 +62,16 @@ def test_unmet_wishes_are_told_once() -> None:
     wanted, smallest = unmet.take()
     assert (wanted.tolist(), smallest.tolist()) == ([5, 0], [5, 0])
     assert not unmet.any()
+
+
+def test_queries_are_held_back_until_a_window_ends() -> None:
+    """Only by accounts that have windows, and by the oldest of these; a pass forgets them."""
+    held = HeldBack()
+    held.add(0, 0)
+    assert not held.has_ended(np.array([960, 960]))
+    held.add(1, 960)
+    assert not held.has_ended(np.array([1020, 960]))
+    held.add(1, 1020)
+    assert held.has_ended(np.array([0, 1020]))
+    held.clear()
+    assert not held.has_ended(np.array([1020, 1080]))
