@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from router.arrays import Floats, Ints, Vectors, even_rows
+from router.estimation.sparse import SparseRows
 from router.estimation.words import BUCKETS, count_words
 
 RANK = 256
@@ -88,7 +89,8 @@ class TextFeatures:
             np.where(scale > 1e-9, scale, 1.0),
         )
         weighted = features._weigh(words)
-        directions = _directions(weighted[even_rows(len(texts), FIT_TEXTS)], RANK, seed)
+        rows = weighted.array()[even_rows(len(texts), FIT_TEXTS)]
+        directions = _directions(rows, RANK, seed)
         features._directions = np.ascontiguousarray(directions, dtype=np.float32)
         return features, features._join(weighted, shape)
 
@@ -117,7 +119,7 @@ class TextFeatures:
         names = ("words", "idf", "directions", "shape_mean", "shape_scale")
         return cls(*(arrays[name] for name in names))
 
-    def _weigh(self, words: csr_array) -> csr_array:
+    def _weigh(self, words: csr_array) -> SparseRows:
         """Return tf-idf [n, W] with rows of unit norm, from counts [n, BUCKETS]."""
         place = self._place[words.indices]
         kept = place >= 0
@@ -126,12 +128,13 @@ class TextFeatures:
         weight = (1.0 + np.log(words.data[kept])) * self._idf[place]
         norm = np.sqrt(np.bincount(row, weight**2, minlength=words.shape[0]))
         weight = (weight / norm[row]).astype(np.float32)
-        edges = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=words.shape[0]))])
-        return csr_array((weight, place, edges), shape=(words.shape[0], len(self._buckets)))
+        edges = np.zeros(words.shape[0] + 1, dtype=np.int32)
+        np.cumsum(np.bincount(row, minlength=words.shape[0]), out=edges[1:])
+        return SparseRows(weight, place, edges, len(self._buckets))
 
-    def _join(self, weighted: csr_array, shape: Floats) -> TextVectors:
+    def _join(self, weighted: SparseRows, shape: Floats) -> TextVectors:
         standard = np.clip((shape - self._mean) / self._scale, -OUTLIER, OUTLIER)
-        words: Vectors = (weighted @ self._directions).astype(np.float32)
+        words = weighted.times(self._directions)
         return TextVectors(words, (SHAPE_WEIGHT * standard).astype(np.float32))
 
 

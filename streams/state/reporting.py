@@ -30,7 +30,9 @@ class UnmetDemand:
 
     def grow(self, accounts: int) -> None:
         """Extend to a number of accounts; existing ones keep their numbers."""
-        more = (0, max(accounts - len(self.wanted), 0))
+        if accounts <= len(self.wanted):
+            return
+        more = (0, accounts - len(self.wanted))
         self.wanted, self.smallest = np.pad(self.wanted, more), np.pad(self.smallest, more)
 
     def any(self) -> bool:

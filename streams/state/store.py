@@ -31,6 +31,9 @@ _OFFSET_KEY = b"\0changelog-offset"
 _FENCE_KEY = b"\0fence"
 _OWN_KEYS = frozenset((_OFFSET_KEY, _FENCE_KEY))
 _fence = json.Decoder(Fence).decode
+# What a kill takes from a store, the changelog brings back; rows and their offset go together.
+_NO_LOG = rocksdict.WriteOptions()
+_NO_LOG.disable_wal = True  # type: ignore[method-assign,assignment]  # a property, whatever its stub says
 
 
 class PartitionStore(base.Store[bytes, bytes]):
@@ -179,7 +182,7 @@ class RocksStore(PartitionStore):
         batch.put(_OFFSET_KEY, str(offset).encode())
         if fence is not None:
             batch.put(_FENCE_KEY, json.encode(fence))
-        self._database(partition).write(batch)
+        self._database(partition).write(batch, _NO_LOG)
 
     def reached(self, partition: int) -> int | None:
         """Return the changelog offset that the rows on disk have reached."""

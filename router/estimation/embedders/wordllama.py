@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from router.arrays import Vectors
 from router.estimation.embedders.base import Embedder
+from router.estimation.sparse import SparseRows
 
 BLOCK = 512
 """Texts tokenised at once: enough for all cores, few enough to keep their tokens small."""
@@ -33,7 +33,7 @@ class WordLlamaEmbedder(Embedder):
         # Settings of the tokenizer are changed here only: encoding in several threads is safe.
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._table: Vectors = loaded.embedding
+        self._table: Vectors = np.ascontiguousarray(loaded.embedding, dtype=np.float32)
         self.dimension = int(self._table.shape[1])
         self.name = f"wordllama/l2_supercat/{self.dimension}"
         self.max_characters = max_characters
@@ -49,9 +49,7 @@ class WordLlamaEmbedder(Embedder):
         np.cumsum([len(row) for row in ids], out=ends[1:])
         columns = np.fromiter(chain.from_iterable(ids), dtype=np.int32, count=ends[-1])
         ones = np.ones(len(columns), dtype=np.float32)
-        tokens = csr_array((ones, columns, ends), shape=(len(texts), len(self._table)))
-        pooled: Vectors = tokens @ self._table
-        return pooled
+        return SparseRows(ones, columns, ends, len(self._table)).times(self._table)
 
 
 def load_package() -> Any:

@@ -73,8 +73,9 @@ def best(rows: Ints, similarity: Vectors, k: int) -> Neighbours:
     order = np.lexsort((rows, key), axis=1)[:, :k]
     found = nothing(len(rows), k)
     width = order.shape[1]
-    found.rows[:, :width] = np.take_along_axis(rows, order, axis=1)
-    found.similarity[:, :width] = np.take_along_axis(similarity, order, axis=1)
+    line = np.arange(len(rows))[:, None]
+    found.rows[:, :width] = rows[line, order]
+    found.similarity[:, :width] = similarity[line, order]
     found.similarity[found.rows == NO_ROW] = NO_ROW
     return found
 
