@@ -24,7 +24,7 @@ from schemas.rejected import Rejected
 from schemas.result import DUPLICATE, read_result
 from schemas.wire import decode, encode
 from streams.client.answers import Answer, Ending, of_rejection, of_result
-from streams.client.errors import QueryError, QueryRejected
+from streams.client.errors import GivenUp, QueryError, QueryRejected
 from streams.client.pending import Pending
 from streams.client.reader import AnswerReader
 from streams.config.settings import Config
@@ -172,6 +172,13 @@ class AsyncClient:
         if isinstance(ending, QueryError):
             raise ending
         return ending
+
+    def give_up(self, everything: bool = False) -> None:
+        """End all waiting with `GivenUp`: for queries that wait for money, or for everything."""
+        for pending in list(self._pending.values()):
+            if everything or pending.deferred.is_set():
+                id = pending.query.id
+                pending.end(GivenUp(id, "given_up", "nobody waits for the answer any more"))
 
     async def ask(self, question: Question, patience: float | None = None, **fields: Any) -> Answer:
         """Submit, and wait for the answer; see both."""

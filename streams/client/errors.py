@@ -39,6 +39,10 @@ class BudgetExceeded(QueryError):
     """No budget held the query, or no model was worth its price, for as long as it could wait."""
 
 
+class GivenUp(QueryError):
+    """Nobody waits for the answer any more. It may come all the same, and be charged."""
+
+
 class DeadlineExceeded(QueryError):
     """The deadline passed before there was an answer."""
 

@@ -18,11 +18,14 @@ from streams.client.errors import ClientError
 from streams.kafka import clients
 from streams.kafka.admin import is_embedded
 from streams.kafka.logs import Record, to_record
+from streams.kafka.waiting import until_answered
 
 logger = logging.getLogger(__name__)
 
 ANSWER = 10.0
 """Seconds in which a broker answers for the ends of a topic."""
+PATIENCE = 30.0
+"""Seconds within which a topic that is being made, or whose leader is moving, must have a leader."""
 BLOCK = 500
 _SETTINGS = {
     "fetch.wait.max.ms": 50,
@@ -106,21 +109,34 @@ class AnswerReader:
         for topic in topics:
             for number in known[topic].partitions:
                 place = TopicPartition(topic, number)
-                place.offset = self._consumer.get_watermark_offsets(place, timeout=ANSWER)[1]
+                place.offset = self._bounds(place)[1]
                 places.append(place)
         return places if since is None else self._earlier(places, since)
 
     def _earlier(self, places: list[TopicPartition], since: float) -> list[TopicPartition]:
         if is_embedded(clients.admin(self._connection)):  # it knows no times, and holds little
             for place in places:
-                place.offset = self._consumer.get_watermark_offsets(place, timeout=ANSWER)[0]
+                place.offset = self._bounds(place)[0]
             return places
         asked = [TopicPartition(p.topic, p.partition, int(since * 1000)) for p in places]
-        found = self._consumer.offsets_for_times(asked, timeout=ANSWER)
+        found = until_answered(
+            "looking for the answers' first offsets",
+            lambda: self._consumer.offsets_for_times(asked, timeout=ANSWER),
+            PATIENCE,
+        )
         for place, at in zip(places, found, strict=True):
             if at.error is None and 0 <= at.offset < place.offset:
                 place.offset = at.offset
         return places
+
+    def _bounds(self, place: TopicPartition) -> tuple[int, int]:
+        """The first and the next offset; a topic that was just made may have no leader yet."""
+
+        def ask() -> tuple[int, int]:
+            first, end = self._consumer.get_watermark_offsets(place, timeout=ANSWER)
+            return int(first), int(end)
+
+        return until_answered(f"reading the bounds of {place.topic}", ask, PATIENCE)
 
     def _read(self) -> None:
         while not self._stopped.is_set():

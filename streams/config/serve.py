@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -32,8 +31,8 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     none; deferred_seconds: that one waits for money, none: until its deadline; in_flight and rate:
     requests at a time, and a second for each key; header_seconds, body_seconds: in which a request
     must arrive; idempotency_seconds: that answers are kept for repeated requests; files: of
-    batches, a folder that the processes share; orders_key: hash of the key with which the page
-    takes orders, none: it takes none.
+    batches, a folder or a URL of fsspec that the processes share; orders_key: hash of the key with
+    which the page takes orders, none: it takes none.
     """
 
     keys: dict[Name, KeySettings] = field(default_factory=dict)
@@ -44,7 +43,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     header_seconds: Seconds = 10.0
     body_seconds: Seconds = 30.0
     idempotency_seconds: Seconds = 3600.0
-    files: Path = Path(".sluice/files")
+    files: Annotated[str, Meta(min_length=1)] = ".sluice/files"
     orders_key: Hash | None = None
 
     def __repr__(self) -> str:

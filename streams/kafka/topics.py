@@ -109,6 +109,7 @@ class Topics:
         self.prices = f"{prefix}prices"
         self.changelog = f"{prefix}partitions-changelog"
         self.controller_changelog = f"{prefix}controller-changelog"
+        self.batches = f"{prefix}batches"
 
     @property
     def logs(self) -> Mapping[str, Log]:
@@ -151,6 +152,7 @@ class Topics:
         lag = COMPACTION_LAG["changelog"]
         topics.append(Topic(self.changelog, partitions, "compact", None, lag))
         topics.append(Topic(self.controller_changelog, 1, "compact", None, lag))
+        topics.append(Topic(self.batches, 1, "compact", None))
         for topic in topics:
             if len(topic.name) > LONGEST_NAME:
                 raise ValueError(

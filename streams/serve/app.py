@@ -49,7 +49,7 @@ class Front:
         self._rates = Rates(config.serve.rate)
         self._kept = KeptAnswers(config.serve.idempotency_seconds)
         self._in_flight = 0
-        store = Store(config.serve.files)
+        self._store = store = Store(config)
         self._batch_routes = BatchRoutes(store, config.serve.body_seconds)
         self._batch_worker = BatchWorker(config, store)
         metrics.set_in_flight(lambda: self._in_flight)
@@ -82,7 +82,7 @@ class Front:
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        async with self.client:
+        async with self.client, self._store:
             batches = asyncio.create_task(self._batch_worker.run())
             self._metrics.set_health(on_loop(self._not_ready))
             yield

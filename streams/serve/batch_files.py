@@ -22,6 +22,7 @@ class Outcomes:
         answered: How many of them are answers.
         spent: Nano-units that they were charged.
         models: Answers, by model.
+        unexecuted: Requests without a response, by the code that says why.
     """
 
     def __init__(self, output: Path, errors: Path) -> None:
@@ -33,6 +34,7 @@ class Outcomes:
         self.answered = 0
         self.spent = 0
         self.models: Counter[str] = Counter()
+        self.unexecuted: Counter[str] = Counter()
 
     @property
     def failed(self) -> int:
@@ -76,8 +78,9 @@ class Outcomes:
         try:
             found = msgspec.json.decode(line)
             number = int(found["id"].rpartition("/")[2])
-            body = found["response"]["body"]
+            body = found if found["response"] is None else found["response"]["body"]
             cost = body["sluice"]["cost"] or 0
+            code = found["error"]["code"] if found["error"] else None
         except (KeyError, TypeError, ValueError, AttributeError):
             return False
         if number in self.done:
@@ -85,6 +88,8 @@ class Outcomes:
         self.done.add(number)
         self.spent += cost
         self.answered += answered
+        if code is not None:
+            self.unexecuted[code] += 1
         if answered:
             self.models[body["model"]] += 1
         return True

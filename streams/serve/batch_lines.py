@@ -10,12 +10,19 @@ import msgspec
 
 from schemas.query import Query
 from streams.client.answers import Answer, Ending
-from streams.client.errors import QueryError
+from streams.client.errors import BudgetExceeded, DeadlineExceeded, QueryError
 from streams.serve import chat
 from streams.serve.errors import ApiError, of_query
 from streams.serve.keys import Caller
 
 METHOD, URL = "POST", "/v1/chat/completions"
+UNEXECUTED = {
+    "batch_expired": "the completion window ended before the request was answered",
+    "batch_cancelled": "the batch was cancelled before the request was answered",
+}
+"""OpenAI's codes for requests without a response, and what they mean."""
+CANCELLED = ApiError(409, "batch_cancelled", UNEXECUTED["batch_cancelled"])
+"""Stands for the ending of requests that a cancelled batch leaves out."""
 
 
 class Batch(NamedTuple):
@@ -101,17 +108,34 @@ def _custom_id(line: bytes) -> str:
 
 def outcome(batch: Batch, request: Request, ending: Ending | ApiError) -> tuple[bool, bytes]:
     """Return whether a request was answered, and its line in the output or error file."""
-    if isinstance(ending, Answer):
-        status, body = 200, chat.completion(ending, int(time.time()))
-    else:
-        error = of_query(ending, 1) if isinstance(ending, QueryError) else ending
-        status, body = error.status, error.body
-        body["sluice"] = {"cost": getattr(ending, "cost", 0)}
     id = batch.query_id(request.number)
-    line = {
-        "id": id,
-        "custom_id": request.custom_id,
-        "response": {"status_code": status, "request_id": id, "body": body},
-        "error": None,
-    }
-    return isinstance(ending, Answer), msgspec.json.encode(line)
+    line: dict[str, Any] = {"id": id, "custom_id": request.custom_id}
+    if isinstance(ending, Answer):
+        body = chat.completion(ending, int(time.time()))
+        line["response"] = {"status_code": 200, "request_id": id, "body": body}
+        return True, msgspec.json.encode({**line, "error": None})
+    sluice = {"cost": getattr(ending, "cost", 0)}
+    if (code := _unexecuted(batch, ending)) is not None:
+        error = {"code": code, "message": UNEXECUTED[code]}
+        line |= {"response": None, "error": error, "sluice": sluice}
+        return False, msgspec.json.encode(line)
+    refusal = of_query(ending, 1) if isinstance(ending, QueryError) else ending
+    body = {**refusal.body, "sluice": sluice}
+    line["response"] = {"status_code": refusal.status, "request_id": id, "body": body}
+    return False, msgspec.json.encode({**line, "error": None})
+
+
+def cancelled(number: int, line: bytes) -> Request:
+    """Return what becomes of a line that is not asked any more."""
+    try:
+        custom_id = _custom_id(line)
+    except (ApiError, msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        custom_id = None
+    return Request(number, custom_id, None, CANCELLED)
+
+
+def _unexecuted(batch: Batch, ending: QueryError | ApiError) -> str | None:
+    if ending is CANCELLED:
+        return "batch_cancelled"
+    late = isinstance(ending, BudgetExceeded | DeadlineExceeded)
+    return "batch_expired" if late and time.time() >= batch.created + batch.window else None

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from streams.serve.batch_store import UNFINISHED, Store, StoredBatch, StoredFile, new_id
+from streams.serve.batch_records import (
+    BATCH,
+    FILE,
+    UNFINISHED,
+    StoredBatch,
+    StoredFile,
+    new_id,
+)
+from streams.serve.batch_store import Store
 from streams.serve.batch_worker import checked_window, endpoint_known
 from streams.serve.bounds import body_parts, read_body
 from streams.serve.errors import ApiError
@@ -45,13 +55,10 @@ class BatchRoutes:
                 raise ApiError(400, "missing_field", "file: it is required", "file")
             if purpose != "batch":
                 raise ApiError(400, "invalid_field", "purpose: it must be batch", "purpose")
-            id = new_id("file-")
-            draft = self._store.draft()
-            with draft.open("wb") as out:
-                while data := await file.read(COPY):
-                    out.write(data)
             name = (file.filename or "batch.jsonl")[:256]
-            return _json(self._store.add_file(draft, name, purpose, caller.name, id))
+            return _json(
+                await self._store.add_file(file.file, name, purpose, caller.name, new_id(FILE))
+            )
         finally:
             await form.close()
 
@@ -61,20 +68,27 @@ class BatchRoutes:
 
     async def file(self, request: Request, caller: Caller) -> Response:
         """GET /v1/files/{id}."""
-        return _json(self._file(request.path_params["id"], caller))
+        return _json(await self._file(request.path_params["id"], caller))
 
     async def content(self, request: Request, caller: Caller) -> Response:
         """GET /v1/files/{id}/content."""
-        file = self._file(request.path_params["id"], caller)
-        return FileResponse(self._store.content(file.id), media_type="application/jsonl")
+        file = await self._file(request.path_params["id"], caller)
+        parts = self._store.content.parts(file.id)
+        try:
+            first = await asyncio.to_thread(next, parts, b"")
+        except FileNotFoundError:
+            raise _no_file(file.id) from None
+        length = {"content-length": str(file.bytes)}
+        whole = chain((first,), parts)
+        return StreamingResponse(whole, headers=length, media_type="application/jsonl")
 
     async def delete(self, request: Request, caller: Caller) -> Response:
         """DELETE /v1/files/{id}."""
-        file = self._file(request.path_params["id"], caller)
+        file = await self._file(request.path_params["id"], caller)
         used = (b for b in self._store.batches(caller.name) if b.status in UNFINISHED)
         if any(batch.input_file_id == file.id for batch in used):
             raise ApiError(409, "file_in_use", "a batch is reading the file")
-        self._store.delete_file(file)
+        await self._store.delete_file(file)
         return JSONResponse({"id": file.id, "object": "file", "deleted": True})
 
     async def create(self, request: Request, caller: Caller) -> Response:
@@ -85,16 +99,16 @@ class BatchRoutes:
             raise ApiError(400, "invalid_field", words, "endpoint")
         window = checked_window(asked.get("completion_window"))
         if window is None:
-            words = "completion_window: it must be as 24h, 90m or 7d"
+            words = "completion_window: it must be as 24h, 90m or 7d, at most 30d"
             raise ApiError(400, "invalid_field", words, "completion_window")
         metadata = asked.get("metadata")
         if metadata is not None and not _is_flat(metadata):
             words = "metadata: it must be an object of strings"
             raise ApiError(400, "invalid_field", words, "metadata")
-        file = self._file(str(asked.get("input_file_id")), caller)
+        file = await self._file(str(asked.get("input_file_id")), caller)
         now = int(time.time())
         batch = StoredBatch(
-            id=new_id("batch_"),
+            id=new_id(BATCH),
             input_file_id=file.id,
             endpoint=asked["endpoint"],
             completion_window=asked["completion_window"],
@@ -104,7 +118,7 @@ class BatchRoutes:
             tenant=caller.tenant,
             metadata=metadata,
         )
-        self._store.save(batch)
+        await self._store.save(batch)
         return _json(batch)
 
     async def batches(self, request: Request, caller: Caller) -> Response:
@@ -113,26 +127,30 @@ class BatchRoutes:
 
     async def batch(self, request: Request, caller: Caller) -> Response:
         """GET /v1/batches/{id}."""
-        return _json(self._batch(request.path_params["id"], caller))
+        return _json(await self._batch(request.path_params["id"], caller))
 
     async def cancel(self, request: Request, caller: Caller) -> Response:
         """POST /v1/batches/{id}/cancel."""
-        batch = self._batch(request.path_params["id"], caller)
+        batch = await self._batch(request.path_params["id"], caller)
         if batch.status in UNFINISHED:
-            self._store.cancel(batch.id)
-        return _json(self._batch(batch.id, caller))
+            await self._store.cancel(batch.id)
+        return _json(await self._batch(batch.id, caller))
 
-    def _file(self, id: str, caller: Caller) -> StoredFile:
-        file = self._store.file(id, caller.name)
+    async def _file(self, id: str, caller: Caller) -> StoredFile:
+        file = await self._store.file(id, caller.name)
         if file is None:
-            raise ApiError(404, "file_not_found", f"there is no file {id[:100]!r}", "id")
+            raise _no_file(id)
         return file
 
-    def _batch(self, id: str, caller: Caller) -> StoredBatch:
-        batch = self._store.batch(id, caller.name)
+    async def _batch(self, id: str, caller: Caller) -> StoredBatch:
+        batch = await self._store.batch(id, caller.name)
         if batch is None:
             raise ApiError(404, "batch_not_found", f"there is no batch {id[:100]!r}", "id")
         return batch
+
+
+def _no_file(id: str) -> ApiError:
+    return ApiError(404, "file_not_found", f"there is no file {id[:100]!r}", "id")
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -7,11 +7,13 @@ request is answered twice, and no answer is paid for in vain.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from streams.client.answers import Ending
 from streams.client.asynchronous import AsyncClient, as_they_end
-from streams.client.errors import QueryError
+from streams.client.errors import GivenUp, QueryError
 from streams.config.settings import Config
 from streams.serve import batch_lines
 from streams.serve.batch_files import Outcomes
@@ -20,6 +22,10 @@ from streams.serve.errors import ApiError
 
 MARGIN = 60.0
 """Seconds that the clocks of this machine and of the broker may differ by."""
+LOOK_EVERY = 0.5
+"""Seconds between two looks whether a batch is cancelled."""
+LONGEST_CANCEL = 600.0
+"""Seconds that requests in flight are awaited after a cancellation."""
 
 
 async def run_batch(
@@ -31,6 +37,7 @@ async def run_batch(
     in_flight: int = 1000,
     progress: Callable[[], None] = lambda: None,
     stopped: Callable[[], bool] = lambda: False,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> None:
     """Ask every request of a batch that has no line yet, and write each one's line.
 
@@ -42,6 +49,8 @@ async def run_batch(
         in_flight: Requests that are asked at a time.
         progress: Called after each line.
         stopped: Whether no more requests are to be asked; those in flight are awaited.
+        cancelled: Whether the others are to be left out, each with its line. Those in flight are
+            awaited, but not those that wait for money, and none for longer than `LONGEST_CANCEL`.
 
     Raises:
         BrokerError: Topics are missing.
@@ -51,21 +60,27 @@ async def run_batch(
     prefix = f"{batch.id}/".encode()
 
     def keep(id: str, ending: Ending) -> None:
-        earlier.setdefault(id, ending)
+        if int(id.rpartition("/")[2]) not in outcomes.done:
+            earlier.setdefault(id, ending)
 
     client = AsyncClient(
         config,
-        kept=lambda key: key.startswith(prefix),
+        kept=lambda key: key.startswith(prefix) and key[len(prefix) :].isdigit(),
         keep=keep,
         since=batch.created - MARGIN,
     )
     async with client:
-        requests = _requests(batch, lines, client, outcomes, stopped)
-        asked = (_ask(client, request, earlier) for request in requests)
-        async for request, ending in as_they_end(asked, in_flight):
-            answered, line = batch_lines.outcome(batch, request, ending)
-            outcomes.add(line, answered)
-            progress()
+        giving_up = asyncio.create_task(_give_up(client, cancelled))
+        requests = _requests(batch, lines, client, outcomes, stopped, cancelled)
+        asked = (_ask(client, batch, request, earlier) for request in requests)
+        try:
+            async for request, ending in as_they_end(asked, in_flight):
+                told = batch_lines.CANCELLED if isinstance(ending, GivenUp) else ending
+                answered, line = batch_lines.outcome(batch, request, told)
+                outcomes.add(line, answered)
+                progress()
+        finally:
+            giving_up.cancel()
 
 
 def _requests(
@@ -74,29 +89,44 @@ def _requests(
     client: AsyncClient,
     outcomes: Outcomes,
     stopped: Callable[[], bool],
+    cancelled: Callable[[], bool],
 ) -> Iterator[Request]:
     """The requests that have no line yet."""
     seen: set[str] = set()
     for number, line in lines:
         if stopped():
             return
-        request = batch_lines.read(batch, number, line, client.models, seen)
+        if cancelled():
+            request = batch_lines.cancelled(number, line)
+        else:
+            request = batch_lines.read(batch, number, line, client.models, seen)
         if number not in outcomes.done:
             yield request
 
 
+async def _give_up(client: AsyncClient, cancelled: Callable[[], bool]) -> None:
+    """After a cancellation, end the waiting for what would be waited for too long."""
+    while not cancelled():
+        await asyncio.sleep(LOOK_EVERY)
+    began = time.monotonic()
+    while True:
+        client.give_up(everything=time.monotonic() - began > LONGEST_CANCEL)
+        await asyncio.sleep(LOOK_EVERY)
+
+
 async def _ask(
-    client: AsyncClient, request: Request, earlier: dict[str, Ending]
+    client: AsyncClient, batch: Batch, request: Request, earlier: dict[str, Ending]
 ) -> tuple[Request, Ending | ApiError]:
     """How a request ends, or has ended before this run."""
+    id = batch.query_id(request.number)
+    if (known := earlier.pop(id, None)) is not None:
+        return request, known
     if request.query is None:
         assert request.refusal is not None
         return request, request.refusal
-    if (known := earlier.pop(request.query.id, None)) is not None:
-        return request, known
     try:
         return request, await client.ask(request.query)
     except QueryError as error:
         return request, error
     finally:
-        earlier.pop(request.query.id, None)
+        earlier.pop(id, None)

@@ -1,92 +1,95 @@
-"""Files and batches of the HTTP front: a folder that all its processes share.
+"""Files and batches of the HTTP front: states on a compacted topic, bytes at a shared location.
 
-A batch is run by the process that holds its lock. The kernel releases the lock of a process that is
-killed, and another goes on with the batch.
+Every serving process reads the whole topic and follows it. A request may write a new file, a new
+batch or an order to cancel; what becomes of a batch is written by the process that runs it. Each
+of these has a key of its own, so that none overwrites another's.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
+import asyncio
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import suppress
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
+from confluent_kafka import Consumer, Message, TopicPartition
 
-UNFINISHED = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+from streams.client.errors import ClientError
+from streams.config.settings import Config
+from streams.kafka import clients
+from streams.kafka.follower import Follower
+from streams.kafka.logs import to_record
+from streams.kafka.producer import Outbox
+from streams.kafka.security import for_librdkafka
+from streams.kafka.topics import Topics
+from streams.serve.batch_content import Content
+from streams.serve.batch_records import (
+    BATCH,
+    FILE,
+    UNFINISHED,
+    Counts,
+    StoredBatch,
+    StoredFile,
+)
 
+ANSWER = 10.0
+"""Seconds in which a broker answers for the end of the topic."""
+CANCEL, COUNTS = "cancel", "counts"
+"""What follows a batch's id, after a slash, in the keys of its other records."""
 
-class StoredFile(msgspec.Struct, kw_only=True):
-    """A file, as OpenAI describes it. owner: name of the key that it belongs to."""
-
-    id: str
-    bytes: int
-    created_at: int
-    filename: str
-    purpose: str
-    owner: str
-    object: str = "file"
-    status: str = "processed"
-
-
-class Counts(msgspec.Struct, kw_only=True):
-    """Requests of a batch."""
-
-    total: int = 0
-    completed: int = 0
-    failed: int = 0
-
-
-class StoredBatch(msgspec.Struct, kw_only=True):
-    """A batch, as OpenAI describes it. owner, tenant: whose it is, and on whose behalf."""
-
-    id: str
-    input_file_id: str
-    endpoint: str
-    completion_window: str
-    created_at: int
-    expires_at: int
-    owner: str
-    tenant: str | None = None
-    object: str = "batch"
-    status: str = "validating"
-    errors: dict[str, Any] | None = None
-    output_file_id: str | None = None
-    error_file_id: str | None = None
-    in_progress_at: int | None = None
-    finalizing_at: int | None = None
-    completed_at: int | None = None
-    failed_at: int | None = None
-    cancelling_at: int | None = None
-    cancelled_at: int | None = None
-    request_counts: Counts = msgspec.field(default_factory=Counts)
-    metadata: dict[str, str] | None = None
+Stored = TypeVar("Stored", StoredFile, StoredBatch)
 
 
 class Store:
-    """The folder. Ids are drawn here: a path never comes from a request unchecked."""
+    """Use as a context. Ids are drawn here: a path never comes from a request unchecked."""
 
-    def __init__(self, folder: Path) -> None:
-        """folder: made with the first file, so that a front without batches needs no disk."""
-        self._folder = folder
+    def __init__(self, config: Config) -> None:
+        """Open nothing yet. Raises ValueError for a location of files that nobody knows."""
+        try:
+            self.content = Content(config.serve.files)
+        except (ValueError, ImportError) as error:
+            raise ValueError(f"[serve] files = {config.serve.files!r}: {error}") from None
+        self._connection = for_librdkafka(config.broker)
+        self._broker = config.broker
+        self._topic = Topics(config.topics.prefix).batches
+        self._files: dict[str, StoredFile] = {}
+        self._batches: dict[str, StoredBatch] = {}
+        self._counts: dict[str, Counts] = {}
+        self._cancelled: dict[str, int] = {}
+        self._kinds: dict[str, tuple[dict[str, Any], Any]] = {
+            "": (self._batches, StoredBatch),
+            CANCEL: (self._cancelled, int),
+            COUNTS: (self._counts, Counts),
+        }
+        self._reached = 0
+        self._more = asyncio.Event()
+        self._follower: Follower | None = None
+        self._outbox: Outbox | None = None
+        self._ends: Consumer | None = None
 
-    def draft(self) -> Path:
-        """Return where an upload may be written before it is added."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return self._folder / f".{uuid.uuid4().hex}"
+    async def __aenter__(self) -> Store:
+        """Read the topic. Raises ClientError where it is missing."""
+        await asyncio.to_thread(self._require)
+        servers, security = self._broker.servers, self._broker.security
+        self._follower = Follower(servers, self._topic, self._learn, security)
+        await self._follower.caught_up()
+        self._outbox = Outbox(servers, security)
+        self._ends = clients.consumer(self._connection, "client")
+        return self
 
-    def content(self, id: str) -> Path:
-        """Where the bytes of a file are."""
-        return self._folder / f"{id}.jsonl"
+    async def __aexit__(self, *_: object) -> None:
+        for part in (self._outbox, self._follower, self._ends):
+            if part is not None:
+                await asyncio.to_thread(part.close)
 
-    def add_file(self, path: Path, filename: str, purpose: str, owner: str, id: str) -> StoredFile:
-        """Take in the file at `path`, which is moved."""
-        size = path.stat().st_size
-        os.replace(path, self.content(id))
+    # Files
+
+    async def add_file(
+        self, source: BinaryIO, filename: str, purpose: str, owner: str, id: str
+    ) -> StoredFile:
+        """Keep a file: first its bytes, then the record that makes it known."""
+        size = await asyncio.to_thread(self.content.put, id, source)
         file = StoredFile(
             id=id,
             bytes=size,
@@ -95,79 +98,119 @@ class Store:
             purpose=purpose,
             owner=owner,
         )
-        self._write(f"{id}.json", file)
+        await self._write(id, msgspec.json.encode(file))
         return file
 
-    def file(self, id: str, owner: str) -> StoredFile | None:
+    async def file(self, id: str, owner: str) -> StoredFile | None:
         """Return an owner's file, None where there is none."""
-        found: StoredFile | None = self._read(id, "file-", StoredFile)
+        found = self._files.get(id) or await self._newest(self._files, id)
         return found if found is not None and found.owner == owner else None
 
     def files(self, owner: str) -> list[StoredFile]:
         """Return an owner's files, the newest first."""
-        found = (self.file(path.stem, owner) for path in self._folder.glob("file-*.json"))
-        return sorted((f for f in found if f is not None), key=lambda f: (-f.created_at, f.id))
+        found = [file for file in self._files.values() if file.owner == owner]
+        return sorted(found, key=lambda file: (-file.created_at, file.id))
 
-    def delete_file(self, file: StoredFile) -> None:
-        """Remove a file."""
-        self.content(file.id).unlink(missing_ok=True)
-        (self._folder / f"{file.id}.json").unlink(missing_ok=True)
+    async def delete_file(self, file: StoredFile) -> None:
+        """Remove a file: first the record, then the bytes."""
+        await self._write(file.id, None)
+        await asyncio.to_thread(self.content.delete, file.id)
 
-    def save(self, batch: StoredBatch) -> None:
-        """Write a batch, whole or not at all."""
-        self._write(f"{batch.id}.json", batch)
+    # Batches
 
-    def batch(self, id: str, owner: str | None = None) -> StoredBatch | None:
-        """Return a batch, of an owner where one is named; None where there is none."""
-        found: StoredBatch | None = self._read(id, "batch_", StoredBatch)
-        if found is None or owner not in (None, found.owner):
-            return None
-        if found.status in UNFINISHED and self.cancelled(id):
-            found.status = "cancelling"
-        return found
+    async def save(self, batch: StoredBatch) -> None:
+        """Write a batch."""
+        await self._write(batch.id, msgspec.json.encode(batch))
 
-    def batches(self, owner: str | None = None) -> list[StoredBatch]:
-        """Return batches, the newest first."""
-        found = (self.batch(path.stem, owner) for path in self._folder.glob("batch_*.json"))
-        return sorted((b for b in found if b is not None), key=lambda b: (-b.created_at, b.id))
+    async def count(self, id: str, counts: Counts) -> None:
+        """Tell how far a batch is."""
+        await self._write(f"{id}/{COUNTS}", msgspec.json.encode(counts))
 
-    def cancel(self, id: str) -> None:
+    async def cancel(self, id: str) -> None:
         """Ask whoever runs a batch to stop."""
-        (self._folder / f"{id}.cancel").touch()
+        await self._write(f"{id}/{CANCEL}", msgspec.json.encode(int(time.time())))
 
     def cancelled(self, id: str) -> bool:
         """Whether somebody has asked for that."""
-        return (self._folder / f"{id}.cancel").exists()
+        return id in self._cancelled
 
-    @contextmanager
-    def lock(self, id: str) -> Iterator[bool]:
-        """Hold a batch's lock while the context is open; False where another process has it."""
-        with (self._folder / f"{id}.lock").open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+    async def batch(self, id: str, owner: str | None = None) -> StoredBatch | None:
+        """Return a batch, of an owner where one is named; None where there is none."""
+        found = self._batches.get(id) or await self._newest(self._batches, id)
+        return self._told(found) if found and owner in (None, found.owner) else None
 
-    def _write(self, name: str, value: object) -> None:
-        draft = self.draft()
-        with draft.open("wb") as file:
-            file.write(msgspec.json.encode(value))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self._folder / name)
+    def batches(self, owner: str | None = None) -> list[StoredBatch]:
+        """Return batches, the newest first."""
+        found = [self._told(b) for b in self._batches.values() if owner in (None, b.owner)]
+        return sorted(found, key=lambda batch: (-batch.created_at, batch.id))
 
-    def _read(self, id: str, begins: str, kind: type[Any]) -> Any:
-        name = id.removeprefix(begins)
-        if not id.startswith(begins) or not name.isalnum() or not name.isascii():
+    def _told(self, batch: StoredBatch) -> StoredBatch:
+        """A copy of a batch with what other records say of it."""
+        told = msgspec.structs.replace(batch)
+        if batch.status in UNFINISHED:
+            told.request_counts = self._counts.get(batch.id, batch.request_counts)
+            if (at := self._cancelled.get(batch.id)) is not None:
+                told.status, told.cancelling_at = "cancelling", at
+        return told
+
+    # The topic
+
+    def _require(self) -> None:
+        asked = clients.admin(self._connection).list_topics(timeout=ANSWER)
+        if self._topic not in asked.topics:
+            raise ClientError(
+                f"there is no topic {self._topic}; make it with: sluice topics create"
+            )
+
+    def _learn(self, message: Message) -> None:
+        record = to_record(message)
+        key = (record.key or b"").decode(errors="replace")
+        with suppress(msgspec.MsgspecError):  # not ours
+            self._take(key, record.value)
+        self._reached = record.offset + 1
+        self._more.set()
+
+    def _take(self, key: str, value: bytes | None) -> None:
+        id, _, kind = key.partition("/")
+        held, form = self._kinds.get(kind, (None, None))
+        if kind == "" and key.startswith(FILE):
+            held, form = self._files, StoredFile
+        if held is None:
+            return
+        if value is None:
+            held.pop(id, None)
+            return
+        found = msgspec.json.decode(value, type=form)
+        before = held.get(id)
+        if isinstance(before, StoredBatch) and before.status not in UNFINISHED:
+            return  # of one that was paused and superseded: what has ended stays as it is
+        held[id] = found
+
+    async def _write(self, key: str, value: bytes | None) -> None:
+        """Write a record, and wait until this process has read it back."""
+        assert self._outbox is not None, "open the store first"
+        sent = self._outbox.batch()
+        sent.send(self._topic, value, key.encode(), 0)
+        await self._read_to(await sent.delivered() + 1)
+
+    async def _newest(self, held: dict[str, Stored], id: str) -> Stored | None:
+        """What another process may have written just now."""
+        if not id.startswith((FILE, BATCH)):
             return None
+        await self._read_to(await asyncio.to_thread(self._end))
+        return held.get(id)
+
+    def _end(self) -> int:
+        assert self._ends is not None, "open the store first"
+        place = TopicPartition(self._topic, 0)
+        end: int = self._ends.get_watermark_offsets(place, timeout=ANSWER)[1]
+        return end
+
+    async def _read_to(self, offset: int) -> None:
         try:
-            return msgspec.json.decode((self._folder / f"{id}.json").read_bytes(), type=kind)
-        except FileNotFoundError:
-            return None
-
-
-def new_id(begins: str) -> str:
-    """Draw an id."""
-    return begins + uuid.uuid4().hex
+            async with asyncio.timeout(ANSWER):
+                while self._reached < offset:
+                    self._more.clear()
+                    await self._more.wait()
+        except TimeoutError:  # the broker is slow, or its last records were compacted away
+            return

@@ -9,46 +9,20 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import openai
 import pytest
 
 from streams.brokers.kafka import KafkaServer
-from tests.support.front import free_port
-from tests.support.system import System
+from tests.support.serving import Serving
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "serve-openai-clients.md"
-PRICES = {"input_price": "1", "output_price": "2", "max_output_tokens": 100, "budget.limit": "1"}
-
-
-class Serving(System):
-    """A system whose models repeat the words of a query, and a front."""
-
-    port = 0
-
-    def begin(self) -> None:
-        self.port = free_port()
-        at = f"127.0.0.1:{self.port}"
-        self.run("serve", "serve", "--config", str(self.config), "--http", at)
-        self.run("echo", "work", *self.models, "--config", str(self.config), "--echo")
-        self.start_router("r0")
-        self.wait("the front", self.healthy)
-        self.wait_members(1)
-
-    def healthy(self) -> bool:
-        try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/health").status_code == 200
-        except httpx.TransportError:
-            return False
 
 
 @pytest.fixture(scope="module")
 def system(
     kafka_broker: KafkaServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Serving]:
-    settings = {f'models."{model}"': PRICES for model in System.models}
-    folder = tmp_path_factory.mktemp("serve")
-    with Serving(kafka_broker, folder, "serve.", settings=settings) as system:
+    with Serving(kafka_broker, tmp_path_factory.mktemp("serve"), "serve.") as system:
         system.begin()
         yield system
 
@@ -57,7 +31,7 @@ def system(
 async def test_openai(system: Serving) -> None:
     """200 requests at once, then a streamed one: each gets its own words, and all is settled to
     the nano-unit that the answers said."""
-    url = f"http://127.0.0.1:{system.port}/v1"
+    url = f"{system.url()}/v1"
     async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
 
         async def ask(number: int) -> tuple[str, int]:
@@ -86,7 +60,7 @@ async def test_openai(system: Serving) -> None:
             said += "".join(choice.delta.content or "" for choice in chunk.choices)
         assert said == "as a stream"
     expected = sum(cost for _, cost in answers) + last
-    system.wait("the settlement", lambda: spent(system) == expected)
+    system.wait("the settlement", lambda: system.spent() == expected)
 
 
 @pytest.mark.kafka
@@ -96,14 +70,8 @@ def test_curl(system: Serving) -> None:
     blocks = re.findall(r"```bash\n(curl.*?)```", PAGE.read_text(), re.DOTALL)
     assert len(blocks) >= 4
     for block in blocks:
-        line = block.replace("127.0.0.1:8080", f"127.0.0.1:{system.port}")
+        line = block.replace("http://127.0.0.1:8080", system.url())
         line = line.replace("curl ", "curl -f ", 1)
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr + done.stdout
         assert '"object"' in done.stdout
-
-
-def spent(system: System) -> int:
-    return sum(
-        account.spent for state in system.states().values() for account in state.accounts.values()
-    )

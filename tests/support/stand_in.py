@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Producer
 from schemas import Query, Receipt, Rejected, Result, Source
 from schemas.result import Failure, Usage
 from schemas.wire import Invalid, decode, encode
-from streams.brokers.embedded import EmbeddedBroker
+from streams.brokers import Broker
 from streams.config.settings import Config
 from streams.kafka.topics import Topics
 
@@ -75,7 +75,7 @@ def rejected(query: Query, source: Source, code: Any, reason: str, field: str | 
 class StandIn:
     """Runs in a thread while the context is open. `seen` are the queries that came, in order."""
 
-    def __init__(self, broker: EmbeddedBroker, config: Config, rule: Rule | None = None) -> None:
+    def __init__(self, broker: Broker, config: Config, rule: Rule | None = None) -> None:
         self.topics = Topics(config.topics.prefix)
         self.rule: Rule = rule or (lambda query, source: [answered(query, source)])
         self.seen: list[Query] = []

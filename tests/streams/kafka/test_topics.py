@@ -31,7 +31,12 @@ class TestNames:
         names = Topics("shop.")
         planned = {topic.name for topic in names.planned(["m"])}
         addresses = {known.address for known in TOPICS} - {"routed.{model}"}
-        others = {names.routed("m"), names.changelog, names.controller_changelog}
+        others = {
+            names.routed("m"),
+            names.changelog,
+            names.controller_changelog,
+            names.batches,
+        }
         assert planned == {f"shop.{address}" for address in addresses} | others
         attributes = {getattr(names, address.replace("-", "_")) for address in addresses}
         assert attributes == planned - others
@@ -90,6 +95,7 @@ class TestPlan:
             "prices": 1,
             "partitions-changelog": 5,
             "controller-changelog": 1,
+            "batches": 1,
         }
 
     def test_the_ledger_can_be_rebuilt_for_a_month(self) -> None:
@@ -105,6 +111,7 @@ class TestPlan:
             "prices",
             "partitions-changelog",
             "controller-changelog",
+            "batches",
         }
         assert {t.settings["retention.ms"] for t in compact} == {"-1"}
 

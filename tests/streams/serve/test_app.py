@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from schemas import Query, Source
-from streams.brokers.embedded import EmbeddedBroker
+from streams.brokers import Broker
 from streams.serve.keys import hashed, new_key
 from tests.streams.client.test_asynchronous import by_prompt
 from tests.support.front import RunningFront, deploy
@@ -35,10 +35,10 @@ hash = "{hashed(ADMIN)}"
 
 
 @pytest.fixture
-def front(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> Iterator[RunningFront]:
+def front(tmp_path: Path, prefix: str, broker: Broker) -> Iterator[RunningFront]:
     """Without keys; queries end as their prompts say."""
-    config = deploy(tmp_path, prefix, embedded_broker, SETTINGS)
-    with StandIn(embedded_broker, config, by_prompt), RunningFront(config) as front:
+    config = deploy(tmp_path, prefix, broker, SETTINGS)
+    with StandIn(broker, config, by_prompt), RunningFront(config) as front:
         yield front
 
 
@@ -133,10 +133,10 @@ def test_a_deadline(front: RunningFront) -> None:
     assert answer.json()["error"]["code"] == "deadline_exceeded"
 
 
-def test_repeated_requests(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+def test_repeated_requests(tmp_path: Path, prefix: str, broker: Broker) -> None:
     """A repeated request with a key gets the first answer: later, at another process, and at the
     same time."""
-    config = deploy(tmp_path, prefix, embedded_broker)
+    config = deploy(tmp_path, prefix, broker)
     seen: set[str] = set()
 
     def once(query: Query, source: Source) -> Sequence[Message]:
@@ -147,7 +147,7 @@ def test_repeated_requests(tmp_path: Path, prefix: str, embedded_broker: Embedde
         return [answered(query, source)]
 
     with (
-        StandIn(embedded_broker, config, once),
+        StandIn(broker, config, once),
         RunningFront(config) as one,
         RunningFront(config) as other,
     ):
@@ -186,10 +186,10 @@ def test_bodies(front: RunningFront) -> None:
     assert front.post(body("hello")).status_code == 200
 
 
-def test_keys(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+def test_keys(tmp_path: Path, prefix: str, broker: Broker) -> None:
     """With keys, nobody else is let in; a key's tenant pays."""
-    config = deploy(tmp_path, prefix, embedded_broker, KEYED)
-    with StandIn(embedded_broker, config) as stand_in, RunningFront(config) as front:
+    config = deploy(tmp_path, prefix, broker, KEYED)
+    with StandIn(broker, config) as stand_in, RunningFront(config) as front:
         for wrong in ("none", SHOP[:-1], hashed(SHOP)):
             assert front.post(body("x"), authorization=f"Bearer {wrong}").status_code == 401
         assert front.post(body("x")).status_code == 401
@@ -202,9 +202,9 @@ def test_keys(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> N
         assert front.client(SHOP).models.list().data
 
 
-def test_rates(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+def test_rates(tmp_path: Path, prefix: str, broker: Broker) -> None:
     """A key that sends too many requests a second is told when to come again."""
-    config = deploy(tmp_path, prefix, embedded_broker, "[serve]\nrate = 0.001\n")
+    config = deploy(tmp_path, prefix, broker, "[serve]\nrate = 0.001\n")
     with RunningFront(config) as front:
         assert front.post(b"{}").status_code == 400
         answer = front.post(b"{}")
@@ -212,16 +212,16 @@ def test_rates(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> 
         assert int(answer.headers["retry-after"]) > 100
 
 
-async def test_in_flight(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+async def test_in_flight(tmp_path: Path, prefix: str, broker: Broker) -> None:
     """More requests than may be in flight get a 429; those in flight are answered."""
-    config = deploy(tmp_path, prefix, embedded_broker, "[serve]\nin_flight = 2\n")
+    config = deploy(tmp_path, prefix, broker, "[serve]\nin_flight = 2\n")
     held = threading.Event()
 
     def hold(query: Query, source: Source) -> Sequence[Message]:
         held.wait(30)
         return [answered(query, source)]
 
-    with StandIn(embedded_broker, config, hold), RunningFront(config) as front:
+    with StandIn(broker, config, hold), RunningFront(config) as front:
         client = front.asynchronous(max_retries=0)
         tasks = [
             asyncio.create_task(client.chat.completions.create(model="auto", messages=said("x")))

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from schemas import Query, Source
-from streams.brokers.embedded import EmbeddedBroker
+from streams.brokers import Broker
 from tests.streams.serve.test_batch_run import lines
 from tests.support.front import RunningFront, deploy
 from tests.support.patience import PATIENCE
@@ -28,11 +28,11 @@ def until(client: openai.OpenAI, id: str, *statuses: str) -> openai.types.Batch:
     return batch
 
 
-def test_a_batch(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+def test_a_batch(tmp_path: Path, prefix: str, broker: Broker) -> None:
     """Create, poll, download, list, delete; every request has one line."""
-    config = deploy(tmp_path, prefix, embedded_broker)
+    config = deploy(tmp_path, prefix, broker)
     data = b"\n".join(line for _, line in lines(30))
-    with StandIn(embedded_broker, config), RunningFront(config) as front:
+    with StandIn(broker, config), RunningFront(config) as front:
         client = front.client()
         file = client.files.create(file=("in.jsonl", data), purpose="batch")
         assert client.files.content(file.id).content == data
@@ -57,9 +57,9 @@ def test_a_batch(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -
             client.files.retrieve(file.id)
 
 
-def test_cancel(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+def test_cancel(tmp_path: Path, prefix: str, broker: Broker) -> None:
     """A batch that is cancelled keeps what was answered, and asks no more."""
-    config = deploy(tmp_path, prefix, embedded_broker)
+    config = deploy(tmp_path, prefix, broker)
     go_on = threading.Event()
 
     def hold(query: Query, source: Source) -> Sequence[Message]:
@@ -67,7 +67,7 @@ def test_cancel(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) ->
         return [answered(query, source)]
 
     data = b"\n".join(line for _, line in lines(1500))
-    with StandIn(embedded_broker, config, hold) as stand_in, RunningFront(config) as front:
+    with StandIn(broker, config, hold) as stand_in, RunningFront(config) as front:
         client = front.client()
         file = client.files.create(file=("in.jsonl", data), purpose="batch")
         batch = client.batches.create(
@@ -82,11 +82,9 @@ def test_cancel(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) ->
 
 
 @pytest.mark.parametrize("id", ["file-nothing", "file-..", "batch_x", "..%2f..%2fetc%2fpasswd"])
-def test_what_is_not_there(
-    tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker, id: str
-) -> None:
+def test_what_is_not_there(tmp_path: Path, prefix: str, broker: Broker, id: str) -> None:
     """An unknown id is a 404, whatever it looks like; wrong requests name their field."""
-    with RunningFront(deploy(tmp_path, prefix, embedded_broker)) as front:
+    with RunningFront(deploy(tmp_path, prefix, broker)) as front:
         client = front.client()
         with pytest.raises(openai.NotFoundError):
             client.files.retrieve(id)

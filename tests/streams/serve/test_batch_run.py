@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from schemas import Query, Source
-from streams.brokers.embedded import EmbeddedBroker
+from streams.brokers import Broker
 from streams.serve.batch_files import Outcomes
 from streams.serve.batch_lines import Batch
 from streams.serve.batch_run import run_batch
@@ -29,10 +29,10 @@ def lines(count: int) -> list[tuple[int, bytes]]:
     return [*found, (count, b"{")]
 
 
-async def test_interrupted(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+async def test_interrupted(tmp_path: Path, prefix: str, broker: Broker) -> None:
     """A run that stops, whose files lose their ends, and that goes on: every request has one line,
     and was asked once."""
-    config = deploy(tmp_path, prefix, embedded_broker)
+    config = deploy(tmp_path, prefix, broker)
     batch = Batch("batch_1", ANYBODY, time.time(), 600.0)
     output, errors = tmp_path / "out.jsonl", tmp_path / "errors.jsonl"
     asked: set[str] = set()
@@ -46,7 +46,7 @@ async def test_interrupted(tmp_path: Path, prefix: str, embedded_broker: Embedde
             return [failed(query, source, 400, "INVALID_REQUEST", "no")]
         return [answered(query, source)]
 
-    with StandIn(embedded_broker, config, once) as stand_in:
+    with StandIn(broker, config, once) as stand_in:
         for enough in (40, 70, 1000):
             with Outcomes(output, errors) as outcomes:
                 await run_batch(
