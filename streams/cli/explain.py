@@ -72,6 +72,7 @@ def report(found: Explanation, catalog: ModelCatalog) -> dict[str, Any]:
     ]
     return {
         "id": found.id,
+        "waits": found.waits(),
         "query": msgspec.to_builtins(found.query),
         "decisions": decisions,
         "results": results,
@@ -104,6 +105,8 @@ def show(found: Explanation, catalog: ModelCatalog) -> None:
     for result in found.results:
         console.print()
         _show_result(console, result, catalog)
+    if (waits := found.waits()) is not None:
+        console.print(f"\n{waits}", style="bold", markup=False)
     for each in found.rejections:
         console.print(f"\nrejected ({each.code}): {each.reason}", markup=False)
 

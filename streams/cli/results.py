@@ -64,7 +64,7 @@ def command(
                 return
     if left:
         names = ", ".join(sorted(id.decode() for id in left))
-        raise click.ClickException(f"no answer to: {names}")
+        raise click.ClickException(f"no answer to: {names} (why: sluice explain ID)")
 
 
 def _records(

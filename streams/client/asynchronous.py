@@ -47,6 +47,8 @@ class AsyncClient:
 
     Any number of clients may run side by side: each picks the answers to its own queries. A query
     whose client is gone is answered and settled all the same.
+
+    Size: three ways to ask over one table of what is under way.
     """
 
     def __init__(

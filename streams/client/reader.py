@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 ANSWER = 10.0
 """Seconds in which a broker answers for the ends of a topic."""
 PATIENCE = 30.0
-"""Seconds within which a topic that is being made, or whose leader is moving, must have a leader."""
+"""Seconds within which a topic that is being made must have its leaders."""
 BLOCK = 500
 _SETTINGS = {
     "fetch.wait.max.ms": 50,

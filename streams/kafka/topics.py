@@ -89,7 +89,10 @@ class Topic:
 
 
 class Topics:
-    """The names of the topics, all with one prefix (for example "shop." or "")."""
+    """The names of the topics, all with one prefix (for example "shop." or "").
+
+    Size: an attribute for each topic.
+    """
 
     def __init__(self, prefix: str = "") -> None:
         """Raise ValueError for a prefix with characters that Kafka forbids."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 
 from streams.client.answers import Ending
 from streams.client.asynchronous import AsyncClient, as_they_end
@@ -69,18 +70,13 @@ async def run_batch(
         keep=keep,
         since=batch.created - MARGIN,
     )
-    async with client:
-        giving_up = asyncio.create_task(_give_up(client, cancelled))
+    async with client, _giving_up(client, cancelled):
         requests = _requests(batch, lines, client, outcomes, stopped, cancelled)
         asked = (_ask(client, batch, request, earlier) for request in requests)
-        try:
-            async for request, ending in as_they_end(asked, in_flight):
-                told = batch_lines.CANCELLED if isinstance(ending, GivenUp) else ending
-                answered, line = batch_lines.outcome(batch, request, told)
-                outcomes.add(line, answered)
-                progress()
-        finally:
-            giving_up.cancel()
+        async for request, ending in as_they_end(asked, in_flight):
+            answered, line = batch_lines.outcome(batch, request, ending)
+            outcomes.add(line, answered)
+            progress()
 
 
 def _requests(
@@ -102,6 +98,15 @@ def _requests(
             request = batch_lines.read(batch, number, line, client.models, seen)
         if number not in outcomes.done:
             yield request
+
+
+@asynccontextmanager
+async def _giving_up(client: AsyncClient, cancelled: Callable[[], bool]) -> AsyncIterator[None]:
+    giving_up = asyncio.create_task(_give_up(client, cancelled))
+    try:
+        yield
+    finally:
+        giving_up.cancel()
 
 
 async def _give_up(client: AsyncClient, cancelled: Callable[[], bool]) -> None:
@@ -126,6 +131,8 @@ async def _ask(
         return request, request.refusal
     try:
         return request, await client.ask(request.query)
+    except GivenUp:
+        return request, batch_lines.CANCELLED
     except QueryError as error:
         return request, error
     finally:

@@ -9,21 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import Any, BinaryIO, TypeVar
 
 import msgspec
-from confluent_kafka import Consumer, Message, TopicPartition
 
-from streams.client.errors import ClientError
 from streams.config.settings import Config
-from streams.kafka import clients
-from streams.kafka.follower import Follower
-from streams.kafka.logs import to_record
-from streams.kafka.producer import Outbox
-from streams.kafka.security import for_librdkafka
-from streams.kafka.topics import Topics
 from streams.serve.batch_content import Content
+from streams.serve.batch_log import BatchLog
 from streams.serve.batch_records import (
     BATCH,
     FILE,
@@ -33,8 +25,6 @@ from streams.serve.batch_records import (
     StoredFile,
 )
 
-ANSWER = 10.0
-"""Seconds in which a broker answers for the end of the topic."""
 CANCEL, COUNTS = "cancel", "counts"
 """What follows a batch's id, after a slash, in the keys of its other records."""
 
@@ -50,9 +40,7 @@ class Store:
             self.content = Content(config.serve.files)
         except (ValueError, ImportError) as error:
             raise ValueError(f"[serve] files = {config.serve.files!r}: {error}") from None
-        self._connection = for_librdkafka(config.broker)
-        self._broker = config.broker
-        self._topic = Topics(config.topics.prefix).batches
+        self._log = BatchLog(config, self._take)
         self._files: dict[str, StoredFile] = {}
         self._batches: dict[str, StoredBatch] = {}
         self._counts: dict[str, Counts] = {}
@@ -62,26 +50,14 @@ class Store:
             CANCEL: (self._cancelled, int),
             COUNTS: (self._counts, Counts),
         }
-        self._reached = 0
-        self._more = asyncio.Event()
-        self._follower: Follower | None = None
-        self._outbox: Outbox | None = None
-        self._ends: Consumer | None = None
 
     async def __aenter__(self) -> Store:
         """Read the topic. Raises ClientError where it is missing."""
-        await asyncio.to_thread(self._require)
-        servers, security = self._broker.servers, self._broker.security
-        self._follower = Follower(servers, self._topic, self._learn, security)
-        await self._follower.caught_up()
-        self._outbox = Outbox(servers, security)
-        self._ends = clients.consumer(self._connection, "client")
+        await self._log.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for part in (self._outbox, self._follower, self._ends):
-            if part is not None:
-                await asyncio.to_thread(part.close)
+        await self._log.close()
 
     # Files
 
@@ -98,12 +74,12 @@ class Store:
             purpose=purpose,
             owner=owner,
         )
-        await self._write(id, msgspec.json.encode(file))
+        await self._log.write(id, msgspec.json.encode(file))
         return file
 
     async def file(self, id: str, owner: str) -> StoredFile | None:
         """Return an owner's file, None where there is none."""
-        found = self._files.get(id) or await self._newest(self._files, id)
+        found = await self._newest(self._files, id)
         return found if found is not None and found.owner == owner else None
 
     def files(self, owner: str) -> list[StoredFile]:
@@ -113,22 +89,22 @@ class Store:
 
     async def delete_file(self, file: StoredFile) -> None:
         """Remove a file: first the record, then the bytes."""
-        await self._write(file.id, None)
+        await self._log.write(file.id, None)
         await asyncio.to_thread(self.content.delete, file.id)
 
     # Batches
 
     async def save(self, batch: StoredBatch) -> None:
         """Write a batch."""
-        await self._write(batch.id, msgspec.json.encode(batch))
+        await self._log.write(batch.id, msgspec.json.encode(batch))
 
     async def count(self, id: str, counts: Counts) -> None:
         """Tell how far a batch is."""
-        await self._write(f"{id}/{COUNTS}", msgspec.json.encode(counts))
+        await self._log.write(f"{id}/{COUNTS}", msgspec.json.encode(counts))
 
     async def cancel(self, id: str) -> None:
         """Ask whoever runs a batch to stop."""
-        await self._write(f"{id}/{CANCEL}", msgspec.json.encode(int(time.time())))
+        await self._log.write(f"{id}/{CANCEL}", msgspec.json.encode(int(time.time())))
 
     def cancelled(self, id: str) -> bool:
         """Whether somebody has asked for that."""
@@ -136,7 +112,7 @@ class Store:
 
     async def batch(self, id: str, owner: str | None = None) -> StoredBatch | None:
         """Return a batch, of an owner where one is named; None where there is none."""
-        found = self._batches.get(id) or await self._newest(self._batches, id)
+        found = await self._newest(self._batches, id)
         return self._told(found) if found and owner in (None, found.owner) else None
 
     def batches(self, owner: str | None = None) -> list[StoredBatch]:
@@ -153,22 +129,11 @@ class Store:
                 told.status, told.cancelling_at = "cancelling", at
         return told
 
-    # The topic
-
-    def _require(self) -> None:
-        asked = clients.admin(self._connection).list_topics(timeout=ANSWER)
-        if self._topic not in asked.topics:
-            raise ClientError(
-                f"there is no topic {self._topic}; make it with: sluice topics create"
-            )
-
-    def _learn(self, message: Message) -> None:
-        record = to_record(message)
-        key = (record.key or b"").decode(errors="replace")
-        with suppress(msgspec.MsgspecError):  # not ours
-            self._take(key, record.value)
-        self._reached = record.offset + 1
-        self._more.set()
+    async def _newest(self, held: dict[str, Stored], id: str) -> Stored | None:
+        """One of those held, which another process may have written just now."""
+        if id not in held and id.startswith((FILE, BATCH)):
+            await self._log.catch_up()
+        return held.get(id)
 
     def _take(self, key: str, value: bytes | None) -> None:
         id, _, kind = key.partition("/")
@@ -185,32 +150,3 @@ class Store:
         if isinstance(before, StoredBatch) and before.status not in UNFINISHED:
             return  # of one that was paused and superseded: what has ended stays as it is
         held[id] = found
-
-    async def _write(self, key: str, value: bytes | None) -> None:
-        """Write a record, and wait until this process has read it back."""
-        assert self._outbox is not None, "open the store first"
-        sent = self._outbox.batch()
-        sent.send(self._topic, value, key.encode(), 0)
-        await self._read_to(await sent.delivered() + 1)
-
-    async def _newest(self, held: dict[str, Stored], id: str) -> Stored | None:
-        """What another process may have written just now."""
-        if not id.startswith((FILE, BATCH)):
-            return None
-        await self._read_to(await asyncio.to_thread(self._end))
-        return held.get(id)
-
-    def _end(self) -> int:
-        assert self._ends is not None, "open the store first"
-        place = TopicPartition(self._topic, 0)
-        end: int = self._ends.get_watermark_offsets(place, timeout=ANSWER)[1]
-        return end
-
-    async def _read_to(self, offset: int) -> None:
-        try:
-            async with asyncio.timeout(ANSWER):
-                while self._reached < offset:
-                    self._more.clear()
-                    await self._more.wait()
-        except TimeoutError:  # the broker is slow, or its last records were compacted away
-            return

@@ -35,6 +35,18 @@ class Explanation:
     results: list[Result] = field(default_factory=list)
     rejections: list[Rejected] = field(default_factory=list)
 
+    def waits(self) -> str | None:
+        """What the query waits for, in words; None where it has ended, or is not decided."""
+        if not self.receipts or self.rejections:
+            return None
+        last = self.receipts[-1]
+        if last.decision == "deferred":
+            return "it waits: it is decided again until its deadline"
+        ended = {result.decision_id for result in self.results}
+        if last.decision == "routed" and last.decision_id not in ended:
+            return f"no result yet: it waits for {last.model}, or its reservation has expired"
+        return None
+
     def scores(self, receipt: Receipt) -> dict[str, float]:
         """Estimated quality less price times estimated cost, by model; empty without prices."""
         prices = self.prices.get(receipt.price_version)

@@ -10,8 +10,10 @@ from typing import Any
 import openai
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from streams.brokers.kafka import KafkaServer
+from streams.cli import main
 from tests.support import invariants
 from tests.support.chaos import stop_all
 from tests.support.serving import Serving
@@ -37,7 +39,7 @@ def line(number: int) -> bytes:
 @pytest.mark.kafka
 def test_a_batch_outlives_what_runs_it(can_run_kafka: None, tmp_path: Path, prefix: str) -> None:
     """Each custom_id has one line, in the output or the error file, with its own words; what the
-    lines cost is what the ledger has spent, to the nano-unit; and the invariants hold."""
+    lines cost is what the ledger has spent, to the nano-unit; and the audit is equal."""
     with (
         KafkaServer(tmp_path / "kafka") as broker,
         Serving(broker, tmp_path, prefix, store="rocksdb") as system,
@@ -56,8 +58,15 @@ def test_a_batch_outlives_what_runs_it(can_run_kafka: None, tmp_path: Path, pref
         batch = kills.ended(batch.id)
         told = kills.lines(batch.output_file_id) + kills.lines(batch.error_file_id)
         system.wait("the settlement", lambda: system.spent() == sum(map(cost, told)))
-        invariants.hold(system)
+        story = invariants.Story.of(system)
+        invariants.one_model(story)
+        invariants.within_limits(story)
+        invariants.same_messages(story)
         stop_all(system)
+        audit = CliRunner().invoke(
+            main, ["audit", "--config", str(system.config)], env={"SLUICE_BROKER": broker.servers}
+        )
+        assert audit.exit_code == 0, audit.output
         print(f"{LINES} lines, kills: {dict(kills.killed)}")
     assert sorted(each["custom_id"] for each in told) == sorted(f"c{n + 1}" for n in range(LINES))
     assert batch.request_counts is not None

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from streams.brokers import Broker
-from streams.client.errors import ClientError
 from streams.config.settings import Config
 from streams.serve.batch_records import Counts, StoredBatch, new_id
 from streams.serve.batch_store import Store
@@ -84,17 +83,9 @@ async def test_cancelled(config: Config) -> None:
 async def test_other_records(config: Config) -> None:
     """What is no record of ours is left alone; a file that is unknown to fsspec is told at once."""
     async with Store(config) as store:
-        await store._write("file-x", b"{")
-        await store._write("batch_x/more", b"[]")
+        await store._log.write("file-x", b"{")
+        await store._log.write("batch_x/more", b"[]")
         assert (store.files(""), store.batches()) == ([], [])
     odd = msgspec.structs.replace(config.serve, files="nothing://x")
     with pytest.raises(ValueError, match="nothing"):
         Store(msgspec.structs.replace(config, serve=odd))
-
-
-async def test_without_the_topic(config: Config) -> None:
-    """An older deployment is told what to do."""
-    topics = msgspec.structs.replace(config.topics, prefix="nowhere.")
-    with pytest.raises(ClientError, match="sluice topics create"):
-        async with Store(msgspec.structs.replace(config, topics=topics)):
-            pass

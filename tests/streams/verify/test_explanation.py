@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from schemas import Receipt, Source
+from schemas import Receipt, Result, Source
 from streams.verify.explanation import Explanation
 
 
@@ -46,3 +46,14 @@ def test_limits_that_bound() -> None:
     assert found.short_of_money(best) == []
     assert found.short_of_money(second) == ["large"]
     assert found.short_of_money(none) == ["small", "large"]
+
+
+def test_what_it_waits_for() -> None:
+    """A query waits while its last decision has no result, and no longer."""
+    routed = receipt(decision="routed", reason="best", model="large")
+    deferred = receipt(decision="deferred", reason="no_budget")
+    result = Result(id="q", decision_id=routed.decision_id, model="large", status_code=200)
+    assert Explanation("q").waits() is None
+    assert "large" in (Explanation("q", receipts=[routed]).waits() or "")
+    assert Explanation("q", receipts=[routed], results=[result]).waits() is None
+    assert "decided again" in (Explanation("q", receipts=[deferred]).waits() or "")
