@@ -26,6 +26,7 @@ from pathlib import Path
 import aiohttp
 import httpx
 import numpy as np
+import psutil
 
 from benchmarks.machine import machine
 from streams.brokers.kafka import KafkaServer
@@ -81,11 +82,14 @@ def main() -> None:
         file.write_text(CONFIG.format(folder=folder))
         config = load(file, {"SLUICE_BROKER": broker.servers})
         create(clients.admin({"bootstrap.servers": broker.servers}), planned(config))
-        with _running(file, broker.servers) as url:
-            asyncio.run(_measure(config, url, asked.rate, asked.seconds, asked.turns))
+        with _running(file, broker.servers) as (url, front):
+            work = _measure(config, url, front, asked.rate, asked.seconds, asked.turns)
+            asyncio.run(work)
 
 
-async def _measure(config: Config, url: str, rate: float, seconds: float, turns: int) -> None:
+async def _measure(
+    config: Config, url: str, front: psutil.Process, rate: float, seconds: float, turns: int
+) -> None:
     print(f"{rate:g} queries/s, {turns} turns of {seconds:g} s each way")
     print(machine())
     connector = aiohttp.TCPConnector(limit=0)
@@ -104,10 +108,14 @@ async def _measure(config: Config, url: str, rate: float, seconds: float, turns:
         found: dict[str, list[float]] = {"Kafka": [], "HTTP": []}
         for ask in (by_kafka, by_http):
             await _send(ask, rate, WARM_UP)
+        used = 0.0
         for _ in range(turns):
             found["Kafka"] += await _send(by_kafka, rate, seconds)
+            before = sum(front.cpu_times()[:2])
             found["HTTP"] += await _send(by_http, rate, seconds)
+            used += sum(front.cpu_times()[:2]) - before
     _print(found)
+    print(f"processor time of the front: {used / len(found['HTTP']) * 1000:.2f} ms a request")
 
 
 def _print(found: dict[str, list[float]]) -> None:
@@ -135,8 +143,8 @@ async def _send(ask: Ask, rate: float, seconds: float) -> list[float]:
 
 
 @contextmanager
-def _running(file: Path, servers: str) -> Iterator[str]:
-    """A router, a worker and a front; yields the front's address."""
+def _running(file: Path, servers: str) -> Iterator[tuple[str, psutil.Process]]:
+    """A router, a worker and a front; yields the front's address and process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         at = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -156,7 +164,7 @@ def _running(file: Path, servers: str) -> Iterator[str]:
         ]
         try:
             _wait(f"http://{at}", running)
-            yield f"http://{at}"
+            yield f"http://{at}", psutil.Process(running[-1].pid)
         except BaseException:
             print(file.with_suffix(".log").read_text()[-4000:], file=sys.stderr)
             raise

@@ -100,7 +100,9 @@ class AnswerReader:
         self._consumer.close()
 
     def _places(self, topics: Sequence[str], since: float | None) -> list[TopicPartition]:
-        known = self._consumer.list_topics(timeout=ANSWER).topics
+        known = until_answered(
+            "listing topics", lambda: self._consumer.list_topics(timeout=ANSWER).topics, PATIENCE
+        )
         if missing := [topic for topic in topics if topic not in known]:
             raise ClientError(
                 f"there is no topic {', '.join(missing)}; make it with: sluice topics create"

@@ -17,6 +17,7 @@ from streams.kafka.logs import to_record
 from streams.kafka.producer import Outbox
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topics
+from streams.kafka.waiting import until_answered
 
 ANSWER = 10.0
 """Seconds in which a broker answers for the end of the topic."""
@@ -67,7 +68,11 @@ class BatchLog:
         await self._read_to(await asyncio.to_thread(self._end))
 
     def _require(self, connection: clients.Settings) -> None:
-        if self._topic not in clients.admin(connection).list_topics(timeout=ANSWER).topics:
+        admin = clients.admin(connection)
+        known = until_answered(
+            "listing topics", lambda: admin.list_topics(timeout=ANSWER).topics, 3 * ANSWER
+        )
+        if self._topic not in known:
             raise ClientError(
                 f"there is no topic {self._topic}; make it with: sluice topics create"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +16,13 @@ from streams.config.serve import ServeSettings
 from streams.config.settings import Config
 from streams.metrics.serve import ServeMetrics
 from streams.serve.app import Front
+from streams.serve.errors import ApiError
 
 LONGEST_HEAD = 64 << 10
 """Bytes of a request's line and headers."""
+KEEP_ALIVE = 75
+"""Seconds that an idle connection stays: longer than clients and load balancers keep theirs, or a
+request would meet a connection that is just being closed."""
 GRACE = 30
 """Seconds that requests get to end when the process stops."""
 MORE_CONNECTIONS = 500
@@ -63,6 +68,16 @@ class BoundedProtocol(HttpToolsProtocol):
         """Count the next head from here."""
         self._head = 0
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that the head is no HTTP, as the application says its errors."""
+        body = json.dumps(ApiError(400, "invalid_http", msg).body).encode()
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
     def _wait(self) -> None:
         self._timer = self.loop.call_later(self.header_seconds, self._give_up)
@@ -135,5 +150,6 @@ def uvicorn_config(app: Any, host: str, port: int, settings: ServeSettings) -> u
         server_header=False,
         limit_concurrency=settings.in_flight + MORE_CONNECTIONS,
         backlog=2048,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )

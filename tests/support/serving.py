@@ -32,9 +32,9 @@ class Serving(System):
         super().__post_init__()
         self.limits = [LIMIT] * len(self.models)
 
-    def begin(self) -> None:
-        """A router, a worker and a front."""
-        self.start_echo("echo")
+    def begin(self, *models: str) -> None:
+        """A router, a worker for some models (all, where none is named) and a front."""
+        self.start_echo("echo", *models)
         self.start_router("r0")
         self.start_front("serve")
         self.wait_fronts("serve")
@@ -45,9 +45,10 @@ class Serving(System):
         port = self.ports.setdefault(name, free_port())
         return self.run(name, "serve", "--config", str(self.config), "--http", f"127.0.0.1:{port}")
 
-    def start_echo(self, name: str) -> Child:
-        """Start a worker for all models."""
-        return self.run(name, "work", *self.models, "--config", str(self.config), "--echo")
+    def start_echo(self, name: str, *models: str) -> Child:
+        """Start a worker that repeats the words: for some models, or for all."""
+        served = models or self.models
+        return self.run(name, "work", *served, "--config", str(self.config), "--echo")
 
     def wait_fronts(self, *names: str) -> None:
         """Wait until fronts answer."""

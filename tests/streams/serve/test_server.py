@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,15 @@ def test_long_heads(front: RunningFront) -> None:
         except ConnectionError:
             pass
     assert front.client().models.list().data
+
+
+def test_what_is_no_http(front: RunningFront) -> None:
+    """Bytes that are no HTTP get an error in OpenAI's form."""
+    with connect(front) as client:
+        client.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        said = ended(client)
+    assert said.startswith(b"HTTP/1.1 400")
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["error"]["code"] == "invalid_http"
 
 
 @pytest.mark.parametrize(
