@@ -127,6 +127,21 @@ class ShareAllocator:
         self._windows: dict[str, int] = {}
         self._turn = 0
 
+    @property
+    def partitions(self) -> int:
+        """Number of partitions."""
+        return len(self._holders)
+
+    def grow(self, partitions: int) -> None:
+        """Know of partitions that have been added: they own nothing before they report.
+
+        Nothing is granted to anybody before each of them has reported once.
+
+        Args:
+            partitions: Their number now; never fewer than before.
+        """
+        self._holders += [None] * (partitions - len(self._holders))
+
     def observe(self, report: ShareReport, latest: Mapping[str, int] | None = None) -> None:
         """Take in a report. One that is late or repeated changes nothing.
 

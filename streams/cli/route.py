@@ -55,7 +55,7 @@ def command(
     found = load(config)
     stopper = Stopper(found.process.stop_seconds)
     stopper.listen()
-    require(found)
+    partitions = require(found)
     data_dir = found.router.data_dir / (name or f"r{os.getpid()}")
     data_dir.mkdir(parents=True, exist_ok=True)
     embedder = make_embedder(found.embedder.kind, **found.embedder.arguments())
@@ -68,7 +68,7 @@ def command(
             found.index.path,
             100 * EXPLORE,
         )
-    app = create_app(found, build(found, embedder), data_dir, metrics)
+    app = create_app(found, build(found, embedder), data_dir, metrics, partitions)
     worker = RouterWorker(app, stopper.begin, quiet=True, override_logging=False)
     worker.spinner = None  # it is not of what `quiet` covers
     stopper.stop_with(worker.stop_soon)

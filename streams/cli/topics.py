@@ -11,8 +11,16 @@ from confluent_kafka.admin import AdminClient
 from streams.cli import options
 from streams.config.settings import Config, load
 from streams.kafka import clients
+from streams.kafka.growth import grow
 from streams.kafka.security import for_librdkafka
-from streams.kafka.topics import Topic, Topics, create, differences
+from streams.kafka.topics import Topic, Topics, create, differences, partition_counts, uneven
+
+GROWN = (
+    "Running routers take new partitions up within seconds, with shares of each limit by grant; "
+    "nothing has to be restarted.\n"
+    "Queries under way stay on their partitions. From now on keys may go to other partitions: an "
+    "id that was sent before is taken for new where it comes to another one."
+)
 
 
 @click.group()
@@ -49,15 +57,53 @@ def check(config_file: Path) -> None:
     """Compare the broker's topics with the configuration; exit with 1 if they differ."""
     config = load(config_file)
     require(config)
+    if found := uneven(planned(config), partition_counts(_admin(config))):
+        raise click.ClickException(found)
     click.echo(f"all {len(planned(config))} topics are as they must be")
 
 
-def require(config: Config) -> None:
-    """Raise ClickException where topics are missing or not as the configuration wants them."""
-    if found := differences(_admin(config), planned(config)):
+@group.command("grow")
+@options.config
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, 10_000),
+    required=True,
+    help="Of queries, and of all topics with the same partition numbers.",
+)
+def grow_topics(config_file: Path, partitions: int) -> None:
+    """Add partitions to the queries, and to all topics that share their partition numbers.
+
+    Routers, workers and clients may run meanwhile, and take the new partitions up by themselves.
+    If it is interrupted, run it again. Partitions cannot be taken away.
+    """
+    config = load(config_file)
+    if partitions < config.topics.partitions:
+        raise click.ClickException(
+            f"the configuration says {config.topics.partitions} partitions, more than "
+            f"{partitions}: partitions cannot be taken away"
+        )
+    topics = planned(config)
+    grown = grow(_admin(config), topics, Topics(config.topics.prefix).queries, partitions)
+    for name in grown:
+        click.echo(f"{name} has {partitions} partitions")
+    shared = sum(topic.shared for topic in topics)
+    click.echo(f"{len(grown)} grown, {shared - len(grown)} had {partitions} partitions already")
+    click.echo(GROWN)
+
+
+def require(config: Config) -> int:
+    """Return the partitions that all topics which share the queries' numbers have.
+
+    Raises ClickException where topics are missing or not as the configuration wants them. Where one
+    of them has more partitions than others, a router says so while it runs.
+    """
+    admin, topics = _admin(config), planned(config)
+    if found := differences(admin, topics):
         raise click.ClickException(
             "\n".join([*found, "make what is missing: sluice topics create"])
         )
+    known = partition_counts(admin)
+    return min(known[topic.name] for topic in topics if topic.shared)
 
 
 def planned(config: Config) -> Sequence[Topic]:

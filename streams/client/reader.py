@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 
 from streams.client.errors import ClientError
 from streams.kafka import clients
+from streams.kafka.added_partitions import AddedPartitions
 from streams.kafka.admin import is_embedded
 from streams.kafka.logs import Record, to_record
 from streams.kafka.waiting import until_answered
@@ -57,7 +58,7 @@ class AnswerReader:
 
         Args:
             connection: How the broker is reached.
-            topics: Followed with all their partitions.
+            topics: Followed with all their partitions, those included that are added later.
             wanted: Called with each key, in the reading thread.
             handle: Called on the running event loop.
             since: Unix seconds to begin at instead; at the first record where the broker knows no
@@ -78,6 +79,7 @@ class AnswerReader:
             places = self._places(topics, since)
             self._behind = {(place.topic, place.partition) for place in places}
             self._consumer.assign(places)
+            self._added = AddedPartitions(self._consumer, places)
         except BaseException:
             self._consumer.close()
             raise
@@ -142,6 +144,7 @@ class AnswerReader:
 
     def _read(self) -> None:
         while not self._stopped.is_set():
+            self._added.look()
             first = self._consumer.poll(0.2)
             if first is None:
                 continue

@@ -120,6 +120,16 @@ class Controller:
         self._allocator.limits = with_tenants(limits, self._limits, self._allocator.reported())
         self._closed = frozenset(closed)
 
+    @property
+    def partitions(self) -> int:
+        """Number of partitions that share the limits."""
+        return self._allocator.partitions
+
+    def cover(self, partitions: int) -> None:
+        """Share the limits with partitions that have been added; nothing is granted before they
+        have reported."""
+        self._allocator.grow(partitions)
+
     def learn_anew(self, policy: Policy) -> None:
         """Solve prices by another policy instance from now on: that of a new index."""
         self._policy = policy

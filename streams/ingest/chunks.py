@@ -190,6 +190,11 @@ class Consumer(driver.Consumer):
             for tp, offset in (await self.earliest_offsets(*new)).items():
                 await self._seek(tp, offset)
 
+    async def rejoin(self) -> None:
+        """Join the group again, with fresh metadata: there are more partitions to assign."""
+        thread: Any = self._thread
+        await thread.rejoin()
+
     async def seek(self, partition: TP, offset: int) -> None:
         """Seek to an offset; chunks delivered before do not count any more."""
         if not self._is_chunked(partition.topic):

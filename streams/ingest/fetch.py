@@ -28,3 +28,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = int(FETCH_WAIT * 1000)  # read when it starts
         consumer._isolation_level = ISOLATION  # as well
         return consumer
+
+    async def rejoin(self) -> None:
+        """Join the group again, with fresh metadata. To be called on the app's event loop."""
+        await self.call_thread(self._rejoin)
+
+    async def _rejoin(self) -> None:
+        consumer = self._ensure_consumer()
+        await consumer._client.force_metadata_update()
+        consumer._coordinator.request_rejoin()

@@ -40,7 +40,9 @@ def make(admin: AdminClient, orders: Sequence[NewTopic], *, or_find: bool = Fals
     tried: set[str] = set()
     until_answered("making topics", lambda: _order(admin, orders, or_find, tried), TIMEOUT)
     names = [order.topic for order in orders]
-    until_answered("awaiting the leaders of new topics", lambda: _led(admin, names), TIMEOUT)
+    until_answered(
+        "awaiting the leaders of new topics", lambda: require_leaders(admin, names), TIMEOUT
+    )
 
 
 def is_embedded(admin: AdminClient) -> bool:
@@ -66,7 +68,7 @@ def _order(admin: AdminClient, orders: Sequence[NewTopic], or_find: bool, tried:
             raise BrokerError(f"cannot make topic {name!r}: {error.str()}") from None
 
 
-def _led(admin: AdminClient, names: Sequence[str]) -> None:
+def require_leaders(admin: AdminClient, names: Sequence[str]) -> None:
     """Raise KafkaException while a partition of these topics has no leader."""
     known = admin.list_topics(timeout=ANSWER).topics
     leaderless = [

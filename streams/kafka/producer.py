@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.kafka import clients
+from streams.kafka.waiting import until_answered
 
 Headers = Sequence[tuple[str, bytes]]
 
+ANSWER = 5.0
+"""Seconds in which a reachable broker answers."""
+PATIENCE = 10.0
+"""Seconds within which a partition that has been added must be known."""
 # No linger: a batch is handed over at once and waited for, so waiting for more only adds latency.
 _SETTINGS = {"linger.ms": 0, "queue.buffering.max.messages": 1_000_000}
 
@@ -51,6 +56,46 @@ class Outbox:
             self._producer.poll(0.2)
 
 
+def put(
+    producer: Producer,
+    topic: str,
+    value: bytes | None,
+    key: bytes | None,
+    partition: int,
+    headers: Any,
+    on_delivery: Callable[[KafkaError | None, Message], None],
+) -> None:
+    """Hand a record to a producer, which may not know yet that its partition has been added.
+
+    Args:
+        producer: librdkafka's.
+        topic: the topic.
+        value: the record's value.
+        key: the record's key.
+        partition: its number; -1 leaves it to the producer.
+        headers: as librdkafka takes them.
+        on_delivery: called, while the producer is polled, when it has been acknowledged or refused.
+
+    Raises:
+        BufferError: the producer's queue is full.
+        BrokerError: there is no such partition.
+    """
+
+    def produce() -> None:
+        producer.produce(topic, value, key, partition, on_delivery=on_delivery, headers=headers)
+
+    def ask_and_produce() -> None:
+        producer.list_topics(topic, timeout=ANSWER)
+        produce()
+
+    try:
+        produce()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+            raise
+        until_answered(f"sending to partition {partition} of {topic}", ask_and_produce, PATIENCE)
+
+
 class Batch:
     """Records sent together. `send` from one thread only; then `await delivered()` once."""
 
@@ -72,9 +117,7 @@ class Batch:
         headers: Headers = (),
     ) -> None:
         """Hand a record to the producer. Raises BufferError when its queue is full."""
-        self._producer.produce(
-            topic, value, key, partition, on_delivery=self._delivered, headers=list(headers)
-        )
+        put(self._producer, topic, value, key, partition, list(headers), self._delivered)
         self._sent += 1
 
     async def delivered(self) -> int:

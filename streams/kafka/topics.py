@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from confluent_kafka import KafkaError, KafkaException
@@ -64,6 +64,8 @@ class Topic:
         cleanup: Kafka's cleanup.policy.
         retention: seconds; None for ever.
         compaction_lag: seconds for which compaction spares a message, by the broker's clock.
+        shared: whether its partitions have the numbers of the queries' partitions: then it may have
+            been grown beyond `partitions`, together with all the others.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Topic:
     cleanup: str = "delete"
     retention: int | None = WEEK
     compaction_lag: int = 0
+    shared: bool = False
 
     @property
     def settings(self) -> dict[str, str]:
@@ -149,11 +152,13 @@ class Topics:
                 for model in models:
                     topics.append(Topic(self.routed(model), model_partitions, cleanup, kept))
             else:
-                count = 1 if known.name in ONE_PARTITION else partitions
+                shared = known.name not in ONE_PARTITION
+                count = partitions if shared else 1
                 lag = COMPACTION_LAG.get(known.name, 0)
-                topics.append(Topic(f"{self.prefix}{known.address}", count, cleanup, kept, lag))
+                name = f"{self.prefix}{known.address}"
+                topics.append(Topic(name, count, cleanup, kept, lag, shared))
         lag = COMPACTION_LAG["changelog"]
-        topics.append(Topic(self.changelog, partitions, "compact", None, lag))
+        topics.append(Topic(self.changelog, partitions, "compact", None, lag, shared=True))
         topics.append(Topic(self.controller_changelog, 1, "compact", None, lag))
         topics.append(Topic(self.batches, 1, "compact", None))
         for topic in topics:
@@ -189,7 +194,8 @@ def create(admin: AdminClient, topics: Sequence[Topic], replicas: int = -1) -> l
         BrokerError: a topic cannot be created.
         KafkaException: no broker answers.
     """
-    known = _partitions(admin)
+    known = partition_counts(admin)
+    topics = _as_grown(topics, known)
     if wrong := differences(admin, [topic for topic in topics if topic.name in known]):
         raise TopicsError("\n".join(wrong))
     missing = {topic.name: topic for topic in topics if topic.name not in known}
@@ -204,7 +210,7 @@ def create(admin: AdminClient, topics: Sequence[Topic], replicas: int = -1) -> l
 
     def check() -> list[str]:
         """Another broker than the one asked before may not know the topics yet."""
-        if absent := missing.keys() - _partitions(admin).keys():
+        if absent := missing.keys() - partition_counts(admin).keys():
             what = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"not known: {', '.join(absent)}")
             raise KafkaException(what)
         return differences(admin, list(missing.values()))
@@ -222,12 +228,19 @@ def differences(admin: AdminClient, topics: Sequence[Topic]) -> list[str]:
     Raises:
         KafkaException: no broker answers.
     """
-    known = _partitions(admin)
+    known = partition_counts(admin)
     present = [topic for topic in topics if topic.name in known]
     policies = _cleanup_policies(admin, [topic.name for topic in present])
     found = [f"topic {topic.name!r} is missing" for topic in topics if topic.name not in known]
     for topic in present:
-        if (count := known[topic.name]) != topic.partitions:
+        count = known[topic.name]
+        if count < topic.partitions and topic.shared:
+            found.append(
+                f"topic {topic.name!r} has {count} partitions where the configuration says "
+                f"{topic.partitions}: add partitions with `sluice topics grow --partitions "
+                f"{topic.partitions}`, or change the configuration"
+            )
+        elif count != topic.partitions and not topic.shared:
             found.append(
                 f"topic {topic.name!r} has {count} partitions where the configuration says "
                 f"{topic.partitions}: change the configuration, or use another topic prefix"
@@ -241,9 +254,45 @@ def differences(admin: AdminClient, topics: Sequence[Topic]) -> list[str]:
     return found
 
 
-def _partitions(admin: AdminClient) -> dict[str, int]:
+def partition_counts(admin: AdminClient) -> dict[str, int]:
+    """Every topic's number of partitions. Raises KafkaException where no broker answers."""
     topics = admin.list_topics(timeout=ANSWER).topics
     return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def uneven(topics: Iterable[Topic], known: Mapping[str, int]) -> str | None:
+    """Say in a sentence which topics lack partitions that others of the shared ones have.
+
+    Args:
+        topics: as they must be.
+        known: partitions of the broker's topics.
+
+    Returns:
+        None where all have the same number.
+    """
+    counts = {
+        topic.name: known[topic.name] for topic in topics if topic.shared and topic.name in known
+    }
+    most, least = max(counts.values(), default=0), min(counts.values(), default=0)
+    if most == least:
+        return None
+    behind = ", ".join(name for name, count in counts.items() if count < most)
+    ahead = next(name for name, count in counts.items() if count == most)
+    return (
+        f"topic {ahead!r} has {most} partitions, while only {least} are in use, for not all topics "
+        f"have the others ({behind}): finish with `sluice topics grow --partitions {most}`"
+    )
+
+
+def _as_grown(topics: Sequence[Topic], known: Mapping[str, int]) -> list[Topic]:
+    """Return topics with the number of partitions to which the shared ones have been grown."""
+    counts = [known[topic.name] for topic in topics if topic.shared and topic.name in known]
+    return [
+        replace(topic, partitions=max(topic.partitions, *counts))
+        if topic.shared and counts
+        else topic
+        for topic in topics
+    ]
 
 
 def _cleanup_policies(admin: AdminClient, names: Sequence[str]) -> dict[str, str]:

@@ -48,6 +48,7 @@ class Live:
         window_ends: Unix seconds by model, of budget windows that end.
         backlog: By owned partition, records of `queries` that are not decided yet.
         partitions: Of the topic `queries`, whoever owns them.
+        unread: Further partitions of it that no router reads.
     """
 
     ledgers: Sequence[Ledger]
@@ -60,6 +61,7 @@ class Live:
     window_ends: Mapping[str, float] = field(default_factory=dict)
     backlog: Mapping[int, int] = field(default_factory=dict)
     partitions: int = 0
+    unread: int = 0
 
 
 class Metrics:
@@ -219,6 +221,9 @@ class _Standing(Collector):
             ("sluice_partitions", "Partitions that this process owns.", len(live.ledgers)),
             ("sluice_topic_partitions", "Partitions of the queries, whoever owns them.",
              live.partitions),
+            ("sluice_topic_partitions_unread",
+             "Partitions of the queries that no router reads, as not all topics have them.",
+             live.unread),
             ("sluice_index_queries", "Queries of the past in the index.", live.history),
             ("sluice_route_backlog", "Queries on these partitions that are not decided yet.",
              sum(live.backlog.values())),

@@ -151,7 +151,7 @@ class Page:
             "now": now,
             "failure": self._reader.failure,
             "backlog": self._reader.backlog,
-            "partitions": self._config.topics.partitions,
+            "partitions": self._reader.partitions,
             "orders": self._orders is not None,
             "width": self._view.timeline.width,
             "rows": list(self._view.timeline.rows(since)),

@@ -15,6 +15,7 @@ from schemas.result import read_result
 from schemas.wire import decode
 from streams.config.settings import Config
 from streams.kafka import clients
+from streams.kafka.added_partitions import AddedPartitions
 from streams.kafka.admin import ANSWER, is_embedded
 from streams.kafka.follower import OFFSET_TAIL_BASE
 from streams.kafka.security import for_librdkafka
@@ -44,6 +45,7 @@ class TopicReader:
         self._topics = topics = Topics(config.topics.prefix)
         self._view = view
         self._ends: dict[int, int] = {}
+        self._added: AddedPartitions | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
         self._handlers: dict[str, Callable[[Message], None]] = {
@@ -68,6 +70,12 @@ class TopicReader:
         self._thread.join()
 
     @property
+    def partitions(self) -> int:
+        """Of the queries: as many as their results have, or as configured before a broker tells."""
+        known = {} if self._added is None else self._added.counts
+        return known.get(self._topics.results, self._config.topics.partitions)
+
+    @property
     def backlog(self) -> int:
         """Queries that are not decided yet, where anything of their partition has been."""
         decided = self._view.decided
@@ -88,10 +96,14 @@ class TopicReader:
 
     def _follow(self, consumer: Any) -> None:
         """Read until stopped. Raises KafkaException where no broker answers before the start."""
-        if not consumer.assignment():
-            consumer.assign(list(self._beginnings(consumer)))
+        if self._added is None:
+            places = list(self._beginnings(consumer))
+            consumer.assign(places)
+            many = (self._topics.receipts, self._topics.results)
+            self._added = AddedPartitions(consumer, (at for at in places if at.topic in many))
         look_at = 0.0
         while not self._stopped.is_set():
+            self._added.look()
             messages = consumer.consume(BLOCK, 0.2)
             with self.lock:
                 for message in messages:
@@ -99,7 +111,7 @@ class TopicReader:
                         self._take(message)
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + LOOK
-                for number in range(self._config.topics.partitions):
+                for number in range(self.partitions):
                     place = TopicPartition(self._topics.queries, number)
                     self._ends[number] = consumer.get_watermark_offsets(place, ANSWER)[1]
                 self.failure = None
@@ -112,12 +124,13 @@ class TopicReader:
 
     def _beginnings(self, consumer: Any) -> Iterator[TopicPartition]:
         """Where to begin: commands from the first, the newest prices, the rest some minutes ago."""
-        topics, count = self._topics, self._config.topics.partitions
+        topics = self._topics
         yield TopicPartition(topics.control, 0, OFFSET_BEGINNING)
         yield TopicPartition(topics.prices, 0, OFFSET_TAIL_BASE - NEWEST_PRICES)
         past = [TopicPartition(topics.share_reports, 0)]
         for topic in (topics.receipts, topics.results):
-            past += [TopicPartition(topic, number) for number in range(count)]
+            known = consumer.list_topics(topic, timeout=ANSWER).topics[topic].partitions
+            past += [TopicPartition(topic, number) for number in sorted(known)]
         embedded = is_embedded(clients.admin(for_librdkafka(self._config.broker)))
         if embedded:  # it keeps little, and cannot look offsets up by time
             yield from (TopicPartition(at.topic, at.partition, OFFSET_BEGINNING) for at in past)

@@ -12,13 +12,16 @@ import faust
 from faust.types import TP
 
 from streams.config.settings import Config
+from streams.ingest.assignor import with_shared_numbers
 from streams.ingest.chunks import chunked
 from streams.kafka.fatal import or_die
 from streams.kafka.security import for_faust
 from streams.kafka.topics import Topics
 from streams.metrics.server import Address
 from streams.routing.build import Parts
+from streams.runtime.growth import PartitionCount
 from streams.runtime.process import Host, RouterProcess
+from streams.runtime.topic_guard import guarded
 
 EXPIRE_SECONDS = 1.0
 REPORT_SECONDS = 0.5
@@ -46,7 +49,11 @@ class _Lifecycle:
 
 
 def create_app(
-    config: Config, parts: Parts, data_dir: Path, metrics: Address | None = None
+    config: Config,
+    parts: Parts,
+    data_dir: Path,
+    metrics: Address | None = None,
+    partitions: int | None = None,
 ) -> faust.App:
     """Make the app of one router process; it opens nothing before it starts.
 
@@ -55,13 +62,16 @@ def create_app(
         parts: What follows from it and from the index.
         data_dir: Where this process, and no other, keeps its tables.
         metrics: Where Prometheus may ask; None for nowhere.
+        partitions: Of the queries, as the broker has them; None for the configured number.
     """
     topics = Topics(config.topics.prefix)
-    app = _faust_app(config, topics, data_dir)
-    count = config.topics.partitions
-    partitions = _table(app, "partitions", topics.changelog, count)
+    count = config.topics.partitions if partitions is None else partitions
+    guarded_topics = [t for t in topics.planned([], count) if t.name in guarded(topics)]
+    in_use = PartitionCount(guarded_topics, topics.queries, count)
+    app = _faust_app(config, topics, data_dir, in_use)
+    table = _table(app, "partitions", topics.changelog, count)
     accounts = _table(app, "controller", topics.controller_changelog, 1)
-    host = _host(app, topics.queries, partitions, accounts)
+    host = _host(app, topics.queries, table, accounts, in_use)
     lifecycle = _Lifecycle(lambda: RouterProcess(config, parts, topics, host, metrics))
     for name, topic, number in (
         ("route", topics.queries, count),
@@ -74,7 +84,9 @@ def create_app(
     return app
 
 
-def _host(app: faust.App, queries: str, partitions: Any, accounts: Any) -> Host:
+def _host(
+    app: faust.App, queries: str, partitions: Any, accounts: Any, in_use: PartitionCount
+) -> Host:
     """Let the process ask the app. partitions, accounts: the tables."""
 
     def assigned() -> set[int]:
@@ -88,7 +100,11 @@ def _host(app: faust.App, queries: str, partitions: Any, accounts: Any) -> Host:
             return end
         return None
 
-    return Host(lambda: partitions.data, lambda: accounts.data, assigned, highwater)
+    async def rejoin() -> None:
+        consumer: Any = app.consumer  # of our transport
+        await consumer.rejoin()
+
+    return Host(lambda: partitions.data, lambda: accounts.data, assigned, highwater, in_use, rejoin)
 
 
 def _tasks(app: faust.App, lifecycle: _Lifecycle) -> None:
@@ -150,8 +166,9 @@ def _raw_topic(app: faust.App, name: str, partitions: int, **settings: Any) -> A
     )
 
 
-def _faust_app(config: Config, topics: Topics, data_dir: Path) -> faust.App:
+def _faust_app(config: Config, topics: Topics, data_dir: Path, in_use: PartitionCount) -> faust.App:
     router = config.router
+    numbered = {topics.queries, topics.results, topics.share_grants, topics.changelog}
     inputs = {
         topics.queries,
         topics.results,
@@ -163,16 +180,17 @@ def _faust_app(config: Config, topics: Topics, data_dir: Path) -> faust.App:
         broker=[f"sluice://{server}" for server in config.broker.servers.split(",")],
         store=f"sluice-{router.store}://",
         datadir=str(data_dir),
-        topic_partitions=config.topics.partitions,
+        topic_partitions=in_use.value,
         table_standby_replicas=0,  # see docs/decisions/0002
         topic_allow_declare=False,
         topic_disable_leader=True,
         ConsumerScheduler=chunked(inputs, router.chunk),
+        PartitionAssignor=with_shared_numbers(numbered, lambda: in_use.value),
         consumer_auto_offset_reset="earliest",
         broker_commit_interval=1.0,
         broker_session_timeout=router.session_timeout,
         broker_heartbeat_interval=router.session_timeout / 3,
-        broker_max_poll_records=router.chunk * config.topics.partitions,
+        broker_max_poll_records=router.chunk * in_use.value,
         stream_buffer_maxsize=8,  # chunks
         stream_recovery_delay=0.0,
         stream_wait_empty=False,  # queues finish by themselves; deferred chunks wait for long

@@ -152,14 +152,24 @@ class ControlPlane:
         """
         return tenants_in_force(self.decider.limits, ledger, self.decider.tenants, tenants)
 
-    def new_ledger(self, number: int) -> Ledger:
-        """Make a partition's ledger, with the shares that it has before its first state record."""
-        partitions = self._config.topics.partitions
+    @property
+    def partitions(self) -> int:
+        """Number of partitions with which a deployment begins."""
+        return self._config.topics.partitions
+
+    def new_ledger(self, number: int, among: int) -> Ledger:
+        """Make a partition's ledger, with the shares that it has before its first state record.
+
+        Args:
+            number: The partition.
+            among: Partitions among which the limits are divided at first: one that was added later
+                has nothing before a grant.
+        """
         # Never more than the file says, whatever commands say: before a grant, all count on it.
         configured, now = self._configured_limits(), self.limits()
         each = self.parts.limits.each
         shares = [
-            0 if name in each else split(min(limit, now[name]), partitions)[number]
+            0 if name in each or number >= among else split(min(limit, now[name]), among)[number]
             for name, limit in configured.items()
         ]
         allowances = self._config.allowances()

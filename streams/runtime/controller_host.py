@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import orjson
 
@@ -21,6 +21,8 @@ from streams.state.ownership import IDLE, Ownership
 from streams.state.store import PartitionStore
 
 ACCOUNTS_KEY = b"accounts"
+LONGEST_NUMBER = 10
+"""Digits of a partition's number."""
 
 
 class ControllerHost:
@@ -34,6 +36,7 @@ class ControllerHost:
         control: ControlPlane,
         outbox: Outbox,
         logs: Logs,
+        in_use: Callable[[int], Awaitable[int]],
     ) -> None:
         """Args:
         config: The configuration.
@@ -42,7 +45,9 @@ class ControllerHost:
         control: Knows limits, prices and windows.
         outbox: Publishes grants and prices, and writes the accounts.
         logs: Reads the changelog of the accounts.
+        in_use: Returns how many partitions share the limits, given the number of one that reports.
         """
+        self._in_use = in_use
         self._config = config
         self._topics = topics
         self._store = store
@@ -55,8 +60,11 @@ class ControllerHost:
 
     async def follow(self, records: Sequence[ConsumedRecord]) -> None:
         """Take in a chunk of reports, under the limits of now."""
+        in_use = await self._in_use(max(map(_reporting, records), default=-1))
         if self._controller is None:
-            self._controller = await self._start()
+            self._controller = await self._start(in_use)
+        if any(_reporting(record) >= self._controller.partitions for record in records):
+            self._controller.cover(in_use)
         version = self._control.decider.price_version
         self._controller.version = max(self._controller.version, version)
         if (parts := self._control.parts) is not self._parts:
@@ -77,12 +85,12 @@ class ControllerHost:
             await self._ownership.release()
             self._ownership = None
 
-    async def _start(self) -> Controller:
+    async def _start(self, partitions: int) -> Controller:
         changelog = self._topics.controller_changelog
         own = Ownership(changelog, 0, self._store(), self._outbox, self._logs)
         await own.claim()
         self._ownership = own
-        allocator = ShareAllocator(self._config.topics.partitions, self._control.limits())
+        allocator = ShareAllocator(partitions, self._control.limits())
         policy, parts = self._config.policy, self._control.parts
         horizon = Horizon(
             policy.expected_queries,
@@ -108,3 +116,9 @@ class ControllerHost:
             self._topics,
             policy.resolve_seconds,
         )
+
+
+def _reporting(record: ConsumedRecord) -> int:
+    """Return the partition that a report's key names, -1 where it names none."""
+    key = record.key or b""
+    return int(key) if key.isdigit() and len(key) <= LONGEST_NUMBER else -1

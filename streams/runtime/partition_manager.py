@@ -11,6 +11,7 @@ from streams.kafka.logs import Logs
 from streams.kafka.producer import Outbox
 from streams.runtime.control_plane import ControlPlane
 from streams.runtime.topic_guard import TopicGuard
+from streams.state.changelog import division
 from streams.state.open_rows import load_state
 from streams.state.ownership import Ownership
 from streams.state.partition import Partition
@@ -39,6 +40,7 @@ class PartitionManager:
         logs: Reads it.
         guard: Knows which life of the topics it is.
         """
+        self._among: int | None = None
         self._changelog = changelog
         self._store = store
         self._control = control
@@ -71,14 +73,18 @@ class PartitionManager:
         state = load_state(ownership.store, number)
         await self._guard.check_state(number, None if state is None else state.topics)
         await self._control.wait_for(0 if state is None else state.control)
+        among = state.partitions if state is not None else await self._divided()
         if number in self._owned:
             return self._owned[number]
-        partition = Partition(self._control.new_ledger(number), ownership)
+        partition = Partition(self._control.new_ledger(number, among), ownership)
         partition.apply_control(self._control.registry.version)
         partition.record_topics(self._guard.ids)
+        partition.record_division(among)
         if self._claims.get(number) is claimed:
             self._owned[number] = partition
             logger.info("owns partition %d", number, extra={"partition": number})
+            if state is None:
+                await self._begin(partition)
         else:  # it was revoked meanwhile
             await partition.revoke()
         return partition
@@ -93,6 +99,26 @@ class PartitionManager:
         for partition in self._owned.values():
             await partition.revoke()
         self._owned.clear()
+
+    async def _divided(self) -> int:
+        """Return among how many partitions the limits were divided when the deployment began.
+
+        The states of the others know it. Where there is none yet, it is the configured number.
+        """
+
+        def read() -> int | None:
+            return division(self._logs.read(self._logs.spans(self._changelog)))
+
+        if self._among is None:
+            found = await asyncio.to_thread(read)
+            self._among = self._control.partitions if found is None else found
+        return self._among
+
+    async def _begin(self, partition: Partition) -> None:
+        """Write the first state of a partition: it says what others may count on."""
+        async with partition.lock:
+            if partition.owned and not partition.sequence:
+                await partition.commit({})
 
     async def _claim(self, number: int) -> Ownership:
         ownership = Ownership(self._changelog, number, self._store(), self._outbox, self._logs)

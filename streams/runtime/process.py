@@ -36,6 +36,7 @@ from streams.routing.reindex import follow_index
 from streams.routing.settlement import Settler
 from streams.runtime.control_plane import ControlPlane
 from streams.runtime.controller_host import ControllerHost
+from streams.runtime.growth import PartitionCount
 from streams.runtime.partition_manager import PartitionManager
 from streams.runtime.topic_guard import TopicGuard
 from streams.state.partition import Partition
@@ -69,12 +70,16 @@ class Host(NamedTuple):
             rebalance, which may begin at any time.
         highwater: Returns where a partition of `queries` ended at the last fetch, None where that
             is not known.
+        in_use: How many partitions are assigned to processes.
+        rejoin: Has the partitions assigned anew, after there are more.
     """
 
     partitions: Callable[[], PartitionStore]
     accounts: Callable[[], PartitionStore]
     assigned: Callable[[], Collection[int]]
     highwater: Callable[[int], int | None]
+    in_use: PartitionCount
+    rejoin: Callable[[], Coroutine[Any, Any, None]]
 
 
 class RouterProcess:
@@ -114,11 +119,13 @@ class RouterProcess:
         self._exit.callback(outbox.close)
         logs = Logs(config.broker)
         self._control = control = ControlPlane(config, parts, topics.control)
-        self._guard = TopicGuard(config.broker, topics, config.router.id)
+        self._guard = TopicGuard(config.broker, topics, config.router.id, self._follow_counts)
         self._partitions = PartitionManager(
             topics.changelog, host.partitions, control, outbox, logs, self._guard
         )
-        self._controller = ControllerHost(config, topics, host.accounts, control, outbox, logs)
+        self._controller = ControllerHost(
+            config, topics, host.accounts, control, outbox, logs, self._covering
+        )
         self._metrics = Metrics(parts.scorer.catalog.names, self._live)
         control.listen(self._metrics.know_all)
         self._expirer = Expirer(
@@ -284,6 +291,17 @@ class RouterProcess:
 
         self._exit.push_async_callback(stop)
 
+    def _follow_counts(self, counts: Mapping[str, int]) -> None:
+        """Take part in sharing new partitions, where all topics have gained them."""
+        if self._host.in_use.follow(counts):
+            self._run("taking up new partitions", self._host.rejoin())
+
+    async def _covering(self, number: int) -> int:
+        """Return how many partitions are in use; asked again where one of that number reports."""
+        if number >= self._host.in_use.value:
+            await self._guard.look()
+        return self._host.in_use.value
+
     def _live(self) -> Live:
         partitions, decider = self._partitions.owned(), self._control.decider
         return Live(
@@ -296,7 +314,8 @@ class RouterProcess:
             units=self._control.units(),
             window_ends=self._control.calendar.ends(time()),
             backlog={each.number: self._backlog(each) for each in partitions},
-            partitions=self._config.topics.partitions,
+            partitions=self._host.in_use.value,
+            unread=self._host.in_use.unread,
         )
 
     def _backlog(self, partition: Partition) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -33,19 +33,33 @@ ADVICE = (
 
 Ids = Mapping[str, str]
 """Topic ids by topic; of an embedded broker, which has none, empty."""
+Counts = Mapping[str, int]
+"""Numbers of partitions by topic."""
+
+
+def _ignore(counts: Counts) -> None:
+    """Do nothing with the numbers of partitions."""
 
 
 class TopicGuard:
     """Knows the topics' ids at the start of the process, and ends it when one changes."""
 
-    def __init__(self, broker: Secured, topics: Topics, group: str) -> None:
+    def __init__(
+        self,
+        broker: Secured,
+        topics: Topics,
+        group: str,
+        seen: Callable[[Counts], None] = _ignore,
+    ) -> None:
         """Connect to nothing yet.
 
         Args:
             broker: where the topics are.
             topics: their names.
             group: the routers' consumer group.
+            seen: called on the event loop, at each look, with how many partitions topics have.
         """
+        self._seen = seen
         self.ids: Ids = {}
         self._names = guarded(topics)
         self._queries = topics.queries
@@ -89,7 +103,7 @@ class TopicGuard:
         last = self._last.get(place)
         self._last[place] = records[-1].offset
         if last is not None and first.offset <= last:
-            await self._look()
+            await self.look()
 
     async def watch(self) -> None:
         """Look every second, for ever."""
@@ -97,13 +111,16 @@ class TopicGuard:
         while self.ids:
             await asyncio.sleep(EVERY)
             try:
-                await self._look()
+                await self.look()
             except KafkaException as error:
                 logger.info("the topics' ids are not told: %s", error)
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Look at the topics' ids and partitions now; nothing where the broker does not answer."""
+        if not self.ids:
+            return
         try:
-            now = await asyncio.to_thread(_ask_ids, self._admin, self._names)
+            now, counts = await asyncio.to_thread(_describe, self._admin, self._names)
         except (KafkaException, TimeoutError) as error:
             if not is_not_yet(error):
                 raise
@@ -112,6 +129,7 @@ class TopicGuard:
             _compare(self.ids, now, "this process")
         except RuntimeError as error:
             die(str(error))
+        self._seen(counts)
 
     def _committed(self, number: int) -> int:
         consumer = clients.group_consumer(self._connection, self._group)
@@ -150,21 +168,22 @@ def read_ids(admin: AdminClient, names: Sequence[str]) -> Ids:
     """
 
     def ask() -> Ids:
-        return {} if is_embedded(admin) else _ask_ids(admin, names)
+        return {} if is_embedded(admin) else _describe(admin, names)[0]
 
     return until_answered("reading the topics' ids", ask, TIMEOUT)
 
 
-def _ask_ids(admin: AdminClient, names: Sequence[str]) -> Ids:
+def _describe(admin: AdminClient, names: Sequence[str]) -> tuple[Ids, Counts]:
     asked = admin.describe_topics(TopicCollection(list(names)), request_timeout=ANSWER)
-    found = {}
+    ids, counts = {}, {}
     for name, answer in asked.items():
         try:
-            found[name] = str(answer.result(TIMEOUT).topic_id)
+            described = answer.result(TIMEOUT)
+            ids[name], counts[name] = str(described.topic_id), len(described.partitions)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
-    return found
+    return ids, counts
 
 
 def _compare(known: Ids, now: Ids, who: str) -> None:

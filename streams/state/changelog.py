@@ -43,6 +43,18 @@ def last_states(changelog: Iterable[PartitionRecord]) -> dict[int, State]:
     return {partition: decode_state(value) for partition, value in last.items()}
 
 
+def division(changelog: Iterable[PartitionRecord]) -> int | None:
+    """Return among how many partitions the limits were divided at first, as any state says.
+
+    Returns:
+        0 where an older router wrote the state, which did not say; None where there is no state.
+    """
+    for entry in entries(changelog):
+        if isinstance(entry.value, State):
+            return entry.value.partitions
+    return None
+
+
 def decode_state(value: bytes) -> State:
     """Read a state record, which may be longer than a message. Raises Invalid."""
     return decode(State, value, STATE_BYTES)

@@ -274,6 +274,10 @@ class Partition:
         """Record the ids of the topics that this partition's state refers to, by name."""
         self._progress.topics.update(ids)
 
+    def record_division(self, partitions: int) -> None:
+        """Record among how many partitions the limits were divided at first."""
+        self._progress.partitions = partitions
+
     def add_model(self, model: str, carry_over: bool) -> None:
         """Open an account for a new model; it has no share before a grant."""
         if model not in self.ledger.index:

@@ -23,6 +23,7 @@ class Progress:
     control_version: int
     unpublished_expirations: list[str]
     topics: dict[str, str]
+    partitions: int
 
     @classmethod
     def of(cls, state: State) -> Self:
@@ -37,6 +38,7 @@ class Progress:
             control_version=state.control,
             unpublished_expirations=list(state.unpublished_expirations),
             topics=dict(state.topics),
+            partitions=state.partitions,
         )
 
     def advance_retried(self, offsets: Mapping[Log, int]) -> None:
@@ -66,4 +68,5 @@ class Progress:
             removed=removed,
             unpublished_expirations=self.unpublished_expirations,
             topics=self.topics,
+            partitions=self.partitions,
         )

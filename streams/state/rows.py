@@ -119,6 +119,8 @@ class State(Message, frozen=True, kw_only=True):
             is repeated after a kill between the two.
         unpublished_expirations: Keys of expired rows whose rejection may not have been published.
         topics: Ids of the topics that all this refers to, by name (`streams.runtime.topic_guard`).
+        partitions: Among how many the limits were divided when the deployment began; 0 in states
+            of older routers.
     """
 
     queries: Position = field(default_factory=Position)
@@ -134,6 +136,7 @@ class State(Message, frozen=True, kw_only=True):
     removed: list[str] = field(default_factory=list)
     unpublished_expirations: list[str] = field(default_factory=list, name="untold")
     topics: dict[str, str] = field(default_factory=dict)
+    partitions: int = 0
 
 
 def row_key(log: Log, offset: int) -> str:

@@ -105,7 +105,7 @@ def verify(indexes: Indexes, source: Source, new_task: TaskFactory) -> Verified:
         for number, (changelog, results) in enumerate(
             zip(snapshot.changelog, snapshot.results, strict=True)
         ):
-            spans = {log: asked[log][number] for log in LOGS}
+            spans = {log: asked[log][number : number + 1] for log in LOGS}
             adjustments = ledger_adjustments(logs.read([changelog]))
             replayer = DecisionReplayer(
                 indexes,
@@ -117,10 +117,10 @@ def verify(indexes: Indexes, source: Source, new_task: TaskFactory) -> Verified:
                 commands,
                 time.time() - COMPACTION_LAG["control"],
             )
-            readers = {log: OffsetReader(logs.read([spans[log]], deciding)) for log in LOGS}
+            readers = {log: OffsetReader(logs.read(spans[log], deciding)) for log in LOGS}
 
-            def within(log: Log, offset: int, spans: dict[Log, Span] = spans) -> bool:
-                return spans[log].start <= offset < spans[log].end
+            def within(log: Log, offset: int, spans: dict[Log, list[Span]] = spans) -> bool:
+                return any(span.start <= offset < span.end for span in spans[log])
 
             for receipt in replayer.replay(receipt_store.of_partition(number), readers, within):
                 taken.put(receipt, encode(receipt))

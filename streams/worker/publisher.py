@@ -16,7 +16,10 @@ from schemas.result import Failure, Result, read_result
 from schemas.route import Routed
 from schemas.wire import MAX_BYTES, Invalid, encode
 from streams.kafka import clients
+from streams.kafka.admin import ANSWER
 from streams.kafka.carried import carried_key, headers_of
+from streams.kafka.producer import put
+from streams.kafka.waiting import until_answered
 from streams.worker.backends.base import failed
 from streams.worker.consumer import PATIENCE, WorkerError
 
@@ -43,6 +46,21 @@ class ResultPublisher:
         self.rejected_topic = rejected_topic
         self._producer = producer
         self._failure: str | None = None
+        self._partitions = 0
+
+    def result_partitions(self, number: int) -> int:
+        """Return how many partitions the results have; asked again for one of a higher number.
+
+        Raises BrokerError where no broker answers.
+        """
+
+        def ask() -> int:
+            found = self._producer.list_topics(self.results_topic, timeout=ANSWER).topics
+            return len(found[self.results_topic].partitions)
+
+        if number >= self._partitions:
+            self._partitions = until_answered(f"partitions of {self.results_topic}", ask, PATIENCE)
+        return self._partitions
 
     @property
     def failed(self) -> bool:
@@ -107,9 +125,7 @@ class ResultPublisher:
 
         while True:
             try:
-                self._producer.produce(
-                    topic, value, key, partition, on_delivery=delivered, headers=headers or []
-                )
+                put(self._producer, topic, value, key, partition, headers or [], delivered)
                 return
             except BufferError:  # the producer's queue is full: wait for acknowledgements
                 self._producer.poll(0.05)

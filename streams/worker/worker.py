@@ -96,7 +96,6 @@ class Worker:
         self._breaker = CircuitBreaker(model, concurrency, self._room.set)
         self._caller = Caller(backend, self._breaker, clock, clock_margin)
         self._jobs = Jobs()
-        self._result_partitions = 0
 
     @property
     def unanswered(self) -> int:
@@ -145,7 +144,6 @@ class Worker:
         for topic in (self._publisher.results_topic, self._publisher.rejected_topic):
             if topic not in partitions:
                 raise WorkerError(f"there is no topic {topic}; make it with: sluice topics create")
-        self._result_partitions = partitions[self._publisher.results_topic]
         commit_at, paused = 0.0, False
         while not stop.is_set():
             if self._waiting.qsize() >= self._backlog or not self._breaker.is_up:
@@ -186,9 +184,9 @@ class Worker:
     def _check(self, routed: Routed) -> None:
         if routed.model != self.model:
             raise wrong("model", routed.model, f"this topic is that of {self.model}")
-        if routed.source.partition >= self._result_partitions:
-            topic = self._publisher.results_topic
-            rule = f"topic {topic} has {self._result_partitions} partitions"
+        count = self._publisher.result_partitions(routed.source.partition)
+        if routed.source.partition >= count:
+            rule = f"topic {self._publisher.results_topic} has {count} partitions"
             raise wrong("source.partition", routed.source.partition, rule)
 
     async def _answer_all(self) -> None:

@@ -21,6 +21,8 @@ KILLS = int(os.environ.get("SLUICE_KILLS", "5"))
 """`make chaos` takes a hundred; its report is in docs/reliability.md."""
 PAUSES = max(1, KILLS // 5)
 RESTARTS = max(1, round(3 * KILLS / 100))
+GROWN = 9
+"""Partitions that there are from the middle on; six before."""
 SEED = int(os.environ.get("SLUICE_SEED", "1"))
 LIMITS = os.environ.get("SLUICE_LIMITS", "") != ""
 """Whether `make chaos` adds limits that overlap."""
@@ -30,8 +32,9 @@ TOKENS = 150_000
 
 @pytest.mark.kafka
 def test_whatever_is_killed_or_paused(can_run_kafka: None, tmp_path: Path, prefix: str) -> None:
-    """3 routers, 6 partitions, 2 workers: each query ends once, no id goes to two models, no share
-    is overspent at any record of the changelog, nothing stays reserved, and the audit is equal."""
+    """3 routers, 6 partitions that become 9, 2 workers: each query ends once, no id goes to two
+    models, no share is overspent at any record of the changelog, nothing stays reserved, and the
+    audit is equal."""
     size = round(RATE * (40 * (KILLS + RESTARTS + 4) + 120 * PAUSES))
     with (
         KafkaServer(tmp_path / "kafka") as broker,
@@ -45,6 +48,8 @@ def test_whatever_is_killed_or_paused(can_run_kafka: None, tmp_path: Path, prefi
         system.wait("the first decisions", lambda: len(system.decided()) > RATE)
         for number in range(KILLS):
             chaos.kill_one()
+            if number == KILLS // 2:
+                chaos.grow(GROWN)
             if (number + 1) * PAUSES // KILLS > chaos.pauses.total():
                 chaos.pause_one()
             if number % 10 == 4:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from streams.brokers.kafka import KafkaServer
+from tests.support.growth import grow
 from tests.support.patience import PATIENCE
 from tests.support.system import System
 
@@ -112,6 +113,17 @@ class Chaos:
         self._progress(20)
         assert self.system.stop(GUEST) == 0, "a router that is asked to end says 0"
         self.joined += 1
+
+    def grow(self, partitions: int) -> None:
+        """Partitions are added while a router is dead; it comes back, and all share them."""
+        self._revive()
+        name = self._random.choice(ROUTERS)
+        self.system.kill(name)
+        self.kills["router"] += 1
+        grow(self.system, partitions)
+        self._bring_back(name)
+        self.system.wait_members(len(ROUTERS))
+        self._progress(20)
 
     def settle(self) -> None:
         """Bring everybody back, let the load end, and wait until nothing is reserved."""

@@ -75,6 +75,16 @@ class Records:
             self._take(0.2)
         return self._found[topic]
 
+    def also(self, topics: Mapping[str, int]) -> None:
+        """Read the partitions, too, that these topics have beyond those known."""
+        added = [
+            TopicPartition(topic, partition, OFFSET_BEGINNING)
+            for topic, count in topics.items()
+            for partition in range(self._topics.get(topic, 0), count)
+        ]
+        self._topics.update(topics)
+        self._consumer.incremental_assign(added)
+
     def close(self) -> None:
         """Let go of the broker."""
         self._consumer.close()

@@ -20,7 +20,10 @@ from unittest.mock import AsyncMock, Mock, patch
 import aiokafka
 import faust
 import pytest
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from faust.assignor import PartitionAssignor
 from faust.stores import base
 from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.consumer import ThreadDelegateConsumer
@@ -53,7 +56,12 @@ HOOKS = [
     (driver.Consumer, "_to_message", "(self, tp, record)"),
     (driver.Consumer, "_new_consumer_thread", "(self)"),
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer", "(self, transport)"),
+    (driver.AIOKafkaConsumerThread, "call_thread", "async (self, fun, *args, **kwargs)"),
+    (driver.AIOKafkaConsumerThread, "_ensure_consumer", "(self)"),
     (DefaultSchedulingStrategy, "iterate", "(self, records)"),
+    (PartitionAssignor, "_get_copartitioned_groups", "(topics, cluster, subscriptions)"),
+    (AIOKafkaClient, "force_metadata_update", "(self)"),
+    (GroupCoordinator, "request_rejoin", "(self)"),
 ]
 
 
@@ -274,6 +282,26 @@ async def test_wait_and_isolation_are_read_at_the_start(consumer: Consumer) -> N
     assert {"fetch_max_wait_ms", "isolation_level"} <= set(
         inspect.signature(Fetcher.__init__).parameters
     )
+
+
+async def test_a_member_joins_again_with_fresh_metadata(consumer: Consumer) -> None:
+    """In the thread of its consumer, which keeps `_client` and `_coordinator`."""
+    source = inspect.getsource(aiokafka.AIOKafkaConsumer)
+    assert "self._client = AIOKafkaClient" in source
+    assert "self._coordinator = GroupCoordinator" in source
+    calls = Mock()
+    calls.force_metadata_update = AsyncMock()
+    fetching = SimpleNamespace(_client=calls, _coordinator=calls)
+
+    async def call_thread(function: Any) -> None:
+        await function()
+
+    with (
+        patch.object(consumer._thread, "_ensure_consumer", return_value=fetching),
+        patch.object(consumer._thread, "call_thread", call_thread),
+    ):
+        await consumer.rejoin()
+    assert [call[0] for call in calls.mock_calls] == ["force_metadata_update", "request_rejoin"]
 
 
 async def test_a_scheduler_is_a_class_that_settings_take(consumer: Consumer) -> None:

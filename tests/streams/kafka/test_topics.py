@@ -187,10 +187,12 @@ class TestOnTheEmbeddedBroker:
         """Missing topics and wrong counts are told; settings, which it lacks, are not asked."""
         planned = Topics().planned(["a"], partitions=2)
         counts = {topic.name: topic.partitions for topic in planned}
-        with EmbeddedBroker({**counts, "results": 5}) as broker:
+        with EmbeddedBroker({**counts, "results": 1, "prices": 5, "queries": 3}) as broker:
             assert differences(admin(broker), planned) == [
-                "topic 'results' has 5 partitions where the configuration says 2: change the "
-                "configuration, or use another topic prefix"
+                "topic 'results' has 1 partitions where the configuration says 2: add partitions "
+                "with `sluice topics grow --partitions 2`, or change the configuration",
+                "topic 'prices' has 5 partitions where the configuration says 1: change the "
+                "configuration, or use another topic prefix",
             ]
         with EmbeddedBroker(counts) as broker:
             assert create(admin(broker), planned) == []

@@ -12,6 +12,7 @@ import pytest
 
 from streams.kafka.topics import Topics
 from streams.runtime.app import _host, _Lifecycle, create_app
+from streams.runtime.growth import PartitionCount
 from tests.support.router_config import router_config, router_parts
 
 
@@ -70,7 +71,7 @@ def test_nothing_is_assigned_during_a_rebalance() -> None:
     ]
     consumer = SimpleNamespace(assignment=lambda: tps, highwater=highwater)
     fake: Any = SimpleNamespace(rebalancing=False, in_recovery=False, consumer=consumer)
-    host = _host(fake, "queries", None, None)
+    host = _host(fake, "queries", None, None, PartitionCount([], "queries", 4))
     assert set(host.assigned()) == {3}
     assert host.highwater(3) is None
     for field in ("rebalancing", "in_recovery"):

@@ -146,12 +146,12 @@ def test_an_index_keeps_learned_prices_and_newcomers(control: ControlPlane) -> N
 
 def test_a_ledger_begins_with_its_part_of_the_configured_limits(control: ControlPlane) -> None:
     """Less where a command says less, never more; newcomers have nothing before a grant."""
-    assert control.new_ledger(0).share.tolist() == [limit // 2 for limit in LIMITS]
+    assert control.new_ledger(0, 2).share.tolist() == [limit // 2 for limit in LIMITS]
     control.apply_command(command(BudgetControl(model="small", limit=400), 0))
     control.apply_command(command(BudgetControl(model="large", limit=9_000), 1))
     control.apply_command(command(NEWCOMER, 2))
     for number in (0, 1):
-        ledger = control.new_ledger(number)
+        ledger = control.new_ledger(number, 2)
         assert list(ledger.names) == ["small", "large", "new"]
         assert ledger.share.tolist() == [200, 1_000, 0]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas import ShareReport, ShareUse
-from schemas.wire import encode
+from schemas import Rejected, ShareGrant, ShareReport, ShareUse
+from schemas.wire import decode, encode
 from streams.runtime.control_plane import ControlPlane
 from streams.runtime.controller_host import ACCOUNTS_KEY, ControllerHost
 from streams.state.fence import is_claim
@@ -24,9 +24,23 @@ class Process:
         config = router_config(folder)
         self.store = memory_store()
         control = ControlPlane(config, router_parts(), "control")
+        self.partitions = 2
+
+        async def in_use(_: int) -> int:
+            return self.partitions
+
         self.host = ControllerHost(
-            config, TOPICS, lambda: self.store, control, log.outbox(), log.logs()
+            config, TOPICS, lambda: self.store, control, log.outbox(), log.logs(), in_use
         )
+
+    async def report_one(self, number: int, share: int, sequence: int = 1) -> None:
+        """One partition reports, under its key."""
+        uses = {
+            name: ShareUse(share=share * times, reserved=0, spent=0)
+            for name, times in (("small", 1), ("large", 2))
+        }
+        one = ShareReport(partition=number, sequence=sequence, arrivals=0, models=uses)
+        await self.host.follow([record(0, encode(one), key=b"%d" % number)])
 
     async def report(self, sequence: int, spent: int = 0) -> None:
         """Both partitions report; the first has spent something on "small" and wants more."""
@@ -94,3 +108,20 @@ async def test_a_released_controller_claims_again(process: Process, log: SharedL
     assert log.end == end
     await process.report(2)
     assert keys(log).count(b"claim") == 2
+
+
+async def test_a_partition_that_was_added_gets_its_shares_by_grant(
+    process: Process, log: SharedLog
+) -> None:
+    """It reports, and others give to it; one beyond those in use is refused."""
+    for number in (0, 1):
+        await process.report_one(number, 500)
+    process.partitions = 3
+    end = log.end
+    await process.report_one(2, 0)
+    # Nothing is free before the others have confirmed that they own less.
+    assert set(keys(log)[end:]) == {ACCOUNTS_KEY, b"0", b"1"}
+    grants = [decode(ShareGrant, one.value) for one in log.records[-2:]]
+    assert all(grant.models["small"] < 500 for grant in grants)
+    await process.report_one(3, 0)
+    assert "there are 3 partitions" in decode(Rejected, log.records[-1].value).reason

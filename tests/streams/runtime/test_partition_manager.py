@@ -7,15 +7,17 @@ from pathlib import Path
 from unittest.mock import AsyncMock, Mock
 
 import pytest
+from msgspec import structs
 
 from streams.runtime.control_plane import ControlPlane
 from streams.runtime.partition_manager import PartitionManager
 from streams.runtime.topic_guard import TopicGuard
+from streams.state.changelog import division
 from streams.state.ownership import Superseded
 from streams.state.rows import STATE_KEY
 from tests.streams.runtime.test_control_plane import NEWCOMER, command
 from tests.support.patience import PATIENCE
-from tests.support.recorded import memory_store
+from tests.support.recorded import Unfenced, memory_store
 from tests.support.router_config import router_config, router_parts
 from tests.support.shared_log import LOG, SharedLog
 
@@ -23,8 +25,11 @@ from tests.support.shared_log import LOG, SharedLog
 class Process:
     """A manager with its own store over a log that several processes share."""
 
-    def __init__(self, log: SharedLog, folder: Path) -> None:
-        self.control = ControlPlane(router_config(folder), router_parts(), "control")
+    def __init__(self, log: SharedLog, folder: Path, configured: int = 2) -> None:
+        config = router_config(folder)
+        topics = structs.replace(config.topics, partitions=configured)
+        config = structs.replace(config, topics=topics)
+        self.control = ControlPlane(config, router_parts(), "control")
         self.store = memory_store()
         guard = Mock(spec=TopicGuard, ids={"queries": "id"}, check_state=AsyncMock())
         self.manager = PartitionManager(
@@ -114,3 +119,19 @@ async def test_a_partition_waits_for_the_commands_of_its_last_owner(
     assert not done
     second.control.apply_command(command(NEWCOMER, 0))
     assert "new" in (await asked).ledger.index
+
+
+async def test_a_partition_that_was_added_begins_with_nothing(
+    process: Process, log: SharedLog, tmp_path: Path
+) -> None:
+    """The first state of another one says among how many the limits were divided; it is written
+    before anything is decided. A process may be configured with more by now."""
+    first = await process.manager.get(0)
+    assert (first.ledger.share.tolist(), first.sequence) == ([500, 1_000], 1)
+    assert division(log.records) == 2
+    for number, shares in ((2, [0, 0]), (1, [500, 1_000])):
+        later = Process(log, tmp_path, configured=4)
+        own = Unfenced(memory_store(), log.outbox(), number, LOG)
+        later.manager._claim = AsyncMock(return_value=own)  # type: ignore[method-assign]  # the log has one partition
+        partition = await later.manager.get(number)
+        assert (partition.ledger.share.tolist(), partition.sequence) == (shares, 1)

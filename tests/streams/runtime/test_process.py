@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from faust.types import TP
@@ -17,6 +18,7 @@ from schemas.wire import decode, encode
 from streams.brokers import Broker
 from streams.ingest.chunks import Chunk
 from streams.kafka.topics import Topics
+from streams.runtime.growth import PartitionCount
 from streams.runtime.process import Host, RouterProcess
 from tests.support.patience import PATIENCE
 from tests.support.recorded import FLEET, memory_store, query, record
@@ -41,7 +43,16 @@ class Running:
         self.records = Records(broker.servers, counts)
         self.assigned = {0}
         stores = memory_store(), memory_store()
-        host = Host(lambda: stores[0], lambda: stores[1], lambda: self.assigned, lambda _: 5)
+        count = PartitionCount(planned, self.topics.queries, config.topics.partitions)
+        self.rejoined = AsyncMock()
+        host = Host(
+            lambda: stores[0],
+            lambda: stores[1],
+            lambda: self.assigned,
+            lambda _: 5,
+            count,
+            self.rejoined,
+        )
         self.process = RouterProcess(config, router_parts(), self.topics, host)
 
     async def put(self, *values: bytes) -> Any:

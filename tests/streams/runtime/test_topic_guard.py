@@ -31,7 +31,7 @@ def asked() -> Iterator[Mock]:
     """What the broker is asked for: it answers with `LIFE` until told otherwise."""
     with (
         patch.object(topic_guard, "read_ids", Mock(return_value=LIFE)),
-        patch.object(topic_guard, "_ask_ids", Mock(return_value=LIFE)) as ask,
+        patch.object(topic_guard, "_describe", Mock(return_value=(LIFE, {}))) as ask,
         patch.object(topic_guard, "die", Mock(side_effect=Died)),
     ):
         yield ask
@@ -64,7 +64,7 @@ async def test_it_looks_where_a_chunk_goes_back(asked: Mock) -> None:
     asked.assert_not_called()
     await own.saw(records(0))
     asked.assert_called_once()
-    asked.return_value = {**LIFE, TOPICS.queries: "new"}
+    asked.return_value = {**LIFE, TOPICS.queries: "new"}, {}
     with pytest.raises(Died):
         await own.saw(records(0))
 

@@ -6,7 +6,7 @@ import pytest
 
 from schemas import Invalid, Receipt, Source
 from schemas.wire import encode
-from streams.state.changelog import Entry, decode_state, entries, last_states
+from streams.state.changelog import Entry, decode_state, division, entries, last_states
 from streams.state.fence import OWNER, claim_key
 from streams.state.rows import STATE_KEY, Position, Row, State
 from tests.support.records import Record
@@ -65,3 +65,11 @@ def test_a_state_that_is_none_is_refused() -> None:
     """A changelog that cannot be read is not passed over."""
     with pytest.raises(Invalid):
         decode_state(b"{")
+
+
+def test_any_state_tells_among_how_many_the_limits_were_divided() -> None:
+    """Older routers did not say; without a state nobody knows."""
+    new = encode(State(partitions=3))
+    assert division([record(b"q7", encode(ROW)), record(STATE_KEY, new)]) == 3
+    assert division(LOG) == 0
+    assert division([record(b"q7", encode(ROW))]) is None

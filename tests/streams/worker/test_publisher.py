@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -178,3 +179,20 @@ def test_a_result_says_whose_it_is(
     sent = decode(Result, producer.sent[0][1])
     assert (sent.tenant, sent.custom_id, sent.metadata) == ("shop", "7", {"x": 1})
     assert sent.cut is cut
+
+
+def test_partitions_that_were_added_are_asked_for(publisher: ResultPublisher) -> None:
+    """Once they are needed; those that are known are not asked for again."""
+    asked: list[str] = []
+    counts = [3, 6]
+
+    def list_topics(topic: str, timeout: float) -> Any:
+        asked.append(topic)
+        known = SimpleNamespace(partitions=dict.fromkeys(range(counts[len(asked) - 1])))
+        return SimpleNamespace(topics={topic: known})
+
+    producer: Any = publisher._producer
+    producer.list_topics = list_topics
+    for number, count in ((2, 3), (0, 3), (3, 6), (5, 6)):
+        assert publisher.result_partitions(number) == count
+    assert asked == ["results", "results"]

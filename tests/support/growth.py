@@ -1,0 +1,20 @@
+"""Adds partitions to a whole system, for tests."""
+
+from __future__ import annotations
+
+from click.testing import CliRunner
+
+from streams.cli import main
+from tests.support.system import System
+
+
+def grow(system: System, partitions: int) -> None:
+    """Run `sluice topics grow`; the test sends to and looks at the new partitions from now on."""
+    command = ["topics", "grow", "--config", str(system.config), "--partitions", str(partitions)]
+    done = CliRunner().invoke(main, command, env={"SLUICE_BROKER": system.broker.servers})
+    assert done.exit_code == 0, done.output
+    planned = system.topics.planned(system.models, partitions, model_partitions=1)
+    system.partitions = partitions
+    system.counts = {topic.name: topic.partitions for topic in planned}
+    system.records.also(system.counts)
+    system.producer.list_topics(system.topics.queries, timeout=10.0)
