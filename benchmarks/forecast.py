@@ -78,7 +78,9 @@ class Paced(PrimalDual):
             came = int(np.searchsorted(self._times, self._told))
             self._forecast_of_day.observe(self._told, 0, came)
             self._told += TOLD
-        return super().plan(remaining, max(self._forecast_of_day.between(now, BEGIN + DAY), 1.0))
+        return super().plan(
+            remaining, max(self._forecast_of_day.between(now, BEGIN + DAY, BEGIN), 1.0)
+        )
 
 
 def forecast_after(days: Sequence[Floats], rate: float) -> ArrivalForecast:

@@ -1,13 +1,16 @@
 """Forecast of arrivals, learned from the counts that partitions report.
 
-With counts of a day or more, the forecast follows the hour of the day: its mean over the days,
-recent days weighing more, times how much busier than usual it is now, which is forgotten with the
-time ahead. Before that it is the recent rate. Nothing here reads a clock.
+What is usual is the mean by hour of the day, recent days weighing more; before there is a day of
+counts, it is an even rate that was assumed and that counts correct. How the window so far differs
+from it is expected of the rest too, in so far as it cannot be chance: as if a tenth of a window had
+come as usual before it (the posterior mean of a Poisson rate under a gamma prior). Bursts and
+pauses are part of a window's count, not followed by themselves: what comes in a burst is mostly
+missing later. Nothing here reads a clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 HOUR = 3600
@@ -19,24 +22,25 @@ HALF_LIFE = 900.0
 """Seconds after which past arrivals count half in the recent rate."""
 TRUST = 60.0
 """Seconds after which half of the recent rate is measured, not assumed."""
-FADES = 3.0
-"""Hours ahead at which half of today's difference from the usual is expected to be left."""
+GIVEN, GUESSED = 8640.0, 60.0
+"""Seconds of counts that an assumed rate weighs as much as: one that somebody gave, or nobody."""
 OLDER = 0.8
 """What a day counts relative to the day after it."""
-FAR = 4.0
-"""Most by which now may differ from the usual."""
+PRIOR = 0.1
+"""The part of a window's usual arrivals that the usual counts for beside those that came."""
 
 
 class ArrivalForecast:
     """Expected arrivals in any span of time to come."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, weight: float = GIVEN) -> None:
         """Begin without counts.
 
         Args:
             rate: Arrivals a second that are assumed before any are counted.
+            weight: Seconds of counts that correct it by half.
         """
-        self._assumed = rate
+        self._assumed, self._assumed_for = rate, weight
         self._counts: dict[int, int] = {}
         self._hours: dict[int, int] = {}
         self._since: float | None = None
@@ -72,42 +76,51 @@ class ArrivalForecast:
         trust = 1 - 0.5 ** ((self._at - self._since) / TRUST) if self._since is not None else 0.0
         return trust * measured + (1 - trust) * self._assumed
 
-    def between(self, begin: float, end: float) -> float:
-        """Return how many arrivals are expected in a span that begins about now.
+    def between(self, moment: float, end: float, begin: float) -> float:
+        """Return how many arrivals are expected in the rest of a window.
 
         Args:
-            begin: Unix seconds.
-            end: Unix seconds, not before `begin`.
+            moment: Unix seconds, about now.
+            end: Unix seconds, of the window; not before `moment`.
+            begin: Likewise; not after `moment`.
         """
-        usual = self._usual(begin)
-        if usual is None:
-            return self.rate() * (end - begin)
-        now = usual[int(begin // HOUR) % DAY]
-        busier = self.rate() / now if now > 0 else 1.0
-        more = min(max(busier, 1 / FAR), FAR) - 1
-        total, at = 0.0, begin
-        while at < end:
-            until = min((at // HOUR + 1) * HOUR, end)
-            ahead = ((at + until) / 2 - begin) / HOUR
-            factor = 1 + more * 0.5 ** (ahead / FADES)
-            total += usual[int(at // HOUR) % DAY] * factor * (until - at)
-            at = until
-        return total
-
-    def _usual(self, moment: float) -> list[float] | None:
-        """Return the usual arrivals a second by hour of the day; None before there is a day."""
         if self._since is None:
-            return None
-        current, first = int(moment // HOUR), int(self._since // HOUR) + 1
-        first = max(first, min(self._hours, default=current))
-        if current - first < DAY:
-            return None
+            return self._assumed * (end - moment)
+        # Of a longer window the last day counts: the days before it are what is usual by then.
+        counted = max(begin, moment - DAY * HOUR) // HOUR * HOUR
+        usual = self._usual(counted)
+        came = sum(n for hour, n in self._hours.items() if counted <= hour * HOUR <= moment)
+        foreseen = _total(usual, max(counted, self._since), moment)
+        prior = PRIOR * _total(usual, begin, end)
+        if not self._has_day(counted):
+            prior = min(prior, self._assumed_for * usual[0])
+        busier = (came + prior) / (foreseen + prior) if prior > 0 else 1.0
+        return busier * _total(usual, moment, end)
+
+    def _usual(self, moment: float) -> list[float]:
+        """Return the usual arrivals a second by hour of the day, by what came before a moment."""
+        assert self._since is not None
+        current = int(moment // HOUR)
+        if not self._has_day(moment):
+            came = sum(count for hour, count in self._hours.items() if hour < current)
+            elapsed = max(moment - self._since, 0.0)
+            even = (self._assumed_for * self._assumed + came) / (self._assumed_for + elapsed)
+            return [even] * DAY
         sums, weights = [0.0] * DAY, [0.0] * DAY
-        for hour in range(max(first, current - KEPT + 1), current):
-            weight = OLDER ** ((current - hour) // DAY)
+        for hour in range(self._first_hour(), current):
+            weight = OLDER ** ((current - 1 - hour) // DAY)
             sums[hour % DAY] += weight * self._hours.get(hour, 0) / HOUR
             weights[hour % DAY] += weight
         return [total / weight for total, weight in zip(sums, weights, strict=True)]
+
+    def _has_day(self, moment: float) -> bool:
+        """Return whether there are counts of a whole day before a moment."""
+        return moment // HOUR - self._first_hour() >= DAY
+
+    def _first_hour(self) -> int:
+        """Return the first hour that was counted whole."""
+        assert self._since is not None
+        return max(int(self._since // HOUR) + 1, min(self._hours))
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that has been counted, JSON-ready."""
@@ -126,3 +139,13 @@ class ArrivalForecast:
         self._hours = {int(hour): int(count) for hour, count in snapshot["hours"].items()}
         self._since, self._at = snapshot["since"], float(snapshot["at"])
         self._recent, self._weight = float(snapshot["recent"]), float(snapshot["weight"])
+
+
+def _total(rates: Sequence[float], begin: float, end: float) -> float:
+    """Return the arrivals of a span at rates by hour of the day."""
+    total, at = 0.0, begin
+    while at < end:
+        until = min((at // HOUR + 1) * HOUR, end)
+        total += rates[int(at // HOUR) % DAY] * (until - at)
+        at = until
+    return total

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from router.arrays import Floats
-from router.budget.arrivals import ArrivalForecast
+from router.budget.arrivals import GIVEN, GUESSED, ArrivalForecast
 from router.budget.ledger import owner
-from router.budget.windows import MINUTE, Calendar, Window, Windowing, window_of
+from router.budget.windows import MINUTE, Calendar, Windowing, window_of
 
 USUAL_MONTH = 30 * 86_400
 """Seconds; what a month is taken for where windows are compared."""
@@ -19,9 +19,9 @@ LENGTHS = {"none": 0, "minute": MINUTE, "hour": 3600, "day": 86_400, "month": US
 class Horizon:
     """Expected arrivals until each limit's window ends.
 
-    Either their number is given: in all where some limit has no window, in each of the longest
-    windows otherwise, where they are assumed to come evenly. Or it is forecast from what has
-    arrived. Queries that wait are expected in any case.
+    Where some limit has no window, their number in all is given. Otherwise they are forecast from
+    what has arrived (`arrivals.py`): a number given, of one of the longest windows, is what is
+    assumed before any are counted. Queries that wait are expected in any case.
     A minute is too short to pace: what is left of it is planned for as a whole one.
     """
 
@@ -35,11 +35,11 @@ class Horizon:
         """Set the pace.
 
         Args:
-            queries: Expected arrivals, in all or in one of the longest windows; None to forecast
-                them.
+            queries: Expected arrivals, in all or in one of the longest windows; None where nobody
+                says.
             limits: Windows by the limit's name.
             calendar: Of these limits and of newcomers, whose trials keep no pace. None to make one.
-            usual: Arrivals of one of the longest windows that are assumed before any are counted.
+            usual: Arrivals of one of the longest windows that are assumed where `queries` is None.
 
         Raises:
             ValueError: A zone or kind of window is unknown.
@@ -50,8 +50,8 @@ class Horizon:
         lengths = [LENGTHS[limit.kind] for limit in limits.values()]
         longest = max(lengths, default=0) if all(lengths) else 0
         given = usual if queries is None else queries
-        self.forecast = ArrivalForecast(given / longest if longest else 0.0)
-        self._even = given / longest if queries is not None and longest else None
+        weight = GUESSED if queries is None else GIVEN
+        self.forecast = ArrivalForecast(given / longest if longest else 0.0, weight)
 
     def latest(self, moment: float) -> dict[str, int]:
         """Return the begin of each limit's window at a moment, in Unix seconds."""
@@ -100,12 +100,4 @@ class Horizon:
             return (self._queries or 0.0) - arrived
         if windowing.kind == "minute":
             return self.forecast.rate() * MINUTE
-        if self._even is None:
-            return self.forecast.between(moment, window.end)
-        return self._even * LENGTHS[windowing.kind] * _part(window, moment)
-
-
-def _part(window: Window, moment: float) -> float:
-    """Return which part of a window is still to come."""
-    assert window.end is not None
-    return (window.end - moment) / (window.end - window.begin)
+        return self.forecast.between(moment, window.end, window.begin)

@@ -15,7 +15,7 @@ from router.estimation.fitted import Fitted
 from router.estimation.history import History
 from router.estimation.index.base import NeighbourIndex, Neighbours, nothing, without_itself
 from router.estimation.kernel_ridge import KernelRidge
-from router.estimation.trust import choose_factor, departing
+from router.estimation.trust import LEAST, choose_factor, departing
 
 Kernels = tuple[tuple[float, ...], ...]
 
@@ -31,8 +31,6 @@ KERNELS: Kernels = ((0.25, 1.0, 1.0), (0.0, 3.0, 0.0), (0.0, 0.0, 10.0), (1.0, 0
 """Widths for embedding, words and shape of a text."""
 EMBEDDING_KERNELS: Kernels = ((0.1,), (0.3,), (1.0,))
 """Widths where there are no texts."""
-LEAST = 1e-6
-"""No answer is sure to be worth nothing: where money is plenty, it is tried."""
 UPPER = 0.99
 """The part of the history's answers that cost at most their `upper_cost`, where nobody says."""
 
@@ -91,8 +89,8 @@ class Estimator:
             index: Finds rows of `history`, numbered alike.
             fitted: What was learned.
             upper: The part of answers, 0 to 1, that cost at most `Estimates.upper_cost`.
-            careful: Whether scores depart from the models' means by `Fitted.trust` only: where
-                models share limits.
+            careful: Whether differences between models are shrunk by `Fitted.trust`: where models
+                share limits.
         """
         self._trust = fitted.trust if careful else 1.0
         self.history = history

@@ -30,7 +30,7 @@ class Fitted:
         rows: int64[r], an even sample of the history.
         others: float32[r, 2M], leave-one-out predictions of those rows.
         means: float64[M], mean estimated scores over those rows.
-        trust: What deviations from `means` are multiplied by, see `trust.py`.
+        trust: What differences between models beyond `means` are multiplied by, see `trust.py`.
     """
 
     k: int

@@ -1,10 +1,11 @@
-"""How far estimated scores may depart from the models' means, by what decisions are worth.
+"""How far models may differ by query from how they differ on average, by what decisions are worth.
 
 Of many noisy estimates a router takes the largest net of its price, and so, too often, one that is
 too large (the optimizer's curse: Smith and Winkler 2006). Estimates of least squared error do not
-protect from that where models are many and the history is small. So deviations from the models'
-means are multiplied by a factor, chosen by the value that the program's decisions on leave-one-out
-estimates would have had: at a factor of 0 they are those of the best static mix.
+protect from that where models are many and the history is small. So what a model's deviation from
+its mean differs by from all models' is multiplied by a factor, chosen by the value that the
+program's decisions on leave-one-out estimates would have had. What all models' deviations have in
+common, how hard the query is, chooses no model by itself, is estimated far better, and stays.
 
 It is for limits that several models share. A budget for each model leaves no choice of the largest
 among all: there every model's budget is used up by the queries that suit it best, and full
@@ -19,6 +20,8 @@ from router.arrays import Floats
 from router.pricing.coverage import Coverage
 from router.pricing.prices import Program, dual_prices
 
+LEAST = 1e-6
+"""No answer is sure to be worth nothing: where money is plenty, it is tried."""
 FACTORS = (0.5, 0.75, 1.0)
 """Candidates, the most careful first."""
 BUDGETS = (1.0, 2.0, 4.0, 8.0)
@@ -28,14 +31,27 @@ DOUBT = 0.5
 
 
 def departing(quality: Floats, means: Floats, factor: float) -> Floats:
-    """Return scores float64[n, M] with their deviations from float64[M] means multiplied."""
-    return means + factor * (quality - means)
+    """Multiply the differences between models beyond those of their means.
+
+    Args:
+        quality: float64[n, M] scores.
+        means: float64[M], by which models differ in any case.
+        factor: 1 leaves scores between `LEAST` and 1 as they are.
+
+    Returns:
+        float64[n, M] scores between `LEAST` and 1.
+    """
+    off = quality - means
+    # A cumulative sum adds in the same order whatever the shape, so no row's bits depend on others.
+    common = off.cumsum(axis=1)[:, -1:] / off.shape[1]
+    found: Floats = np.clip(means + common + factor * (off - common), LEAST, 1.0)
+    return found
 
 
 def choose_factor(
     quality: Floats, cost: Floats, means: Floats, scores: Floats, costs: Floats
 ) -> float:
-    """Choose how far estimates may depart from the means.
+    """Choose the factor of `departing`.
 
     Decisions are valued at the prices of the program on the full estimates, net of their true cost,
     so that each row's value stands by itself and differences between factors have standard errors.

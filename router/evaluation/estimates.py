@@ -35,7 +35,8 @@ class OfflineEstimates:
             without its own outcome.
         warm_cost: float64[h, M], likewise of costs.
         means: float64[M], the models' mean scores; None for kinds that are never `careful`.
-        trust: What deviations from them are multiplied by where models share limits.
+        trust: What differences between models beyond them are multiplied by where models share
+            limits.
     """
 
     quality: Floats

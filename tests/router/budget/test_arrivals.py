@@ -28,9 +28,10 @@ def fed(hours: int, hourly: list[int], begin: float = MIDNIGHT) -> ArrivalForeca
 def test_before_anything_came_the_assumed_rate_holds() -> None:
     """One look tells nothing yet: counts are since the start of the deployment."""
     forecast = ArrivalForecast(0.5)
-    assert forecast.between(MIDNIGHT, MIDNIGHT + 100) == 50
+    assert forecast.between(MIDNIGHT, MIDNIGHT + 100, MIDNIGHT) == 50
     forecast.observe(MIDNIGHT, 0, 10**6)
     assert forecast.rate() == 0.5
+    assert forecast.between(MIDNIGHT, MIDNIGHT + 100, MIDNIGHT) == pytest.approx(50)
 
 
 def test_a_steady_rate_is_found_within_minutes() -> None:
@@ -48,21 +49,43 @@ def test_days_are_learned() -> None:
     hourly = [0] * 8 + [600, 1200, 2400, 4800, 4800, 2400, 1200, 600] + [0] * 8
     forecast = fed(3 * DAY, hourly)
     now = MIDNIGHT + 3 * DAY * HOUR
-    assert forecast.between(now, now + 8 * HOUR) == pytest.approx(0, abs=60)
-    whole = forecast.between(now, now + DAY * HOUR)
+    assert forecast.between(now, now + 8 * HOUR, now) == pytest.approx(0, abs=60)
+    whole = forecast.between(now, now + DAY * HOUR, now)
     assert whole == pytest.approx(sum(hourly), rel=0.05)
 
 
-def test_a_burst_is_followed_and_forgotten() -> None:
-    """Twice the usual now is nearly so for the next hour, and hardly so tomorrow."""
+@pytest.mark.parametrize("times", [0.5, 2.0], ids=["half", "double"])
+@pytest.mark.parametrize("days", [0, 3])
+def test_counts_correct_what_is_assumed_or_usual(times: float, days: int) -> None:
+    """A quarter of a day, half or twice as busy as expected, tells more than the expectation."""
+    now = MIDNIGHT + 3 * DAY * HOUR
+    forecast = fed(days * DAY, [3600] * DAY) if days else ArrivalForecast(1.0)
+    for minute in range(361):
+        forecast.observe(now + minute * 60, 1, round(minute * 60 * times))
+    found = forecast.between(now + 6 * HOUR, now + DAY * HOUR, now)
+    true = times * 18 * HOUR
+    assert abs(found - true) < 0.31 * abs(18 * HOUR - true)
+
+
+def test_a_burst_is_part_of_its_window() -> None:
+    """An hour at four times the usual counts in its hour and its day, and little in the month."""
     forecast = fed(3 * DAY, [3600] * DAY)
-    now, total = MIDNIGHT + 3 * DAY * HOUR, 3 * DAY * 3600
-    for minute in range(1, 120):
-        forecast.observe(now + minute * 60, 0, total + minute * 120)
-    now += 2 * HOUR
-    soon = forecast.between(now, now + HOUR)
-    assert 6000 < soon < 7300
-    assert forecast.between(now, now + DAY * HOUR) < 1.35 * DAY * 3600
+    begin, total = MIDNIGHT + 3 * DAY * HOUR, 3 * DAY * 3600
+    for minute in range(1, 31):
+        forecast.observe(begin + minute * 60, 0, total + minute * 240)
+    now = begin + HOUR / 2
+    assert forecast.between(now, begin + HOUR, begin) > 3 * 1800
+    assert forecast.between(now, begin + DAY * HOUR, begin) < 1.6 * 23.5 * HOUR
+    assert forecast.between(now, begin + 20 * DAY * HOUR, begin) < 1.1 * 20 * DAY * HOUR
+
+
+def test_a_quiet_first_night_is_no_end() -> None:
+    """After hours without arrivals, the day is not taken to be over."""
+    forecast = ArrivalForecast(1.0)
+    for minute in range(0, 16 * 60, 5):
+        forecast.observe(MIDNIGHT + minute * 60, 0, min(minute, 8 * 60) * 60)
+    now = MIDNIGHT + 16 * HOUR
+    assert forecast.between(now, MIDNIGHT + DAY * HOUR, MIDNIGHT) > 0.5 * 8 * HOUR
 
 
 @settings(max_examples=50)
@@ -78,9 +101,9 @@ def test_it_is_always_a_number_and_survives_a_restart(
     for wait, partition, count in told:
         now += wait
         forecast.observe(now, partition, count)
-    expected = forecast.between(now, now + ahead)
+    expected = forecast.between(now, now + ahead, now)
     assert math.isfinite(expected)
     assert expected >= 0
     again = ArrivalForecast(2.0)
     again.restore(forecast.snapshot())
-    assert again.between(now, now + ahead) == expected
+    assert again.between(now, now + ahead, now) == expected

@@ -33,7 +33,7 @@ def test_without_windows_the_rest_of_all_queries_is_expected() -> None:
 
 
 def test_in_a_window_queries_come_evenly() -> None:
-    """So many are left as there is time; how many came does not matter."""
+    """Before any are counted, so many are left as there is time."""
     horizon = Horizon(1000, {"a": EACH_DAY})
     for part in (0.0, 0.25, 0.5):
         assert left(horizon, MIDNIGHT + part * DAY, 77, "a") == pytest.approx([1000 * (1 - part)])
@@ -49,6 +49,14 @@ def test_each_limit_has_its_own_horizon() -> None:
     assert horizon.whole(["day", "hour", "minute"]).tolist() == pytest.approx(
         [2400, 100, 2400 / 24 / 60]
     )
+
+
+def test_counts_correct_the_number_given() -> None:
+    """Half way through a day twice as busy as was said, twice as many are expected."""
+    horizon = Horizon(DAY, {"a": EACH_DAY})
+    for second in range(0, 43_201, 60):
+        horizon.forecast.observe(MIDNIGHT + second, 0, 2 * second)
+    assert left(horizon, MIDNIGHT + DAY / 2, 0, "a") == pytest.approx([DAY], rel=0.1)
 
 
 def test_without_a_number_the_forecast_tells() -> None:
@@ -69,7 +77,7 @@ def test_no_limit_is_for_more_queries_than_are_expected(
     found = Horizon(queries, limits).expected(moment, arrived, limits)
     assert found.shape == (len(windows),)
     assert found.min() >= 1.0
-    assert found.max() <= queries * (1 + 1e-9)
+    assert found.max() <= queries * 31 / 30 + 1e-6  # of a month of 30 days
 
 
 @given(kinds.filter(lambda kind: kind != "none"), moments, st.floats(0, 3600))
@@ -79,4 +87,4 @@ def test_within_a_window_ever_fewer_are_expected(kind: Window, moment: float, wa
     window = window_of(moment, kind)
     assume(window.end is not None and moment + wait < window.end)
     assert left(horizon, moment + wait, 0, "a") <= left(horizon, moment, 0, "a")
-    assert left(horizon, float(window.end or 0), 0, "a") == pytest.approx([1e6])
+    assert left(horizon, float(window.end or 0), 0, "a") == pytest.approx([1e6], rel=0.07)

@@ -10,6 +10,7 @@ from router.arrays import Floats
 from router.estimation.estimator import SAMPLE, Estimator, sample_rows
 from router.estimation.history import History
 from router.estimation.index.exact import ExactIndex
+from router.estimation.trust import departing
 
 MODELS = 3
 TOPICS = ("solve the equation", "write a function in code", "who was the king of")
@@ -209,7 +210,7 @@ def test_sample_rows() -> None:
 def test_careful_estimates_are_nearer_to_the_means(
     history: tuple[History, list[str]], queries: tuple[History, list[str]]
 ) -> None:
-    """Where models share limits, scores depart from the means by the trust that was chosen."""
+    """Where models share limits, they differ from each other by the trust that was chosen."""
     past, texts = history
     full = fitted(past, texts)
     arrays = full.arrays() | {"trust": np.array(0.5)}
@@ -220,5 +221,5 @@ def test_careful_estimates_are_nearer_to_the_means(
     expected = full.estimate(*asked).quality
     assert_array_equal(plain.estimate(*asked).quality, expected)
     means = full.fitted.means
-    assert_allclose(careful.estimate(*asked).quality - means, 0.5 * (expected - means), atol=1e-12)
+    assert_array_equal(careful.estimate(*asked).quality, departing(expected, means, 0.5))
     assert_allclose(means, past.scores.mean(axis=0), atol=0.03)

@@ -1,4 +1,4 @@
-"""How far estimates may depart from the models' means."""
+"""How far models may differ by query from how they differ on average."""
 
 from __future__ import annotations
 
@@ -55,9 +55,27 @@ def test_models_that_cost_nothing() -> None:
 
 
 def test_departing() -> None:
-    """Deviations are multiplied; means stay."""
-    quality = np.array([[0.2, 0.9], [0.4, 0.5]])
+    """Differences beyond those of the means are multiplied; how hard a query is stays."""
+    quality = np.array([[0.2, 0.9], [0.4, 0.5], [0.1, 0.5]])
     assert departing(quality, np.array([0.3, 0.7]), 0.5).round(9).tolist() == [
-        [0.25, 0.8],
-        [0.35, 0.6],
+        [0.275, 0.825],
+        [0.325, 0.575],
+        [0.1, 0.5],
     ]
+    assert departing(quality, np.array([0.3, 0.7]), 1.0) == pytest.approx(quality)
+
+
+def test_departing_stays_between_the_worst_and_the_best() -> None:
+    """No score is 0 or less, so that where money is plenty every query is served."""
+    found = departing(np.array([[1e-6, 0.5], [1.0, 1.0]]), np.array([0.1, 0.9]), 0.5)
+    assert found.min() > 0
+    assert found.max() == 1.0
+
+
+def test_departing_does_not_depend_on_the_rows_beside() -> None:
+    """To the last bit: a replay in other batches decides the same."""
+    random = np.random.default_rng(1)
+    quality, means = random.random((50, 17)), random.random(17)
+    whole = departing(quality, means, 0.75)
+    for row in range(50):
+        assert departing(quality[row : row + 1], means, 0.75).tolist() == [whole[row].tolist()]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from router.arrays import Floats
+from router.estimation.trust import departing
 from streams.config.settings import load
 from streams.routing.build import build
 
@@ -26,7 +27,7 @@ def test_the_configured_quantile_sets_what_is_reserved(config_file: Path) -> Non
 
 
 def test_estimates_are_careful_where_models_share_a_limit(config_file: Path) -> None:
-    """Their scores depart from the models' means by the trust of the index only."""
+    """Models differ from each other by the trust of the index only."""
 
     def quality(file: Path) -> Floats:
         scorer = build(load(file)).scorer
@@ -37,4 +38,4 @@ def test_estimates_are_careful_where_models_share_a_limit(config_file: Path) -> 
     full = quality(config_file)
     shared = config_file.with_name("shared.toml")
     shared.write_text(config_file.read_text() + "[limits.money]\namount = 1\n")
-    assert np.allclose(quality(shared), means + trust * (full - means))
+    assert np.allclose(quality(shared), departing(full, means, trust))
