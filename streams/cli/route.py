@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -12,6 +14,9 @@ from streams.cli import logs, options
 from streams.cli.stopping import Stopper
 
 logger = logging.getLogger(__name__)
+
+GRACE = 5.0
+"""Seconds that a supervisor gives its processes beyond the time in which they end by themselves."""
 
 
 @click.command("route")
@@ -27,11 +32,19 @@ logger = logging.getLogger(__name__)
     default=None,
     help="Name of this process on this machine; its data lies below it. [default: r<pid>]",
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1, max=256),
+    default=1,
+    show_default=True,
+    help="Run so many router processes under this one, which starts those again that end.",
+)
 @options.metrics
 @logs.options
 def command(
     config: Path | None,
     name: str | None,
+    processes: int,
     metrics: tuple[str, int] | None,
     log_level: str,
     log_format: logs.Format,
@@ -40,7 +53,8 @@ def command(
 
     Start as many as you like, on one machine or many: each takes over a part of the partitions.
     Give a process that is restarted the same --name, and it recovers from its files instead of
-    from the changelog.
+    from the changelog. With --processes N one command runs N of them (NAME-1 to NAME-N), on one
+    port of metrics, which shows their sums.
     """
     from router.estimation.embedders import make_embedder
     from router.estimation.index.manifest import MANIFEST
@@ -50,13 +64,25 @@ def command(
     from streams.routing.prior import EXPLORE, write_prior
     from streams.runtime.app import create_app
     from streams.runtime.faust_worker import RouterWorker
+    from streams.runtime.supervisor import stop_with_parent
 
     logs.configure(log_level, log_format)
     found = load(config)
-    stopper = Stopper(found.process.stop_seconds)
+    name = name or f"r{os.getpid()}"
+    stopper = Stopper(found.process.stop_seconds + (GRACE if processes > 1 else 0.0))
     stopper.listen()
     partitions = require(found)
-    data_dir = found.router.data_dir / (name or f"r{os.getpid()}")
+    if processes > 1:
+        if not (found.index.path / MANIFEST).exists():
+            write_prior(found, make_embedder(found.embedder.kind, **found.embedder.arguments()))
+        several = [f"{name}-{number}" for number in range(1, processes + 1)]
+        options_of_all = ["--log-level", log_level, "--log-format", log_format]
+        if config is not None:
+            options_of_all += ["--config", str(config)]
+        _supervise(several, options_of_all, found.process.stop_seconds, metrics, stopper)
+        return
+    stop_with_parent()
+    data_dir = found.router.data_dir / name
     data_dir.mkdir(parents=True, exist_ok=True)
     embedder = make_embedder(found.embedder.kind, **found.embedder.arguments())
     if not (found.index.path / MANIFEST).exists():
@@ -73,3 +99,40 @@ def command(
     worker.spinner = None  # it is not of what `quiet` covers
     stopper.stop_with(worker.stop_soon)
     worker.execute_from_commandline()
+
+
+def _supervise(
+    names: Sequence[str],
+    options_of_all: Sequence[str],
+    stop_seconds: float,
+    metrics: tuple[str, int] | None,
+    stopper: Stopper,
+) -> None:
+    """Run a router process under each name until this one is told to stop."""
+    from prometheus_client import CollectorRegistry
+
+    from streams.metrics.gathered import Gathered, health_of
+    from streams.metrics.server import serve
+    from streams.runtime.supervisor import Supervisor
+
+    def command(name: str, port: int) -> list[str]:
+        of_this = ["--name", name, "--metrics", f"127.0.0.1:{port}"]
+        return [sys.executable, "-m", "streams.cli", "route", *options_of_all, *of_this]
+
+    # Else each would start a thread a core to cut texts into tokens.
+    threads = max((os.cpu_count() or 1) // len(names), 1)
+    supervisor = Supervisor(
+        names, command, {"RAYON_NUM_THREADS": str(threads)}, stop_seconds + GRACE / 2
+    )
+    stopper.stop_with(supervisor.stop)
+    stop_serving = None
+    if metrics is not None:
+        registry = CollectorRegistry()
+        registry.register(Gathered(supervisor.members, lambda: supervisor.restarts))
+        stop_serving = serve(registry, *metrics, health_of(supervisor.members, len(names)))
+    try:
+        supervisor.run()
+    finally:
+        if stop_serving is not None:
+            stop_serving()
+    stopper.close()
