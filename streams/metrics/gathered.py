@@ -94,7 +94,7 @@ class Gathered(Collector):
             yield self._whole(family, sums[name])
         yield GaugeMetricFamily("sluice_route_processes", "Processes that answer.", answered)
         words = "Processes that ended and were started again."
-        yield CounterMetricFamily("sluice_route_restarts", words, self._restarts())
+        yield CounterMetricFamily("sluice_route_restarts_total", words, self._restarts())
 
     def _forget(self, running: set[tuple[str, int]]) -> None:
         """Keep what processes had counted that are gone."""
