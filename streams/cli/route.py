@@ -7,11 +7,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from streams.cli import logs, options
 from streams.cli.stopping import Stopper
+
+if TYPE_CHECKING:
+    from router.estimation.embedders import Embedder
+    from streams.config.settings import Config
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +62,9 @@ def command(
     port of metrics, which shows their sums.
     """
     from router.estimation.embedders import make_embedder
-    from router.estimation.index.manifest import MANIFEST
     from streams.cli.topics import require
     from streams.config.settings import load
     from streams.routing.build import build
-    from streams.routing.prior import EXPLORE, write_prior
     from streams.runtime.app import create_app
     from streams.runtime.faust_worker import RouterWorker
     from streams.runtime.supervisor import stop_with_parent
@@ -73,8 +76,7 @@ def command(
     stopper.listen()
     partitions = require(found)
     if processes > 1:
-        if not (found.index.path / MANIFEST).exists():
-            write_prior(found, make_embedder(found.embedder.kind, **found.embedder.arguments()))
+        _ensure_index(found)
         several = [f"{name}-{number}" for number in range(1, processes + 1)]
         options_of_all = ["--log-level", log_level, "--log-format", log_format]
         if config is not None:
@@ -85,20 +87,32 @@ def command(
     data_dir = found.router.data_dir / name
     data_dir.mkdir(parents=True, exist_ok=True)
     embedder = make_embedder(found.embedder.kind, **found.embedder.arguments())
-    if not (found.index.path / MANIFEST).exists():
-        write_prior(found, embedder)
-        logger.warning(
-            "%s: there was no index; wrote one of priors: prices, and strength where it is "
-            "declared. %.0f %% of the queries go to a model drawn at random. Learn with "
-            "`sluice bootstrap`, or `sluice history` and `sluice index build`",
-            found.index.path,
-            100 * EXPLORE,
-        )
+    _ensure_index(found, embedder)
     app = create_app(found, build(found, embedder), data_dir, metrics, partitions)
     worker = RouterWorker(app, stopper.begin, quiet=True, override_logging=False)
     worker.spinner = None  # it is not of what `quiet` covers
     stopper.stop_with(worker.stop_soon)
     worker.execute_from_commandline()
+
+
+def _ensure_index(config: Config, embedder: Embedder | None = None) -> None:
+    """Write an index of priors where there is none. embedder: One that is loaded already."""
+    from router.estimation.embedders import make_embedder
+    from router.estimation.index.manifest import MANIFEST
+    from streams.routing.prior import EXPLORE, write_prior
+
+    if (config.index.path / MANIFEST).exists():
+        return
+    write_prior(
+        config, embedder or make_embedder(config.embedder.kind, **config.embedder.arguments())
+    )
+    logger.warning(
+        "%s: there was no index; wrote one of priors: prices, and strength where it is "
+        "declared. %.0f %% of the queries go to a model drawn at random. Learn with "
+        "`sluice bootstrap`, or `sluice history` and `sluice index build`",
+        config.index.path,
+        100 * EXPLORE,
+    )
 
 
 def _supervise(
