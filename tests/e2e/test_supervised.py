@@ -43,4 +43,5 @@ def test_a_router_of_two_is_killed(kafka_broker: KafkaServer, tmp_path: Path, pr
 
 def routers(group: Child) -> list[psutil.Process]:
     """The router processes of a group."""
-    return psutil.Process(group.process.pid).children()
+    found: list[psutil.Process] = psutil.Process(group.process.pid).children()
+    return found
