@@ -32,12 +32,15 @@ from schemas.wire import encode
 from streams.brokers import Broker, jars
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
+from streams.config.connection import Broker as Configured
+from streams.kafka.logs import Logs
+from streams.kafka.starts import StartLog
 from streams.worker.backends.recorded import Recorded
 from streams.worker.publisher import new_producer
 from streams.worker.worker import Worker
 
 PARTITIONS = 3
-COUNTS = {"routed.m": PARTITIONS, "results": PARTITIONS, "rejected": 1}
+COUNTS = {"routed.m": PARTITIONS, "results": PARTITIONS, "rejected": 1, "starts": PARTITIONS}
 EMBEDDED = 20_000
 """Queries that the embedded broker has room for."""
 HEADERS: list[tuple[str, str | bytes | None]] = [
@@ -130,6 +133,7 @@ async def worker(servers: str, queries: int, group: str) -> float:
         routed_topic="routed.m",
         results_topic="results",
         rejected_topic="rejected",
+        starts=StartLog(Logs(Configured(servers=servers)), "starts"),
         group=group,
     )
     await made.run(backend.stop)

@@ -10,6 +10,7 @@ from schemas.rejected import Rejected, read_id
 from schemas.result import Failure, Result, Usage
 from schemas.route import Routed
 from schemas.share import ShareGrant, ShareReport, ShareUse
+from schemas.start import Start
 from schemas.wire import Message, decode, encode
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ShareReport",
     "ShareUse",
     "Source",
+    "Start",
     "Usage",
     "Window",
     "decode",

@@ -25,6 +25,7 @@ from schemas.rejected import Rejected
 from schemas.result import Result
 from schemas.route import Routed
 from schemas.share import ShareGrant, ShareReport
+from schemas.start import Start
 from schemas.topics import HEADERS, TOPICS, Topic
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -32,6 +33,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 MESSAGES: dict[str, Any] = {
     "query": Query,
     "routed": Routed,
+    "start": Start,
     "result": Result,
     "receipt": Receipt,
     "rejected": Rejected,
@@ -57,7 +59,7 @@ def json_schema(name: str) -> dict[str, Any]:
 
 def asyncapi() -> dict[str, Any]:
     """The AsyncAPI 3.0 document: topics, keys, headers, messages, who sends and who receives."""
-    kinds = [Query, Routed, Result, Receipt, Rejected, ModelControl, BudgetControl]
+    kinds = [Query, Routed, Start, Result, Receipt, Rejected, ModelControl, BudgetControl]
     kinds += [Prices, ShareReport, ShareGrant]
     template = "#/components/schemas/{name}"
     _, schemas = msgspec.json.schema_components(kinds, ref_template=template)

@@ -18,6 +18,8 @@ FAILED = 300
 """Status codes from here on say that there is no answer."""
 DUPLICATE = "DUPLICATE"
 """Error code of what is told to a client that sends an id again: no result of a call."""
+DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+"""Error code where the deadline passed before there was an answer (status 504)."""
 
 
 SERVERS_FAULT = frozenset({401, 403, 404, 408, 425, 429})

@@ -65,6 +65,16 @@ TOPICS = (
         headers=DECISION,
     ),
     Topic(
+        "starts",
+        "starts",
+        "Calls that are about to be made; partitions as of `results`. Read where a reservation "
+        "ends without a result.",
+        ("Start",),
+        "the query's id",
+        senders=("worker",),
+        receivers=("router", "worker"),
+    ),
+    Topic(
         "receipts",
         "receipts",
         "One receipt per decision. With the results, enough to rebuild the ledger.",

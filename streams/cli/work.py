@@ -15,7 +15,9 @@ from confluent_kafka import Producer
 from streams.cli import logs, options
 from streams.cli.stopping import Stopper
 from streams.config.settings import Config, ModelSettings, load
+from streams.kafka.logs import Logs
 from streams.kafka.security import for_librdkafka
+from streams.kafka.starts import StartLog
 from streams.kafka.topics import Topics
 from streams.metrics.health import Health, on_loop
 from streams.metrics.server import Address
@@ -208,9 +210,11 @@ def _worker(
         routed_topic=topics.routed(model),
         results_topic=topics.results,
         rejected_topic=topics.rejected,
+        starts=StartLog(Logs(config.broker), topics.starts),
         group=topics.routed(model),
         concurrency=calls,
         clock_margin=min(reservation.clock_margin, reservation.deadline_seconds / 4),
+        hold=reservation.deadline_seconds,
         answered=metrics.answered,
     )
     metrics.add_model(

@@ -30,6 +30,7 @@ RETENTION: Mapping[str, int] = {
     "results": 35 * DAY,
     "rejected": 30 * DAY,
     "share-reports": DAY,
+    "starts": 3 * DAY,  # longer than a reservation is held for a result that does not come
 }
 """Seconds that a topic with cleanup "delete" keeps its messages, where not a week."""
 WEEK = 7 * DAY
@@ -106,6 +107,7 @@ class Topics:
         self.prefix = prefix
         self.queries = f"{prefix}queries"
         self.results = f"{prefix}results"
+        self.starts = f"{prefix}starts"
         self.receipts = f"{prefix}receipts"
         self.deferred = f"{prefix}deferred"
         self.rejected = f"{prefix}rejected"

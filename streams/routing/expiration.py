@@ -1,64 +1,95 @@
-"""The end of reservations without a result: released at their deadline, then rejected."""
+"""The end of reservations without a result: their queries are rejected at their deadline.
+
+What no worker has begun is released then. Where a call has begun (topic `starts`) it may be charged
+at any time, whatever its worker sleeps through: that reservation is held until there is a result.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Callable, Container, Iterable
 
+from confluent_kafka import KafkaException
 from msgspec import structs
 
 from router.arrays import Ints
-from schemas import Rejected
+from schemas import Failure, Receipt, Rejected, Result
+from schemas.result import DEADLINE_EXCEEDED
 from schemas.wire import encode
+from streams.kafka.logs import LogError
 from streams.kafka.producer import Outbox
 from streams.kafka.topics import Topics
 from streams.state.partition import Partition
+from streams.state.rows import Row
+
+logger = logging.getLogger(__name__)
+
+Begun = Callable[[int, float, float], Container[str]]
+"""`StartLog.decisions`."""
 
 
 class Expirer:
-    """Releases what has waited for a result longer than it may, and forgets late results."""
+    """Ends what has waited for a result longer than it may, and forgets late results."""
 
     def __init__(
-        self, outbox: Outbox, topics: Topics, seconds: float, begins: Callable[[float], Ints]
+        self,
+        outbox: Outbox,
+        topics: Topics,
+        seconds: float,
+        begins: Callable[[float], Ints],
+        begun: Begun,
     ) -> None:
         """Args:
         outbox: Publishes the rejections.
         topics: Where to.
         seconds: Time that a result may take.
         begins: Returns the budget windows of a moment, int64[M], by Unix seconds.
+        begun: Tells which calls have begun.
         """
         self._outbox = outbox
         self._topics = topics
         self._seconds = seconds
         self._begins = begins
+        self._begun = begun
 
     async def expire(self, partition: Partition, now: float) -> None:
-        """Release and reject what is due at `now`, Unix seconds.
+        """Reject what is due at `now`, Unix seconds, and release it unless its call has begun.
 
         The release is committed first: a process that was paused must not reject what the next
         owner has settled meanwhile. Rejections that a kill keeps from being published are
-        published by the next call, of whoever owns the partition then.
+        published by the next call, of whoever owns the partition then. Nothing is due as long as
+        `starts` cannot be read.
         """
+        begun: Container[str] = ()
+        if (since := partition.deadlines.oldest_due(now, self._seconds)) is not None:
+            try:
+                begun = await asyncio.to_thread(self._begun, partition.number, since, now)
+            except (LogError, KafkaException) as error:
+                logger.warning("the ends of reservations are put off: %s", error)
+                return
         async with partition.lock:
             if not partition.owned:
                 return
             due = partition.deadlines.due(now, self._seconds)
-            rows = {key: partition.row(key) for key in due}
-            expired = {
-                key: structs.replace(row, expired=True)
-                for key, row in rows.items()
-                if row is not None and row.receipt.model is not None and not row.expired
+            overdue = _overdue({key: partition.row(key) for key in due}, begun)
+            late = {
+                key: row
+                for key in partition.deadlines.forgotten(now)
+                if (row := partition.row(key))
             }
-            forgotten = [
-                key for key in partition.deadlines.forgotten(now) if partition.row(key) is not None
-            ]
-            partition.record_expirations(expired)
+            forgotten = [key for key, row in late.items() if not row.held]
+            partition.record_expirations(overdue)
             rolled = partition.roll(self._begins(now))
-            if expired or forgotten or rolled:
-                await partition.commit(expired, removed=forgotten)
-            await self._publish(partition)
+            if overdue or forgotten or rolled:
+                await partition.commit(overdue, removed=forgotten)
+            await self._reject(partition)
+            await self._give_up(
+                partition.number, (row.receipt for row in late.values() if row.held)
+            )
 
-    async def _publish(self, partition: Partition) -> None:
-        """Reject what has expired, except where a late result has ended the row meanwhile."""
+    async def _reject(self, partition: Partition) -> None:
+        """Reject what is overdue, except where a late result has ended the row meanwhile."""
         if not partition.unpublished_expirations:
             return
         batch = self._outbox.batch()
@@ -69,9 +100,46 @@ class Expirer:
                     id=receipt.id,
                     code="deadline_exceeded",
                     reason=f"no result of {receipt.model} came within {self._seconds:g} seconds; "
-                    "what was reserved for it has been released",
+                    + _what_becomes_of_it(row),
                     source=receipt.source,
                 )
                 batch.send(self._topics.rejected, encode(rejected), receipt.id.encode())
         await batch.delivered()
         partition.expirations_published()
+
+    async def _give_up(self, number: int, receipts: Iterable[Receipt]) -> None:
+        """Publish the result of calls that nobody will tell of any more: it charges what is held.
+
+        A kill has it published again, and the second one charges nothing.
+        """
+        batch = self._outbox.batch()
+        for receipt in receipts:
+            reason = "a worker began the call and has told nothing of it; it may have been charged"
+            result = Result(
+                id=receipt.id,
+                decision_id=receipt.decision_id,
+                model=receipt.model or "",
+                status_code=504,
+                cost=receipt.reserved,
+                estimated=True,
+                error=Failure(code=DEADLINE_EXCEEDED, message=reason),
+            )
+            batch.send(self._topics.results, encode(result), receipt.id.encode(), number)
+        await batch.delivered()
+
+
+def _overdue(due: dict[str, Row | None], begun: Container[str]) -> dict[str, Row]:
+    """Return the rows that are open, marked as held where a call has begun, else as expired."""
+    return {
+        key: structs.replace(row, held=True)
+        if row.receipt.decision_id in begun
+        else structs.replace(row, expired=True)
+        for key, row in due.items()
+        if row is not None and row.receipt.model is not None and not row.is_overdue
+    }
+
+
+def _what_becomes_of_it(row: Row) -> str:
+    if row.held:
+        return "a worker has begun the call, so what was reserved for it is held until it ends"
+    return "what was reserved for it has been released"

@@ -117,7 +117,7 @@ class Settler:
             charged.finished[key] = None
             failed = result.status_code >= FAILED
             charged.counted.append((result.model, "failed" if failed else "ok"))
-            if failed and not row.expired:
+            if failed and not row.is_overdue:
                 charged.failovers |= self._fail(partition, key, row, result)
             if not await partition.wait_published(key):
                 # A kill has interrupted its publishing. The routed query was published; its

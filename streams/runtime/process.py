@@ -22,6 +22,7 @@ from streams.kafka.follower import Follower
 from streams.kafka.logs import Logs
 from streams.kafka.producer import Outbox
 from streams.kafka.records import ConsumedRecord
+from streams.kafka.starts import StartLog
 from streams.kafka.topics import Topics
 from streams.metrics.health import on_loop
 from streams.metrics.router import Live, Metrics
@@ -129,7 +130,11 @@ class RouterProcess:
         self._metrics = Metrics(parts.scorer.catalog.names, self._live)
         control.listen(self._metrics.know_all)
         self._expirer = Expirer(
-            outbox, topics, config.reservation.deadline_seconds, control.calendar.begins
+            outbox,
+            topics,
+            config.reservation.deadline_seconds,
+            control.calendar.begins,
+            StartLog(logs, topics.starts).decisions,
         )
         self.queues = self._new_queues()
         self._retry = self._new_retry()

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from streams.state.rows import Log, Row, RowHead, row_key, row_position
 
 LATE = 86_400.0
-"""Seconds that an expired reservation is kept, so that a late result is still charged."""
+"""Seconds after a decision for which a late result is still charged. Reservations of calls that a
+worker has begun are held for as long."""
 
 
 class DecisionRun(NamedTuple):
@@ -35,25 +36,31 @@ class Deadlines:
 
     def __init__(self, rows: Iterable[tuple[str, Row | RowHead]] = ()) -> None:
         """Args:
-        rows: Keys and rows that a partition is loaded with; expired ones are kept for `LATE`.
+        rows: Keys and rows that a partition is loaded with; overdue ones are kept for `LATE`.
         """
         self._open: deque[DecisionRun] = deque()
         self._late: deque[DecisionRun] = deque()
         routed = sorted(
-            (row.receipt.decided_at, *row_position(key), row.expired, row.release_at)
+            (row.receipt.decided_at, *row_position(key), row.is_overdue, row.release_at)
             for key, row in rows
             if row.receipt.decision == "routed"
         )
-        for (moment, log, expired, release_at), group in groupby(
+        for (moment, log, overdue, release_at), group in groupby(
             routed, lambda at: (at[0], at[1], at[3], at[4])
         ):
             offsets = [offset for _, _, offset, _, _ in group]
             run = DecisionRun(moment, log, offsets[0], offsets[-1], release_at)
-            (self._late if expired else self._open).append(run)
+            (self._late if overdue else self._open).append(run)
 
     def add(self, run: DecisionRun) -> None:
         """Add a run of decisions. Runs are added in the order in which they were decided."""
         self._open.append(run)
+
+    def oldest_due(self, now: float, seconds: float) -> float | None:
+        """Return when the first decision that is due (`due`) was taken; None where none is."""
+        if self._open and self._ends(self._open[0], seconds) <= now:
+            return self._open[0].decided_at
+        return None
 
     def due(self, now: float, seconds: float) -> list[str]:
         """Remove and return the keys of rows whose reservations end by `now`.
@@ -62,9 +69,7 @@ class Deadlines:
         these rows may be finished.
         """
         keys: list[str] = []
-        while (
-            self._open and (self._open[0].release_at or self._open[0].decided_at + seconds) <= now
-        ):
+        while self._open and self._ends(self._open[0], seconds) <= now:
             run = self._open.popleft()
             keys.extend(run.keys())
             self._late.append(run)
@@ -76,3 +81,7 @@ class Deadlines:
         while self._late and self._late[0].decided_at + LATE <= now:
             keys.extend(self._late.popleft().keys())
         return keys
+
+    @staticmethod
+    def _ends(run: DecisionRun, seconds: float) -> float:
+        return run.release_at or run.decided_at + seconds

@@ -230,13 +230,13 @@ class Partition:
         self._progress.settled = max(self._progress.settled, offset)
 
     def record_expirations(self, rows: Mapping[str, Row]) -> None:
-        """Release the reservations of rows that have expired; their rejections are to be published.
+        """Release the reservations of rows whose deadline has passed, but of those that are held.
 
         Args:
-            rows: By key, marked as expired.
+            rows: By key, marked as expired or held; their rejections are to be published.
         """
         for row in rows.values():
-            for account, window, part in self._held(row):
+            for account, window, part in self._held(row) if row.expired else ():
                 self.ledger.release(account, part.amount, window)
         self.forget(row.receipt.id for row in rows.values())
         self._progress.unpublished_expirations += rows

@@ -50,6 +50,8 @@ class Row(Message, frozen=True, kw_only=True):
         window: Begin of the budget window that holds its reservation, where the receipt does not
             tell.
         expired: The reservation was released at its deadline; a late result is still charged.
+        held: The query ended at its deadline, and a worker had begun its call: the reservation
+            stays until there is a result.
         duplicate_of: The decision on the query that has used the id of a duplicate before.
         release_at: Unix seconds at which the reservation is released where no result has come.
             0 in rows of older routers: `deadline_seconds` after the decision.
@@ -61,10 +63,16 @@ class Row(Message, frozen=True, kw_only=True):
     refusal: Refusal | None = None
     window: int = 0
     expired: bool = False
+    held: bool = False
     duplicate_of: str | None = None
     release_at: float = 0.0
     start_by: float = 0.0
     end_by: float = 0.0
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether its deadline has passed, and its sender has been told so."""
+        return self.expired or self.held
 
 
 class ReceiptHead(Struct, frozen=True):
@@ -82,7 +90,13 @@ class RowHead(Struct, frozen=True):
 
     receipt: ReceiptHead
     expired: bool = False
+    held: bool = False
     release_at: float = 0.0
+
+    @property
+    def is_overdue(self) -> bool:
+        """As of the row."""
+        return self.expired or self.held
 
 
 row_head = json.Decoder(RowHead).decode

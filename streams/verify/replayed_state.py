@@ -28,11 +28,13 @@ class LedgerAdjustment(NamedTuple):
         after: Offsets that had been decided before, by log.
         accounts: The accounts from then on.
         released: Ids of decisions whose reservations were released at their deadline.
+        held: Ids of decisions whose reservations are held beyond it.
     """
 
     after: dict[Log, int]
     accounts: dict[str, Account]
     released: list[str]
+    held: list[str]
 
 
 def ledger_adjustments(changelog: Iterable[Record]) -> Iterator[LedgerAdjustment]:
@@ -40,17 +42,20 @@ def ledger_adjustments(changelog: Iterable[Record]) -> Iterator[LedgerAdjustment
     after: dict[Log, int] = {"queries": -1, "deferred": -1}
     settings: dict[str, tuple[int, int, bool]] = {}
     released: list[str] = []
+    held: list[str] = []
     for _, _, entry in entries(changelog):
         if isinstance(entry, State):
             now = {
                 name: (one.share, one.window, one.lifted) for name, one in entry.accounts.items()
             }
-            if released or now != settings:
-                yield LedgerAdjustment(after, dict(entry.accounts), released)
-                settings, released = now, []
+            if released or held or now != settings:
+                yield LedgerAdjustment(after, dict(entry.accounts), released, held)
+                settings, released, held = now, [], []
             after = {"queries": entry.queries.decided, "deferred": entry.deferred.decided}
         elif entry.expired:
             released.append(entry.receipt.decision_id)
+        elif entry.held:
+            held.append(entry.receipt.decision_id)
 
 
 class ReplayedState:
@@ -89,6 +94,7 @@ class ReplayedState:
         self._attempts = attempts
         self._tried: dict[str, int] = {}
         self._followed: set[str] = set()
+        self._overdue: set[str] = set()
 
     def reserve(self, accounts: Ints, amounts: Ints) -> None:
         """Reserve money, as `Ledger.reserve`."""
@@ -171,7 +177,9 @@ class ReplayedState:
     def _is_over(self, charge: Charge, result: Result) -> bool:
         """Return whether a result ends its query without an answer."""
         tried = self._tried.pop(result.decision_id, 0)
-        if charge.late or result.status_code < FAILED:
+        was_over = charge.late or result.decision_id in self._overdue
+        self._overdue.discard(result.decision_id)
+        if was_over or result.status_code < FAILED:
             return False
         return not is_servers_fault(result) or tried >= self._attempts
 
@@ -183,6 +191,10 @@ class ReplayedState:
                     if part.account in self.ledger.index:
                         number = self.ledger.index[part.account]
                         self.ledger.release(number, part.amount, held.windows[part.account])
+        for decision in adjustment.held:
+            if (open_ := self._reference.held.get(decision)) is not None:
+                self._overdue.add(decision)
+                self.recent.forget([open_.query])
         self._limit_tenants(adjustment.accounts)
         own = {
             self.ledger.index[name]: account

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec import structs
 
@@ -24,7 +24,9 @@ class Caller:
     """Makes the calls of one worker.
 
     A call starts only while its query's deadline and `start_by` lie ahead, and is cut before its
-    reservation is released. While the server takes no calls, queries wait for one another's probe.
+    reservation is released. That it starts is announced first, so that its reservation is held if
+    this process stands still meanwhile. While the server takes no calls, queries wait for one
+    another's probe.
     """
 
     def __init__(
@@ -33,6 +35,8 @@ class Caller:
         breaker: CircuitBreaker,
         clock: Callable[[], float],
         clock_margin: float,
+        announce: Callable[[Routed], Awaitable[None]],
+        was_begun: Callable[[Routed], Awaitable[bool]],
     ) -> None:
         """Call nobody yet.
 
@@ -41,7 +45,11 @@ class Caller:
             breaker: of this backend.
             clock: Unix time in seconds.
             clock_margin: seconds before a reservation is released at which its call is cut.
+            announce: publishes that the call of a query begins.
+            was_begun: tells whether anybody has announced the call of a query.
         """
+        self._announce = announce
+        self._was_begun = was_begun
         self._backend = backend
         self._breaker = breaker
         self._clock = clock
@@ -64,13 +72,14 @@ class Caller:
         while is_current(job):
             left = self._latest_start(routed) - self._clock()
             permit = await self._breaker.admit(None if left == float("inf") else left)
-            late = permit is None or self._clock() >= self._latest_start(routed)
+            if permit is None:
+                return await self._never_started(job)
+            await self._begin(permit, job)
+            late = self._clock() >= self._latest_start(routed)
             if late or not is_current(job):
-                if permit is not None:
-                    self._breaker.abandoned(permit)
-                return self._never_started(routed) if late else None
+                self._breaker.abandoned(permit)
+                return await self._never_started(job) if late else None
             job.started = True
-            assert permit is not None
             if (result := await self._call(permit, routed)) is not None:
                 return result
             job.started = False
@@ -79,6 +88,19 @@ class Caller:
     async def close(self) -> None:
         """Close the backend."""
         await self._backend.close()
+
+    async def _begin(self, permit: Permit, job: Job) -> None:
+        """Announce a call that there is time for, once."""
+        routed = job.routed
+        is_late = self._clock() >= self._latest_start(routed)
+        if is_late or job.announced or routed.release_at is None:
+            return
+        try:
+            await self._announce(routed)
+        except asyncio.CancelledError:
+            self._breaker.abandoned(permit)
+            raise
+        job.announced = True
 
     async def _call(self, permit: Permit, routed: Routed) -> Result | None:
         """Make one call. None where the server took none."""
@@ -106,8 +128,15 @@ class Caller:
             self._breaker.answered(permit)
         return result
 
-    def _never_started(self, routed: Routed) -> Result:
-        """The result of a query whose time was over before a call: it costs nothing."""
+    async def _never_started(self, job: Job) -> Result:
+        """The result of a query whose time was over before a call.
+
+        It costs nothing, unless another worker has begun a call and has not told of its end.
+        """
+        routed = job.routed
+        if not job.announced and routed.release_at is not None and await self._was_begun(routed):
+            reason = "another worker began the call and has told nothing of it since"
+            return failed(routed, 504, DEADLINE_EXCEEDED, reason, routed.reserved)
         latest = self._latest_start(routed)
         late = self._clock() - latest
         kind = "deadline" if latest == routed.deadline else "start_by"

@@ -22,15 +22,21 @@ class Place(NamedTuple):
 
 
 class Job:
-    """A decision without an acknowledged result, and the places of all records that carry it."""
+    """A decision without an acknowledged result, and the places of all records that carry it.
 
-    __slots__ = ("headers", "places", "routed", "started")
+    Attributes:
+        started: Whether a call is being made.
+        announced: Whether its start has been published.
+    """
+
+    __slots__ = ("announced", "headers", "places", "routed", "started")
 
     def __init__(self, routed: Routed, headers: Any, place: Place) -> None:
         self.routed = routed
         self.headers = headers
         self.places = [place]
         self.started = False
+        self.announced = False
 
     def is_in(self, partitions: set[int]) -> bool:
         """Whether a record of these partitions carries it."""

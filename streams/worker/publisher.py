@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from schemas.fields import Source
 from schemas.rejected import Rejected
 from schemas.result import Failure, Result, read_result
 from schemas.route import Routed
+from schemas.start import Start
 from schemas.wire import MAX_BYTES, Invalid, encode
 from streams.kafka import clients
 from streams.kafka.admin import ANSWER
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 LARGEST_RESULT = MAX_BYTES - 65_536
 """Bytes; a longer one goes without its response. The rest of a record is key and headers."""
+ACKNOWLEDGED = 0.002
+"""Seconds between two looks for an acknowledgement that a call waits for."""
 
 
 def new_producer(
@@ -40,9 +44,12 @@ def new_producer(
 class ResultPublisher:
     """Sends one worker's results and rejections."""
 
-    def __init__(self, producer: Producer, results_topic: str, rejected_topic: str) -> None:
+    def __init__(
+        self, producer: Producer, results_topic: str, rejected_topic: str, starts_topic: str
+    ) -> None:
         """producer: made by `new_producer`."""
         self.results_topic = results_topic
+        self.starts_topic = starts_topic
         self.rejected_topic = rejected_topic
         self._producer = producer
         self._failure: str | None = None
@@ -63,6 +70,11 @@ class ResultPublisher:
         return self._partitions
 
     @property
+    def topics(self) -> Sequence[str]:
+        """All topics that it sends to."""
+        return self.results_topic, self.rejected_topic, self.starts_topic
+
+    @property
     def failed(self) -> bool:
         """Whether a record was refused, or not acknowledged in time."""
         return self._failure is not None
@@ -78,6 +90,19 @@ class ResultPublisher:
         result, data = _readable(routed, _described(routed, result))
         key, partition = routed.id.encode(), routed.source.partition
         self._send(self.results_topic, data, key, partition, headers, partial(acknowledged, result))
+
+    async def announce(self, routed: Routed) -> None:
+        """Say that a call begins, and wait until the broker has acknowledged it.
+
+        Where a record is refused, `check` will say so, and this waits for ever.
+        """
+        acknowledged = asyncio.Event()
+        start = Start(id=routed.id, decision_id=routed.decision_id, model=routed.model)
+        key, partition = routed.id.encode(), routed.source.partition
+        self._send(self.starts_topic, encode(start), key, partition, None, acknowledged.set)
+        while not acknowledged.is_set():
+            self._producer.poll(0)  # on the event loop, as results' acknowledgements act on jobs
+            await asyncio.sleep(0 if acknowledged.is_set() else ACKNOWLEDGED)
 
     def reject(
         self, message: Message, invalid: Invalid, source: Source, acknowledged: Callable[[], None]

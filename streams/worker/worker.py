@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from confluent_kafka import Message, Producer
+from confluent_kafka import KafkaException, Message, Producer
 
 from schemas.fields import Source
 from schemas.invalid import wrong
@@ -27,6 +27,8 @@ from schemas.result import Result
 from schemas.route import Routed
 from schemas.wire import Invalid, decode
 from streams.kafka.carried import headers_of
+from streams.kafka.logs import LogError
+from streams.kafka.starts import StartLog
 from streams.kafka.topics import LARGEST_MESSAGE
 from streams.kafka.trace import ids
 from streams.worker.backends.base import Backend
@@ -58,10 +60,12 @@ class Worker:
         routed_topic: str,
         results_topic: str,
         rejected_topic: str,
+        starts: StartLog,
         group: str,
         concurrency: int = 16,
         backlog: int = 500,
         clock_margin: float = 1.0,
+        hold: float = 600.0,
         answered: Callable[[Result], None] = lambda result: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -76,15 +80,17 @@ class Worker:
             routed_topic: where the model's queries are.
             results_topic: where results go, with the queries' partition numbers.
             rejected_topic: where records go that are no routed queries.
+            starts: where calls are announced before they begin.
             group: the consumer group of the model's workers.
             concurrency: calls at a time.
             backlog: records that wait for a call.
             clock_margin: seconds before a reservation is released at which its call is cut.
+            hold: seconds for which a reservation lasts.
             answered: called with each result that the broker has acknowledged.
             clock: Unix time in seconds.
         """
         self.model = model
-        self._publisher = ResultPublisher(producer, results_topic, rejected_topic)
+        self._publisher = ResultPublisher(producer, results_topic, rejected_topic, starts.topic)
         self._concurrency = concurrency
         self._backlog = backlog
         self._on_answered = answered
@@ -94,7 +100,10 @@ class Worker:
         self._waiting: asyncio.Queue[Job] = asyncio.Queue()
         self._room = asyncio.Event()
         self._breaker = CircuitBreaker(model, concurrency, self._room.set)
-        self._caller = Caller(backend, self._breaker, clock, clock_margin)
+        self._starts, self._hold = starts, hold
+        self._caller = Caller(
+            backend, self._breaker, clock, clock_margin, self._publisher.announce, self._was_begun
+        )
         self._jobs = Jobs()
 
     @property
@@ -141,7 +150,7 @@ class Worker:
     async def _take_all(self, stop: asyncio.Event) -> None:
         """Fetch records, pass them on and commit what has finished, until `stop` is set."""
         partitions = await self._consumer.open(stop)
-        for topic in (self._publisher.results_topic, self._publisher.rejected_topic):
+        for topic in self._publisher.topics:
             if topic not in partitions:
                 raise WorkerError(f"there is no topic {topic}; make it with: sluice topics create")
         commit_at, paused = 0.0, False
@@ -199,6 +208,22 @@ class Worker:
             if result is not None and self._jobs.is_current(job):
                 then = partial(self._acknowledged, job)
                 self._publisher.publish(job.routed, job.headers, result, then)
+
+    async def _was_begun(self, routed: Routed) -> bool:
+        """Whether a worker has announced the call of a query whose time is over."""
+        start_by = routed.start_by or routed.release_at or 0.0
+        while True:
+            try:
+                begun = await asyncio.to_thread(
+                    self._starts.decisions,
+                    routed.source.partition,
+                    start_by - self._hold,
+                    start_by,
+                )
+                return routed.decision_id in begun
+            except (LogError, KafkaException) as error:
+                logger.warning("%s: looking for calls that have begun: %s", self.model, error)
+                await asyncio.sleep(COMMIT_EVERY)
 
     def _acknowledged(self, job: Job, result: Result) -> None:
         if result.error is not None:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import KafkaException
 
+from streams.brokers import kafka
 from streams.cli import main
 from tests.support import invariants
 from tests.support.chaos import LATENCY, RATE, stop_all
@@ -23,10 +24,13 @@ KILLS = int(os.environ.get("SLUICE_KILLS", "1"))
 
 @pytest.mark.kafka
 @pytest.mark.skipif(BROKERS == 0, reason="runs by: make chaos BROKERS=3")
-def test_each_broker_dies_under_load(can_run_kafka: None, tmp_path: Path, prefix: str) -> None:
+def test_each_broker_dies_under_load(
+    can_run_kafka: None, tmp_path: Path, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Three brokers, three copies of each partition, two of which acknowledge: each broker is
     killed in turn, and comes back when queries have been decided and answered without it. Each
     query ends once, limits hold at every record of the changelog, and the audit is equal."""
+    monkeypatch.setattr(kafka, "START_TIMEOUT", 600.0)  # three of them under load, on one machine
     size = round(RATE * 240 * (BROKERS * KILLS + 1))
     with (
         KafkaCluster(tmp_path / "kafka", BROKERS) as cluster,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
 import orjson
 
 from schemas import Rejected
+from streams.kafka.logs import LogError
 from streams.routing.expiration import Expirer
 from streams.routing.settlement import Settler
 from tests.support.recorded import (
@@ -34,6 +36,10 @@ class Desk:
         self.partition = open_partition(self.outbox, self.store)
         self.metrics = new_metrics()
         self.settler = Settler(lambda: FLEET, self.outbox, TOPICS, self.metrics)
+        self.begun: set[str] = set()
+        """Ids of decisions that a worker has begun a call for."""
+        self.unreadable: str | None = None
+        """Why that cannot be read."""
         self._results = 0
 
     async def open(self) -> Desk:
@@ -54,7 +60,13 @@ class Desk:
 
     async def expire(self, now: float, begins: list[int] | None = None) -> None:
         windows = NO_WINDOWS if begins is None else np.array(begins)
-        await Expirer(self.outbox, TOPICS, 60.0, lambda _: windows).expire(self.partition, now)
+        expirer = Expirer(self.outbox, TOPICS, 60.0, lambda _: windows, self._begun)
+        await expirer.expire(self.partition, now)
+
+    def _begun(self, *_: float) -> Container[str]:
+        if self.unreadable is not None:
+            raise LogError(self.unreadable)
+        return self.begun
 
     def money(self) -> tuple[list[int], list[int]]:
         """Reserved and spent; the changelog must say the same."""

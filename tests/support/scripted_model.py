@@ -45,12 +45,15 @@ class ScriptedModel:
         script: What each case is answered.
         otherwise: The answer to others.
         asked: By case (or ""), the bodies of all calls in their order.
+        open: Answers wait until it is set, as it is at first.
     """
 
     def __init__(self, script: Mapping[str, Reply] | None = None) -> None:
         self.script = dict(script or {})
         self.otherwise = Reply()
         self.asked: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.open = threading.Event()
+        self.open.set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -59,6 +62,7 @@ class ScriptedModel:
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers["Content-Length"]))
                 reply, body = outer._answer(data)
+                outer.open.wait()
                 self.send_response(reply.status)
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
@@ -90,6 +94,7 @@ class ScriptedModel:
 
     def close(self) -> None:
         """End the server."""
+        self.open.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -13,6 +13,9 @@ from schemas.fields import Source
 from schemas.wire import decode, encode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
+from streams.config.connection import Broker as Configured
+from streams.kafka.logs import Logs
+from streams.kafka.starts import StartLog
 from streams.worker.backends.base import Backend, BackendBroken, BackendUnavailable
 from streams.worker.publisher import new_producer
 from streams.worker.worker import Worker
@@ -68,7 +71,8 @@ class Place:
         self.broker = broker
         self.routed, self.results = f"{prefix}routed.m", f"{prefix}results"
         self.rejected = f"{prefix}rejected"
-        counts = {self.routed: 2, self.results: 3, self.rejected: 1}
+        self.starts = f"{prefix}starts"
+        counts = {self.routed: 2, self.results: 3, self.rejected: 1, self.starts: 3}
         broker.create(counts)
         self.records = Records(broker.servers, counts)
         self.producer = self.new_producer()
@@ -77,6 +81,9 @@ class Place:
 
     def new_producer(self, **settings: Any) -> Producer:
         return new_producer({"bootstrap.servers": self.broker.servers}, settings)
+
+    def start_log(self, topic: str) -> StartLog:
+        return StartLog(Logs(Configured(servers=self.broker.servers)), topic)
 
     def start(self, model: Backend, **settings: Any) -> asyncio.Task[None]:
         """Run a worker until `stop`."""
@@ -93,6 +100,7 @@ class Place:
             routed_topic=settings.pop("routed_topic", self.routed),
             results_topic=settings.pop("results_topic", self.results),
             rejected_topic=self.rejected,
+            starts=self.start_log(settings.pop("starts_topic", self.starts)),
             group=self.routed,
             **settings,
         )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+from schemas.result import DEADLINE_EXCEEDED as DEADLINE_EXCEEDED
 from schemas.result import Failure, Result
 from schemas.route import Routed
 
-DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
-"""The deadline passed before there was an answer (HTTP status 504)."""
 INFERENCE_ERROR = "INFERENCE_ERROR"
 """The model, or the connection to it, failed; the same query may succeed later."""
 INVALID_REQUEST = "INVALID_REQUEST"

@@ -86,6 +86,7 @@ class TestPlan:
             "routed.a": 2,
             "routed.b": 2,
             "results": 5,
+            "starts": 5,
             "receipts": 5,
             "deferred": 5,
             "rejected": 5,

@@ -100,3 +100,60 @@ async def test_a_result_counts_in_the_window_that_held_it(desk: Desk) -> None:
     await desk.settle(result(0))
     account = desk.partition.ledger.accounts()["small"]
     assert (account.window, account.spent, account.past) == (500, 0, {0: (100, 40)})
+
+
+async def test_what_a_worker_has_begun_is_held(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its query ends, its reservation does not: the result is charged to it, whenever it comes."""
+    desk.begun = {"queries/0/1"}
+    await desk.expire(DECIDED + 60.0)
+    assert desk.money() == ([100, 0], [0, 0])
+    assert [("is held" in one.reason) for one in desk.rejected()] == [False, True, False]
+    assert desk.partition.recent.seen(["q1"]) == [False]
+    await desk.settle(result(1))
+    assert desk.money() == ([0, 0], [40, 0])
+    assert "after the deadline" not in caplog.text
+
+
+async def test_a_held_reservation_outlives_its_router(desk: Desk) -> None:
+    """The next owner rejects it no second time, and takes its failure for no reason to go on."""
+    desk.begun = {"queries/0/1"}
+    await desk.expire(DECIDED + 60.0)
+    await desk.partition.commit({})
+    desk.partition = open_partition(desk.outbox, desk.store)
+    await desk.expire(DECIDED + 61.0)
+    assert len(desk.rejected()) == 3
+    assert desk.money() == ([100, 0], [0, 0])
+    await desk.settle(result(1, status_code=503, cost=0))
+    assert desk.money() == ([0, 0], [0, 0])
+
+
+async def test_after_a_day_what_is_held_is_charged(desk: Desk) -> None:
+    """By a result of the router's own, so that the log tells it; a second one charges nothing."""
+    desk.begun = {"queries/0/1"}
+    await desk.expire(DECIDED + 60.0)
+    desk.outbox.sent.clear()
+    await desk.expire(DECIDED + LATE)
+    [(value, partition)] = [
+        (one.value or b"", one.partition) for one in desk.outbox.sent if one.topic == TOPICS.results
+    ]
+    assert partition == 0
+    assert desk.money() == ([100, 0], [0, 0])
+    await desk.settle(value)
+    assert desk.money() == ([0, 0], [100, 0])
+    await desk.settle(value)
+    assert desk.money() == ([0, 0], [100, 0])
+
+
+async def test_nothing_ends_while_nobody_knows_what_has_begun(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker is away: it is asked again."""
+    desk.unreadable = "no broker"
+    await desk.expire(DECIDED + 60.0)
+    assert desk.money() == ([200, 100], [0, 0])
+    assert "no broker" in caplog.text
+    desk.unreadable = None
+    await desk.expire(DECIDED + 61.0)
+    assert desk.money() == ([0, 0], [0, 0])

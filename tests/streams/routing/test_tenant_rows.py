@@ -78,7 +78,9 @@ async def test_a_deadline_releases_in_both_accounts() -> None:
     """The rejection has left, and neither the model nor the shop holds anything any more."""
     partition = opened(await with_a_row(), LIMITED)
     outbox = RecordedOutbox()
-    await Expirer(outbox, TOPICS, 60.0, lambda _: NO_WINDOWS).expire(partition, 2000.0)
+    await Expirer(outbox, TOPICS, 60.0, lambda _: NO_WINDOWS, lambda *_: ()).expire(
+        partition, 2000.0
+    )
     assert [rejected.code for rejected in outbox.rejected()] == ["deadline_exceeded"]
     assert set(money(partition).values()) == {(0, 0)}
 

@@ -60,7 +60,7 @@ def test_only_changes_are_adjustments() -> None:
 def test_adjustments_wait_for_their_decision() -> None:
     """A share that came after a chunk does not count for it."""
     adjustments = list(ledger_adjustments([entry(0, STATE_KEY, state(0, small=10))]))
-    later = LedgerAdjustment({"queries": 4, "deferred": -1}, {"small": Account(30, 0, 0)}, [])
+    later = LedgerAdjustment({"queries": 4, "deferred": -1}, {"small": Account(30, 0, 0)}, [], [])
     one = replayed([*adjustments, later])
     one.catch_up("queries", receipt(0))
     assert one.ledger.share.tolist() == [10, 0]
@@ -83,7 +83,7 @@ def test_results_are_settled_up_to_the_receipt_s_offset() -> None:
 
 def test_a_release_gives_back_what_was_held() -> None:
     """At the deadline, once."""
-    released = LedgerAdjustment({"queries": 0, "deferred": -1}, {}, ["queries/0/0"])
+    released = LedgerAdjustment({"queries": 0, "deferred": -1}, {}, ["queries/0/0"], [])
     one = replayed([released, released])
     one.adopt("queries", receipt(0))
     one.catch_up("queries", receipt(1))
@@ -105,7 +105,22 @@ def test_accounts_of_tenants_follow_the_states() -> None:
     lifted = limited | {SHOP: Account(7, 0, 0, lifted=True)}
     before: dict[str, dict[str, Account]] = {"limited": limited, "lifted": lifted}
     for name, accounts in before.items():
-        one = replayed([LedgerAdjustment({"queries": -1, "deferred": -1}, accounts, [])])
+        one = replayed([LedgerAdjustment({"queries": -1, "deferred": -1}, accounts, [], [])])
         one.catch_up("queries", receipt(0))
         assert SHOP in one.ledger.index
         assert bool(one.ledger.tenants) == (name == "limited")
+
+
+def test_what_is_held_beyond_its_deadline_is_settled_from_its_reservation() -> None:
+    """Its id is a new query's from the deadline on, and its result does not end that one."""
+    held = LedgerAdjustment({"queries": 0, "deferred": -1}, {}, [], ["queries/0/0"])
+    one = replayed([held], results=[result(0, 40)])
+    one.record_decision("queries", receipt(0))
+    one.adopt("queries", receipt(0))
+    one.catch_up("queries", receipt(1))
+    assert one.ledger.reserved.tolist() == [100, 0]
+    assert one.recent.seen(["q0"]) == [False]
+    one.record_decision("queries", structs.replace(receipt(2), id="q0"))
+    one.catch_up("queries", structs.replace(receipt(3), results_offset=1))
+    assert (one.ledger.reserved.tolist(), one.ledger.spent.tolist()) == ([0, 0], [40, 0])
+    assert one.recent.seen(["q0"]) == [True]

@@ -47,8 +47,26 @@ def job(**fields: Any) -> Job:
     return Job(routed("a", **fields), [], Place(0, 0))
 
 
-def caller(backend: Backend, breaker: CircuitBreaker | None = None) -> Caller:
-    return Caller(backend, breaker or CircuitBreaker("m"), lambda: NOW, clock_margin=4.0)
+class Starts:
+    """Of two workers: what this one announces, and whether another one has begun."""
+
+    def __init__(self, begun: bool = False) -> None:
+        self.begun = begun
+        self.announced: list[str] = []
+
+    async def announce(self, routed: Routed) -> None:
+        self.announced.append(routed.id)
+
+    async def was_begun(self, routed: Routed) -> bool:
+        return self.begun
+
+
+def caller(
+    backend: Backend, breaker: CircuitBreaker | None = None, starts: Starts | None = None
+) -> Caller:
+    starts = starts or Starts()
+    breaker = breaker or CircuitBreaker("m")
+    return Caller(backend, breaker, lambda: NOW, 4.0, starts.announce, starts.was_begun)
 
 
 async def answer(one: Caller, job: Job) -> Result:
@@ -135,3 +153,32 @@ async def test_a_job_that_is_given_back_is_not_called() -> None:
     assert await waiting is None
     assert backend.asked == []
     assert await breaker.admit(None) is Permit.PROBE
+
+
+async def test_a_call_is_announced_before_it_begins() -> None:
+    """Once, however often the server is asked; not where no reservation ends."""
+    starts, backend = Starts(), Scripted(refusals=2)
+    await answer(caller(backend, starts=starts), job(release_at=NOW + 10))
+    assert (starts.announced, len(backend.asked)) == (["a"], 3)
+    await answer(caller(Scripted(), starts=starts), job())
+    assert starts.announced == ["a"]
+
+
+async def test_a_call_is_not_made_where_the_announcement_took_too_long() -> None:
+    """It costs nothing: this worker knows that it has made none."""
+    starts, backend, now = Starts(begun=True), Scripted(), [NOW]
+
+    async def announce(_: Routed) -> None:
+        now[0] = NOW + 6
+
+    one = Caller(backend, CircuitBreaker("m"), lambda: now[0], 4.0, announce, starts.was_begun)
+    result = await answer(one, job(release_at=NOW + 10, start_by=NOW + 5))
+    assert (result.status_code, result.cost, backend.asked) == (504, 0, [])
+
+
+async def test_what_another_worker_has_begun_is_charged() -> None:
+    """Where its time is over, and that worker has not told of its end."""
+    result = await answer(
+        caller(Scripted(), starts=Starts(begun=True)), job(release_at=NOW + 3, reserved=77)
+    )
+    assert (result.status_code, result.cost, result.estimated) == (504, 77, True)

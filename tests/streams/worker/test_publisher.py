@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 from confluent_kafka import KafkaError
 
-from schemas import Rejected, Result
+from schemas import Rejected, Result, Start
 from schemas.fields import Source
 from schemas.invalid import missing
 from schemas.wire import MAX_BYTES, decode
@@ -72,7 +73,7 @@ def producer() -> Producer:
 @pytest.fixture
 def publisher(producer: Producer) -> ResultPublisher:
     given: Any = producer
-    return ResultPublisher(given, "results", "rejected")
+    return ResultPublisher(given, "results", "rejected", "starts")
 
 
 def result(response: Any = None) -> Result:
@@ -196,3 +197,18 @@ def test_partitions_that_were_added_are_asked_for(publisher: ResultPublisher) ->
     for number, count in ((2, 3), (0, 3), (3, 6), (5, 6)):
         assert publisher.result_partitions(number) == count
     assert asked == ["results", "results"]
+
+
+async def test_an_announcement_waits_for_its_acknowledgement(
+    publisher: ResultPublisher, producer: Producer
+) -> None:
+    """It goes to the query's partition number."""
+    waiting = asyncio.create_task(publisher.announce(routed("a", source=Source("queries", 2, 7))))
+    while len(producer.polls) < 2:
+        await asyncio.sleep(0)
+    [(topic, value, key, partition, _)] = producer.sent
+    assert (topic, key, partition) == ("starts", b"a", 2)
+    assert decode(Start, value) == Start(id="a", decision_id="decision a", model="m")
+    assert not waiting.done()
+    producer.delivered[0](None, None)
+    await waiting

@@ -271,7 +271,7 @@ async def test_too_large_an_answer_is_told(place: Place, model: Model) -> None:
     assert result.error.code == "RESPONSE_TOO_LARGE"
 
 
-@pytest.mark.parametrize("which", ["routed_topic", "results_topic"])
+@pytest.mark.parametrize("which", ["routed_topic", "results_topic", "starts_topic"])
 async def test_a_missing_topic_is_named(place: Place, model: Model, which: str) -> None:
     """It is not made up: somebody forgot to create it, or misspelt the prefix."""
     with pytest.raises(WorkerError, match=r"nowhere.*sluice topics create"):

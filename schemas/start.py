@@ -1,0 +1,23 @@
+"""Topic `starts`: a worker is about to call a model, so the call may be charged from now on."""
+
+from __future__ import annotations
+
+from schemas.fields import Id, Name
+from schemas.wire import Message
+
+
+class Start(Message, frozen=True, kw_only=True):
+    """A call that is about to begin.
+
+    A worker that stands still cannot say that its call goes on. So it says beforehand that one
+    begins, and its reservation is kept beyond its deadline until there is a result.
+
+    Attributes:
+        id: The query's id.
+        decision_id: As in the routed message.
+        model: The model that is asked.
+    """
+
+    id: Id
+    decision_id: Id
+    model: Name

@@ -1,0 +1,96 @@
+"""Reads the topic `starts`: which decisions a worker has begun a call for.
+
+It is read when a reservation ends without a result, and not before: nobody follows it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
+from threading import Lock
+
+from schemas.start import Start
+from schemas.wire import Invalid, decode
+from streams.kafka.logs import Logs
+
+SKEW = 60.0
+"""Seconds by which clocks of two machines may differ, and a record may be on its way."""
+KEPT = 600.0
+"""Seconds for which more is kept than was asked for: questions come in almost any order."""
+
+
+@dataclass(slots=True)
+class _Read:
+    """What has been read of one partition.
+
+    Attributes:
+        since: Unix seconds from which on.
+        at: Unix seconds at which it was read last.
+        end: The offset up to which.
+        times: Unix seconds by decision id, in the order of the log.
+    """
+
+    since: float
+    at: float = 0.0
+    end: int = 0
+    times: dict[str, float] = field(default_factory=dict)
+
+
+class StartLog:
+    """The decisions that workers have begun, read on demand. May be used from several threads."""
+
+    def __init__(self, logs: Logs, topic: str, clock: Callable[[], float] = time.time) -> None:
+        """Read nothing yet.
+
+        Args:
+            logs: Reads the topic.
+            topic: Its name.
+            clock: Unix time in seconds.
+        """
+        self.topic = topic
+        self._logs = logs
+        self._clock = clock
+        self._read: dict[int, _Read] = {}
+        self._lock = Lock()
+
+    def decisions(self, partition: int, since: float, until: float) -> Container[str]:
+        """Return the decisions of a partition that a worker has begun.
+
+        Blocks while it reads what has come since the last call, unless that was after `until`.
+
+        Args:
+            partition: Its number.
+            since: Unix seconds; none of the decisions that are looked for is older.
+            until: Unix seconds by which they have begun, if at all.
+
+        Returns:
+            Their ids.
+
+        Raises:
+            LogError: The topic does not exist, or cannot be read to its end.
+            KafkaException: No broker answers.
+        """
+        with self._lock:
+            read = self._read.get(partition)
+            if read is None or since < read.since:
+                read = self._read[partition] = _Read(since - KEPT)
+            if read.at <= until + SKEW:
+                self._follow(partition, read)
+            read.since = max(read.since, since - KEPT)
+            while read.times and read.times[old := next(iter(read.times))] < read.since - SKEW:
+                del read.times[old]
+            return read.times.keys()
+
+    def _follow(self, partition: int, read: _Read) -> None:
+        now, since = self._clock(), None if read.at else read.since - SKEW
+        spans = self._logs.spans(self.topic, since)
+        (span,) = [span for span in spans if span.partition == partition]
+        for record in self._logs.read([span._replace(start=max(span.start, read.end))]):
+            try:
+                begun = decode(Start, record.value)
+            except Invalid:
+                continue
+            read.times.pop(begun.decision_id, None)
+            read.times[begun.decision_id] = record.timestamp / 1000
+        read.at, read.end = now, span.end

@@ -1,0 +1,93 @@
+"""Workers that stand still in the middle of calls: what was begun keeps its money."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from streams.brokers.kafka import KafkaServer
+from tests.e2e.test_hard_edges import (
+    PAIR,
+    SMALL,
+    ask,
+    audit,
+    charged,
+    named,
+    reserved,
+    results,
+    send,
+    settings,
+    spent,
+    start,
+    wait_answered,
+)
+from tests.support.invariants import Story, within_limits
+from tests.support.scripted_model import Reply, ScriptedModel, completion
+from tests.support.system import System
+
+pytestmark = pytest.mark.kafka
+
+
+def test_a_worker_that_stands_still_in_its_calls(
+    kafka_broker: KafkaServer, tmp_path: Path, prefix: str
+) -> None:
+    """Stopped from the middle of its calls until their queries have ended, under a limit that
+    pays for these calls alone: the money is not given to others, and the server bills no more than
+    the limit. The answers that come at last are charged to what was held."""
+    server, limit = ScriptedModel(), 600_000
+    server.otherwise = Reply(completion({"prompt_tokens": 60, "completion_tokens": "X"}))
+    server.otherwise = Reply(server.otherwise.body.replace(b'"X"', b"{MAX}"))
+    keys = settings(server, **{"budget.limit": f"{limit / 1e9:.9f}"})
+    keys["reservation"] = {"mode": "max", "deadline_seconds": 8.0}
+    with (
+        closing(server),
+        System(
+            kafka_broker,
+            tmp_path,
+            prefix,
+            size=100,
+            past=100,
+            partitions=1,
+            models=PAIR,
+            settings=keys,
+        ) as system,
+    ):
+        system.limits = [limit, 100 * 10**9]
+        start(system)
+        server.open.clear()
+        send(system, ask(named("stopped", 8), max_tokens=300))
+        system.wait("calls", lambda: bool(server.asked[""]) and reserved(system, SMALL) > 0)
+        system.children["w0"].pause()
+        held = reserved(system, SMALL)
+        system.wait("the end of their queries", lambda: bool(ended(system)))
+        server.open.set()
+        assert all("is held" in reason for reason in ended(system))
+        send(system, ask(named("later", 8), max_tokens=300))
+        system.wait_decided()
+        assert reserved(system, SMALL) == held
+        system.children["w0"].resume()
+        system.children["w0"].stopping = False
+        system.wait_settled()
+        last = named("last", 1)
+        send(system, ask(last, model=PAIR[1]))
+        wait_answered(system, last)
+        system.wait_settled()
+        assert charged_small(server) <= limit
+        assert 0 < spent(system, SMALL) <= limit
+        assert len(results(system)) >= 2
+        within_limits(Story.of(system))
+        audit(system)
+
+
+def charged_small(server: ScriptedModel) -> int:
+    """Nano-units that the server would bill for its calls of the cheap model."""
+    server.asked[""] = [body for body in server.asked[""] if body["model"] == SMALL]
+    return charged(server)
+
+
+def ended(system: System) -> list[str]:
+    """Why queries have ended at the deadlines of their reservations."""
+    refused = [record.json() for record in system.read(system.topics.rejected)]
+    return [one["reason"] for one in refused if one["code"] == "deadline_exceeded"]
