@@ -133,7 +133,7 @@ async def worker(servers: str, queries: int, group: str) -> float:
         routed_topic="routed.m",
         results_topic="results",
         rejected_topic="rejected",
-        starts=StartLog(Logs(Configured(servers=servers)), "starts"),
+        starts=StartLog(Logs(Configured(servers=servers)), "starts", 600.0),
         group=group,
     )
     await made.run(backend.stop)

@@ -210,11 +210,10 @@ def _worker(
         routed_topic=topics.routed(model),
         results_topic=topics.results,
         rejected_topic=topics.rejected,
-        starts=StartLog(Logs(config.broker), topics.starts),
+        starts=StartLog(Logs(config.broker), topics.starts, reservation.deadline_seconds),
         group=topics.routed(model),
         concurrency=calls,
         clock_margin=min(reservation.clock_margin, reservation.deadline_seconds / 4),
-        hold=reservation.deadline_seconds,
         answered=metrics.answered,
     )
     metrics.add_model(

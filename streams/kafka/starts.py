@@ -16,8 +16,6 @@ from streams.kafka.logs import Logs
 
 SKEW = 60.0
 """Seconds by which clocks of two machines may differ, and a record may be on its way."""
-KEPT = 600.0
-"""Seconds for which more is kept than was asked for: questions come in almost any order."""
 
 
 @dataclass(slots=True)
@@ -40,15 +38,20 @@ class _Read:
 class StartLog:
     """The decisions that workers have begun, read on demand. May be used from several threads."""
 
-    def __init__(self, logs: Logs, topic: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, logs: Logs, topic: str, hold: float, clock: Callable[[], float] = time.time
+    ) -> None:
         """Read nothing yet.
 
         Args:
             logs: Reads the topic.
             topic: Its name.
+            hold: Seconds for which a reservation lasts. So much more is kept than was asked for, as
+                questions come in almost any order.
             clock: Unix time in seconds.
         """
         self.topic = topic
+        self.hold = hold
         self._logs = logs
         self._clock = clock
         self._read: dict[int, _Read] = {}
@@ -74,10 +77,10 @@ class StartLog:
         with self._lock:
             read = self._read.get(partition)
             if read is None or since < read.since:
-                read = self._read[partition] = _Read(since - KEPT)
+                read = self._read[partition] = _Read(since - self.hold)
             if read.at <= until + SKEW:
                 self._follow(partition, read)
-            read.since = max(read.since, since - KEPT)
+            read.since = max(read.since, since - self.hold)
             while read.times and read.times[old := next(iter(read.times))] < read.since - SKEW:
                 del read.times[old]
             return read.times.keys()

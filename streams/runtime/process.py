@@ -134,7 +134,7 @@ class RouterProcess:
             topics,
             config.reservation.deadline_seconds,
             control.calendar.begins,
-            StartLog(logs, topics.starts).decisions,
+            StartLog(logs, topics.starts, config.reservation.deadline_seconds).decisions,
         )
         self.queues = self._new_queues()
         self._retry = self._new_retry()

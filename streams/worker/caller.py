@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from msgspec import structs
 
@@ -16,6 +16,7 @@ from streams.worker.backends.base import (
     BackendUnavailable,
     failed,
 )
+from streams.worker.call_starts import CallStarts
 from streams.worker.circuit_breaker import CircuitBreaker, Permit
 from streams.worker.jobs import Job
 
@@ -35,8 +36,7 @@ class Caller:
         breaker: CircuitBreaker,
         clock: Callable[[], float],
         clock_margin: float,
-        announce: Callable[[Routed], Awaitable[None]],
-        was_begun: Callable[[Routed], Awaitable[bool]],
+        starts: CallStarts,
     ) -> None:
         """Call nobody yet.
 
@@ -45,11 +45,9 @@ class Caller:
             breaker: of this backend.
             clock: Unix time in seconds.
             clock_margin: seconds before a reservation is released at which its call is cut.
-            announce: publishes that the call of a query begins.
-            was_begun: tells whether anybody has announced the call of a query.
+            starts: announces calls, and knows of those that others have begun.
         """
-        self._announce = announce
-        self._was_begun = was_begun
+        self._starts = starts
         self._backend = backend
         self._breaker = breaker
         self._clock = clock
@@ -96,7 +94,7 @@ class Caller:
         if is_late or job.announced or routed.release_at is None:
             return
         try:
-            await self._announce(routed)
+            await self._starts.announce(routed)
         except asyncio.CancelledError:
             self._breaker.abandoned(permit)
             raise
@@ -134,7 +132,11 @@ class Caller:
         It costs nothing, unless another worker has begun a call and has not told of its end.
         """
         routed = job.routed
-        if not job.announced and routed.release_at is not None and await self._was_begun(routed):
+        if (
+            not job.announced
+            and routed.release_at is not None
+            and await self._starts.was_begun(routed)
+        ):
             reason = "another worker began the call and has told nothing of it since"
             return failed(routed, 504, DEADLINE_EXCEEDED, reason, routed.reserved)
         latest = self._latest_start(routed)

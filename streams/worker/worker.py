@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaException, Message, Producer
+from confluent_kafka import Message, Producer
 
 from schemas.fields import Source
 from schemas.invalid import wrong
@@ -27,11 +27,11 @@ from schemas.result import Result
 from schemas.route import Routed
 from schemas.wire import Invalid, decode
 from streams.kafka.carried import headers_of
-from streams.kafka.logs import LogError
 from streams.kafka.starts import StartLog
 from streams.kafka.topics import LARGEST_MESSAGE
 from streams.kafka.trace import ids
 from streams.worker.backends.base import Backend
+from streams.worker.call_starts import CallStarts
 from streams.worker.caller import Caller
 from streams.worker.circuit_breaker import CircuitBreaker
 from streams.worker.consumer import Offsets, WorkerConsumer, WorkerError
@@ -65,7 +65,6 @@ class Worker:
         concurrency: int = 16,
         backlog: int = 500,
         clock_margin: float = 1.0,
-        hold: float = 600.0,
         answered: Callable[[Result], None] = lambda result: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -85,7 +84,6 @@ class Worker:
             concurrency: calls at a time.
             backlog: records that wait for a call.
             clock_margin: seconds before a reservation is released at which its call is cut.
-            hold: seconds for which a reservation lasts.
             answered: called with each result that the broker has acknowledged.
             clock: Unix time in seconds.
         """
@@ -100,10 +98,8 @@ class Worker:
         self._waiting: asyncio.Queue[Job] = asyncio.Queue()
         self._room = asyncio.Event()
         self._breaker = CircuitBreaker(model, concurrency, self._room.set)
-        self._starts, self._hold = starts, hold
-        self._caller = Caller(
-            backend, self._breaker, clock, clock_margin, self._publisher.announce, self._was_begun
-        )
+        calls = CallStarts(self._publisher, starts)
+        self._caller = Caller(backend, self._breaker, clock, clock_margin, calls)
         self._jobs = Jobs()
 
     @property
@@ -208,22 +204,6 @@ class Worker:
             if result is not None and self._jobs.is_current(job):
                 then = partial(self._acknowledged, job)
                 self._publisher.publish(job.routed, job.headers, result, then)
-
-    async def _was_begun(self, routed: Routed) -> bool:
-        """Whether a worker has announced the call of a query whose time is over."""
-        start_by = routed.start_by or routed.release_at or 0.0
-        while True:
-            try:
-                begun = await asyncio.to_thread(
-                    self._starts.decisions,
-                    routed.source.partition,
-                    start_by - self._hold,
-                    start_by,
-                )
-                return routed.decision_id in begun
-            except (LogError, KafkaException) as error:
-                logger.warning("%s: looking for calls that have begun: %s", self.model, error)
-                await asyncio.sleep(COMMIT_EVERY)
 
     def _acknowledged(self, job: Job, result: Result) -> None:
         if result.error is not None:

@@ -83,7 +83,7 @@ class Place:
         return new_producer({"bootstrap.servers": self.broker.servers}, settings)
 
     def start_log(self, topic: str) -> StartLog:
-        return StartLog(Logs(Configured(servers=self.broker.servers)), topic)
+        return StartLog(Logs(Configured(servers=self.broker.servers)), topic, 600.0)
 
     def start(self, model: Backend, **settings: Any) -> asyncio.Task[None]:
         """Run a worker until `stop`."""

@@ -9,9 +9,10 @@ from schemas import Start, encode
 from streams.brokers import Broker
 from streams.config.settings import Broker as Configured
 from streams.kafka.logs import LogError, Logs
-from streams.kafka.starts import KEPT, SKEW, StartLog
+from streams.kafka.starts import SKEW, StartLog
 
 NOW = 1_700_000_000.0
+HOLD = 600.0
 
 
 class Clocked:
@@ -21,7 +22,8 @@ class Clocked:
         self.now = NOW
         self.topic = topic
         self.producer = Producer({"bootstrap.servers": broker.servers, "log_level": 0})
-        self.log = StartLog(Logs(Configured(servers=broker.servers)), topic, lambda: self.now)
+        logs = Logs(Configured(servers=broker.servers))
+        self.log = StartLog(logs, topic, HOLD, lambda: self.now)
 
     def begin(self, decision: str, at: float = NOW, partition: int = 0) -> None:
         value = encode(Start(id="q", decision_id=decision, model="m"))
@@ -66,7 +68,7 @@ def test_nothing_is_read_again_for_a_moment_that_has_been_seen(clocked: Clocked)
 def test_what_is_old_is_forgotten_and_found_again(clocked: Clocked) -> None:
     """Memory is bounded by the time that questions are about."""
     clocked.begin("old", NOW)
-    later = NOW + KEPT + SKEW + 10
+    later = NOW + HOLD + SKEW + 10
     clocked.begin("new", later)
     assert clocked.begun("old", "new") == [True, True]
     assert clocked.begun("old", "new", since=later + 5) == [False, True]
@@ -75,6 +77,6 @@ def test_what_is_old_is_forgotten_and_found_again(clocked: Clocked) -> None:
 
 def test_a_missing_topic_is_an_error(clocked: Clocked) -> None:
     """Nobody knows then what has begun."""
-    log = StartLog(clocked.log._logs, f"{clocked.topic}-not-there")
+    log = StartLog(clocked.log._logs, f"{clocked.topic}-not-there", HOLD)
     with pytest.raises(LogError, match="sluice topics create"):
         log.decisions(0, NOW, NOW)

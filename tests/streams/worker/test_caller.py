@@ -15,6 +15,7 @@ from streams.worker.backends.base import (
     BackendUnavailable,
     succeeded,
 )
+from streams.worker.call_starts import CallStarts
 from streams.worker.caller import Caller
 from streams.worker.circuit_breaker import CircuitBreaker, Permit
 from streams.worker.jobs import Job, Place
@@ -47,7 +48,7 @@ def job(**fields: Any) -> Job:
     return Job(routed("a", **fields), [], Place(0, 0))
 
 
-class Starts:
+class Starts(CallStarts):
     """Of two workers: what this one announces, and whether another one has begun."""
 
     def __init__(self, begun: bool = False) -> None:
@@ -64,9 +65,8 @@ class Starts:
 def caller(
     backend: Backend, breaker: CircuitBreaker | None = None, starts: Starts | None = None
 ) -> Caller:
-    starts = starts or Starts()
     breaker = breaker or CircuitBreaker("m")
-    return Caller(backend, breaker, lambda: NOW, 4.0, starts.announce, starts.was_begun)
+    return Caller(backend, breaker, lambda: NOW, 4.0, starts or Starts())
 
 
 async def answer(one: Caller, job: Job) -> Result:
@@ -166,12 +166,14 @@ async def test_a_call_is_announced_before_it_begins() -> None:
 
 async def test_a_call_is_not_made_where_the_announcement_took_too_long() -> None:
     """It costs nothing: this worker knows that it has made none."""
-    starts, backend, now = Starts(begun=True), Scripted(), [NOW]
-
-    async def announce(_: Routed) -> None:
-        now[0] = NOW + 6
-
-    one = Caller(backend, CircuitBreaker("m"), lambda: now[0], 4.0, announce, starts.was_begun)
+    starts, backend = Starts(begun=True), Scripted()
+    one = Caller(
+        backend,
+        CircuitBreaker("m"),
+        lambda: NOW + 6 * len(starts.announced),
+        4.0,
+        starts,
+    )
     result = await answer(one, job(release_at=NOW + 10, start_by=NOW + 5))
     assert (result.status_code, result.cost, backend.asked) == (504, 0, [])
 

@@ -1,0 +1,47 @@
+"""What a worker says of its calls before they begin, and what others have said of theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from confluent_kafka import KafkaException
+
+from schemas.route import Routed
+from streams.kafka.logs import LogError
+from streams.kafka.starts import StartLog
+from streams.worker.publisher import ResultPublisher
+
+logger = logging.getLogger(__name__)
+
+AGAIN = 0.5
+"""Seconds after which a topic that could not be read is read again."""
+
+
+class CallStarts:
+    """Announces calls on the topic `starts`, and looks up those of other workers there."""
+
+    def __init__(self, publisher: ResultPublisher, log: StartLog) -> None:
+        """Args:
+        publisher: Sends the announcements.
+        log: Reads those of all workers.
+        """
+        self._publisher = publisher
+        self._log = log
+
+    async def announce(self, routed: Routed) -> None:
+        """Say that a call begins, and wait until the broker has acknowledged it."""
+        await self._publisher.announce(routed)
+
+    async def was_begun(self, routed: Routed) -> bool:
+        """Return whether any worker has begun the call of a query whose time is over."""
+        start_by = routed.start_by or routed.release_at or 0.0
+        place = routed.source.partition, start_by - self._log.hold, start_by
+        while True:
+            try:
+                begun = await asyncio.to_thread(self._log.decisions, *place)
+            except (LogError, KafkaException) as error:
+                logger.warning("calls that have begun cannot be looked up: %s", error)
+                await asyncio.sleep(AGAIN)
+                continue
+            return routed.decision_id in begun

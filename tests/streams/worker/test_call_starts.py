@@ -1,0 +1,46 @@
+"""What a worker finds of calls that others have begun."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any
+
+import pytest
+
+from streams.kafka.logs import LogError
+from streams.worker import call_starts
+from streams.worker.call_starts import CallStarts
+from tests.support.worker_place import routed
+
+
+class Log:
+    """Holds one decision; cannot be read `failures` times."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures, self.hold = failures, 60.0
+        self.asked: list[tuple[float, ...]] = []
+
+    def decisions(self, *place: float) -> Container[str]:
+        self.asked.append(place)
+        if len(self.asked) <= self.failures:
+            raise LogError("no broker")
+        return {"decision a"}
+
+
+def starts(log: Any) -> CallStarts:
+    publisher: Any = None
+    return CallStarts(publisher, log)
+
+
+async def test_what_has_begun_is_looked_up_in_the_time_of_its_reservation() -> None:
+    """By its decision, on the partition of its query."""
+    log = Log()
+    assert await starts(log).was_begun(routed("a", start_by=1000.0, release_at=1001.0))
+    assert not await starts(log).was_begun(routed("b", release_at=1001.0))
+    assert log.asked == [(0, 940.0, 1000.0), (0, 941.0, 1001.0)]
+
+
+async def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guess could cost money, or a query."""
+    monkeypatch.setattr(call_starts, "AGAIN", 0.0)
+    assert await starts(Log(failures=2)).was_begun(routed("a", start_by=1000.0))
