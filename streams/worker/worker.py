@@ -81,16 +81,14 @@ class Worker:
             rejected_topic: where records go that are no routed queries.
             starts: where calls are announced before they begin.
             group: the consumer group of the model's workers.
-            concurrency: calls at a time.
-            backlog: records that wait for a call.
+            concurrency: calls at a time; backlog: records that wait for one.
             clock_margin: seconds before a reservation is released at which its call is cut.
             answered: called with each result that the broker has acknowledged.
             clock: Unix time in seconds.
         """
         self.model = model
         self._publisher = ResultPublisher(producer, results_topic, rejected_topic, starts.topic)
-        self._concurrency = concurrency
-        self._backlog = backlog
+        self._concurrency, self._backlog = concurrency, backlog
         self._on_answered = answered
         self._consumer = WorkerConsumer(
             servers, settings, routed_topic, group, self._revoke, self._lose
