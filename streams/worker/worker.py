@@ -83,8 +83,7 @@ class Worker:
             group: the consumer group of the model's workers.
             concurrency: calls at a time; backlog: records that wait for one.
             clock_margin: seconds before a reservation is released at which its call is cut.
-            answered: called with each result that the broker has acknowledged.
-            clock: Unix time in seconds.
+            answered: called with each acknowledged result; clock: Unix time in seconds.
         """
         self.model = model
         self._publisher = ResultPublisher(producer, results_topic, rejected_topic, starts.topic)
