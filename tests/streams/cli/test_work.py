@@ -214,7 +214,8 @@ def answers(
 ) -> dict[str, Any]:
     """Each model's result, of a process that answers a query a model until the signal `how`."""
     topics = Topics(prefix)
-    counts = {topics.routed(model): 1 for model in models} | {topics.results: 1, topics.rejected: 1}
+    counts = {topics.routed(model): 1 for model in models}
+    counts |= {topics.results: 1, topics.rejected: 1, topics.starts: 1}
     broker.create(counts)
     producer = Producer({"bootstrap.servers": broker.servers, "log_level": 0})
     for model in models:
