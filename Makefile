@@ -21,7 +21,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 PARALLEL ?= -n 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock hooks demo test test-quick tools chaos lint format kafka kafka-stop bench paper docs schemas release clean
+.PHONY: help venv lock hooks demo test test-quick tools chaos lint format kafka kafka-stop bench bench-compare paper docs schemas release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -104,8 +104,11 @@ kafka-stop: $(STAMP) ## Stop it; its data stay in .kafka
 	$(BIN)/sluice broker stop --data .kafka
 
 bench: $(STAMP) ## Measure each part beside its own baseline
-	@set -e; for file in $$(grep -l '__main__' benchmarks/*.py | grep -v /paper); do \
+	@set -e; for file in $$(grep -l '__main__' benchmarks/*.py | grep -v -e /paper -e /chain -e /compare); do \
 	  name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
+
+bench-compare: $(STAMP) ## Run a benchmark (BENCH=latency) on an older commit (REF=) and on these files, and print ratios
+	$(BIN)/python -m benchmarks.compare $(or $(REF),HEAD~1) $(or $(BENCH),latency) $(ARGS)
 
 paper: $(STAMP) ## Repeat the paper's experiments on the data in SLUICE_DATA or ../shared/data
 	$(BIN)/python -m benchmarks.paper

@@ -6,7 +6,7 @@ controller and no new prices), and as it is. All read the same queries on the sa
 stand-in for the model workers answers every routed query at once, so that the router also settles
 every one.
 
-    python -m benchmarks.whole_way [--queries 200000] [--history 20000]
+    python -m benchmarks.whole_way [--queries 200000] [--history 20000] [--json FILE]
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ import psutil
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+from benchmarks import results
 from benchmarks.machine import machine
 from router.estimation.embedders import make_embedder
+from router.estimation.embedders.given import GivenEmbedder
 from router.estimation.estimator import Estimator
 from router.estimation.index.manifest import load_index, save_index
 from router.evaluation.workload import synthesize
@@ -54,9 +56,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--queries", type=int, default=200_000)
     options.add_argument("--history", type=int, default=20_000)
+    options.add_argument("--json", type=Path)
     asked = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder, _kafka(folder) as broker:
-        models, prompts = _prepare(Path(folder), asked.history, asked.queries)
+        models, prompts = prepare(Path(folder), asked.history, asked.queries)
         admin = AdminClient({"bootstrap.servers": broker.servers})
         for topics in (FIXED, MOVING):
             create(admin, topics.planned(models, PARTITIONS, 1))
@@ -74,31 +77,47 @@ def main() -> None:
             f"whole way, one router         {routed:8,.0f} queries/s   {routed / bare:.2f} of bare,"
             f" {routed / fixed:.2f} of fixed shares"
         )
+        figures = {"bare": bare, "fixed": fixed, "complete": routed, "of bare": routed / bare}
+        results.write(asked.json, "whole_way", figures)
 
 
 def _kafka(folder: str) -> KafkaServer:
     return KafkaServer(Path(folder) / "kafka")
 
 
-def _prepare(folder: Path, history: int, queries: int) -> tuple[tuple[str, ...], list[str]]:
-    """Build the index and the configuration; return the models and prompts of equal length."""
+def prepare(
+    folder: Path, history: int, queries: int, plenty: float = 1.0, given: bool = False
+) -> tuple[tuple[str, ...], list[str]]:
+    """Build the index and the configuration.
+
+    Args:
+        folder: Where to.
+        history: Queries of the past.
+        queries: Those to come.
+        plenty: How many times the money that all of them would cost at the cheapest model.
+        given: Whether the queries carry their embeddings.
+
+    Returns:
+        The models, and prompts of equal length.
+    """
     data = synthesize(history + min(queries, 20_000))
     past = data.take(np.arange(history))
     embedder = make_embedder()
     texts = [_fit(prompt) for prompt in past.prompts]
     outcomes = past.history(embedder.encode(texts))
-    catalog = past.catalog()
-    save_index(folder / "index", outcomes, embedder=embedder.name, models=catalog.names)
-    saved = load_index(folder / "index", embedder=embedder.name, dimension=embedder.dimension)
+    catalog, dimension = past.catalog(), embedder.dimension
+    name = GivenEmbedder(dimension).name if given else embedder.name
+    save_index(folder / "index", outcomes, embedder=name, models=catalog.names)
+    saved = load_index(folder / "index", embedder=name, dimension=dimension)
     estimator = Estimator.fit(saved.history, saved.index, texts)
     save_index(
         folder / "index",
         outcomes,
-        embedder=embedder.name,
+        embedder=name,
         models=catalog.names,
         estimator=estimator.arrays(),
     )
-    each = past.costs.mean(axis=0).min() * queries / len(catalog)
+    each = plenty * past.costs.mean(axis=0).min() * queries / len(catalog)
     lines = [
         f"[topics]\npartitions = {PARTITIONS}\nmodel_partitions = 1",
         f"[policy]\nexpected_queries = {queries}",
@@ -106,6 +125,8 @@ def _prepare(folder: Path, history: int, queries: int) -> tuple[tuple[str, ...],
         f'[index]\npath = "{folder}/index"',
         f'[router]\ndata_dir = "{folder}/data"',
     ]
+    if given:
+        lines.append(f'[embedder]\nkind = "given"\ndimension = {dimension}')
     for model in catalog.models:
         lines.append(
             f'[models."{model.name}"]\ninput_price = "0"\noutput_price = "0.001"\n'
