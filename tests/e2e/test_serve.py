@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import openai
 import pytest
 
 from streams.brokers.kafka import KafkaServer
+from tests.support.front import free_port
+from tests.support.patience import PATIENCE
 from tests.support.serving import Serving
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "serve-openai-clients.md"
@@ -75,3 +80,66 @@ def test_curl(system: Serving) -> None:
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr + done.stdout
         assert '"object"' in done.stdout
+
+
+LITELLM = """
+model_list:
+  - model_name: routed
+    litellm_params:
+      model: openai/auto
+      api_base: {url}/v1
+      api_key: none
+"""
+
+
+@pytest.fixture(scope="module")
+def litellm(system: Serving) -> Iterator[openai.OpenAI]:
+    """LiteLLM's proxy before the front, for whoever has installed the extra `litellm`."""
+    command = shutil.which("litellm", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if command is None:
+        pytest.skip("needs LiteLLM's proxy: pip install 'sluice-llm[litellm]'")
+    file, port = system.folder / "litellm.yaml", free_port()
+    file.write_text(LITELLM.format(url=system.url()))
+    # Without this it fetches a list of prices when it starts.
+    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    with (system.folder / "litellm.log").open("wb") as log:
+        proxy = subprocess.Popen(
+            [command, "--config", str(file), "--host", "127.0.0.1", "--port", str(port)],
+            stdout=log,
+            stderr=log,
+            env=environment,
+        )
+    try:
+
+        def alive() -> bool:
+            assert proxy.poll() is None, (system.folder / "litellm.log").read_text()[-3000:]
+            try:
+                return httpx.get(f"http://127.0.0.1:{port}/health/liveliness").is_success
+            except httpx.TransportError:
+                return False
+
+        system.wait("LiteLLM's proxy", alive)
+        yield openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none")
+    finally:
+        proxy.terminate()
+        proxy.wait(PATIENCE)
+
+
+@pytest.mark.kafka
+def test_litellm(system: Serving, litellm: openai.OpenAI) -> None:
+    """Through LiteLLM's proxy, answers and streams are the models', and errors keep their kind."""
+    asked: list[openai.types.chat.ChatCompletionMessageParam]
+    asked = [{"role": "user", "content": "by way of a proxy"}]
+    create = litellm.chat.completions.create
+    answer = create(model="routed", messages=asked, max_tokens=20)
+    assert answer.choices[0].message.content == "by way of a proxy"
+    assert answer.usage is not None
+    assert answer.usage.total_tokens > 0
+    words = [
+        chunk.choices[0].delta.content or ""
+        for chunk in create(model="routed", messages=asked, max_tokens=20, stream=True)
+        if chunk.choices
+    ]
+    assert "".join(words) == "by way of a proxy"
+    with pytest.raises(openai.BadRequestError):
+        create(model="routed", messages=asked, max_tokens=-1)

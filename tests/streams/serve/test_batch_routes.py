@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import pytest
 
 from schemas import Query, Source
 from streams.brokers import Broker
+from streams.brokers.embedded import EmbeddedBroker
+from tests.streams.serve.test_batch_lines import line
 from tests.streams.serve.test_batch_run import lines
 from tests.support.front import RunningFront, deploy
 from tests.support.patience import PATIENCE
@@ -97,3 +100,62 @@ def test_what_is_not_there(tmp_path: Path, prefix: str, broker: Broker, id: str)
                 completion_window="soon",  # type: ignore[arg-type]  # what is tested
             )
         assert front.post(b"no form", path="/v1/files").status_code == 400
+
+
+def request(number: int, **fields: object) -> bytes:
+    body = {"model": "auto", "messages": [{"role": "user", "content": f"number {number}"}]}
+    return line(**{"custom_id": f"c{number}", "body": body, **fields})
+
+
+BODY = {"model": "small", "messages": [{"role": "user", "content": "x"}]}
+INPUTS: dict[str, tuple[bytes, str, int, set[str]]] = {
+    "windows": (b"\xef\xbb\xbf" + b"\r\n\r\n".join(map(request, range(3))), "completed", 3, set()),
+    "gzip": (gzip.compress(b"\n".join(map(request, range(3)))), "completed", 3, set()),
+    "mixed": (
+        b"\n".join(
+            [
+                request(1, body={**BODY, "stream": True}),
+                request(2, body={**BODY, "model": "large,small"}),
+                request(3, body={**BODY, "model": "gpt-9"}),
+                request(4, url="/v1/embeddings"),
+                request(5, method="GET"),
+                request(1),
+                request(6, body={**BODY, "messages": [{"role": "user", "content": "x" * 2**21}]}),
+                b"[]",
+            ]
+        ),
+        "completed",
+        2,
+        {"model_not_found", "invalid_url", "duplicate_custom_id", "too_large", "invalid_json"},
+    ),
+    "nothing": (b"\n\n", "failed", 0, set()),
+    "too-many": (b"{}\n" * 50_001, "failed", 0, set()),
+    "endless": (b"x" * (17 << 20), "failed", 0, set()),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_inputs(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker, name: str) -> None:
+    """Files as people have them: what is a request is answered, each other line says why not; what
+    is no batch fails whole, with its reason."""
+    data, status, answered, codes = INPUTS[name]
+    config = deploy(tmp_path, prefix, embedded_broker)
+    with StandIn(embedded_broker, config), RunningFront(config) as front:
+        client = front.client()
+        file = client.files.create(file=("in.jsonl", data), purpose="batch")
+        batch = client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        batch = until(client, batch.id, "completed", "failed")
+        assert batch.status == status
+        assert batch.request_counts is not None
+        assert batch.request_counts.completed == answered
+        if status == "failed":
+            assert batch.errors is not None
+            assert batch.errors.data
+            assert batch.errors.data[0].message
+        elif codes:
+            assert batch.error_file_id is not None
+            told = client.files.content(batch.error_file_id).text.splitlines()
+            found = [msgspec.json.decode(each)["response"]["body"]["error"] for each in told]
+            assert {each["code"] for each in found} == codes

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from schemas import Query, Source
 from streams.brokers import Broker
@@ -16,7 +17,7 @@ from streams.serve.batch_run import run_batch
 from streams.serve.keys import ANYBODY
 from tests.streams.serve.test_batch_lines import line
 from tests.support.front import deploy
-from tests.support.stand_in import Message, StandIn, answered, failed
+from tests.support.stand_in import Message, StandIn, answered, decided, failed
 
 
 def lines(count: int) -> list[tuple[int, bytes]]:
@@ -72,3 +73,33 @@ async def test_interrupted(tmp_path: Path, prefix: str, broker: Broker) -> None:
     assert len(asked) == 99
     assert len(stand_in.seen) == 99, "what is read back is not asked again"
     assert outcomes.spent == 80 * 700
+
+
+@pytest.mark.parametrize(
+    ("code", "window", "looks"), [("batch_cancelled", 600.0, 30), ("batch_expired", 0.5, 10**9)]
+)
+async def test_what_waits(
+    tmp_path: Path, prefix: str, broker: Broker, code: str, window: float, looks: int
+) -> None:
+    """What waits for money ends with a cancellation, and what waits at the end of the window with
+    that; each request has its line, with OpenAI's code."""
+    config = deploy(tmp_path, prefix, broker)
+    output, errors = tmp_path / "out.jsonl", tmp_path / "errors.jsonl"
+    looked = 0
+
+    def wait(query: Query, source: Source) -> Sequence[Message]:
+        return [decided(query, source, "deferred", "no_budget")]
+
+    def cancelled() -> bool:
+        """Not before every request has been read."""
+        nonlocal looked
+        looked += 1
+        return looked > looks
+
+    with StandIn(broker, config, wait), Outcomes(output, errors) as outcomes:
+        batch = Batch("batch_1", ANYBODY, time.time(), window)
+        await run_batch(config, batch, lines(20)[:-1], outcomes, cancelled=cancelled)
+    assert outcomes.unexecuted == {code: 19}
+    told = [msgspec.json.decode(each) for each in errors.read_bytes().splitlines()]
+    assert sorted(each["custom_id"] for each in told) == sorted(f"c{n}" for n in range(1, 20))
+    assert all(each["response"] is None for each in told)
