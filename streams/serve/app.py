@@ -147,8 +147,9 @@ class Front:
         return JSONResponse(_described(name))
 
     async def _chat(self, request: Request, caller: Caller) -> Response:
+        # A body on its way takes no slot: slow clients would keep all others out.
+        body = await read_body(request, MAX_BYTES, self._settings.body_seconds)
         with self._slot():
-            body = await read_body(request, MAX_BYTES, self._settings.body_seconds)
             asked = chat.read(
                 body,
                 request.headers,

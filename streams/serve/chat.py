@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException, InvalidOperation
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -191,7 +191,7 @@ def _max_cost(given: str | None) -> int | None:
         if not (nano.is_finite() and 0 <= nano <= 2**63 - 1):
             raise InvalidOperation
         return int(nano)
-    except InvalidOperation:
+    except DecimalException:  # also one that is too large to be multiplied
         words = "X-Sluice-Max-Cost: it must be an amount in units of currency, such as 0.01"
         raise ApiError(400, "invalid_field", words, "X-Sluice-Max-Cost") from None
 

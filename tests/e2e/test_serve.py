@@ -13,9 +13,12 @@ from pathlib import Path
 
 import httpx
 import openai
+import orjson
 import pytest
+from click.testing import CliRunner
 
 from streams.brokers.kafka import KafkaServer
+from streams.cli import main
 from tests.support.front import free_port
 from tests.support.patience import PATIENCE
 from tests.support.serving import Serving
@@ -80,6 +83,37 @@ def test_curl(system: Serving) -> None:
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr + done.stdout
         assert '"object"' in done.stdout
+
+
+@pytest.mark.kafka
+def test_a_killed_batch_run(system: Serving, tmp_path: Path) -> None:
+    """`sluice batch run` is killed and given again: every line is answered once, and each was
+    decided once."""
+    file, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    count = 300
+    body = {"model": "auto", "max_tokens": 20}
+    with file.open("wb") as data:
+        for number in range(count):
+            messages = [{"role": "user", "content": f"line {number}"}]
+            line = {"custom_id": f"c{number}", "method": "POST", "url": "/v1/chat/completions"}
+            data.write(orjson.dumps({**line, "body": {**body, "messages": messages}}) + b"\n")
+    command = ["batch", "run", str(file), "--config", str(system.config), "--out", str(out)]
+    system.run("batch", *command, "--in-flight", "10")
+    system.wait("some lines", lambda: out.exists() and out.read_bytes().count(b"\n") > 20)
+    system.kill("batch")
+    assert out.read_bytes().count(b"\n") < count, "the test has lost its point"
+    done = CliRunner().invoke(main, command, env={"SLUICE_BROKER": system.broker.servers})
+    assert done.exit_code == 0, done.output
+    assert f"{count} answered" in done.output
+    told = [orjson.loads(line) for line in out.read_bytes().splitlines()]
+    assert sorted(each["custom_id"] for each in told) == sorted(f"c{n}" for n in range(count))
+    for each in told:
+        words = each["response"]["body"]["choices"][0]["message"]["content"]
+        assert words == f"line {each['custom_id'][1:]}"
+    ids = {each["id"] for each in told}
+    decided = [record.json() for record in system.read(system.topics.receipts)]
+    decisions = {each["decision_id"] for each in decided if each["id"] in ids}
+    assert len(decisions) == count
 
 
 LITELLM = """

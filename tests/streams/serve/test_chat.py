@@ -100,6 +100,7 @@ def test_repeated_requests() -> None:
         ({"x-sluice-deadline": "nan"}, {}, 400, "X-Sluice-Deadline"),
         ({"x-sluice-max-cost": "dear"}, {}, 400, "X-Sluice-Max-Cost"),
         ({"x-sluice-max-cost": "1e99"}, {}, 400, "X-Sluice-Max-Cost"),
+        ({"x-sluice-max-cost": "1e999999999"}, {}, 400, "X-Sluice-Max-Cost"),
         ({"x-sluice-max-cost": "NaN"}, {}, 400, "X-Sluice-Max-Cost"),
         ({"idempotency-key": ""}, {}, 400, "Idempotency-Key"),
         ({"x-sluice-tenant": "\n"}, {}, 400, "tenant"),
