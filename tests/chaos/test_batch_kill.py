@@ -15,7 +15,6 @@ from click.testing import CliRunner
 from streams.brokers.kafka import KafkaServer
 from streams.cli import main
 from tests.support import invariants
-from tests.support.chaos import stop_all
 from tests.support.serving import Serving
 
 LINES = int(os.environ.get("SLUICE_LINES", "1000"))
@@ -62,7 +61,6 @@ def test_a_batch_outlives_what_runs_it(can_run_kafka: None, tmp_path: Path, pref
         invariants.one_model(story)
         invariants.within_limits(story)
         invariants.same_messages(story)
-        stop_all(system)
         audit = CliRunner().invoke(
             main, ["audit", "--config", str(system.config)], env={"SLUICE_BROKER": broker.servers}
         )

@@ -8,8 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -40,7 +42,8 @@ async def test_openai(system: Serving) -> None:
     """200 requests at once, then a streamed one: each gets its own words, and all is settled to
     the nano-unit that the answers said."""
     url = f"{system.url()}/v1"
-    async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+    settings: dict[str, Any] = {"base_url": url, "max_retries": 0, "timeout": PATIENCE}
+    async with openai.AsyncOpenAI(api_key="none", **settings) as client:
 
         async def ask(number: int) -> tuple[str, int]:
             words = f"question number {number}"
@@ -116,6 +119,8 @@ def test_a_killed_batch_run(system: Serving, tmp_path: Path) -> None:
     assert len(decisions) == count
 
 
+MASTER_KEY = "sk-of-this-test-" + uuid.uuid4().hex
+"""LiteLLM does not start without one, or with a short one."""
 LITELLM = """
 model_list:
   - model_name: routed
@@ -136,6 +141,7 @@ def litellm(system: Serving) -> Iterator[openai.OpenAI]:
     file.write_text(LITELLM.format(url=system.url()))
     # Without this it fetches a list of prices when it starts.
     environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    environment["LITELLM_MASTER_KEY"] = MASTER_KEY
     with (system.folder / "litellm.log").open("wb") as log:
         proxy = subprocess.Popen(
             [command, "--config", str(file), "--host", "127.0.0.1", "--port", str(port)],
@@ -153,7 +159,8 @@ def litellm(system: Serving) -> Iterator[openai.OpenAI]:
                 return False
 
         system.wait("LiteLLM's proxy", alive)
-        yield openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none")
+        url = f"http://127.0.0.1:{port}/v1"
+        yield openai.OpenAI(base_url=url, api_key=MASTER_KEY, timeout=PATIENCE)
     finally:
         proxy.terminate()
         proxy.wait(PATIENCE)

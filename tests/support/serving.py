@@ -68,7 +68,8 @@ class Serving(System):
 
     def client(self, name: str = "serve", **settings: Any) -> openai.OpenAI:
         """OpenAI's own client."""
-        return openai.OpenAI(base_url=f"{self.url(name)}/v1", api_key="none", **settings)
+        given = {"timeout": PATIENCE, **settings}
+        return openai.OpenAI(base_url=f"{self.url(name)}/v1", api_key="none", **given)
 
     def spent(self) -> int:
         """Nano-units that the partitions have settled."""
