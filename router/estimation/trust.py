@@ -71,11 +71,13 @@ def choose_factor(
     if len(known) < 2:
         return FACTORS[-1]
     quality, cost, scores, costs = quality[known], cost[known], scores[known], costs[known]
-    prices = _prices(quality, cost)
+    prices = shared_prices(quality, cost)
     values: list[Floats] = []
     for factor in FACTORS:
         estimate = departing(quality, means, factor)
-        worth = [_values(estimate - price * cost, scores - price * costs) for price in prices]
+        worth = [
+            decided_values(estimate - price * cost, scores - price * costs) for price in prices
+        ]
         values.append(np.stack(worth).sum(axis=0))
     best = max(values, key=lambda value: float(value.sum()))
     for factor, value in zip(FACTORS, values, strict=True):
@@ -85,7 +87,7 @@ def choose_factor(
     return FACTORS[-1]
 
 
-def _prices(quality: Floats, cost: Floats) -> list[float]:
+def shared_prices(quality: Floats, cost: Floats) -> list[float]:
     """Return the prices of money under shared budgets."""
     mean = cost.mean(axis=0)
     least = len(cost) * float(mean[mean > 0].min(initial=np.inf))
@@ -96,7 +98,7 @@ def _prices(quality: Floats, cost: Floats) -> list[float]:
     return [float(dual_prices(program)[0]) for program in programs]
 
 
-def _values(net: Floats, true: Floats) -> Floats:
+def decided_values(net: Floats, true: Floats) -> Floats:
     """Return float64[n], the true net value of each row's model of highest estimated net value.
 
     A row without a positive one goes nowhere, which is worth 0.

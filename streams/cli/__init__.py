@@ -44,6 +44,10 @@ COMMANDS = {
         "Have a model score the answers that `sluice history` has collected.",
     ),
     "key": ("streams.cli.key:group", "Make API keys for `sluice serve`."),
+    "learn": (
+        "streams.cli.learn:command",
+        "Build new indexes from the log, and take those that do better.",
+    ),
     "model": ("streams.cli.model:group", "List the models; add, pause, resume or remove one."),
     "produce": ("streams.cli.produce:command", "Send queries from a file to the topic queries."),
     "replay": (

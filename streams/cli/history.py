@@ -10,7 +10,7 @@ import click
 
 from streams.cli import options
 from streams.cli.bar import progress
-from streams.config.settings import load
+from streams.config.settings import Config, load
 from streams.control.commands import read_registry
 from streams.kafka.logs import Logs
 from streams.kafka.topics import Topics
@@ -34,7 +34,29 @@ def command(
     judge`, or you) and a score (0 to 1) put there. FILE is JSON lines for `sluice index build
     --history`, gzip where it ends in .gz. Read up to the logs' end at the start.
     """
-    config = load(config_file)
+    judged = 0
+
+    def counted() -> Iterator[dict[str, Any]]:
+        nonlocal judged
+        for line in collected(load(config_file), since, until, answers):
+            judged += any(score is not None for score in line["scores"].values())
+            yield line
+
+    count = options.write_lines(file, counted())
+    click.echo(f"{file}: {count} answered queries, {judged} of them judged")
+
+
+def collected(
+    config: Config, since: float | None, until: float | None, answers: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield the log's answered queries, up to its end at the start, with a bar on a terminal.
+
+    Args:
+        config: Names broker and topics.
+        since: Unix seconds of the first; None for all.
+        until: Unix seconds of the end; None for now.
+        answers: Whether lines have the answers' texts.
+    """
     logs, topics = Logs(config.broker), Topics(config.topics.prefix)
     asked = [*logs.spans(topics.queries, since, until), *logs.spans(topics.deferred, since)]
     results, receipts = logs.spans(topics.results, since), logs.spans(topics.receipts, since)
@@ -45,19 +67,10 @@ def command(
             for what, spans in (("receipts", receipts), ("results", results), ("queries", asked))
         ]
         receipt_store.fill(logs.read(receipts, lambda count: bar.advance(read[0], count)))
-        judged = 0
-
-        def counted() -> Iterator[dict[str, Any]]:
-            nonlocal judged
-            for line in history_lines(
-                catalog,
-                logs.read(asked, lambda count: bar.advance(read[2], count)),
-                logs.read(results, lambda count: bar.advance(read[1], count)),
-                receipt_store,
-                answers,
-            ):
-                judged += any(score is not None for score in line["scores"].values())
-                yield line
-
-        count = options.write_lines(file, counted())
-    click.echo(f"{file}: {count} answered queries, {judged} of them judged")
+        yield from history_lines(
+            catalog,
+            logs.read(asked, lambda count: bar.advance(read[2], count)),
+            logs.read(results, lambda count: bar.advance(read[1], count)),
+            receipt_store,
+            answers,
+        )

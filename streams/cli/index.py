@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import numpy as np
 
-from router.arrays import Vectors
-from router.estimation.embedders import Embedder, make_embedder
-from router.estimation.estimator import Estimator
-from router.estimation.index.exact import ExactIndex
-from router.estimation.index.manifest import MANIFEST, save_index
+from router.estimation.index.manifest import MANIFEST
 from router.evaluation.datasets import Dataset, joined, read_jsonl
 from streams.cli import options
 from streams.config.settings import load
-
-BATCH = 512
-"""Texts that are embedded at a time, between two moves of the progress bar."""
+from streams.learn.building import drafted, newest
 
 
 @click.group()
@@ -78,28 +70,17 @@ def build(
     if if_missing and (folder / MANIFEST).exists():
         click.echo(f"{folder}: there is an index, and it stays as it is (--if-missing)")
         return
-    dataset = _newest(joined([read_jsonl(history) for history in histories]), most)
+    whole = joined([read_jsonl(history) for history in histories])
+    dataset = newest(whole, most)
+    if len(dataset) < len(whole):
+        left = len(whole) - len(dataset)
+        click.echo(f"left out: the first {left} queries (--most {most})", err=True)
     dataset = _of_models(dataset, list(config.models))
-    embedder = make_embedder(config.embedder.kind, **config.embedder.arguments())
-    with click.progressbar(
-        _batches(dataset, embedder), -(-len(dataset) // BATCH), "embedding"
-    ) as batches:
-        vectors: Vectors = np.concatenate(list(batches))
-    outcomes = dataset.history(vectors)
-    click.echo("choosing the number of neighbours", err=True)
-    estimator = Estimator.fit(outcomes, ExactIndex(vectors), dataset.prompts)
+    with click.progressbar(length=len(dataset), label="embedding") as bar:
+        draft = drafted(config, dataset, bar.update)
     click.echo(f"writing {folder}", err=True)
     try:
-        manifest = save_index(
-            folder,
-            outcomes,
-            embedder=embedder.name,
-            models=dataset.models,
-            kind=config.index.kind,
-            trees=config.index.trees,
-            estimator=estimator.arrays(),
-            keep=keep,
-        )
+        manifest = draft.write(config, keep, folder)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     click.echo(
@@ -107,18 +88,6 @@ def build(
         f"{len(manifest.models)} models, {manifest.dimension} dimensions, "
         f"{manifest.embedder}, {manifest.index}"
     )
-
-
-def _batches(dataset: Dataset, embedder: Embedder) -> Iterator[Vectors]:
-    for start in range(0, len(dataset), BATCH):
-        yield embedder.encode(dataset.prompts[start : start + BATCH])
-
-
-def _newest(dataset: Dataset, most: int) -> Dataset:
-    if len(dataset) <= most:
-        return dataset
-    click.echo(f"left out: the first {len(dataset) - most} queries (--most {most})", err=True)
-    return dataset.take(np.arange(len(dataset) - most, len(dataset)))
 
 
 def _of_models(dataset: Dataset, configured: list[str]) -> Dataset:

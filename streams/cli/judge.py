@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -17,8 +17,7 @@ from streams.cli import options
 from streams.cli.bar import spending
 from streams.client.runs import replacing, run_at
 from streams.config.limits import to_nano
-from streams.config.settings import load
-from streams.judge.judge import Judge
+from streams.config.settings import Config, load
 from streams.judge.records import VerdictFile
 from streams.judge.sample import case_of, name, sampled, waits, with_score
 from streams.judge.session import judge_cases, settings_of
@@ -59,37 +58,57 @@ def command(
     config = load(config_file)
     settings = settings_of(config)
     allowed = to_nano("--budget", settings.budget if budget is None else budget)
+    with options.ending() as ended:
+        judge_file(config, file, sample, allowed, in_flight, ended.is_set)
+        if ended.is_set():
+            raise click.ClickException("interrupted: the same command goes on from here")
+
+
+def judge_file(
+    config: Config,
+    file: Path,
+    sample: int,
+    allowed: int,
+    in_flight: int,
+    stopped: Callable[[], bool],
+) -> None:
+    """Judge a sample of a file's answers, put the scores into it, and tell what came of it.
+
+    Args:
+        config: With a section [judge].
+        file: Lines of a history, with answers.
+        sample: Answers of each day.
+        allowed: Nano-units, for all runs on this file.
+        in_flight: Answers at a time.
+        stopped: Whether no more answers are to be judged.
+    """
     run = run_at(_beside(file, ".judge.json"), "judge")
     with ExitStack() as stack:
         verdicts = stack.enter_context(VerdictFile(_beside(file, ".verdicts.jsonl")))
         candidates = (line for line in _lines(file) if waits(line) or name(line) in verdicts.found)
         chosen = [case_of(line) for line in sampled(candidates, sample)]
         show = stack.enter_context(spending("judging answers", len(chosen)))
-        ended = stack.enter_context(options.ending())
         before = len(verdicts.found) - sum(case.id in verdicts.found for case in chosen)
 
         def progress() -> None:
             show(len(verdicts.found) - before, verdicts.spent)
 
         progress()
-        judge: Judge = asyncio.run(
-            judge_cases(
-                config,
-                run,
-                chosen,
-                verdicts,
-                allowed,
-                in_flight=in_flight,
-                progress=progress,
-                stopped=ended.is_set,
-            )
+        work = judge_cases(
+            config,
+            run,
+            chosen,
+            verdicts,
+            allowed,
+            in_flight=in_flight,
+            progress=progress,
+            stopped=stopped,
         )
+        judge = asyncio.run(work)
     count = _put_scores(file, verdicts)
     for line in judge.summary(verdicts):
         click.echo(line)
     click.echo(f"{file}: {count} answers have a verdict's score")
-    if ended.is_set():
-        raise click.ClickException("interrupted: the same command goes on from here")
 
 
 def _put_scores(file: Path, verdicts: VerdictFile) -> int:

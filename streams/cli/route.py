@@ -17,6 +17,7 @@ from streams.cli.stopping import Stopper
 if TYPE_CHECKING:
     from router.estimation.embedders import Embedder
     from streams.config.settings import Config
+    from streams.routing.build import Parts
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,6 @@ def command(
     from router.estimation.embedders import make_embedder
     from streams.cli.topics import require
     from streams.config.settings import load
-    from streams.routing.build import build
     from streams.runtime.app import create_app
     from streams.runtime.faust_worker import RouterWorker
     from streams.runtime.supervisor import stop_with_parent
@@ -88,18 +88,29 @@ def command(
     data_dir.mkdir(parents=True, exist_ok=True)
     embedder = make_embedder(found.embedder.kind, **found.embedder.arguments())
     _ensure_index(found, embedder)
-    app = create_app(found, build(found, embedder), data_dir, metrics, partitions)
+    app = create_app(found, _built(found, embedder), data_dir, metrics, partitions)
     worker = RouterWorker(app, stopper.begin, quiet=True, override_logging=False)
     worker.spinner = None  # it is not of what `quiet` covers
     stopper.stop_with(worker.stop_soon)
     worker.execute_from_commandline()
 
 
+def _built(config: Config, embedder: Embedder) -> Parts:
+    """Build the router's parts, and tell where they explore."""
+    from streams.routing.build import build
+    from streams.routing.prior import exploration
+
+    parts = build(config, embedder)
+    if parts.explored:
+        logger.warning(exploration(config))
+    return parts
+
+
 def _ensure_index(config: Config, embedder: Embedder | None = None) -> None:
     """Write an index of priors where there is none. embedder: One that is loaded already."""
     from router.estimation.embedders import make_embedder
     from router.estimation.index.manifest import MANIFEST
-    from streams.routing.prior import EXPLORE, write_prior
+    from streams.routing.prior import write_prior
 
     if (config.index.path / MANIFEST).exists():
         return
@@ -108,10 +119,8 @@ def _ensure_index(config: Config, embedder: Embedder | None = None) -> None:
     )
     logger.warning(
         "%s: there was no index; wrote one of priors: prices, and strength where it is "
-        "declared. %.0f %% of the queries go to a model drawn at random. Learn with "
-        "`sluice bootstrap`, or `sluice history` and `sluice index build`",
+        "declared. Learn with `sluice bootstrap`, or `sluice learn`",
         config.index.path,
-        100 * EXPLORE,
     )
 
 

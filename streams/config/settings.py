@@ -159,11 +159,23 @@ class PolicySettings(Section, frozen=True, kw_only=True):
     resolve_seconds: Seconds = 1.0
     window: Annotated[int, Meta(ge=10, le=100_000)] = 2000
     explore: Part = 0.0
+    explore_money: Part = 1.0
     floor: Part = 0.8
     seed: Annotated[int, Meta(ge=0, le=INT64)] = 0
 
     def __post_init__(self) -> None:
         _one_of("name", self.name, {name: kind for name, kind in POLICIES.items() if kind.live})
+
+
+class ColdStartSettings(Section, frozen=True, kw_only=True):
+    """How models are explored of which little is known. outcomes: of a model, below which beliefs
+    fill an index that is learned; explore: part of the queries that is drawn at random, at most;
+    money: part of the money that draws may use.
+    """
+
+    outcomes: Annotated[int, Meta(ge=1, le=10_000)] = 30
+    explore: Part = 0.3
+    money: Part = 0.2
 
 
 class NewcomerSettings(Section, frozen=True, kw_only=True):
@@ -221,6 +233,7 @@ class Config(Section, frozen=True, kw_only=True):
     topics: TopicSettings = field(default_factory=TopicSettings)
     embedder: EmbedderSettings = field(default_factory=EmbedderSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
+    cold_start: ColdStartSettings = field(default_factory=ColdStartSettings)
     newcomers: NewcomerSettings = field(default_factory=NewcomerSettings)
     reservation: ReservationSettings = field(default_factory=ReservationSettings)
     deferral: DeferralSettings = field(default_factory=DeferralSettings)

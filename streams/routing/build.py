@@ -21,7 +21,7 @@ from router.policies.base import Policy
 from router.policies.explore import Explore
 from streams.config.settings import Config
 from streams.routing.drawing import other_amounts
-from streams.routing.prior import EXPLORE, is_prior
+from streams.routing.prior import has_beliefs
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Parts:
         trial: The probability with which a query goes to a newcomer.
         seed: Of that draw.
         attempts: Models that a query whose call has failed may go to after the first.
+        explored: Whether too little is known of a model, so that queries are drawn at random.
     """
 
     scorer: QueryScorer
@@ -45,6 +46,7 @@ class Parts:
     trial: float = 0.0
     seed: int = 0
     attempts: int = 0
+    explored: bool = False
 
     def with_trials(self, policy: Policy, catalog: ModelCatalog) -> Policy:
         """Return a policy for its own models and the newcomers that `catalog` has after them."""
@@ -88,10 +90,11 @@ def build(config: Config, embedder: Embedder | None = None, folder: Path | None 
     horizon = Horizon(
         config.policy.expected_queries, config.windows(), usual=float(len(saved.history))
     )
+    thin = has_beliefs(saved.history)
     others = other_amounts(past.cost, catalog) if limits.measured else ()
 
     def new_policy() -> Policy:
-        policy = configured(config, catalog, EXPLORE if is_prior(saved.history) else 0.0)
+        policy = configured(config, catalog, thin)
         policy.set_catalog(catalog, known)
         policy.warm_start(past.quality, past_cost, *others)
         policy.plan(room, horizon.whole(known.names))
@@ -101,17 +104,20 @@ def build(config: Config, embedder: Embedder | None = None, folder: Path | None 
     scorer = QueryScorer(embedder, estimator, catalog, config.reservation.mode, index=version)
     trial, seed = config.newcomers.probability, config.policy.seed
     attempts = config.failover.attempts
-    return Parts(scorer, limits, amounts, new_policy, trial, seed, attempts)
+    return Parts(scorer, limits, amounts, new_policy, trial, seed, attempts, thin)
 
 
-def configured(config: Config, catalog: ModelCatalog, explore: float = 0.0) -> Policy:
-    """Return the configured policy for a catalog, cold, with its share of exploration.
+def configured(config: Config, catalog: ModelCatalog, thin: bool = False) -> Policy:
+    """Return the configured policy for a catalog, without history, with its exploration.
 
-    explore: The least share.
+    thin: Whether so little is known that it explores as [cold_start] says, at least.
     """
     policy: Policy = POLICIES[config.policy.name](catalog, **_settings(config))
-    if share := max(config.policy.explore, explore):
-        return Explore(policy, share, config.policy.seed)
+    share, money = config.policy.explore, config.policy.explore_money
+    if thin and config.cold_start.explore > share:
+        share, money = config.cold_start.explore, config.cold_start.money
+    if share:
+        return Explore(policy, share, config.policy.seed, money=money)
     return policy
 
 

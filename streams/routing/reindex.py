@@ -10,6 +10,7 @@ from typing import Self
 from router.estimation.index.manifest import older_folder, read_manifest
 from streams.config.settings import Config
 from streams.routing.build import Parts, build
+from streams.routing.prior import exploration
 
 logger = logging.getLogger(__name__)
 
@@ -72,3 +73,5 @@ async def follow_index(config: Config, parts: Parts, take: Callable[[Parts], Non
         seen = taken.scorer.index
         take(taken)
         logger.info("index %s: %d queries of the past", seen, len(taken.scorer.estimator.history))
+        if taken.explored:
+            logger.warning(exploration(config))

@@ -28,6 +28,7 @@ from router.estimation.history import History
 from router.estimation.index.annoy import SEARCH_K, TREES, AnnoyIndex
 from router.estimation.index.base import NeighbourIndex
 from router.estimation.index.exact import ExactIndex
+from router.estimation.index.exchange import exchanged
 
 FORMAT = 1
 MANIFEST, EMBEDDINGS, OUTCOMES = "manifest.json", "embeddings.npy", "outcomes.npz"
@@ -261,17 +262,11 @@ def _flush(path: Path) -> None:
 
 
 def _put_in_place(draft: Path, folder: Path, keep: int) -> None:
-    """Rename: a directory cannot replace one that has files, so the old one steps aside first."""
+    """Exchange the two, so that at every moment one of them is there; a kill leaves either."""
     if not folder.exists():
         draft.rename(folder)
         return
-    aside = draft.with_name(f"{draft.name}-old")
-    folder.rename(aside)
-    try:
-        draft.rename(folder)
-    except OSError:
-        aside.rename(folder)
-        raise
+    aside = exchanged(draft, folder)
     if keep and (aside / MANIFEST).is_file():
         _keep(aside, folder)
     else:

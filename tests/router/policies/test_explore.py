@@ -114,3 +114,52 @@ def _part(batch: Batch, start: int, end: int) -> Batch:
         batch.bound[start:end],
         batch.allowed[start:end],
     )
+
+
+def dear(n: int) -> Batch:
+    """Alike queries; the third model costs ten times as much as the others."""
+    shape = (n, MODELS)
+    cost = np.broadcast_to([10.0, 10.0, 100.0], shape)
+    return Batch(
+        ids=[f"q{i}" for i in range(n)],
+        quality=np.broadcast_to([0.9, 0.5, 0.5], shape),
+        cost=cost,
+        bound=cost.astype(np.int64),
+        allowed=np.ones(shape, dtype=np.bool_),
+    )
+
+
+def test_draws_use_a_part_of_the_money() -> None:
+    """They cost the part that they may, though a dear model is among them; without a bound they
+    cost more than half."""
+    batch, free = dear(2_500), np.full(MODELS, 2**60)
+    names = catalog(*(f"m{i}" for i in range(MODELS)))
+    spent = {}
+    for money in (0.2, 1.0):
+        decisions = Explore(PrimalDual(names), 0.3, money=money).route(batch, free)
+        cost = batch.cost[np.arange(len(batch.ids)), decisions.model]
+        explored = np.array([reason == "explore" for reason in decisions.reason])
+        spent[money] = float(cost[explored].sum() / cost.sum())
+        counts = np.bincount(decisions.model[explored], minlength=MODELS)
+        assert counts.all()
+    assert spent[0.2] == pytest.approx(0.2, abs=0.07)
+    assert spent[1.0] > 0.5
+
+
+def test_propensities_under_a_bound_in_money() -> None:
+    """They are the frequencies of the choices, and sum to one."""
+    batch, free = dear(2_500), np.full(MODELS, 2**60)
+    names = catalog(*(f"m{i}" for i in range(MODELS)))
+    decisions = Explore(PrimalDual(names), 0.3, money=0.2).route(batch, free)
+    shares = np.bincount(decisions.model, minlength=MODELS) / len(batch.ids)
+    told = [float(decisions.propensity[decisions.model == model][0]) for model in range(MODELS)]
+    assert sum(told) == pytest.approx(1.0)
+    assert shares == pytest.approx(told, abs=0.02)
+
+
+def test_no_money_no_draws() -> None:
+    """With a part of 0 the decisions are the policy's own."""
+    batch, free = dear(200), np.full(MODELS, 2**60)
+    names = catalog(*(f"m{i}" for i in range(MODELS)))
+    policy = Explore(PrimalDual(names), 0.3, money=0.0)
+    assert policy.route(batch, free).model.tolist() == [0] * 200

@@ -11,7 +11,7 @@ from router.estimation.embedders import make_embedder
 from router.policies.explore import Explore
 from streams.config.settings import Config, load
 from streams.routing.build import build
-from streams.routing.prior import believed, write_prior
+from streams.routing.prior import believed, prior_rows, write_prior
 
 TEXT = """
 [models.a]
@@ -62,3 +62,13 @@ def test_an_index_of_priors(tmp_path: Path) -> None:
     _, estimates = parts.scorer.estimate(["anything"], [[1.0, 0.0, 0.0, 0.0]])
     assert np.allclose(estimates.quality, [[0.5, 0.5, 0.7, 0.9]], atol=0.01)
     assert np.allclose(estimates.cost[0] / estimates.cost[0, 0], [1, 1, 1450 / 350, 9], rtol=0.05)
+
+
+def test_beliefs_leave_as_outcomes_come(tmp_path: Path) -> None:
+    """A model has as many believed outcomes as observed ones are wanting; in the end none."""
+    here = config(tmp_path)
+    rows = prior_rows(here, np.array([30, 20, 0, 40]))
+    assert rows is not None
+    assert np.isfinite(rows.scores).sum(axis=0).tolist() == [0, 10, 30, 0]
+    assert np.nanmax(rows.scores[:, 1:3], axis=0) == pytest.approx([0.5, 0.7])
+    assert prior_rows(here, np.array([30, 31, 32, 33])) is None
