@@ -58,7 +58,7 @@ lock: $(RELEASE_TOOLS) ## Refresh the lock: the newest versions that pyproject.t
 	  --extra dev --extra docs --extra release --no-emit-index-url \
 	  --custom-compile-command 'make lock' --output-file $(LOCK)
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-	  --extra serve --generate-hashes --constraint $(LOCK) --no-emit-index-url \
+	  --extra serve --extra otel --generate-hashes --constraint $(LOCK) --no-emit-index-url \
 	  --custom-compile-command 'make lock' --output-file $(IMAGE_LOCK)
 
 hooks: $(STAMP) ## Let git run ruff, mypy and the import contracts before each commit

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 HEADERS = {
-    "traceparent": "W3C trace context, carried through unchanged",
-    "tracestate": "W3C trace context, carried through unchanged",
+    "traceparent": "W3C trace context; where spans are made, of the span that sends",
+    "tracestate": "W3C trace state, carried through",
     "sluice-decision": "routed, deferred or rejected",
     "sluice-decision-id": "the decision's id, the same whenever the query is delivered again",
     "sluice-model": "the model that was chosen, empty where there is none",

@@ -78,6 +78,7 @@ EXPLAINED = (
     ("streams.demo.children", "ChildDied"),
     ("streams.demo.demo", "DemoError"),
     ("streams.config.loader", "ConfigError"),
+    ("streams.tracing.setup", "TracesUnavailable"),
     ("streams.worker.backends.base", "BackendBroken"),
     ("streams.worker.consumer", "WorkerError"),
 )

@@ -165,6 +165,15 @@ metrics = click.option(
 )
 
 
+traces = click.option(
+    "--traces",
+    type=click.Choice(["otlp", "console", "none"]),
+    envvar="OTEL_TRACES_EXPORTER",
+    help="Where spans go: to an OpenTelemetry collector, to standard error, or nowhere; else "
+    "OTEL_TRACES_EXPORTER. [default: otlp if OTEL_EXPORTER_OTLP_ENDPOINT is set, else none]",
+)
+
+
 def moment(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
     """Unix seconds of an ISO 8601 time, of "now", or of a number of them."""
     if value is None:

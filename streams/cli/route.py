@@ -13,6 +13,8 @@ import click
 
 from streams.cli import logs, options
 from streams.cli.stopping import Stopper
+from streams.tracing import setup
+from streams.tracing.setup import Exporter
 
 if TYPE_CHECKING:
     from router.estimation.embedders import Embedder
@@ -46,12 +48,14 @@ GRACE = 5.0
     help="Run so many router processes under this one, which starts those again that end.",
 )
 @options.metrics
+@options.traces
 @logs.options
 def command(
     config: Path | None,
     name: str | None,
     processes: int,
     metrics: tuple[str, int] | None,
+    traces: Exporter | None,
     log_level: str,
     log_format: logs.Format,
 ) -> None:
@@ -70,6 +74,7 @@ def command(
     from streams.runtime.supervisor import stop_with_parent
 
     logs.configure(log_level, log_format)
+    setup.configure("sluice-router", traces)
     found = load(config)
     name = name or f"r{os.getpid()}"
     stopper = Stopper(found.process.stop_seconds + (GRACE if processes > 1 else 0.0))

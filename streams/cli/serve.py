@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli import logs, options
+from streams.tracing import setup
+from streams.tracing.setup import Exporter
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     help="Folder of files that `evaluate --json` and `replay --json` wrote, for the page.",
 )
 @options.metrics
+@options.traces
 @logs.options
 def command(
     config_file: Path,
@@ -41,6 +44,7 @@ def command(
     ui: bool,
     runs: Path | None,
     metrics: tuple[str, int] | None,
+    traces: Exporter | None,
     log_level: str,
     log_format: logs.Format,
 ) -> None:
@@ -59,6 +63,7 @@ def command(
             f"{error.name} is missing: pip install 'sluice-llm[serve]'"
         ) from None
     logs.configure(log_level, log_format)
+    setup.configure("sluice-serve", traces)
     config = load(config_file)
     counted = ServeMetrics()
     stop = counted.serve(*metrics) if metrics is not None else None

@@ -22,6 +22,8 @@ from streams.kafka.topics import Topics
 from streams.metrics.health import Health, on_loop
 from streams.metrics.server import Address
 from streams.metrics.worker import WorkMetrics
+from streams.tracing import setup
+from streams.tracing.setup import Exporter
 from streams.worker.backends.base import Backend
 from streams.worker.backends.echo import Echo
 from streams.worker.publisher import new_producer
@@ -76,6 +78,7 @@ REMIND_EVERY = 60.0
     "ending with an error: for supervisors that would start it again and again.",
 )
 @options.metrics
+@options.traces
 @logs.options
 def command(
     models: Sequence[str],
@@ -88,6 +91,7 @@ def command(
     concurrency: int | None,
     wait_for_key: bool,
     metrics: tuple[str, int] | None,
+    traces: Exporter | None,
     log_level: str,
     log_format: logs.Format,
 ) -> None:
@@ -98,6 +102,7 @@ def command(
     killed one's queries are taken over by the others.
     """
     logs.configure(log_level, log_format)
+    setup.configure("sluice-worker", traces)
     config = load(config_file)
     models = list(dict.fromkeys(models))
     config = _with_models(config, config_file, models)

@@ -34,6 +34,7 @@ from streams.kafka.logs import Record, to_record
 from streams.kafka.producer import Outbox
 from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topics
+from streams.tracing.context import current
 
 Question = str | Mapping[str, Any] | Query
 """A prompt, an OpenAI chat-completions body, or a whole query."""
@@ -129,6 +130,8 @@ class AsyncClient:
     async def submit(self, question: Question, **fields: Any) -> str:
         """Send a query; return its id when the broker has it.
 
+        Where the program uses OpenTelemetry, the query belongs to its current span.
+
         Args:
             question: What is asked.
             fields: Of the `Query` (id, tenant, deadline, allowed_models, max_cost, …).
@@ -145,7 +148,7 @@ class AsyncClient:
         self._pending[key] = Pending(query)
         try:
             batch = self._outbox.batch()
-            batch.send(self._topics.queries, data, key)
+            batch.send(self._topics.queries, data, key, headers=current())
             await batch.delivered()
         except BaseException:
             self._pending.pop(key, None)

@@ -5,21 +5,28 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+"""A well-formed `traceparent`: its groups are the trace id and the flags."""
 
 
-def trace_id(headers: Any) -> str | None:
+_SAMPLED = 1
+"""The flag of a trace that is recorded."""
+
+
+def trace_id(headers: Any, only_sampled: bool = False) -> str | None:
     """Return the trace id (32 hexadecimal digits) of a record's `traceparent`.
 
     Args:
         headers: Pairs of names and bytes, or None.
+        only_sampled: Return None for a trace that is not recorded.
 
     Returns:
         The id; None where there is no header of that name, or it is not well-formed.
     """
     for name, value in headers or ():
-        if name == "traceparent" and (found := _PARENT.match(value or b"")):
-            return found[1].decode()
+        if name == "traceparent" and (found := PARENT.match(value or b"")):
+            sampled = int(found[2], 16) & _SAMPLED
+            return found[1].decode() if sampled or not only_sampled else None
     return None
 
 

@@ -6,7 +6,7 @@ from collections import Counter as Counting
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 from router.budget.ledger import Ledger, owner
 from schemas import Code, Receipt
 from schemas.fields import NANO, Unit
+from streams.kafka.producer import Headers
+from streams.metrics.exemplars import exemplar
 from streams.metrics.health import WELL, Health
 from streams.metrics.server import serve
 from streams.state.rows import Log
@@ -62,6 +64,20 @@ class Live:
     backlog: Mapping[int, int] = field(default_factory=dict)
     partitions: int = 0
     unread: int = 0
+
+
+class Published(NamedTuple):
+    """A decision that has been published.
+
+    Attributes:
+        timestamp: Of the decided record, milliseconds since 1970.
+        receipt: Of the decision.
+        headers: Of its record, with the trace that it belongs to.
+    """
+
+    timestamp: int
+    receipt: Receipt
+    headers: Headers = ()
 
 
 class Metrics:
@@ -145,20 +161,20 @@ class Metrics:
         for model in models:
             self.know(model)
 
-    def decided(self, log: Log, published: Iterable[tuple[int, Receipt]], now: float) -> None:
+    def decided(self, log: Log, published: Iterable[Published], now: float) -> None:
         """Count decisions that have been published.
 
         Args:
             log: The log of the decided records.
-            published: Of each record, its timestamp (milliseconds since 1970) and its receipt.
+            published: Of each record.
             now: Unix seconds.
         """
         counted: Counting[tuple[str, str, str]] = Counting()
-        for timestamp, receipt in published:
+        for timestamp, receipt, headers in published:
             if log == "queries":
                 made = timestamp / 1000
                 self._standing.decided(receipt.source.partition, made)
-                self._latency.observe(max(now - made, 0.0))
+                self._latency.observe(max(now - made, 0.0), exemplar(headers))
             elif receipt.decision == "deferred":
                 continue  # it waits on
             counted[receipt.decision, receipt.model or "", receipt.reason] += 1

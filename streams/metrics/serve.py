@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from streams.kafka.producer import Headers
+from streams.metrics.exemplars import exemplar
 from streams.metrics.health import Health
 from streams.metrics.server import serve
 
@@ -40,10 +42,10 @@ class ServeMetrics:
         """Export a count. count: called at every scrape."""
         self._in_flight.set_function(count)
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count one request."""
+    def answered(self, route: str, status: int, seconds: float, headers: Headers = ()) -> None:
+        """Count one request. headers: the trace's."""
         self._requests.labels(route, str(status)).inc()
-        self._duration.labels(route).observe(seconds)
+        self._duration.labels(route).observe(seconds, exemplar(headers))
 
     def set_health(self, health: Health) -> None:
         """Tell the probes how the process is, once it has started."""

@@ -10,6 +10,8 @@ from router.budget.charges import cost_of
 from router.models.catalog import Model, ModelCatalog
 from schemas.fields import NANO
 from schemas.result import Result
+from streams.kafka.producer import Headers
+from streams.metrics.exemplars import exemplar
 from streams.metrics.health import WELL, Health
 from streams.metrics.server import serve
 
@@ -92,13 +94,13 @@ class WorkMetrics:
         self._unanswered.labels(model).set_function(unanswered)
         self._backend_up.labels(model).set_function(backend_up)
 
-    def answered(self, result: Result) -> None:
-        """Count one result."""
+    def answered(self, result: Result, headers: Headers = ()) -> None:
+        """Count one result. headers: of its record, with the trace that it belongs to."""
         model = result.model
         self._results.labels(model, "ok" if result.status_code < 300 else "failed").inc()
         self._attempts.labels(model).inc(result.attempts)
         if result.duration is not None:
-            self._duration.labels(model).observe(result.duration)
+            self._duration.labels(model).observe(result.duration, exemplar(headers))
         if result.usage is not None:
             self._tokens.labels(model, "prompt").inc(result.usage.prompt_tokens)
             self._tokens.labels(model, "completion").inc(result.usage.completion_tokens)

@@ -101,12 +101,15 @@ class PreparedChunk:
         arrivals: The records that were not decided before, in order.
         candidates: Those of them that a policy may decide on; None where there are none.
         redelivered: Records that were decided before.
+        began, ended: Unix seconds of the slow part.
     """
 
     scorer: QueryScorer
     arrivals: Sequence[Arrival]
     candidates: Candidates | None = None
     redelivered: Sequence[ConsumedRecord] = field(default_factory=list)
+    began: float = 0.0
+    ended: float = 0.0
 
     def records(self) -> list[ConsumedRecord]:
         """Return all records of the chunk, in order."""

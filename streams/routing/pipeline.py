@@ -13,16 +13,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import NamedTuple
+from dataclasses import replace
 
 from router.budget.limits import tenants_in_force
 from router.budget.windows import Calendar
-from streams.kafka.producer import Outbox
+from streams.kafka.producer import Headers, Outbox
 from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
 from streams.kafka.trace import ids
-from streams.metrics.router import Metrics
-from streams.routing.arrivals import Arrival, parse
+from streams.metrics.router import Metrics, Published
+from streams.routing.arrivals import parse
 from streams.routing.decide import (
     DecisionContext,
     Hold,
@@ -34,6 +34,7 @@ from streams.routing.decide import (
 from streams.routing.decider import Decider
 from streams.routing.drawing import expected_tokens
 from streams.routing.publish import publish
+from streams.routing.tracing import UNTRACED, ChunkTrace, Decision
 from streams.routing.trial import Trial
 from streams.state.partition import Partition
 from streams.state.rows import Log, Row, row_key
@@ -45,11 +46,8 @@ SMALL = 32
 takes milliseconds, and a thread would wait for the interpreter, again and again, for as long."""
 
 
-class Decision(NamedTuple):
-    """An arrival and the row of its decision."""
-
-    arrival: Arrival
-    row: Row
+STAGE_OF = {"decide": "decide", "commit": "write_ahead", "publish": "publish"}
+"""Names of the steps in the metrics; the time of the first one is taken where it is waited for."""
 
 
 class DecisionPipeline:
@@ -113,18 +111,21 @@ class DecisionPipeline:
                 return
             while self._is_outdated(partition, prepared):
                 prepared = await self.prepare(partition, prepared.records())
-            began = time.time()
-            decisions = self.decide(partition, prepared)
-            decided = time.time()
-            await self.commit(partition, decisions)
-            written = time.time()
+            trace = ChunkTrace(prepared.began, prepared.ended)
+            with trace.step("decide"):
+                decisions = self.decide(partition, prepared)
+            with trace.step("commit"):
+                await self.commit(partition, decisions)
             earlier = self._earlier_decisions(partition, prepared.redelivered)
-        await self.publish(partition, [*earlier, *decisions])
-        self._count(decisions)
+        trace.begin(decisions)
+        with trace.step("publish"):
+            await self.publish(partition, [*earlier, *decisions], trace)
+        trace.end()
+        self._count(decisions, trace)
         if self._log == "queries":
-            self._metrics.stage("decide", decided - began)
-            self._metrics.stage("write_ahead", written - decided)
-            self._metrics.stage("publish", time.time() - written)
+            for step, seconds in trace.seconds():
+                if step in STAGE_OF:
+                    self._metrics.stage(STAGE_OF[step], seconds)
 
     async def would_change(self, partition: Partition, prepared: PreparedChunk) -> bool:
         """Return whether a chunk of waiting queries would be decided otherwise than to wait on.
@@ -177,13 +178,18 @@ class DecisionPipeline:
                 {row_key(self._log, arrival.source.offset): row for arrival, row in decisions}
             )
 
-    async def publish(self, partition: Partition, decisions: Sequence[Decision]) -> None:
+    async def publish(
+        self,
+        partition: Partition,
+        decisions: Sequence[Decision],
+        trace: ChunkTrace = UNTRACED,
+    ) -> None:
         """Publish committed decisions and wait until the broker has them."""
         if not decisions:
             return
         batch = self._outbox.batch()
         for arrival, row in decisions:
-            publish(batch, self._topics, arrival, row)
+            publish(batch, self._topics, arrival, row, trace.span(arrival))
         await batch.delivered()
         finished = [a.source.offset for a, row in decisions if row.receipt.model is None]
         partition.mark_published(self._log, decisions[-1].arrival.source.offset, finished)
@@ -191,10 +197,11 @@ class DecisionPipeline:
     def _prepare(self, records: Sequence[ConsumedRecord], decided: int) -> PreparedChunk:
         fresh = [record for record in records if record.offset > decided]
         redelivered = [record for record in records if record.offset <= decided]
-        scorer = self._decider().scorer
-        return estimate(
+        scorer, began = self._decider().scorer, time.time()
+        prepared = estimate(
             scorer, parse(fresh, scorer.catalog, scorer.embedder, self._log), redelivered
         )
+        return replace(prepared, began=began, ended=time.time())
 
     def _is_outdated(self, partition: Partition, prepared: PreparedChunk) -> bool:
         """Return whether the scorer is another by now, or the chunk was delivered twice and has
@@ -217,18 +224,21 @@ class DecisionPipeline:
                 found.append(Decision(arrival, row))
         return found
 
-    def _count(self, decisions: Sequence[Decision]) -> None:
-        published = ((arrival.record.timestamp, row.receipt) for arrival, row in decisions)
+    def _count(self, decisions: Sequence[Decision], trace: ChunkTrace) -> None:
+        published = (
+            Published(arrival.record.timestamp, row.receipt, trace.headers(arrival))
+            for arrival, row in decisions
+        )
         self._metrics.decided(self._log, published, self._clock())
         if logger.isEnabledFor(logging.DEBUG):
             for arrival, row in decisions:
-                _debug(arrival, row)
+                _debug(row, trace.headers(arrival))
 
 
-def _debug(arrival: Arrival, row: Row) -> None:
+def _debug(row: Row, headers: Headers) -> None:
     receipt = row.receipt
     what = f"{receipt.decision} {receipt.model or ''}".strip()
-    named = ids(receipt.decision_id, arrival.record.headers, query_id=receipt.id)
+    named = ids(receipt.decision_id, headers, query_id=receipt.id)
     logger.debug("%s (%s)", what, receipt.reason, extra=named)
 
 

@@ -12,19 +12,24 @@ from streams.kafka.producer import Batch, Headers
 from streams.kafka.topics import Topics
 from streams.routing.arrivals import DECISION_ID, TRIED, Arrival
 from streams.state.rows import Row
+from streams.tracing.spans import UNRECORDED, Span
 
 SOURCE_PARTITION = "sluice-source-partition"
 """Header that names the partition of `results` where the result of a decision belongs."""
 
 
-def publish(batch: Batch, topics: Topics, arrival: Arrival, row: Row) -> None:
+def publish(
+    batch: Batch, topics: Topics, arrival: Arrival, row: Row, span: Span = UNRECORDED
+) -> None:
     """Add the messages of a decision to a batch.
 
-    The same record and row always give the same messages.
+    The same record and row always give the same messages, but for the trace's headers.
+
+    span: Of the decision; the messages carry its context on.
     """
     receipt, query = row.receipt, arrival.query
     key = receipt.id.encode()
-    carried = carried_headers(arrival.record.headers)
+    carried = span.carried(carried_headers(arrival.record.headers))
     headers = [*client_headers(carried), *_decision_headers(receipt)]
     if receipt.decision == "routed" and query is not None:
         topic = topics.routed(receipt.model or "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from router.budget.charges import MAX_CHARGE, claimed_cost, cost_of
 from router.models.catalog import ModelCatalog
@@ -26,6 +26,7 @@ from streams.routing.publish import SOURCE_PARTITION, trace_headers
 from streams.state.decision_ids import parse_decision_id
 from streams.state.partition import Partition
 from streams.state.rows import Row, row_key, row_position
+from streams.tracing.spans import Attributes, Span, tracer
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Charged:
         late: Models of answers that came after their reservation had been released, likewise.
         repeated: Models of answers to decisions that have ended already, likewise.
         excess: Model and nano-units of each charge above its reservation, likewise.
+        spans: Of each result.
     """
 
     finished: dict[str, None] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class Charged:
     late: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
     excess: list[tuple[str, int]] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
 
 
 class Settler:
@@ -94,6 +97,8 @@ class Settler:
             charged = await self.charge(partition, fresh)
             await self.publish(partition, charged.outgoing)
             await self.commit(partition, records[-1].offset, charged if fresh else None)
+        for span in charged.spans:
+            span.end()
         self._metrics.settled(charged.counted)
         self._metrics.overcharged(charged.late, charged.excess)
         self._metrics.repeated(charged.repeated)
@@ -102,13 +107,15 @@ class Settler:
         """Charge results in memory, and gather what must be published before the commit."""
         charged = Charged()
         for record in records:
-            refusal = None
+            refusal, span = None, _span(record)
+            charged.spans.append(span)
             try:
                 result, refusal = read_settlement(record.value)
                 if self._tells_of_a_duplicate(partition, result):
                     continue
-                key, row = self._charge(partition, result, charged)
+                key, row = self._charge(partition, result, charged, record.headers)
             except Invalid as error:
+                span.fail(error.code, error.reason)
                 charged.outgoing.append(self._rejection(record, refusal or error))
                 charged.counted.append(("", "rejected"))
                 continue
@@ -117,6 +124,7 @@ class Settler:
             charged.finished[key] = None
             failed = result.status_code >= FAILED
             charged.counted.append((result.model, "failed" if failed else "ok"))
+            span.note(_settled(result, row))
             if failed and not row.is_overdue:
                 charged.failovers |= self._fail(partition, key, row, result)
             if not await partition.wait_published(key):
@@ -155,8 +163,12 @@ class Settler:
         partition.forget([result.id])
         return {}
 
-    def _charge(self, partition: Partition, result: Result, charged: Charged) -> tuple[str, Row]:
+    def _charge(
+        self, partition: Partition, result: Result, charged: Charged, headers: Any
+    ) -> tuple[str, Row]:
         """Charge one result and return the row that it ends, with its key.
+
+        headers: Of its record.
 
         Raises Invalid where it answers no open reservation.
         """
@@ -177,7 +189,7 @@ class Settler:
                 excess,
                 result.decision_id,
                 _why_more(result, row),
-                extra=ids(result.decision_id, model=result.model, query_id=result.id),
+                extra=ids(result.decision_id, headers, model=result.model, query_id=result.id),
             )
         return key, row
 
@@ -217,6 +229,34 @@ class Settler:
         source = Source(record.topic, record.partition, record.offset)
         rejected = Rejected.of(error, record.value, source)
         return Outgoing(self._topics.rejected, encode(rejected), carried_key(record.key))
+
+
+def _span(record: ConsumedRecord) -> Span:
+    """Begin the span of a result, in the trace of its call."""
+    return tracer().start(
+        f"settle {record.topic}",
+        "consumer",
+        record.headers or (),
+        {
+            "messaging.system": "kafka",
+            "messaging.operation.type": "settle",
+            "messaging.operation.name": "settle",
+            "messaging.destination.name": record.topic,
+            "messaging.destination.partition.id": str(record.partition),
+            "messaging.kafka.offset": record.offset,
+        },
+    )
+
+
+def _settled(result: Result, row: Row) -> Attributes:
+    return {
+        "sluice.query.id": result.id,
+        "sluice.decision.id": result.decision_id,
+        "sluice.model": result.model,
+        "sluice.status": result.status_code,
+        "sluice.reserved": row.receipt.reserved,
+        "sluice.late": row.is_overdue,
+    }
 
 
 def _too_dear(result: Result, catalog: ModelCatalog) -> Invalid | None:

@@ -22,6 +22,7 @@ from streams.client.answers import Answer
 from streams.client.asynchronous import AsyncClient
 from streams.client.errors import QueryError
 from streams.config.settings import Config
+from streams.kafka.producer import Headers
 from streams.metrics.health import on_loop
 from streams.metrics.serve import ServeMetrics
 from streams.serve import chat
@@ -31,6 +32,8 @@ from streams.serve.batch_worker import BatchWorker
 from streams.serve.bounds import KeptAnswers, Rates, read_body
 from streams.serve.errors import ApiError, of_query, too_many
 from streams.serve.keys import Caller, bearer, find_caller
+from streams.tracing.context import carrying, of_http
+from streams.tracing.spans import Span, tracer
 
 logger = logging.getLogger(__name__)
 
@@ -98,15 +101,20 @@ class Front:
 
         async def answer(request: Request) -> Response:
             began, status = time.monotonic(), 500
+            incoming = of_http(request.headers)
+            span = _span(method, path, incoming)
+            headers = span.carried(incoming)
             try:
-                response = await endpoint(request, self._caller(request))
+                with carrying(headers):
+                    response = await endpoint(request, self._caller(request))
                 status = response.status_code
                 return response
             except ApiError as error:
                 status = error.status
                 raise
             finally:
-                self._metrics.answered(path, status, time.monotonic() - began)
+                self._metrics.answered(path, status, time.monotonic() - began, headers)
+                _end(span, status)
 
         return Route(path, answer, methods=[method])
 
@@ -189,6 +197,19 @@ class Front:
         return min(
             (ends[name] - now for name in allowed if name in ends), default=self._retry_seconds
         )
+
+
+def _span(method: str, path: str, incoming: Headers) -> Span:
+    """Begin the span of a request. incoming: the trace's headers that came with it."""
+    attributes = {"http.request.method": method, "http.route": path, "url.scheme": "http"}
+    return tracer().start(f"{method} {path}", "server", incoming, attributes)
+
+
+def _end(span: Span, status: int) -> None:
+    span.note({"http.response.status_code": status})
+    if status >= 500:
+        span.fail(str(status))
+    span.end()
 
 
 def _described(name: str) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from schemas.route import Routed
+from streams.tracing.spans import Span, tracer
 from streams.worker.consumer import Offsets
 from streams.worker.offsets import OffsetTracker
 
@@ -25,15 +26,18 @@ class Job:
     """A decision without an acknowledged result, and the places of all records that carry it.
 
     Attributes:
+        headers: The routed record's, in the context of `span`.
+        span: From the record's arrival on.
         started: Whether a call is being made.
         announced: Whether its start has been published.
     """
 
-    __slots__ = ("announced", "headers", "places", "routed", "started")
+    __slots__ = ("announced", "headers", "places", "routed", "span", "started")
 
     def __init__(self, routed: Routed, headers: Any, place: Place) -> None:
         self.routed = routed
-        self.headers = headers
+        self.span = _span(routed, headers, place)
+        self.headers = self.span.carried(headers or ())
         self.places = [place]
         self.started = False
         self.announced = False
@@ -136,3 +140,23 @@ class Jobs:
     def _drop(self, partitions: set[int], which: Callable[[Job], bool]) -> None:
         kept = self._jobs.items()
         self._jobs = {id: job for id, job in kept if not (which(job) and job.is_in(partitions))}
+
+
+def _span(routed: Routed, headers: Any, place: Place) -> Span:
+    """Begin the span of a decision's answer, from the record's arrival on."""
+    return tracer().start(
+        f"call {routed.model}",
+        "consumer",
+        headers or (),
+        {
+            "messaging.system": "kafka",
+            "messaging.operation.type": "process",
+            "messaging.operation.name": "call",
+            "messaging.destination.partition.id": str(place.partition),
+            "messaging.kafka.offset": place.offset,
+            "sluice.query.id": routed.id,
+            "sluice.decision.id": routed.decision_id,
+            "sluice.model": routed.model,
+            "sluice.reserved": routed.reserved,
+        },
+    )

@@ -27,9 +27,11 @@ from schemas.result import Result
 from schemas.route import Routed
 from schemas.wire import Invalid, decode
 from streams.kafka.carried import headers_of
+from streams.kafka.producer import Headers
 from streams.kafka.starts import StartLog
 from streams.kafka.topics import LARGEST_MESSAGE
 from streams.kafka.trace import ids
+from streams.tracing.context import carrying
 from streams.worker.backends.base import Backend
 from streams.worker.call_starts import CallStarts
 from streams.worker.caller import Caller
@@ -65,7 +67,7 @@ class Worker:
         concurrency: int = 16,
         backlog: int = 500,
         clock_margin: float = 1.0,
-        answered: Callable[[Result], None] = lambda result: None,
+        answered: Callable[[Result, Headers], None] = lambda result, headers: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Open nothing yet.
@@ -83,7 +85,7 @@ class Worker:
             group: the consumer group of the model's workers.
             concurrency: calls at a time; backlog: records that wait for one.
             clock_margin: seconds before a reservation is released at which its call is cut.
-            answered: called with each acknowledged result; clock: Unix time in seconds.
+            answered: called with each acknowledged result and its headers; clock: Unix time in seconds.
         """
         self.model = model
         self._publisher = ResultPublisher(producer, results_topic, rejected_topic, starts.topic)
@@ -197,7 +199,8 @@ class Worker:
             job = await self._waiting.get()
             if self._waiting.qsize() <= self._backlog // 2:
                 self._room.set()
-            result = await self._caller.answer(job, self._jobs.is_current)
+            with carrying(job.headers):
+                result = await self._caller.answer(job, self._jobs.is_current)
             if result is not None and self._jobs.is_current(job):
                 then = partial(self._acknowledged, job)
                 self._publisher.publish(job.routed, job.headers, result, then)
@@ -211,8 +214,11 @@ class Worker:
                 result.error.message,
                 extra=ids(result.decision_id, job.headers, model=self.model, query_id=result.id),
             )
-        self._on_answered(result)
+            job.span.fail(result.error.code, result.error.message)
+        self._on_answered(result, job.headers)
         self._jobs.complete(job)
+        job.span.note({"sluice.status": result.status_code, "sluice.attempts": result.attempts})
+        job.span.end()
 
     async def _revoke(self, partitions: Iterable[int], grace: float = GRACE) -> Offsets:
         """Start nothing more of these partitions, and wait until what has started is acknowledged.

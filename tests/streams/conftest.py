@@ -11,6 +11,7 @@ from streams.state.partition import Partition
 from streams.state.store import MemoryStore
 from tests.support.recorded import RecordedOutbox, memory_store, open_partition
 from tests.support.recording import RECORDINGS, Recording, Restored
+from tests.support.traces import Memory, recorded
 
 
 @pytest.fixture
@@ -45,3 +46,10 @@ def own_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restore
     with EmbeddedBroker() as broker:
         folder = tmp_path_factory.mktemp("deployment")
         yield Restored(Recording.read(RECORDINGS[-1]), broker, folder)
+
+
+@pytest.fixture
+def spans() -> Iterator[Memory]:
+    """The spans that this process makes meanwhile."""
+    with recorded() as memory:
+        yield memory

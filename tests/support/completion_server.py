@@ -39,6 +39,7 @@ class Server:
         self.replies: deque[Reply | None] = deque()
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.parents: list[str | None] = []
         self._closing = threading.Event()
         outer = self
 
@@ -47,6 +48,7 @@ class Server:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.requests.append(json.loads(body))
                 outer.keys.append(self.headers.get("Authorization"))
+                outer.parents.append(self.headers.get("traceparent"))
                 reply = outer.replies.popleft() if outer.replies else GOOD
                 if reply is None:
                     outer._closing.wait(30)

@@ -20,6 +20,9 @@ LONGEST_IDLE = 2.0
 a request that meets that moment looks like a call that may have been charged."""
 
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An HTTP answer.
@@ -65,6 +68,7 @@ class Endpoint:
         """
         url = httpx.URL(base_url)
         self.name = str(url.copy_with(query=None, username=None, password=None))
+        self.host, self.port = url.host, url.port or DEFAULT_PORTS.get(url.scheme)
         self._url = url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
         self._timeout = timeout
         self._client = httpx.AsyncClient(
@@ -79,12 +83,15 @@ class Endpoint:
         """Close the connections."""
         await self._client.aclose()
 
-    async def post(self, body: bytes, left: float | None) -> Reply:
+    async def post(
+        self, body: bytes, left: float | None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
         """Post a body.
 
         Args:
             body: JSON.
             left: Seconds until the call is of no use; None for the endpoint's timeout alone.
+            headers: Of this request alone.
 
         Raises:
             CallFailed: No answer came, or none that is HTTP.
@@ -98,7 +105,7 @@ class Endpoint:
         limit = self._timeout if left is None else min(self._timeout, max(left, 0.001))
         try:
             async with asyncio.timeout(limit):
-                return await self._post(body, {"trace": trace})
+                return await self._post(body, headers or {}, {"trace": trace})
         except (TimeoutError, httpx.TimeoutException) as error:
             reason = "no answer in time" if leaving else "no connection in time"
             raise CallFailed(reason, leaving, timed_out=True) from error
@@ -108,14 +115,16 @@ class Endpoint:
             reason = f"the connection broke: {error!r}" if leaving else f"cannot connect: {error}"
             raise CallFailed(reason, leaving, timed_out=False) from error
 
-    async def _post(self, body: bytes, extensions: dict[str, Any]) -> Reply:
+    async def _post(
+        self, body: bytes, headers: Mapping[str, str], extensions: dict[str, Any]
+    ) -> Reply:
         data = bytearray()
         async with self._client.stream(
-            "POST", self._url, content=body, extensions=extensions
+            "POST", self._url, content=body, headers=headers, extensions=extensions
         ) as response:
             async for part in response.aiter_bytes():
                 data += part
                 if len(data) > LONGEST_ANSWER:
                     break
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, headers, bytes(data))
+        found = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status_code, found, bytes(data))

@@ -16,6 +16,7 @@ from schemas.payload_fields import how_to_allow
 from schemas.result import Result
 from schemas.route import Routed
 from schemas.usage import text_length
+from streams.tracing.context import current, for_http
 from streams.worker.backends.base import (
     DEADLINE_EXCEEDED,
     INFERENCE_ERROR,
@@ -36,6 +37,7 @@ from streams.worker.backends.completion import (
 )
 from streams.worker.backends.http_call import CallFailed, Endpoint, Reply
 from streams.worker.backends.request import RequestForm
+from streams.worker.backends.spans import begin_call, describe_call
 
 UNAVAILABLE = frozenset({402, 429, 503, 529})
 """Statuses with which a server takes no call at the moment: nothing is charged."""
@@ -172,7 +174,7 @@ class OpenAI(Backend):
         progress = _Progress(self._clock())
         while True:
             progress.calls += 1
-            outcome = await self._call(body, routed)
+            outcome = await self._call(body, routed, progress.calls)
             progress.uncertain += outcome.kind is _Kind.UNCERTAIN
             if outcome.completion is not None and outcome.kind is _Kind.ANSWERED:
                 return self._succeeded(routed, progress, outcome.completion)
@@ -199,10 +201,22 @@ class OpenAI(Backend):
             return wait if allowed else None
         return None
 
-    async def _call(self, body: bytes, routed: Routed) -> _Outcome:
+    async def _call(self, body: bytes, routed: Routed, attempt: int) -> _Outcome:
+        span = begin_call(self._model, self._endpoint, routed, attempt)
+        try:
+            outcome = await self._ask(body, routed, for_http(span.carried(current())))
+            describe_call(span, outcome.status, outcome.reason, outcome.completion)
+            return outcome
+        except BaseException as error:
+            span.fail(type(error).__name__)
+            raise
+        finally:
+            span.end()
+
+    async def _ask(self, body: bytes, routed: Routed, headers: Mapping[str, str]) -> _Outcome:
         left = None if routed.deadline is None else routed.deadline - self._clock()
         try:
-            reply = await self._endpoint.post(body, left)
+            reply = await self._endpoint.post(body, left, headers)
         except CallFailed as failure:
             reason = without(self._secrets, str(failure))
             if not failure.left:

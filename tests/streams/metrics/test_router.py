@@ -8,15 +8,15 @@ import pytest
 from router.budget.ledger import Ledger, account_key
 from schemas import Receipt
 from streams.brokers.kafka import free_port
-from streams.metrics.router import Live, Metrics
+from streams.metrics.router import Live, Metrics, Published
 from streams.state.rows import Log
 from tests.support.recorded import FLEET, new_ledger, receipt
 from tests.support.scrape import scrape
 
 
-def published(receipt: Receipt, created: float = 100.0) -> tuple[int, Receipt]:
+def published(receipt: Receipt, created: float = 100.0) -> Published:
     """A decision on a record that was made at a moment, Unix seconds."""
-    return int(created * 1000), receipt
+    return Published(int(created * 1000), receipt)
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Traces: spans of a query on its way through routers, workers and models' servers."""
