@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from schemas.fields import MediaTokens, Name, Nano, NanoPerMillion, Tokens, UnixTime, Window
 from schemas.invalid import missing, wrong
-from schemas.wire import Message, decode
+from schemas.wire import Message, Versioned, decode
 
 DEAREST = 2**62
 """Nano-unit millionths. The cost of an answer is worked out in 64 bits, on arrays."""
@@ -44,7 +44,7 @@ class ModelServer(Message, frozen=True, kw_only=True):
     extra_headers: dict[Name, str] = msgspec.field(default_factory=dict)
 
 
-class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="model"):
+class ModelControl(Versioned, frozen=True, kw_only=True, tag_field="kind", tag="model"):
     """Add, remove, pause or resume a model. All but `name` and `action` is for `add` alone.
 
     Attributes:
@@ -86,6 +86,7 @@ class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="mo
     server: ModelServer | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.action == "add":
             for field in ADD_NEEDS:
                 if getattr(self, field) is None:
@@ -95,7 +96,7 @@ class ModelControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="mo
         check_prices(*prices, self.max_output_tokens, self.context, self.cached_input_price)
 
 
-class BudgetControl(Message, frozen=True, kw_only=True, tag_field="kind", tag="budget"):
+class BudgetControl(Versioned, frozen=True, kw_only=True, tag_field="kind", tag="budget"):
     """Set a model's limit, for one tenant or for all.
 
     Attributes:

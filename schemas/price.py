@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from schemas.fields import Count, Name, SignedNano, UnixTime
-from schemas.wire import Message
+from schemas.wire import Versioned
 
 
-class Prices(Message, frozen=True, kw_only=True):
+class Prices(Versioned, frozen=True, kw_only=True):
     """One version of a policy's state.
 
     Attributes:

@@ -9,13 +9,13 @@ from msgspec import field
 
 from schemas.fields import Count, Id, Name, Nano, Score, Source, Tokens, Unit, UnixTime
 from schemas.invalid import wrong
-from schemas.wire import Message
+from schemas.wire import Versioned
 
 Decision = Literal["routed", "deferred", "rejected", "duplicate"]
 Bound = Literal["query", "max", "quantile"]
 
 
-class Receipt(Message, frozen=True, kw_only=True):
+class Receipt(Versioned, frozen=True, kw_only=True):
     """One decision, with all that is needed to re-execute or to judge it.
 
     Attributes:
@@ -76,6 +76,7 @@ class Receipt(Message, frozen=True, kw_only=True):
     results_offset: Count = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, estimate in self.quality.items():
             if not math.isfinite(estimate):
                 raise wrong(f"quality.{name}", estimate, "it must be a finite number")

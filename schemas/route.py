@@ -6,10 +6,10 @@ from typing import Any
 
 from schemas.fields import Count, Id, Name, Nano, Source, Tokens, UnixTime
 from schemas.query import Metadata, check_one_text
-from schemas.wire import Message
+from schemas.wire import Versioned
 
 
-class Routed(Message, frozen=True, kw_only=True):
+class Routed(Versioned, frozen=True, kw_only=True):
     """A query on its way to one model.
 
     Attributes:
@@ -51,4 +51,5 @@ class Routed(Message, frozen=True, kw_only=True):
     custom_id: Id | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_one_text(self.payload, self.prompt)

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 
 from schemas.fields import Count, Name, Nano
 from schemas.invalid import wrong
-from schemas.wire import Message
+from schemas.wire import Versioned
 
 Partition = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
@@ -38,7 +38,7 @@ class ShareUse(Struct, frozen=True, kw_only=True):
     carried: Nano = 0
 
 
-class ShareReport(Message, frozen=True, kw_only=True):
+class ShareReport(Versioned, frozen=True, kw_only=True):
     """Usage of a partition's shares, and a sample of its estimates.
 
     Attributes:
@@ -68,6 +68,7 @@ class ShareReport(Message, frozen=True, kw_only=True):
     tenants: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         width = len(self.columns)
         tables = (("quality", self.quality), ("cost", self.cost), ("tokens", self.tokens))
         for name, rows in tables:
@@ -80,7 +81,7 @@ class ShareReport(Message, frozen=True, kw_only=True):
                 raise wrong(name, others, f"it must have {len(self.quality)} rows, as quality has")
 
 
-class ShareGrant(Message, frozen=True, kw_only=True):
+class ShareGrant(Versioned, frozen=True, kw_only=True):
     """The shares that a partition owns from now on.
 
     Attributes:

@@ -7,16 +7,28 @@ import math
 import re
 from collections.abc import Callable, Hashable
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 
 from schemas.invalid import Code, Invalid, explain, too_deep
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "Code", "Invalid", "Message", "decode", "encode"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "Code",
+    "Invalid",
+    "Message",
+    "NewerFormat",
+    "Versioned",
+    "decode",
+    "encode",
+]
 
 MAX_BYTES = 1_048_576
 MAX_DEPTH = 64
+FORMAT = 1
+"""Of the records that this version writes, and the newest that it reads."""
 
 Kind = TypeVar("Kind")
 
@@ -28,12 +40,40 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
 
+class NewerFormat(RuntimeError):
+    """A record that a newer version of Sluice wrote, and this one cannot read.
+
+    It is no `Invalid`: passing over the record would lose money or queries, so the process ends.
+    """
+
+
+class Versioned(Message, frozen=True, kw_only=True):
+    """What only Sluice writes and reads back: state, and messages between its processes.
+
+    New fields need no new format, for a reader may ignore them. A change that older readers must
+    not ignore raises `FORMAT`.
+
+    Attributes:
+        format: Of the record; left out in the first one.
+    """
+
+    format: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+    def __post_init__(self) -> None:
+        if self.format > FORMAT:
+            raise NewerFormat(
+                f"format: found {self.format} in a {type(self).__name__}, this version of Sluice "
+                f"reads up to {FORMAT}: a newer version wrote it; upgrade this process"
+            )
+
+
 def decode(kind: type[Kind], data: bytes | None, max_bytes: int = MAX_BYTES) -> Kind:
     """Read one message.
 
-    Raises Invalid, and nothing else, for what is not a `kind`: no bytes or only blanks ("empty"),
-    more than `max_bytes` ("too_large"), not UTF-8, not JSON, NaN, not an object, a field of the
-    message given twice, more than MAX_DEPTH levels ("invalid_json"), and broken field rules.
+    Raises NewerFormat for what a newer version wrote. Raises Invalid, and nothing else, for what is
+    not a `kind`: no bytes or only blanks ("empty"), more than `max_bytes` ("too_large"), not UTF-8,
+    not JSON, NaN, not an object, a field of the message given twice, more than MAX_DEPTH levels
+    ("invalid_json"), and broken field rules.
     """
     if data is None or not data or data.isspace():
         raise Invalid("empty", "the message is empty: found no bytes, it must be a JSON object")

@@ -74,6 +74,7 @@ EXPLAINED = (
     ("router.estimation.embedders.base", "EmbeddingError"),
     ("router.estimation.index.manifest", "IndexRefused"),
     ("schemas.invalid", "Invalid"),
+    ("schemas.wire", "NewerFormat"),
     ("streams.kafka.errors", "BrokerError"),
     ("streams.demo.children", "ChildDied"),
     ("streams.demo.demo", "DemoError"),

@@ -10,7 +10,7 @@ from typing import Any
 from schemas.invalid import Invalid
 from schemas.query import Query
 from schemas.receipt import Receipt
-from schemas.wire import decode
+from schemas.wire import NewerFormat, decode
 from streams.client.answers import Ending, waited
 from streams.client.errors import DeadlineExceeded
 from streams.kafka.logs import Record
@@ -44,7 +44,7 @@ class Pending:
         """Note from a receipt whether it waits for money."""
         try:
             receipt = decode(Receipt, record.value)
-        except Invalid:
+        except (Invalid, NewerFormat):
             return
         if receipt.decision == "deferred":
             self.deferred.set()

@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Messag
 
 from schemas import Invalid, Prices, Receipt, ShareReport
 from schemas.result import read_result
-from schemas.wire import decode
+from schemas.wire import NewerFormat, decode
 from streams.config.settings import Config
 from streams.kafka import clients
 from streams.kafka.added_partitions import AddedPartitions
@@ -119,8 +119,8 @@ class TopicReader:
     def _take(self, message: Message) -> None:
         try:
             self._handlers[message.topic() or ""](message)
-        except Invalid as error:
-            logger.debug("%s at %s: %s", message.topic(), message.offset(), error.reason)
+        except (Invalid, NewerFormat) as error:
+            logger.debug("%s at %s: %s", message.topic(), message.offset(), error)
 
     def _beginnings(self, consumer: Any) -> Iterator[TopicPartition]:
         """Where to begin: commands from the first, the newest prices, the rest some minutes ago."""

@@ -17,9 +17,10 @@ from router.estimation.scorer import QueryScorer
 from router.policies.base import Policy
 from schemas import Invalid, ModelControl, Prices
 from schemas.fields import Unit
-from schemas.wire import decode
+from schemas.wire import NewerFormat, decode
 from streams.config.settings import Config
 from streams.control.registry import Registry
+from streams.kafka.fatal import die
 from streams.routing.build import Parts
 from streams.routing.decider import Decider
 
@@ -74,7 +75,7 @@ class ControlPlane:
                 return
             policy = _copy(self._policy)
             policy.restore(prices.state)
-        except (Invalid, ValueError) as error:
+        except (Invalid, NewerFormat, ValueError) as error:
             logger.error("prices at offset %s are passed over: %s", message.offset(), error)
             return
         self._policy = policy
@@ -82,7 +83,10 @@ class ControlPlane:
 
     def apply_command(self, message: Message) -> None:
         """Follow a record of `control`."""
-        why_not = self.registry.read(message.key(), message.value(), message.offset() or 0)
+        try:
+            why_not = self.registry.read(message.key(), message.value(), message.offset() or 0)
+        except NewerFormat as error:  # it may stop a model or lower a limit
+            die(f"a command cannot be followed: {error}")
         if why_not:
             logger.error("control at offset %s is passed over: %s", message.offset(), why_not)
         scorer = self.decider.scorer

@@ -11,7 +11,7 @@ from msgspec import Struct, field, json
 
 from router.budget.ledger import Accounts
 from schemas import Code, Invalid, Receipt
-from schemas.wire import Message
+from schemas.wire import Message, Versioned
 from streams.kafka.topics import Log as Log
 
 STATE_KEY = b"state"
@@ -41,7 +41,7 @@ class Refusal(Message, frozen=True, kw_only=True):
         return Invalid(self.code, self.reason, self.field)
 
 
-class Row(Message, frozen=True, kw_only=True):
+class Row(Versioned, frozen=True, kw_only=True):
     """One decided record. Together with the record itself it determines what is published.
 
     Attributes:
@@ -115,7 +115,7 @@ class Position(Struct):
     published: int = -1
 
 
-class State(Message, frozen=True, kw_only=True):
+class State(Versioned, frozen=True, kw_only=True):
     """The state of a partition after a commit.
 
     Attributes:

@@ -85,7 +85,7 @@ class Worker:
             group: the consumer group of the model's workers.
             concurrency: calls at a time; backlog: records that wait for one.
             clock_margin: seconds before a reservation is released at which its call is cut.
-            answered: called with each acknowledged result and its headers; clock: Unix time in seconds.
+            answered: called with acknowledged results and their headers; clock: Unix seconds.
         """
         self.model = model
         self._publisher = ResultPublisher(producer, results_topic, rejected_topic, starts.topic)

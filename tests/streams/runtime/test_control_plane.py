@@ -173,3 +173,31 @@ async def test_a_topic_that_was_made_anew_is_told_of(
     monkeypatch.setattr(control_plane, "PATIENCE", 0.0)
     with pytest.raises(RuntimeError, match=r"control ends at offset 0, .* up to 2"):
         await control.wait_for(2)
+
+
+def newer(record: Any) -> Any:
+    """The same record in a format that this version cannot read."""
+    value = record.value()
+    return message(value[:-1] + b',"format":99}', record.offset(), record.key())
+
+
+def test_prices_of_a_newer_format_are_passed_over(
+    control: ControlPlane, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No money is lost by older prices."""
+    control.apply_prices(newer(prices(1)))
+    assert control.decider.price_version == 0
+    assert "a newer version wrote it" in caplog.text
+
+
+def test_a_command_of_a_newer_format_ends_the_process(
+    control: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may pause a model or lower a limit."""
+
+    def ended(reason: str) -> None:
+        raise SystemExit(reason)
+
+    monkeypatch.setattr(control_plane, "die", ended)
+    with pytest.raises(SystemExit, match=r"cannot be followed: format: found 99 .* upgrade"):
+        control.apply_command(newer(command(NEWCOMER)))
