@@ -30,6 +30,11 @@ sluice = streams.chunks:Transport
 sluice-memory = streams.store:MemoryStore
 sluice-rocksdb = streams.store:RocksStore
 """
+ALONE = """
+import sys
+sys.meta_path[:] = [each for each in sys.meta_path if "__editable__" not in repr(each)]
+"""
+"""Run at the start of each old process: an installed checkout would add its own sub-packages."""
 BATCH = 60
 """Queries sent at each stage."""
 
@@ -47,6 +52,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("old")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(folder, filter="data")
+    (folder / "sitecustomize.py").write_text(ALONE)
     about = folder / "sluice-0.1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: sluice\nVersion: 0.1.0\n")
@@ -89,7 +95,10 @@ def test_versions_side_by_side(
 ) -> None:
     """One process after the other is replaced, under load, one of them by kill -9: what 0.1.0 has
     not decided is decided, money is right at every record, and the audit is equal."""
-    with Mixed(kafka_broker, tmp_path, prefix, size=4 * BATCH, store="rocksdb") as system:
+    settings = {"router": {"session_timeout": 12}}
+    with Mixed(
+        kafka_broker, tmp_path, prefix, size=4 * BATCH, store="rocksdb", settings=settings
+    ) as system:
         system.begin(old, monkeypatch)
         system.build_old_index()
         for name in ("r0", "r1"):
