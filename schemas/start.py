@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from schemas.fields import Id, Name
-from schemas.wire import Message
+from schemas.wire import Versioned
 
 
-class Start(Message, frozen=True, kw_only=True):
+class Start(Versioned, frozen=True, kw_only=True):
     """A call that is about to begin.
 
     A worker that stands still cannot say that its call goes on. So it says beforehand that one
