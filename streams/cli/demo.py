@@ -22,10 +22,14 @@ from schemas.fields import NANO
 from streams.cli.options import FILE, FOLDER, ending, writable
 from streams.demo.demo import DemoOptions, DemoRun, run
 from streams.demo.figures import Figures, ModelSpending, PolicyFigures, as_json, figures
+from streams.demo.money import SPLITS, Limiting, paying
 from streams.demo.progress import DemoProgress
 
 EVERY = 5.0
 """Seconds between two lines of progress where there is no terminal."""
+POLICY_COLUMNS = (
+    "policy", "RP %", "score", "cost $", "per $", "served", "deferred", "rejected", "lost"
+)  # fmt: skip
 SYNTHETIC = (
     "The workload is synthetic: made-up prompts and outcomes, of which only each model's mean "
     "score and mean cost are real (RouterBench). It shows that the machinery works, not how good "
@@ -57,6 +61,22 @@ SYNTHETIC = (
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of workload and split.")
 @click.option(
+    "--budget",
+    "limiting",
+    type=click.Choice(list(SPLITS)),
+    default="models",
+    show_default=True,
+    help="One for each model; or one that all share; or that, and less for the dearer models, a "
+    "part for each of three tenants, and tokens a minute.",
+)
+@click.option(
+    "--money",
+    type=click.FloatRange(0, 1e6, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="In what the cheapest model needs for all queries.",
+)
+@click.option(
     "--latency-median",
     "latency",
     type=click.FloatRange(0, 3600, min_open=True),
@@ -85,6 +105,8 @@ def command(
     partitions: int,
     rate: float,
     seed: int,
+    limiting: Limiting,
+    money: float,
     latency: float | None,
     ui: bool,
     keep_open: bool,
@@ -98,14 +120,16 @@ def command(
     run offline on the same queries, under the same budgets.
     """
     page = ui and _can_serve()
-    options = DemoOptions(dataset, queries, broker, routers, partitions, rate, seed, latency, page)
+    options = DemoOptions(
+        dataset, queries, broker, routers, partitions, rate, seed, latency, page, limiting, money
+    )
     with _terminated(), _folder(keep) as folder, _Display() as display:
 
         def report(ran: DemoRun) -> None:
             display.say("the same queries under other policies")
             found = figures(ran)
             display.stop()
-            _print(ran, found, synthetic=dataset is None)
+            _print(ran, options, found)
             if json_out is not None:
                 data = orjson.dumps(as_json(options, found), option=orjson.OPT_INDENT_2)
                 json_out.write_bytes(data)
@@ -209,18 +233,19 @@ class _Display:
         self._state = state
 
 
-def _print(ran: DemoRun, found: Figures, synthetic: bool) -> None:
+def _print(ran: DemoRun, options: DemoOptions, found: Figures) -> None:
     console = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
-    queries, limit = len(ran.data.queries), sum(one.limit for one in found.accounts)
-    table = _table(
-        f"{queries:,} queries, {len(found.accounts)} models, ${limit / NANO:.4f} in all",
-        ("policy", "RP %", "score", "cost $", "per $", "served", "deferred", "rejected", "lost"),
-    )
+    table = _table(_title(ran, options), POLICY_COLUMNS)
     table.add_row(*_cells(f"{found.ran.name}, as it ran", found.ran), style="bold")
     table.add_row(*_cells(f"{found.offline.name}, offline", found.offline))
     for policy in found.others:
         table.add_row(*_cells(policy.name, policy))
     console.print(table)
+    if found.shared:
+        table = _table("The same money as one budget for all models, offline", POLICY_COLUMNS)
+        for policy in found.shared:
+            table.add_row(*_cells(policy.name, policy))
+        console.print(table)
     gap = found.offline.score - found.ran.score
     console.print(
         f"\nA decision took {found.p50 * 1000:.0f} ms (p50), {found.p99 * 1000:.0f} ms (p99), from "
@@ -228,15 +253,29 @@ def _print(ran: DemoRun, found: Figures, synthetic: bool) -> None:
         f"Shares, reservations and latency {'cost' if gap >= 0 else 'won'} {abs(gap):.1f} of the "
         f"{found.offline.score:.1f} that the same policy reaches offline "
         f"({abs(gap) / max(found.offline.score, 1e-9):.1%}).\n"
-        "RP: score relative to offline-lp-estimates, the linear program over all queries at once "
-        "on means of 5 neighbours.\n"
+        "RP: score relative to offline-lp-estimates in the first table, the linear program over "
+        "all queries at once on means of 5 neighbours.\n"
         "lost: offline, the true cost no longer fitted the budget; as it ran, the answer was cut "
         "at what was reserved (charged, scored 0) or failed.",
         soft_wrap=True,
     )
     console.print(_money(found.accounts))
-    if synthetic:
+    if options.dataset is None:
         console.print(SYNTHETIC, style="bold", soft_wrap=True)
+
+
+def _title(ran: DemoRun, options: DemoOptions) -> str:
+    amounts = ran.config.amounts()
+    total = sum(amounts[name] for name in paying(options.limiting, list(ran.config.models)))
+    words = {
+        "models": "a budget each",
+        "shared": "one budget",
+        "overlapping": "one budget and limits for the dearer models, tenants and tokens a minute",
+    }
+    return (
+        f"{len(ran.data.queries):,} queries, {len(ran.config.models)} models, "
+        f"${total / NANO:.4f} in all: {words[options.limiting]}"
+    )
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:

@@ -16,21 +16,23 @@ from pathlib import Path
 import orjson
 from confluent_kafka import ConsumerGroupState, KafkaException
 
+from router.budget.windows import MINUTE
 from router.evaluation import sources
 from router.evaluation.datasets import Dataset, write_jsonl
 from router.evaluation.experiment import EvaluationData, Setting
 from router.evaluation.loaders import load as load_outcomes
 from router.evaluation.workload import synthesize
 from schemas import Query
-from schemas.fields import NANO
 from schemas.wire import encode
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import free_port
 from streams.client.produce import Line, Sender, paced
 from streams.config import settings as configuration
 from streams.config.settings import Config
+from streams.demo import money
 from streams.demo.children import Children
-from streams.demo.progress import DemoProgress
+from streams.demo.money import TENANTS, Limiting
+from streams.demo.progress import CALM, DemoProgress
 from streams.kafka import clients
 from streams.kafka.admin import ANSWER
 from streams.kafka.security import for_librdkafka
@@ -42,7 +44,8 @@ QUERIES_PART = 0.35
 READY = 120.0
 """Seconds in which the routers must have their partitions."""
 SILENCE = 60.0
-"""Seconds without a change in any topic, after which the demo gives up."""
+"""Seconds without a change in any topic, beyond those that deferred queries are given, after which
+the demo gives up."""
 PATIENT = 2.0
 """Seconds without a change, after which the demo says what it waits for."""
 LOOK = 0.1
@@ -67,6 +70,8 @@ class DemoOptions:
         seed: of the workload and its split.
         latency: median seconds of an answer; None for none.
         page: whether the page is served, too.
+        limiting: how the money is limited (`money.py`).
+        money: all of it, in what the cheapest model needs for all queries.
     """
 
     dataset: Path | None
@@ -78,6 +83,8 @@ class DemoOptions:
     seed: int
     latency: float | None
     page: bool = False
+    limiting: Limiting = "models"
+    money: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,9 @@ def run(
         stack.enter_context(_temporary_topics(config, embedded))
         children = stack.enter_context(Children(folder, environment))
         file = _index(children, folder, len(data.history), say)
-        progress = DemoProgress(config.broker, topics, config.topics.partitions)
+        paying = money.paying(options.limiting, list(config.models))
+        calm = MINUTE + CALM if options.limiting == "overlapping" else CALM
+        progress = DemoProgress(config.broker, topics, config.topics.partitions, paying, calm)
         stack.callback(progress.close)
         page = _start_page(children, file, say) if options.page else None
         say(f"starting {options.routers} router(s) and a worker for {len(config.models)} models")
@@ -172,7 +181,7 @@ def _workload(options: DemoOptions) -> tuple[EvaluationData, Setting]:
         dataset = load_outcomes(str(options.dataset))
     vectors = sources.embed(dataset.prompts, sources.embedder_named("wordllama"))
     (data,) = sources.splits(dataset, vectors, QUERIES_PART, [options.seed])
-    return data, Setting(models=len(dataset.models), seed=options.seed)
+    return data, money.setting(options.limiting, data, options.money, options.seed)
 
 
 def _prepare(
@@ -183,7 +192,7 @@ def _prepare(
     environment: dict[str, str],
 ) -> Config:
     """Write the configuration and data files. Budgets are those of `sluice evaluate`."""
-    limits = data.problem(setting).limits.tolist()
+    limits: list[int] = data.problem(setting).limits.tolist()
     write_jsonl(data.history, folder / "history.jsonl.gz")
     write_jsonl(data.queries, folder / "queries.jsonl.gz")
     prefix = f"demo-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}."
@@ -202,16 +211,18 @@ def _prepare(
         },
     }
     # One token is one nano-dollar, as the costs were recorded in money.
-    for model, limit in zip(data.queries.catalog().models, limits, strict=True):
+    limiting = money.sections(options.limiting, data, limits, options.rate)
+    for model in data.queries.catalog().models:
         sections[f"models.{orjson.dumps(model.name).decode()}"] = {
             "input_price": "0",
             "output_price": "0.001",
             "max_output_tokens": model.max_output_tokens,
             "context": model.context,
-            "budget.limit": f"{limit // NANO}.{limit % NANO:09d}",
+            **limiting.pop(f"models.{model.name}", {}),
         }
     file = folder / "sluice.toml"
-    file.write_text("\n".join(f"[{name}]\n{_keys(keys)}" for name, keys in sections.items()))
+    everything = (sections | limiting).items()
+    file.write_text("\n".join(f"[{name}]\n{_keys(keys)}" for name, keys in everything))
     return configuration.load(file, environment)
 
 
@@ -311,8 +322,13 @@ def _produce(
     show: Show,
 ) -> None:
     sender = Sender(for_librdkafka(config.broker), Topics(config.topics.prefix).queries)
+    tenants = TENANTS if options.limiting == "overlapping" else (None,)
     lines = (
-        Line(row, id.encode(), encode(Query(id=id, prompt=prompt)))
+        Line(
+            row,
+            id.encode(),
+            encode(Query(id=id, prompt=prompt, tenant=tenants[row % len(tenants)])),
+        )
         for row, (id, prompt) in enumerate(zip(queries.ids, queries.prompts, strict=True))
     )
     shown = 0.0
@@ -331,7 +347,7 @@ def _finish(
     """Wait until nothing can change any more, and say what is waited for.
 
     Raises:
-        DemoError: nothing has changed for `SILENCE` seconds.
+        DemoError: nothing has changed for long.
     """
     before, changed, said = progress.counts(), time.monotonic(), False
     while (awaited := progress.awaited(queries.ids)) is not None:
@@ -343,9 +359,9 @@ def _finish(
         show(len(queries), len(queries), progress)
         if (now := progress.counts()) != before:
             before, changed, said = now, time.monotonic(), False
-        elif time.monotonic() - changed > SILENCE:
+        elif time.monotonic() - changed > (silence := SILENCE + progress.calm):
             raise DemoError(
-                f"nothing has changed for {SILENCE:.0f} s, and not all queries have finished: "
+                f"nothing has changed for {silence:.0f} s, and not all queries have finished: "
                 f"{awaited}; {now}\n{children.tails()}"
             )
     show(len(queries), len(queries), progress)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from router.evaluation import experiment
-from router.evaluation.experiment import REFERENCE_POLICY
+from router.evaluation.budgets import SHARED, TOGETHER
+from router.evaluation.experiment import REFERENCE_POLICY, Setting
+from streams.config.settings import Config
 from streams.demo.demo import DemoOptions, DemoRun
 
 CONTROLS = ("static-mix", "greedy-perf", "random")
@@ -69,6 +71,9 @@ class Figures:
         p99: the 99th percentile of the same.
         seconds: from the first query to the end.
         twice: queries that went to two models (there must be none).
+        shared: policies, run offline with the same money as one budget for all models; empty where
+            it was that already.
+        overdrawn: accounts that held more than their share at any record (there must be none).
     """
 
     ran: PolicyFigures
@@ -79,18 +84,49 @@ class Figures:
     p99: float
     seconds: float
     twice: int
+    shared: Sequence[PolicyFigures] = ()
+    overdrawn: Sequence[str] = ()
 
     @property
     def over_limit(self) -> list[str]:
-        """Models that exceeded their limit (there must be none)."""
-        return [one.model for one in self.accounts if one.spent + one.reserved > one.limit]
+        """Limits that were exceeded (there must be none)."""
+        over = [one.model for one in self.accounts if one.spent + one.reserved > one.limit]
+        return [*over, *(name for name in self.overdrawn if name not in over)]
 
 
 def figures(ran: DemoRun) -> Figures:
     """Summarise a run, and run the other policies offline."""
     name = ran.config.policy.name
-    rows = experiment.compare(ran.data, ran.setting, (name, *CONTROLS))
-    offline = [
+    offline = _offline(ran, ran.setting)
+    by_name = {policy.name: policy for policy in offline}
+    progress = ran.progress
+    waits = [progress.first[id].decided_at - progress.arrived[id] for id in ran.data.queries.ids]
+    p50, p99 = np.percentile(waits, [50, 99]).tolist()
+    same, hundred = by_name.pop(name), by_name[REFERENCE_POLICY].score
+    shared = _offline(ran, replace(ran.setting, split=SHARED)) if _split(ran) else []
+    return Figures(
+        ran=_as_it_ran(ran, hundred),
+        offline=same,
+        others=list(by_name.values()),
+        accounts=_accounts(ran),
+        p50=p50,
+        p99=p99,
+        seconds=ran.seconds,
+        twice=sum(len(models) > 1 for models in progress.models.values()),
+        shared=[
+            replace(one, relative=100 * one.score / hundred if hundred else 0.0) for one in shared
+        ],
+        overdrawn=sorted(progress.ledgers.overdrawn),
+    )
+
+
+def _split(ran: DemoRun) -> bool:
+    """Return whether each model had a budget of its own."""
+    return ran.setting.split not in TOGETHER
+
+
+def _offline(ran: DemoRun, setting: Setting) -> list[PolicyFigures]:
+    return [
         PolicyFigures(
             name=row.policy,
             relative=row.relative,
@@ -101,23 +137,8 @@ def figures(ran: DemoRun) -> Figures:
             rejected=0,
             lost=row.lost,
         )
-        for row, _, _ in rows
+        for row, _, _ in experiment.compare(ran.data, setting, (ran.config.policy.name, *CONTROLS))
     ]
-    by_name = {policy.name: policy for policy in offline}
-    progress = ran.progress
-    waits = [progress.first[id].decided_at - progress.arrived[id] for id in ran.data.queries.ids]
-    p50, p99 = np.percentile(waits, [50, 99]).tolist()
-    same = by_name.pop(name)
-    return Figures(
-        ran=_as_it_ran(ran, by_name[REFERENCE_POLICY].score),
-        offline=same,
-        others=list(by_name.values()),
-        accounts=_accounts(ran),
-        p50=p50,
-        p99=p99,
-        seconds=ran.seconds,
-        twice=sum(len(models) > 1 for models in progress.models.values()),
-    )
 
 
 def _as_it_ran(ran: DemoRun, hundred: float) -> PolicyFigures:
@@ -149,10 +170,12 @@ def _as_it_ran(ran: DemoRun, hundred: float) -> PolicyFigures:
 
 
 def _accounts(ran: DemoRun) -> list[ModelSpending]:
+    """Return the limits of money; those of each tenant, and of tokens, are seen by their shares."""
     spent, reserved = ran.progress.spent(), ran.progress.reserved()
+    amounts = ran.config.amounts()
     return [
-        ModelSpending(limit, spent.get(limit, 0), amount, reserved.get(limit, 0))
-        for limit, amount in ran.config.amounts().items()
+        ModelSpending(name, spent.get(name, 0), amounts[name], reserved.get(name, 0))
+        for name in _of_money(ran.config)
     ]
 
 
@@ -167,6 +190,7 @@ def as_json(options: DemoOptions, found: Figures) -> dict[str, Any]:
         "as_it_ran": _values(found.ran),
         "offline": _values(found.offline),
         "others": [_values(policy) for policy in found.others],
+        "shared_budget": [_values(policy) for policy in found.shared],
         "models": [asdict(account) for account in found.accounts],
         "twice": found.twice,
         "over_limit": found.over_limit,
@@ -175,3 +199,9 @@ def as_json(options: DemoOptions, found: Figures) -> dict[str, Any]:
 
 def _values(policy: PolicyFigures) -> dict[str, Any]:
     return {**asdict(policy), "per_dollar": policy.per_dollar}
+
+
+def _of_money(config: Config) -> Sequence[str]:
+    """Return the limits of money that all tenants share."""
+    limits = config.limit_set().limits
+    return [one.name for one in limits if one.unit == "currency" and one.tenants == "all"]

@@ -41,11 +41,17 @@ class Counts:
 class LedgerStates:
     """The newest state record of each partition, from the changelog."""
 
-    def __init__(self) -> None:
+    def __init__(self, paying: Collection[str]) -> None:
+        """Args:
+        paying: limits that together hold all the money, each part of it once.
+        """
+        self._paying = paying
         self.states: dict[int, State] = {}
         """By partition, its newest state."""
         self.settled_at = 0.0
         """Unix second of the last settlement."""
+        self.overdrawn: set[str] = set()
+        """Accounts that held more than their share at any record."""
         self._fences: defaultdict[int, Fence] = defaultdict(Fence)
 
     def sum(self, column: Literal["spent", "reserved"]) -> Mapping[str, int]:
@@ -57,6 +63,11 @@ class LedgerStates:
                     sums[name] += getattr(account, column)
         return sums
 
+    def paid(self) -> int:
+        """Return the nano-units spent by all models."""
+        spent = self.sum("spent")
+        return sum(spent.get(name, 0) for name in self._paying)
+
     def take(self, message: Any) -> None:
         """Take in a record of the changelog."""
         counts = self._fences[message.partition()].counts(message.key(), message.headers())
@@ -67,18 +78,30 @@ class LedgerStates:
         if before is None or state.settled > before.settled:
             self.settled_at = max(self.settled_at, message.timestamp()[1] / 1000)
         self.states[message.partition()] = state
+        for name, one in state.accounts.items():
+            if one.reserved + one.spent > one.share + one.carried:
+                self.overdrawn.add(name)
 
 
 class DemoProgress:
     """Follows queries, receipts, results, reports and ledgers, from the topics' beginnings."""
 
-    def __init__(self, broker: Secured, topics: Topics, partitions: int) -> None:
+    def __init__(
+        self,
+        broker: Secured,
+        topics: Topics,
+        partitions: int,
+        paying: Collection[str],
+        calm: float = CALM,
+    ) -> None:
         """Start reading.
 
         Args:
             broker: where the topics are.
             topics: their names.
             partitions: number of partitions of `queries` and of the topics that follow it.
+            paying: limits that together hold all the money, each part of it once.
+            calm: seconds without another decision, after which deferred queries stay deferred.
         """
         self.arrived: dict[str, float] = {}
         """By query id, the Unix second at which its record was made."""
@@ -88,11 +111,12 @@ class DemoProgress:
         """By query id, its last decision."""
         self.results: dict[str, Result] = {}
         """By decision id, the result that was charged."""
-        self.ledgers = LedgerStates()
+        self.ledgers = LedgerStates(paying)
         self.reported: dict[int, float] = {}
         """By partition, the Unix second of its newest report to the controller."""
         self.models: defaultdict[str, set[str]] = defaultdict(set)
         """By query id, every model that it was routed to."""
+        self.calm = calm
         self._deferred = topics.deferred
         self._decided: dict[tuple[str, int], int] = {}
         self._handlers = {
@@ -140,7 +164,7 @@ class DemoProgress:
             deferred=words.count("deferred"),
             rejected=words.count("rejected"),
             answered=len(self.results),
-            spent=sum(self.ledgers.sum("spent").values()),
+            spent=self.ledgers.paid(),
         )
 
     def spent(self) -> Mapping[str, int]:
@@ -155,7 +179,7 @@ class DemoProgress:
         """Return what these queries still wait for, or None when nothing can change any more.
 
         Each must be decided, each routed one settled, and nothing reserved. While queries are
-        deferred, routers must then have gone on for `CALM` seconds without deciding any of them.
+        deferred, routers must then have gone on for `calm` seconds without deciding any of them.
         """
         if undecided := sum(id not in self.last for id in ids):
             return f"{undecided:,} queries are not decided yet"
@@ -168,10 +192,10 @@ class DemoProgress:
             return "the last answers are not settled yet"
         deferred = sum(one.decision == "deferred" for one in lasts)
         changed = max([self.ledgers.settled_at, *(one.decided_at for one in lasts)])
-        if deferred and any(moment <= changed + CALM for moment in self.reported.values()):
+        if deferred and any(moment <= changed + self.calm for moment in self.reported.values()):
             return (
                 f"{deferred:,} deferred queries: no model is worth its price now; this ends when "
-                f"they are not decided otherwise for {CALM:.0f} s"
+                f"they are not decided otherwise for {self.calm:.0f} s"
             )
         return None
 

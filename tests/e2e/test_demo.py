@@ -66,9 +66,23 @@ def test_on_the_embedded_broker(tmp_path: Path) -> None:
     assert "The workload is synthetic" in ended.stdout
     for name in ("primal-dual, as it ran", "primal-dual, offline", "random", "greedy-perf"):
         assert name in ended.stdout
+    assert "The same money as one budget for all models" in ended.stdout
+    assert {"primal-dual", "static-mix"} <= {one["name"] for one in figures["shared_budget"]}
     check(figures, QUERIES)
     assert len(figures["models"]) == 11
     assert (folder / "router0.log").is_file()
+
+
+def test_one_budget_for_all_models(tmp_path: Path) -> None:
+    """It runs live, and nothing is compared that it was already."""
+    out = tmp_path / "demo.json"
+    ended = run("--queries", 60, "--rate", 100, "--budget", "shared", "--no-ui", "--json", out)
+    assert ended.returncode == 0, ended.stderr
+    figures = orjson.loads(out.read_bytes())
+    assert [one["model"] for one in figures["models"]] == ["total"]
+    assert figures["shared_budget"] == []
+    assert "one budget" in ended.stdout
+    check(figures, 60)
 
 
 @pytest.mark.kafka

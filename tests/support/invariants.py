@@ -289,29 +289,24 @@ def grants_within_limits(system: System) -> None:
 
 
 def all_settled(story: Story) -> None:
-    """I4: reserved is 0, spent is the sum of a window's actual costs, each decision charged once; no
+    """I4: reserved is 0, spent is the sum of the window's costs, each decision charged once; no
     reservation is open, and every routed query has its result."""
     costs: dict[str, Result] = {}
     for _, result in story.charged():
         costs.setdefault(result.decision_id, result)
-    last_accounts = story.last_accounts()
-    parts = {
-        r.decision_id: [
-            part
-            for part in holdings(r)
-            if part.window in (None, last_accounts[r.source.partition][part.account].window)
-        ]
-        for _, r in story.receipts
-    }
-    reserved = {r.decision_id: r.reserved for _, r in story.receipts}
+    accounts = story.last_accounts()
+    receipts = {receipt.decision_id: receipt for _, receipt in story.receipts}
     routed = {message.decision_id for _, message in story.routed}
     assert routed == costs.keys(), "routed queries without a result, or results without a query"
     wanted: Counter[str] = Counter()
     for decision, result in costs.items():
-        for part in parts[decision]:
-            wanted[part.account] += part.charge(result, charged_cost(result, reserved[decision]))
+        receipt = receipts[decision]
+        for part in holdings(receipt):
+            if part.window in (None, accounts[receipt.source.partition][part.account].window):
+                cost = charged_cost(result, receipt.reserved)
+                wanted[part.account] += part.charge(result, cost)
     spent: Counter[str] = Counter()
-    for last in last_accounts.values():
+    for last in accounts.values():
         for name, account in last.items():
             assert account.reserved == 0, f"{name}: {account.reserved} is still reserved"
             spent[name] += account.spent

@@ -22,7 +22,10 @@ def progress(deployment: Restored) -> Iterator[DemoProgress]:
     sequences = {one["partition"]: one["sequence"] for one in recording.header.audit["partitions"]}
     ids = {decode(Receipt, one.value).id for one in recording.of("receipts")}
     found = DemoProgress(
-        deployment.config.broker, deployment.topics, deployment.config.topics.partitions
+        deployment.config.broker,
+        deployment.topics,
+        deployment.config.topics.partitions,
+        list(deployment.config.models),
     )
 
     def read() -> bool:
@@ -76,7 +79,7 @@ def test_what_is_awaited(progress: DemoProgress) -> None:
 
 def test_deferred_queries_end_it_when_they_are_left_alone(deployment: Restored) -> None:
     """Without any, at once; with one, when every partition has reported `CALM` seconds later."""
-    found = DemoProgress(deployment.config.broker, deployment.topics, 2)
+    found = DemoProgress(deployment.config.broker, deployment.topics, 2, [])
     source = Source("queries", 0, 0)
     receipt = Receipt(
         id="q",
