@@ -41,7 +41,7 @@ from streams.state.rows import Log, Row, row_key
 
 logger = logging.getLogger(__name__)
 
-SMALL = 32
+SMALL = 128
 """Records of a chunk that is prepared on the event loop where the embedder computes at once: it
 takes milliseconds, and a thread would wait for the interpreter, again and again, for as long."""
 
