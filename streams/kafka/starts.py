@@ -6,9 +6,10 @@ It is read when a reservation ends without a result, and not before: nobody foll
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import NamedTuple
 
 from schemas.start import Start
 from schemas.wire import Invalid, decode
@@ -27,12 +28,26 @@ class _Read:
         at: Unix seconds at which it was read last.
         end: The offset up to which.
         times: Unix seconds by decision id, in the order of the log.
+        returned: Ids of those that were given back.
     """
 
     since: float
     at: float = 0.0
     end: int = 0
     times: dict[str, float] = field(default_factory=dict)
+    returned: set[str] = field(default_factory=set)
+
+
+class Calls(NamedTuple):
+    """What workers have said of decisions, by their ids.
+
+    Attributes:
+        begun: A call has begun, and has not been given back.
+        returned: Given back: no call is made, and none was charged.
+    """
+
+    begun: Collection[str] = ()
+    returned: Collection[str] = ()
 
 
 class StartLog:
@@ -57,18 +72,15 @@ class StartLog:
         self._read: dict[int, _Read] = {}
         self._lock = Lock()
 
-    def decisions(self, partition: int, since: float, until: float) -> Container[str]:
-        """Return the decisions of a partition that a worker has begun.
+    def decisions(self, partition: int, since: float, until: float) -> Calls:
+        """Return what workers have said of the decisions of a partition.
 
         Blocks while it reads what has come since the last call, unless that was after `until`.
 
         Args:
             partition: Its number.
             since: Unix seconds; none of the decisions that are looked for is older.
-            until: Unix seconds by which they have begun, if at all.
-
-        Returns:
-            Their ids.
+            until: Unix seconds by which it has been said, if at all.
 
         Raises:
             LogError: The topic does not exist, or cannot be read to its end.
@@ -83,7 +95,8 @@ class StartLog:
             read.since = max(read.since, since - self.hold)
             while read.times and read.times[old := next(iter(read.times))] < read.since - SKEW:
                 del read.times[old]
-            return read.times.keys()
+                read.returned.discard(old)
+            return Calls(read.times.keys() - read.returned, frozenset(read.returned))
 
     def _follow(self, partition: int, read: _Read) -> None:
         now, since = self._clock(), None if read.at else read.since - SKEW
@@ -96,4 +109,5 @@ class StartLog:
                 continue
             read.times.pop(begun.decision_id, None)
             read.times[begun.decision_id] = record.timestamp / 1000
+            (read.returned.add if begun.returned else read.returned.discard)(begun.decision_id)
         read.at, read.end = now, span.end

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 
 from confluent_kafka import KafkaException
 from msgspec import structs
@@ -19,18 +19,22 @@ from schemas.result import DEADLINE_EXCEEDED
 from schemas.wire import encode
 from streams.kafka.logs import LogError
 from streams.kafka.producer import Outbox
+from streams.kafka.starts import Calls
 from streams.kafka.topics import Topics
 from streams.state.partition import Partition
 from streams.state.rows import Row
 
 logger = logging.getLogger(__name__)
 
-Begun = Callable[[int, float, float], Container[str]]
+Begun = Callable[[int, float, float], Calls]
 """`StartLog.decisions`."""
 
 
 class Expirer:
-    """Ends what has waited for a result longer than it may, and forgets late results."""
+    """Ends what has waited for a result longer than it may, and forgets late results.
+
+    What a worker has given back, for its model's server took no calls, is decided again.
+    """
 
     def __init__(
         self,
@@ -61,10 +65,10 @@ class Expirer:
         published by the next call, of whoever owns the partition then. Nothing is due as long as
         `starts` cannot be read.
         """
-        begun: Container[str] = ()
+        calls = Calls()
         if (since := partition.deadlines.oldest_due(now, self._seconds)) is not None:
             try:
-                begun = await asyncio.to_thread(self._begun, partition.number, since, now)
+                calls = await asyncio.to_thread(self._begun, partition.number, since, now)
             except (LogError, KafkaException) as error:
                 logger.warning("the ends of reservations are put off: %s", error)
                 return
@@ -72,7 +76,7 @@ class Expirer:
             if not partition.owned:
                 return
             due = partition.deadlines.due(now, self._seconds)
-            overdue = _overdue({key: partition.row(key) for key in due}, begun)
+            overdue = _overdue({key: partition.row(key) for key in due}, calls)
             late = {
                 key: row
                 for key in partition.deadlines.forgotten(now)
@@ -82,7 +86,13 @@ class Expirer:
             partition.record_expirations(overdue)
             rolled = partition.roll(self._begins(now))
             if overdue or forgotten or rolled:
-                await partition.commit(overdue, removed=forgotten)
+                again = {
+                    name: one
+                    for key, row in overdue.items()
+                    if row.returned
+                    for name, one in partition.record_failover(key, row).items()
+                }
+                await partition.commit(overdue | again, removed=forgotten)
             await self._reject(partition)
             await self._give_up(
                 partition.number, (row.receipt for row in late.values() if row.held)
@@ -128,15 +138,22 @@ class Expirer:
         await batch.delivered()
 
 
-def _overdue(due: dict[str, Row | None], begun: Container[str]) -> dict[str, Row]:
-    """Return the rows that are open, marked as held where a call has begun, else as expired."""
+def _overdue(due: dict[str, Row | None], calls: Calls) -> dict[str, Row]:
+    """Return the rows that are open, marked by what becomes of them."""
     return {
-        key: structs.replace(row, held=True)
-        if row.receipt.decision_id in begun
-        else structs.replace(row, expired=True)
+        key: _ended(row, calls)
         for key, row in due.items()
         if row is not None and row.receipt.model is not None and not row.is_overdue
     }
+
+
+def _ended(row: Row, calls: Calls) -> Row:
+    decision = row.receipt.decision_id
+    if decision in calls.returned:
+        return structs.replace(row, expired=True, returned=True)
+    if decision in calls.begun:
+        return structs.replace(row, held=True)
+    return structs.replace(row, expired=True)
 
 
 def _what_becomes_of_it(row: Row) -> str:

@@ -80,12 +80,12 @@ class Failover:
                 if (record := records[id]) is None:
                     batch.send(self._topics.rejected, encode(_gone(row)), row.receipt.id.encode())
                     continue
-                tried = "\t".join([*row.receipt.tried, row.receipt.model or ""])
                 headers = [
                     *client_headers(carried_headers(record.headers)),
                     (FAILOVER, id.encode()),
-                    (TRIED, tried.encode()),
                 ]
+                if tried := _tried(row):
+                    headers.append((TRIED, "\t".join(tried).encode()))
                 key = row.receipt.id.encode()
                 batch.send(self._topics.deferred, record.value, key, partition.number, headers)
             await batch.delivered()
@@ -106,6 +106,12 @@ class Failover:
             return None
         one = Span(source.topic, source.partition, source.offset, source.offset + 1)
         return next(iter(self._logs.read([one])), None)
+
+
+def _tried(row: Row) -> list[str]:
+    """Return the models that have failed a query. One that could not be called has not."""
+    receipt = row.receipt
+    return receipt.tried if row.returned else [*receipt.tried, receipt.model or ""]
 
 
 def _gone(row: Row) -> Rejected:

@@ -68,11 +68,13 @@ class OpenRows:
     def failovers(self) -> Iterator[tuple[str, Row]]:
         """Yield the key and the row of each query that is to be decided again.
 
-        One whose failed decision is still open is of a commit that a kill has cut off.
+        One whose failed decision is still open is of a commit that a kill has cut off, unless that
+        decision's query has been returned.
         """
         for key, value in self._store.scan(self._number, FAILOVER_PREFIX):
             name = key.decode()
-            if name not in self.half_removed and self.get(name[1:]) is None:
+            ended = self.get(name[1:])
+            if name not in self.half_removed and (ended is None or ended.returned):
                 yield name, decode(Row, value)
 
     def slots(self) -> dict[int, Slot]:

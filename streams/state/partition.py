@@ -233,13 +233,15 @@ class Partition:
         """Release the reservations of rows whose deadline has passed, but of those that are held.
 
         Args:
-            rows: By key, marked as expired or held; their rejections are to be published.
+            rows: By key, marked as expired or held; the rejections of those that are not returned
+                are to be published.
         """
         for row in rows.values():
             for account, window, part in self._held(row) if row.expired else ():
                 self.ledger.release(account, part.amount, window)
-        self.forget(row.receipt.id for row in rows.values())
-        self._progress.unpublished_expirations += rows
+        over = {key: row for key, row in rows.items() if not row.returned}
+        self.forget(row.receipt.id for row in over.values())
+        self._progress.unpublished_expirations += over
 
     def expirations_published(self) -> None:
         """Record that the rejections of all expired rows have been published."""

@@ -52,6 +52,7 @@ class Row(Versioned, frozen=True, kw_only=True):
         expired: The reservation was released at its deadline; a late result is still charged.
         held: The query ended at its deadline, and a worker had begun its call: the reservation
             stays until there is a result.
+        returned: Expired, for no call could be made in time: the query is decided again.
         duplicate_of: The decision on the query that has used the id of a duplicate before.
         release_at: Unix seconds at which the reservation is released where no result has come.
             0 in rows of older routers: `deadline_seconds` after the decision.
@@ -64,6 +65,7 @@ class Row(Versioned, frozen=True, kw_only=True):
     window: int = 0
     expired: bool = False
     held: bool = False
+    returned: bool = False
     duplicate_of: str | None = None
     release_at: float = 0.0
     start_by: float = 0.0

@@ -29,12 +29,14 @@ class LedgerAdjustment(NamedTuple):
         accounts: The accounts from then on.
         released: Ids of decisions whose reservations were released at their deadline.
         held: Ids of decisions whose reservations are held beyond it.
+        returned: Of those that were released, the ids of decisions that are taken again.
     """
 
     after: dict[Log, int]
     accounts: dict[str, Account]
     released: list[str]
     held: list[str]
+    returned: frozenset[str] = frozenset()
 
 
 def ledger_adjustments(changelog: Iterable[Record]) -> Iterator[LedgerAdjustment]:
@@ -43,17 +45,23 @@ def ledger_adjustments(changelog: Iterable[Record]) -> Iterator[LedgerAdjustment
     settings: dict[str, tuple[int, int, bool]] = {}
     released: list[str] = []
     held: list[str] = []
+    returned: set[str] = set()
     for _, _, entry in entries(changelog):
         if isinstance(entry, State):
             now = {
                 name: (one.share, one.window, one.lifted) for name, one in entry.accounts.items()
             }
             if released or held or now != settings:
-                yield LedgerAdjustment(after, dict(entry.accounts), released, held)
+                yield LedgerAdjustment(
+                    after, dict(entry.accounts), released, held, frozenset(returned)
+                )
                 settings, released, held = now, [], []
+                returned.clear()
             after = {"queries": entry.queries.decided, "deferred": entry.deferred.decided}
         elif entry.expired:
             released.append(entry.receipt.decision_id)
+            if entry.returned:
+                returned.add(entry.receipt.decision_id)
         elif entry.held:
             held.append(entry.receipt.decision_id)
 
@@ -186,7 +194,8 @@ class ReplayedState:
     def _adjust(self, adjustment: LedgerAdjustment) -> None:
         for decision in adjustment.released:
             if (held := self._reference.expire(decision)) is not None:
-                self.recent.forget([held.query])
+                if decision not in adjustment.returned:
+                    self.recent.forget([held.query])
                 for part in held.parts:
                     if part.account in self.ledger.index:
                         number = self.ledger.index[part.account]

@@ -33,15 +33,19 @@ class CallStarts:
         """Say that a call begins, and wait until the broker has acknowledged it."""
         await self._publisher.announce(routed)
 
+    async def give_back(self, routed: Routed) -> None:
+        """Say that no call is made, and wait for the acknowledgement."""
+        await self._publisher.announce(routed, returned=True)
+
     async def was_begun(self, routed: Routed) -> bool:
         """Return whether any worker has begun the call of a query whose time is over."""
         start_by = routed.start_by or routed.release_at or 0.0
         place = routed.source.partition, start_by - self._log.hold, start_by
         while True:
             try:
-                begun = await asyncio.to_thread(self._log.decisions, *place)
+                calls = await asyncio.to_thread(self._log.decisions, *place)
             except (LogError, KafkaException) as error:
                 logger.warning("calls that have begun cannot be looked up: %s", error)
                 await asyncio.sleep(AGAIN)
                 continue
-            return routed.decision_id in begun
+            return routed.decision_id in calls.begun

@@ -21,6 +21,10 @@ from streams.worker.circuit_breaker import CircuitBreaker, Permit
 from streams.worker.jobs import Job
 
 
+class GivenBack(Exception):
+    """The time to begin is over, and the router has been told that no call is made."""
+
+
 class Caller:
     """Makes the calls of one worker.
 
@@ -64,6 +68,7 @@ class Caller:
             The result; None for a job that was given back before a call was made.
 
         Raises:
+            GivenBack: the router decides the query again.
             Exception: whatever the backend raises, BackendUnavailable excepted.
         """
         routed = job.routed
@@ -129,7 +134,8 @@ class Caller:
     async def _never_started(self, job: Job) -> Result:
         """The result of a query whose time was over before a call.
 
-        It costs nothing, unless another worker has begun a call and has not told of its end.
+        It costs nothing, unless another worker has begun a call and has not told of its end. Where
+        the query itself has time left, and its reservation has not ended, it is given back.
         """
         routed = job.routed
         if (
@@ -139,6 +145,10 @@ class Caller:
         ):
             reason = "another worker began the call and has told nothing of it since"
             return failed(routed, 504, DEADLINE_EXCEEDED, reason, routed.reserved)
+        now = self._clock()
+        if now < min(routed.deadline or now + 1, routed.release_at or 0.0):
+            await self._starts.give_back(routed)
+            raise GivenBack
         latest = self._latest_start(routed)
         late = self._clock() - latest
         kind = "deadline" if latest == routed.deadline else "start_by"

@@ -122,7 +122,7 @@ class CircuitBreaker:
             self._probing = False
         if went_down:
             logger.warning(
-                "%s: its server takes no calls (%s); no queries are taken until one is answered, "
+                "%s: its server takes no calls (%s); queries wait until one is answered, "
                 "the first try is in %.1f seconds",
                 self._name,
                 reason,

@@ -91,13 +91,15 @@ class ResultPublisher:
         key, partition = routed.id.encode(), routed.source.partition
         self._send(self.results_topic, data, key, partition, headers, partial(acknowledged, result))
 
-    async def announce(self, routed: Routed) -> None:
-        """Say that a call begins, and wait until the broker has acknowledged it.
+    async def announce(self, routed: Routed, returned: bool = False) -> None:
+        """Say that a call begins, or is not made, and wait until the broker has acknowledged it.
 
         Where a record is refused, `check` will say so, and this waits for ever.
         """
         acknowledged = asyncio.Event()
-        start = Start(id=routed.id, decision_id=routed.decision_id, model=routed.model)
+        start = Start(
+            id=routed.id, decision_id=routed.decision_id, model=routed.model, returned=returned
+        )
         key, partition = routed.id.encode(), routed.source.partition
         self._send(self.starts_topic, encode(start), key, partition, None, acknowledged.set)
         while not acknowledged.is_set():

@@ -34,7 +34,7 @@ from streams.kafka.trace import ids
 from streams.tracing.context import carrying
 from streams.worker.backends.base import Backend
 from streams.worker.call_starts import CallStarts
-from streams.worker.caller import Caller
+from streams.worker.caller import Caller, GivenBack
 from streams.worker.circuit_breaker import CircuitBreaker
 from streams.worker.consumer import Offsets, WorkerConsumer, WorkerError
 from streams.worker.jobs import Job, Jobs, Place
@@ -110,7 +110,7 @@ class Worker:
 
     @property
     def backend_is_up(self) -> bool:
-        """False while the backend's server takes no calls, and so no queries are taken."""
+        """False while the backend's server takes no calls, and so none is made but probes."""
         return self._breaker.is_up
 
     @property
@@ -150,7 +150,7 @@ class Worker:
                 raise WorkerError(f"there is no topic {topic}; make it with: sluice topics create")
         commit_at, paused = 0.0, False
         while not stop.is_set():
-            if self._waiting.qsize() >= self._backlog or not self._breaker.is_up:
+            if self._waiting.qsize() >= self._backlog:
                 paused = True
                 self._consumer.pause()
                 self._room.clear()
@@ -199,8 +199,12 @@ class Worker:
             job = await self._waiting.get()
             if self._waiting.qsize() <= self._backlog // 2:
                 self._room.set()
-            with carrying(job.headers):
-                result = await self._caller.answer(job, self._jobs.is_current)
+            try:
+                with carrying(job.headers):
+                    result = await self._caller.answer(job, self._jobs.is_current)
+            except GivenBack:
+                self._jobs.complete(job)
+                continue
             if result is not None and self._jobs.is_current(job):
                 then = partial(self._acknowledged, job)
                 self._publisher.publish(job.routed, job.headers, result, then)

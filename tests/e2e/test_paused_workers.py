@@ -23,6 +23,7 @@ from tests.e2e.test_hard_edges import (
     start,
     wait_answered,
 )
+from tests.support.hard_edges import INPUT, OUTPUT
 from tests.support.invariants import Story, within_limits
 from tests.support.scripted_model import Reply, ScriptedModel, completion
 from tests.support.system import System
@@ -91,3 +92,28 @@ def ended(system: System) -> list[str]:
     """Why queries have ended at the deadlines of their reservations."""
     refused = [record.json() for record in system.read(system.topics.rejected)]
     return [one["reason"] for one in refused if one["code"] == "deadline_exceeded"]
+
+
+def test_a_server_that_is_away_for_longer_than_a_reservation(
+    kafka_broker: KafkaServer, tmp_path: Path, prefix: str
+) -> None:
+    """Its queries are decided again, as often as it takes: none fails, and each is charged once."""
+    server, count = ScriptedModel(), 20
+    server.otherwise = Reply(b"", 429, {"Retry-After": "1"})
+    keys = settings(server)
+    keys["reservation"] = {"mode": "max", "deadline_seconds": 6.0}
+    with (
+        closing(server),
+        System(kafka_broker, tmp_path, prefix, size=100, past=100, models=PAIR, settings=keys) as s,
+    ):
+        start(s)
+        waiting = named("waiting", count)
+        send(s, ask(waiting))
+        s.wait("second decisions", lambda: len(s.read(s.topics.routed(SMALL))) > count)
+        server.otherwise = Reply()
+        wait_answered(s, waiting)
+        s.wait_settled()
+        assert not ended(s)
+        assert len(s.read(s.topics.results)) == count
+        assert spent(s, SMALL) == count * (10 * INPUT + 20 * OUTPUT)
+        audit(s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import orjson
 
 from schemas import Rejected
 from streams.kafka.logs import LogError
+from streams.kafka.starts import Calls
 from streams.routing.expiration import Expirer
 from streams.routing.settlement import Settler
 from tests.support.recorded import (
@@ -38,6 +38,8 @@ class Desk:
         self.settler = Settler(lambda: FLEET, self.outbox, TOPICS, self.metrics)
         self.begun: set[str] = set()
         """Ids of decisions that a worker has begun a call for."""
+        self.returned: set[str] = set()
+        """Ids of those that one has given back."""
         self.unreadable: str | None = None
         """Why that cannot be read."""
         self._results = 0
@@ -63,10 +65,10 @@ class Desk:
         expirer = Expirer(self.outbox, TOPICS, 60.0, lambda _: windows, self._begun)
         await expirer.expire(self.partition, now)
 
-    def _begun(self, *_: float) -> Container[str]:
+    def _begun(self, *_: float) -> Calls:
         if self.unreadable is not None:
             raise LogError(self.unreadable)
-        return self.begun
+        return Calls(self.begun, self.returned)
 
     def money(self) -> tuple[list[int], list[int]]:
         """Reserved and spent; the changelog must say the same."""

@@ -181,11 +181,11 @@ class OpenAI(Backend):
             if (wait := self._wait(outcome, progress)) is None:
                 code = INVALID_REQUEST if outcome.kind is _Kind.REFUSED else INFERENCE_ERROR
                 return self._failed(routed, progress, outcome.status, code, outcome.reason)
+            if outcome.kind is _Kind.UNAVAILABLE and not progress.uncertain:
+                raise BackendUnavailable(outcome.reason, outcome.retry_after)
             if self._clock() + wait >= _latest_start(routed):
                 reason = f"no time for another call before the deadline; last: {outcome.reason}"
                 return self._failed(routed, progress, 504, DEADLINE_EXCEEDED, reason)
-            if outcome.kind is _Kind.UNAVAILABLE and not progress.uncertain:
-                raise BackendUnavailable(outcome.reason, outcome.retry_after)
             await self._sleep(wait)
 
     def _wait(self, outcome: _Outcome, progress: _Progress) -> float | None:

@@ -25,8 +25,10 @@ class Clocked:
         logs = Logs(Configured(servers=broker.servers))
         self.log = StartLog(logs, topic, HOLD, lambda: self.now)
 
-    def begin(self, decision: str, at: float = NOW, partition: int = 0) -> None:
-        value = encode(Start(id="q", decision_id=decision, model="m"))
+    def begin(
+        self, decision: str, at: float = NOW, partition: int = 0, returned: bool = False
+    ) -> None:
+        value = encode(Start(id="q", decision_id=decision, model="m", returned=returned))
         self.send(value, at, partition)
 
     def send(self, value: bytes, at: float = NOW, partition: int = 0) -> None:
@@ -34,7 +36,7 @@ class Clocked:
         assert self.producer.flush(10) == 0
 
     def begun(self, *decisions: str, since: float = NOW, until: float = NOW) -> list[bool]:
-        found = self.log.decisions(0, since, until)
+        found = self.log.decisions(0, since, until).begun
         return [decision in found for decision in decisions]
 
 
@@ -54,6 +56,15 @@ def test_what_has_begun_is_known(clocked: Clocked) -> None:
     assert clocked.begun("a", "b", "c") == [True, False, True]
     clocked.begin("d")
     assert clocked.begun("a", "c", "d") == [True, True, True]
+
+
+def test_what_was_given_back_has_not_begun(clocked: Clocked) -> None:
+    """The last word on a decision counts."""
+    for returned in (False, True):
+        clocked.begin("a", returned=returned)
+        clocked.begin("b", returned=not returned)
+    assert clocked.begun("a", "b") == [False, True]
+    assert set(clocked.log.decisions(0, NOW, NOW).returned) == {"a"}
 
 
 def test_nothing_is_read_again_for_a_moment_that_has_been_seen(clocked: Clocked) -> None:

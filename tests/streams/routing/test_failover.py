@@ -18,7 +18,7 @@ from streams.routing.failover import Failover
 from streams.routing.settlement import Settler
 from streams.state.partition import Partition
 from streams.state.rows import Row, row_key
-from tests.support.desk import Desk, result
+from tests.support.desk import DECIDED, Desk, result
 from tests.support.recorded import (
     CORE,
     FLEET,
@@ -149,3 +149,24 @@ def test_clients_cannot_say_what_was_tried() -> None:
     record = Record("queries", 0, 0, 0, b"k", query("a"), headers)
     (arrival,) = parse([record], FLEET, CORE.embedder)
     assert (arrival.tried, arrival.failover_of) == ((), None)
+
+
+async def test_what_could_not_be_called_is_decided_again(desk: Desk) -> None:
+    """At the release of its reservation, whatever failover is allowed, by the same models; nobody
+    hears of an end, its id is not new, and a kill costs another copy only."""
+    desk.partition.remember({"q1": 1})
+    desk.returned = {"queries/0/1"}
+    await desk.expire(DECIDED + 60.0)
+    assert desk.money() == ([0, 0], [0, 0])
+    assert [one.id for one in desk.rejected()] == ["q0", "q2"]
+    assert desk.partition.recent.seen(["q1"]) == [True]
+    desk.partition = open_partition(desk.outbox, desk.store)
+    await failover(desk).follow(desk.partition)
+    desk.partition = open_partition(desk.outbox, desk.store)
+    await failover(desk).follow(desk.partition)
+    assert dict(deferred(desk)[0].headers) == {"shop": b"7", FAILOVER: b"queries/0/1"}
+    first, second = decided(desk.partition, *deferred(desk))
+    assert (first.receipt.decision, first.receipt.tried) == ("routed", [])
+    assert second.receipt.decision == "duplicate"
+    await desk.partition.commit({row_key("deferred", 0): first})
+    assert open_partition(desk.outbox, desk.store).failovers == {}

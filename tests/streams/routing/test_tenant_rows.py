@@ -7,6 +7,7 @@ import orjson
 from msgspec import structs
 
 from router.budget.ledger import account_key
+from streams.kafka.starts import Calls
 from streams.routing.expiration import Expirer
 from streams.routing.settlement import Settler
 from streams.state.partition import Partition
@@ -78,7 +79,7 @@ async def test_a_deadline_releases_in_both_accounts() -> None:
     """The rejection has left, and neither the model nor the shop holds anything any more."""
     partition = opened(await with_a_row(), LIMITED)
     outbox = RecordedOutbox()
-    await Expirer(outbox, TOPICS, 60.0, lambda _: NO_WINDOWS, lambda *_: ()).expire(
+    await Expirer(outbox, TOPICS, 60.0, lambda _: NO_WINDOWS, lambda *_: Calls()).expire(
         partition, 2000.0
     )
     assert [rejected.code for rejected in outbox.rejected()] == ["deadline_exceeded"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from typing import Any
 
 import pytest
 
 from streams.kafka.logs import LogError
+from streams.kafka.starts import Calls
 from streams.worker import call_starts
 from streams.worker.call_starts import CallStarts
 from tests.support.worker_place import routed
@@ -20,11 +20,11 @@ class Log:
         self.failures, self.hold = failures, 60.0
         self.asked: list[tuple[float, ...]] = []
 
-    def decisions(self, *place: float) -> Container[str]:
+    def decisions(self, *place: float) -> Calls:
         self.asked.append(place)
         if len(self.asked) <= self.failures:
             raise LogError("no broker")
-        return {"decision a"}
+        return Calls({"decision a"}, {"decision b"})
 
 
 def starts(log: Any) -> CallStarts:

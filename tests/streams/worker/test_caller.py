@@ -16,7 +16,7 @@ from streams.worker.backends.base import (
     succeeded,
 )
 from streams.worker.call_starts import CallStarts
-from streams.worker.caller import Caller
+from streams.worker.caller import Caller, GivenBack
 from streams.worker.circuit_breaker import CircuitBreaker, Permit
 from streams.worker.jobs import Job, Place
 from tests.support.worker_place import routed
@@ -54,9 +54,13 @@ class Starts(CallStarts):
     def __init__(self, begun: bool = False) -> None:
         self.begun = begun
         self.announced: list[str] = []
+        self.returned: list[str] = []
 
     async def announce(self, routed: Routed) -> None:
         self.announced.append(routed.id)
+
+    async def give_back(self, routed: Routed) -> None:
+        self.returned.append(routed.id)
 
     async def was_begun(self, routed: Routed) -> bool:
         return self.begun
@@ -80,9 +84,9 @@ async def answer(one: Caller, job: Job) -> Result:
     [
         ({"deadline": NOW}, "deadline"),
         ({"start_by": NOW}, "start_by"),
-        ({"start_by": NOW - 5, "deadline": NOW + 5, "release_at": NOW + 9}, "start_by"),
+        ({"start_by": NOW - 5, "deadline": NOW + 5, "release_at": NOW - 1}, "start_by"),
         ({"start_by": NOW + 5, "deadline": NOW - 5}, "deadline"),
-        ({"release_at": NOW + 3}, "start_by"),
+        ({"release_at": NOW - 1}, "start_by"),
     ],
 )
 async def test_no_call_starts_too_late(fields: dict[str, Any], name: str) -> None:
@@ -165,7 +169,7 @@ async def test_a_call_is_announced_before_it_begins() -> None:
 
 
 async def test_a_call_is_not_made_where_the_announcement_took_too_long() -> None:
-    """It costs nothing: this worker knows that it has made none."""
+    """The query is given back: this worker knows that it has made none."""
     starts, backend = Starts(begun=True), Scripted()
     one = Caller(
         backend,
@@ -174,8 +178,9 @@ async def test_a_call_is_not_made_where_the_announcement_took_too_long() -> None
         4.0,
         starts,
     )
-    result = await answer(one, job(release_at=NOW + 10, start_by=NOW + 5))
-    assert (result.status_code, result.cost, backend.asked) == (504, 0, [])
+    with pytest.raises(GivenBack):
+        await answer(one, job(release_at=NOW + 10, start_by=NOW + 5))
+    assert (starts.announced, starts.returned, backend.asked) == (["a"], ["a"], [])
 
 
 async def test_what_another_worker_has_begun_is_charged() -> None:
@@ -184,3 +189,15 @@ async def test_what_another_worker_has_begun_is_charged() -> None:
         caller(Scripted(), starts=Starts(begun=True)), job(release_at=NOW + 3, reserved=77)
     )
     assert (result.status_code, result.cost, result.estimated) == (504, 77, True)
+
+
+async def test_what_has_time_left_is_given_back() -> None:
+    """The server took no calls until it was too late to begin: the router may decide again."""
+    starts, breaker = Starts(), CircuitBreaker("m")
+    breaker.unavailable(Permit.CALL, "429", 60.0)
+    one = caller(Scripted(), breaker, starts)
+    with pytest.raises(GivenBack):
+        await answer(one, job(start_by=NOW + 0.05, release_at=NOW + 9))
+    assert starts.returned == ["a"]
+    result = await answer(one, job(start_by=NOW + 0.05, release_at=NOW + 9, deadline=NOW))
+    assert (result.status_code, result.cost) == (504, 0)
