@@ -32,8 +32,6 @@ RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
 TARGET = {"job", "instance", "le"}
 """Labels that Prometheus adds, and that of histograms' buckets."""
-COMING = {"sluice_work_backend_up"}
-"""Used already, exposed by workers that pause for a server that is away."""
 OTHERS = {"up", "kube_job_status_failed"}
 """Prometheus' own, and kube-state-metrics'."""
 
@@ -104,7 +102,7 @@ def test_names_and_labels_are_exposed(exposed: Exposed, where: str, expression: 
     """A name, a label or a value that nothing exposes would be silent for ever."""
     bare = re.sub(r'"[^"]*"', '""', expression)
     names = set(NAME.findall(bare))
-    assert names - exposed.labels.keys() - RECORDED - COMING - OTHERS == set()
+    assert names - exposed.labels.keys() - RECORDED - OTHERS == set()
     for name, matchers in SELECTOR.findall(expression):
         known = exposed.labels.get(name)
         for label, how, value in MATCHER.findall(matchers):
