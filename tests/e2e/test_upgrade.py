@@ -1,7 +1,8 @@
 """A rolling upgrade: routers and workers of 0.1.0 and of this version work side by side.
 
 Runs where SLUICE_UPGRADE is set. The code of 0.1.0 comes from this repository's history; where a
-checkout has none, the test is skipped. tests/streams/test_recorded_topics.py reads what 0.1.0 wrote everywhere.
+checkout has none, the test is skipped. What 0.1.0 wrote is read everywhere by
+tests/streams/test_recorded_topics.py.
 """
 
 from __future__ import annotations
