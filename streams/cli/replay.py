@@ -260,6 +260,7 @@ def _show(console: Console, comparison: PolicyComparison, results: list[PolicyRe
     console.print(table)
     for sentence in _money_sentences(results):
         console.print(sentence)
+    _show_uncounted(console, comparison.uncounted)
     known = comparison.judged_outcomes
     console.print(
         f"* {known} of {len(dataset)} queries have a known score, of the one model they went to; "
@@ -275,6 +276,14 @@ def _show(console: Console, comparison: PolicyComparison, results: list[PolicyRe
         "which policies agree tells of them (agreeing: mean score there). IPS, SNIPS and DR are "
         "not defined. Set policy.explore to make a log that can tell."
     )
+
+
+def _show_uncounted(console: Console, limits: list[str]) -> None:
+    if limits:
+        console.print(
+            f"Not counted: the limits {', '.join(limits)}. Only money for all tenants is, with the "
+            "whole log as one window of each limit."
+        )
 
 
 def _money_sentences(results: list[PolicyResult]) -> list[str]:
@@ -309,6 +318,7 @@ def _json(comparison: PolicyComparison, results: list[PolicyResult]) -> dict[str
         "left_out": dataset.left_out,
         "known_scores": comparison.judged_outcomes,
         "explored": comparison.explored,
+        "limits_not_counted": comparison.uncounted,
         "logged": {"score": score, "cost": cost, "sent": sent},
         "policies": [
             {

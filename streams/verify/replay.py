@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from router.arrays import Floats, Ints
+from router.budget.limits import LimitSet
 from router.estimation.estimator import sample_rows
 from router.estimation.history import History
 from router.evaluation import engine
@@ -232,6 +233,11 @@ class PolicyComparison:
         return int(np.isfinite(self._reward).sum())
 
     @property
+    def uncounted(self) -> list[str]:
+        """Names of the limits that are left out."""
+        return uncounted(self._config.limit_set())
+
+    @property
     def explored(self) -> bool:
         """Whether the log's decisions were randomised."""
         return Logged(self.dataset.model, self.dataset.propensity, self._reward).explored
@@ -296,6 +302,11 @@ class PolicyComparison:
                 known = EstimationInputs(self._history, none, self.dataset.vectors, none, PAPER_K)
                 self._estimates_by_kind[kind] = KINDS[kind](known)
         return self._estimates_by_kind[kind]
+
+
+def uncounted(limits: LimitSet) -> list[str]:
+    """Return the limits that a comparison of policies leaves out: all but money of all tenants."""
+    return [one.name for one in limits.limits if one.unit != "currency" or one.tenants != "all"]
 
 
 def _logged(outcomes: Floats, model: Ints) -> Floats:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from router.budget.limits import Limit, LimitSet
 from streams.kafka.logs import Logs
 from streams.routing.build import Parts, build
 from streams.routing.reindex import Indexes
 from streams.verify.ledger_snapshot import ProgressCallback
-from streams.verify.replay import PolicyComparison, Source, read, verify
+from streams.verify.replay import PolicyComparison, Source, read, uncounted, verify
 from streams.verify.replay_dataset import ReplayDataset
 from tests.support.recording import Restored
 
@@ -108,3 +109,18 @@ def test_an_unknown_model(deployment: Restored, parts: Parts, dataset: ReplayDat
     """Is refused, with those there are."""
     with pytest.raises(ValueError, match=r"no model 'nobody'.*mistral-7b"):
         PolicyComparison(deployment.config, parts, dataset, ["nobody"])
+
+
+def test_limits_that_are_not_counted_are_named() -> None:
+    """Those of single tenants, of tokens and of requests."""
+    limits = LimitSet(
+        [
+            Limit("all"),
+            Limit("some", models=("a",)),
+            Limit("tokens", "tokens"),
+            Limit("calls", "requests"),
+            Limit("fair", tenants="each"),
+            Limit("partners", tenants=frozenset({"shop"})),
+        ]
+    )
+    assert uncounted(limits) == ["tokens", "calls", "fair", "partners"]
