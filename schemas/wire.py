@@ -57,7 +57,9 @@ class Versioned(Message, frozen=True, kw_only=True):
         format: Of the record; left out in the first one.
     """
 
-    format: Annotated[int, msgspec.Meta(ge=1)] = 1
+    format: Annotated[
+        int, msgspec.Meta(ge=1, description="Of the record; left out in the first one.")
+    ] = 1
 
     def __post_init__(self) -> None:
         if self.format > FORMAT:

@@ -41,12 +41,12 @@ COMMANDS = {
     "index": ("streams.cli.index:group", "Build the index of historical queries."),
     "judge": (
         "streams.cli.judge:command",
-        "Have a model score the answers that `sluice history` has collected.",
+        "Have the model of [judge] score the answers that `sluice history --answers` has collected",
     ),
     "key": ("streams.cli.key:group", "Make API keys for `sluice serve`."),
     "learn": (
         "streams.cli.learn:command",
-        "Build new indexes from the log, and take those that do better.",
+        "Build an index from the log, and take it unless it does worse than the one in use.",
     ),
     "model": ("streams.cli.model:group", "List the models; add, pause, resume or remove one."),
     "produce": ("streams.cli.produce:command", "Send queries from a file to the topic queries."),

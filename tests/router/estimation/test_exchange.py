@@ -23,8 +23,13 @@ def test_folders_are_exchanged(tmp_path: Path, able: bool, monkeypatch: pytest.M
     assert (aside / "name").read_text() == "index"
 
 
-def test_a_draft_that_is_not_there_leaves_the_folder(tmp_path: Path) -> None:
-    """What was in place stays there."""
+@pytest.mark.parametrize("able", [True, False], ids=["at-once", "by-renames"])
+def test_a_draft_that_is_not_there_leaves_the_folder(
+    tmp_path: Path, able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was in place stays there, or comes back."""
+    if not able:
+        monkeypatch.setattr(exchange, "_swap", lambda one, other: False)
     (tmp_path / "index").mkdir()
     with pytest.raises(OSError, match="draft"):
         exchange.exchanged(tmp_path / "draft", tmp_path / "index")

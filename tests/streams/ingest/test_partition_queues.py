@@ -23,7 +23,7 @@ class Died(Exception):
 
 def event(first: int, after: int | None, partition: int = 0) -> Any:
     """A chunk of ten records, as an event that remembers whether it was acknowledged."""
-    chunk = Chunk(SimpleNamespace(offset=first + i) for i in range(10))
+    chunk = Chunk(SimpleNamespace(offset=first + i, timestamp=0) for i in range(10))
     chunk.after = after
     made = SimpleNamespace(acked=False)
     made.message = SimpleNamespace(tp=TP("queries", partition), value=chunk)
