@@ -22,7 +22,7 @@ def per_model(draw: st.DrawFn) -> Program:
     """A budget a model; some bind and others do not."""
     n, models = draw(st.integers(1, 400)), draw(st.integers(1, 6))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    cost = random.uniform(0.5, 1.5, (n, models)) * 10.0 ** random.uniform(0, 7, models)
+    cost = random.uniform(1.0, 3.0, (n, models)) * 10.0 ** random.uniform(0, 7, models)
     budget = cost.sum(axis=0) * random.uniform(0.0, 0.6, models)
     budget *= random.uniform(0, 1, models) < 0.9
     return Program.per_model(random.uniform(-0.1, 1.0, (n, models)), cost, budget)
@@ -33,7 +33,7 @@ def overlapping(draw: st.DrawFn) -> Program:
     """Limits of money and requests, over any models and any tenants."""
     n, models, limits = draw(st.integers(1, 200)), draw(st.integers(1, 6)), draw(st.integers(1, 6))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    cost = random.uniform(0.5, 1.5, (n, models)) * 10.0 ** random.uniform(0, 7, models)
+    cost = random.uniform(1.0, 3.0, (n, models)) * 10.0 ** random.uniform(0, 7, models)
     coverage = Coverage(
         tuple(map(str, range(limits))),
         random.integers(0, 2, limits),
