@@ -102,7 +102,7 @@ async def test_one_refused_record_fails_its_batch(
 async def test_a_broker_that_is_gone_fails_in_bounded_time() -> None:
     """No acknowledgement by the delivery timeout is an error, not a wait for ever."""
     with FaultyBroker({"out": 1}) as broker:
-        outbox = Outbox(broker.servers, {"delivery.timeout.ms": 1000, "linger.ms": 0})
+        outbox = Outbox(broker.servers, {"delivery.timeout.ms": 4000, "linger.ms": 0})
         batch = outbox.batch()
         batch.send("out", b"1", partition=0)
         await batch.delivered()
