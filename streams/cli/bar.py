@@ -32,12 +32,16 @@ def progress() -> Progress:
 
 
 @contextmanager
-def spending(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
+def spending(
+    what: str, total: int, done: int = 0, spent: int = 0
+) -> Iterator[Callable[[int, int], None]]:
     """Show a bar with the money spent.
 
     Args:
         what: Is done.
         total: Steps in all.
+        done: Those that an earlier run has done; the time that is left does not count on its pace.
+        spent: Nano-units that it has spent.
 
     Yields:
         What is to be called with the steps that are done, and the nano-units spent.
@@ -52,9 +56,13 @@ def spending(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
         disable=not sys.stderr.isatty(),
     )
     with bar:
-        task = bar.add_task(what, total=total, spent="0")
+        task = bar.add_task(what, total=total, completed=done, spent=_units(spent))
 
         def show(done: int, spent: int) -> None:
-            bar.update(task, completed=done, spent=f"{spent / NANO:.6f}")
+            bar.update(task, completed=done, spent=_units(spent))
 
         yield show
+
+
+def _units(nano: int) -> str:
+    return f"{nano / NANO:.6f}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,12 +14,12 @@ from pathlib import Path
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from router.evaluation.lines import lines
 from schemas.fields import NANO
 from streams.cli import options
+from streams.cli.bar import spending
 from streams.config.settings import load
 from streams.serve.batch_files import Outcomes
 from streams.serve.batch_lines import Batch
@@ -58,13 +57,7 @@ def group() -> None:
     show_default=True,
     help="After which answers are of no use: requests that wait for money then fail.",
 )
-@click.option(
-    "--in-flight",
-    type=click.IntRange(1),
-    default=1000,
-    show_default=True,
-    help="Requests at a time.",
-)
+@options.in_flight(1000, "Requests at a time.")
 def run(
     file: Path,
     config_file: Path,
@@ -86,12 +79,11 @@ def run(
     with _state(file, output) as state, Outcomes(output, errors) as outcomes:
         batch = Batch(state.id, Caller("", tenant), state.created, hours * 3600)
         count = sum(1 for _ in lines(file))
-        with _bar() as bar, options.ending() as ended:
-            task = bar.add_task("", total=count, spent="0", completed=len(outcomes.done))
+        earlier = len(outcomes.done), outcomes.spent
+        with spending("answering", count, *earlier) as show, options.ending() as ended:
 
             def progress() -> None:
-                spent = f"{outcomes.spent / NANO:.6f}"
-                bar.update(task, completed=len(outcomes.done), spent=spent)
+                show(len(outcomes.done), outcomes.spent)
 
             work = run_batch(
                 config,
@@ -149,15 +141,3 @@ def _summarise(output: Path, errors: Path, outcomes: Outcomes) -> None:
     if outcomes.failed:
         console.print(f"{outcomes.failed} failed: {errors}", markup=False)
     console.print(f"spent {outcomes.spent / NANO:.9f}", style="bold")
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("answering"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("spent {task.fields[spent]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )

@@ -60,13 +60,7 @@ SHOWN = 5
     type=options.Amount(),
     help="What the judge may spend in this run. [default: judge.budget of the configuration]",
 )
-@click.option(
-    "--in-flight",
-    type=click.IntRange(1),
-    default=100,
-    show_default=True,
-    help="Queries at a time.",
-)
+@options.in_flight(100, "Queries at a time.")
 @click.pass_context
 def command(
     context: click.Context,
@@ -136,10 +130,10 @@ def _judge(
 ) -> list[Outcome]:
     """Have the answers judged that have no score; return all outcomes, with what was found."""
     cases = list(_cases(prompts, outcomes, against))
-    with VerdictFile(file) as verdicts, spending("judging answers", len(cases)) as show:
-        show(len(verdicts.found), verdicts.spent)
-        judge = asyncio.run(
-            judge_cases(
+    with VerdictFile(file) as verdicts:
+        earlier = len(verdicts.found), verdicts.spent
+        with spending("judging answers", len(cases), *earlier) as show:
+            work = judge_cases(
                 config,
                 run,
                 cases,
@@ -148,7 +142,7 @@ def _judge(
                 in_flight=in_flight,
                 progress=lambda: show(len(verdicts.found), verdicts.spent),
             )
-        )
+            judge = asyncio.run(work)
         for line in judge.summary(verdicts):
             click.echo(line)
     return [_scored(outcome, verdicts, against) for outcome in outcomes]
@@ -206,8 +200,7 @@ def _ask(
     failures: list[QueryError] = []
     spent = sum(outcome.cost for outcome in outcomes)
     total = len(prompts) * len(config.models)
-    with kept.open("ab") as file, spending("asking models", total) as show:
-        show(len(outcomes), spent)
+    with kept.open("ab") as file, spending("asking models", total, len(outcomes), spent) as show:
 
         def add(outcome: Outcome) -> None:
             nonlocal spent

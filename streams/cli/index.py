@@ -28,21 +28,8 @@ def group() -> None:
     help="JSON lines, plain or .gz: id, prompt, scores and cost_usd of some models. Give several "
     "to join them; of an id that comes twice the last line counts.",
 )
-@click.option(
-    "--most",
-    type=click.IntRange(2),
-    default=50_000,
-    show_default=True,
-    help="Queries that are used: the last ones, where the histories hold more.",
-)
-@click.option(
-    "--keep",
-    type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    help="Replaced indexes that stay beside the new one, so that `sluice replay --verify` can take "
-    "their decisions again.",
-)
+@options.most
+@options.keep
 @click.option(
     "--out", type=options.FOLDER, help="Folder to write. [default: index.path of the configuration]"
 )

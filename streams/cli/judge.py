@@ -38,13 +38,7 @@ from streams.judge.session import judge_cases, settings_of
     type=options.Amount(),
     help="What the judge may spend on FILE, in all runs. [default: judge.budget]",
 )
-@click.option(
-    "--in-flight",
-    type=click.IntRange(1),
-    default=8,
-    show_default=True,
-    help="Answers at a time.",
-)
+@options.in_flight(8, "Answers at a time.")
 def command(
     file: Path, config_file: Path, sample: int, budget: Decimal | None, in_flight: int
 ) -> None:
@@ -87,13 +81,14 @@ def judge_file(
         verdicts = stack.enter_context(VerdictFile(_beside(file, ".verdicts.jsonl")))
         candidates = (line for line in _lines(file) if waits(line) or name(line) in verdicts.found)
         chosen = [case_of(line) for line in sampled(candidates, sample)]
-        show = stack.enter_context(spending("judging answers", len(chosen)))
-        before = len(verdicts.found) - sum(case.id in verdicts.found for case in chosen)
+        earlier = sum(case.id in verdicts.found for case in chosen)
+        before = len(verdicts.found) - earlier
+        bar = spending("judging answers", len(chosen), earlier, verdicts.spent)
+        show = stack.enter_context(bar)
 
         def progress() -> None:
             show(len(verdicts.found) - before, verdicts.spent)
 
-        progress()
         work = judge_cases(
             config,
             run,

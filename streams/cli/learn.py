@@ -63,20 +63,8 @@ def duration(context: click.Context, option: click.Parameter, value: str | None)
     type=click.IntRange(1),
     help="Have the model of [judge] score so many answers of each day before.",
 )
-@click.option(
-    "--most",
-    type=click.IntRange(2),
-    default=50_000,
-    show_default=True,
-    help="Queries that are used: the last ones.",
-)
-@click.option(
-    "--keep",
-    type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    help="Replaced indexes that stay beside the new one, for `sluice replay --verify`.",
-)
+@options.most
+@options.keep
 @options.since
 def command(
     config_file: Path,

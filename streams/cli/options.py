@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 import orjson
+from click.decorators import FC
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -171,6 +172,29 @@ traces = click.option(
     envvar="OTEL_TRACES_EXPORTER",
     help="Where spans go: to an OpenTelemetry collector, to standard error, or nowhere; else "
     "OTEL_TRACES_EXPORTER. [default: otlp if OTEL_EXPORTER_OTLP_ENDPOINT is set, else none]",
+)
+
+
+def in_flight(default: int, words: str) -> Callable[[FC], FC]:
+    """Return the option --in-flight. words: what there are so many of at a time."""
+    kind = click.IntRange(1)
+    return click.option("--in-flight", type=kind, default=default, show_default=True, help=words)
+
+
+most = click.option(
+    "--most",
+    type=click.IntRange(2),
+    default=50_000,
+    show_default=True,
+    help="Queries that are used: the last ones, where the histories hold more.",
+)
+keep = click.option(
+    "--keep",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Replaced indexes that stay beside the new one, so that `sluice replay --verify` can take "
+    "their decisions again.",
 )
 
 
