@@ -17,7 +17,7 @@ from streams.client.answers import Answer
 from streams.client.asynchronous import AsyncClient, as_they_end
 from streams.client.earlier import Earlier
 from streams.client.errors import QueryError
-from streams.client.runs import RUN, Run
+from streams.client.runs import RUN, Run, cut_after_whole_lines
 from streams.client.scoring import SCORERS, Scorer, checked
 from streams.config.settings import Config
 
@@ -167,9 +167,12 @@ def history(prompts: Sequence[Prompt], outcomes: Iterable[Outcome]) -> Iterator[
 
 def read_outcomes(path: Path) -> list[Outcome]:
     """Read the outcomes of a run before; half a line at the end is cut off."""
-    if not path.exists():
-        return []
-    whole = path.read_bytes()
-    whole = whole[: whole.rfind(b"\n") + 1]
-    path.write_bytes(whole)
-    return [msgspec.json.decode(line, type=Outcome) for line in whole.splitlines()]
+    found: list[Outcome] = []
+
+    def take(line: bytes) -> bool:
+        found.append(msgspec.json.decode(line, type=Outcome))
+        return True
+
+    with path.open("ab+") as file:
+        cut_after_whole_lines(file, take)
+    return found

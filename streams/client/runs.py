@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -50,3 +51,20 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def cut_after_whole_lines(file: IO[bytes], take: Callable[[bytes], bool]) -> None:
+    """Hand over the lines that a run before has written, and cut off what its end has spoiled.
+
+    Args:
+        file: Open for reading and appending.
+        take: Called with each line that was written to its end. Returns False for one that is not
+            to stay, nor what follows it.
+    """
+    file.seek(0)
+    whole = 0
+    for line in file:
+        if not line.endswith(b"\n") or not take(line):
+            break
+        whole += len(line)
+    file.truncate(whole)

@@ -9,6 +9,8 @@ from typing import Self
 
 import msgspec
 
+from streams.client.runs import cut_after_whole_lines
+
 
 class Verdict(msgspec.Struct, frozen=True):
     """One case, judged. score: None where the judge's replies were no verdict; cost: nano-units;
@@ -37,14 +39,7 @@ class VerdictFile:
 
     def __enter__(self) -> Self:
         self._file = self._path.open("ab+")
-        self._file.seek(0)
-        whole = 0
-        for line in self._file:
-            if not line.endswith(b"\n"):
-                break
-            self._count(msgspec.json.decode(line, type=Verdict))
-            whole += len(line)
-        self._file.truncate(whole)
+        cut_after_whole_lines(self._file, self._read)
         return self
 
     def __exit__(
@@ -67,6 +62,10 @@ class VerdictFile:
     def unknown(self) -> int:
         """Cases without a verdict, though they were judged."""
         return sum(verdict.score is None for verdict in self.found.values())
+
+    def _read(self, line: bytes) -> bool:
+        self._count(msgspec.json.decode(line, type=Verdict))
+        return True
 
     def _count(self, verdict: Verdict) -> None:
         self.spent += verdict.cost

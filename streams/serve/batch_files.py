@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+
+from streams.client.runs import cut_after_whole_lines
 
 SYNC_EVERY = 500
 """Lines between two syncs to the disk."""
@@ -45,14 +48,8 @@ class Outcomes:
         for path, answered in zip(self._paths, (True, False), strict=True):
             file = path.open("ab+")
             self._files.append(file)
-            file.seek(0)
-            whole = 0
-            for line in file:
-                # What a kill has cut off is asked for again, and not answered again.
-                if not line.endswith(b"\n") or not self._count(line, answered):
-                    break
-                whole += len(line)
-            file.truncate(whole)
+            # What a kill has cut off is asked for again, and not answered again.
+            cut_after_whole_lines(file, partial(self._count, answered=answered))
         return self
 
     def __exit__(

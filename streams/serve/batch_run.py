@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 
 from streams.client.answers import Ending
 from streams.client.asynchronous import AsyncClient, as_they_end
+from streams.client.earlier import MARGIN
 from streams.client.errors import GivenUp, QueryError
 from streams.config.settings import Config
 from streams.serve import batch_lines
@@ -21,8 +22,6 @@ from streams.serve.batch_files import Outcomes
 from streams.serve.batch_lines import Batch, Request
 from streams.serve.errors import ApiError
 
-MARGIN = 60.0
-"""Seconds that the clocks of this machine and of the broker may differ by."""
 LOOK_EVERY = 0.5
 """Seconds between two looks whether a batch is cancelled."""
 LONGEST_CANCEL = 600.0

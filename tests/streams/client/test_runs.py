@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.client.runs import replacing, run_at
+from streams.client.runs import cut_after_whole_lines, replacing, run_at
 
 
 def test_a_run_is_the_same_when_begun_again(tmp_path: Path) -> None:
@@ -24,3 +24,14 @@ def test_a_draft_that_fails_replaces_nothing(tmp_path: Path) -> None:
         draft.write_text(str(1 / 0))
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_kill_has_spoiled_is_cut_off(tmp_path: Path) -> None:
+    """Half a line goes, and so does what follows a line that is not to stay."""
+    path = tmp_path / "lines.jsonl"
+    for written, kept in ((b"1\n2\n3", b"1\n2\n"), (b"1\nno\n2\n", b"1\n"), (b"", b"")):
+        path.write_bytes(written)
+        with path.open("ab+") as file:
+            cut_after_whole_lines(file, lambda line: line != b"no\n")
+            file.write(b"next\n")
+        assert path.read_bytes() == kept + b"next\n"
