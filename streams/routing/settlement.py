@@ -26,7 +26,7 @@ from streams.routing.publish import SOURCE_PARTITION, trace_headers
 from streams.state.decision_ids import parse_decision_id
 from streams.state.partition import Partition
 from streams.state.rows import Row, row_key, row_position
-from streams.tracing.spans import Attributes, Span, tracer
+from streams.tracing.spans import UNRECORDED, Attributes, Span, of_record, tracer
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,8 @@ class Settler:
             charged.finished[key] = None
             failed = result.status_code >= FAILED
             charged.counted.append((result.model, "failed" if failed else "ok"))
-            span.note(_settled(result, row))
+            if span is not UNRECORDED:
+                span.note(_settled(result, row))
             if failed and not row.is_overdue:
                 charged.failovers |= self._fail(partition, key, row, result)
             if not await partition.wait_published(key):
@@ -232,19 +233,14 @@ class Settler:
 
 
 def _span(record: ConsumedRecord) -> Span:
-    """Begin the span of a result, in the trace of its call."""
-    return tracer().start(
+    """Begin the span of a result, in the trace of its call, if this process makes any."""
+    if not (made := tracer()).is_on:
+        return UNRECORDED
+    return made.start(
         f"settle {record.topic}",
         "consumer",
         record.headers or (),
-        {
-            "messaging.system": "kafka",
-            "messaging.operation.type": "settle",
-            "messaging.operation.name": "settle",
-            "messaging.destination.name": record.topic,
-            "messaging.destination.partition.id": str(record.partition),
-            "messaging.kafka.offset": record.offset,
-        },
+        of_record("settle", record.partition, record.offset, record.topic, kind="settle"),
     )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from streams.kafka.producer import Headers
 from streams.routing.arrivals import Arrival
 from streams.state.rows import Row
-from streams.tracing.spans import UNRECORDED, Attributes, Span, tracer
+from streams.tracing.spans import UNRECORDED, Attributes, Span, of_record, tracer
 
 
 class Decision(NamedTuple):
@@ -80,12 +80,7 @@ UNTRACED = ChunkTrace(0.0, 0.0)
 def _described(arrival: Arrival, row: Row, chunk: int) -> Attributes:
     receipt, source = row.receipt, arrival.source
     return {
-        "messaging.system": "kafka",
-        "messaging.operation.type": "process",
-        "messaging.operation.name": "route",
-        "messaging.destination.name": source.topic,
-        "messaging.destination.partition.id": str(source.partition),
-        "messaging.kafka.offset": source.offset,
+        **of_record("route", source.partition, source.offset, source.topic),
         "messaging.batch.message_count": chunk,
         "sluice.query.id": receipt.id,
         "sluice.decision.id": receipt.decision_id,

@@ -76,6 +76,28 @@ class Tracer:
         """Send what has been recorded."""
 
 
+def of_record(
+    step: str, partition: int, offset: int, topic: str | None = None, kind: str = "process"
+) -> dict[str, Value | None]:
+    """Return the attributes of a span that is about a record, by OpenTelemetry's conventions.
+
+    Args:
+        step: What is done with the record.
+        partition: Its partition.
+        offset: Its offset.
+        topic: Its topic; None where the name of the span says enough.
+        kind: The convention's type of operation.
+    """
+    return {
+        "messaging.system": "kafka",
+        "messaging.operation.type": kind,
+        "messaging.operation.name": step,
+        "messaging.destination.name": topic,
+        "messaging.destination.partition.id": str(partition),
+        "messaging.kafka.offset": offset,
+    }
+
+
 UNRECORDED = Span()
 _tracer = Tracer()
 

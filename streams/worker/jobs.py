@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from schemas.route import Routed
-from streams.tracing.spans import Span, tracer
+from streams.tracing.spans import Span, of_record, tracer
 from streams.worker.consumer import Offsets
 from streams.worker.offsets import OffsetTracker
 
@@ -149,11 +149,7 @@ def _span(routed: Routed, headers: Any, place: Place) -> Span:
         "consumer",
         headers or (),
         {
-            "messaging.system": "kafka",
-            "messaging.operation.type": "process",
-            "messaging.operation.name": "call",
-            "messaging.destination.partition.id": str(place.partition),
-            "messaging.kafka.offset": place.offset,
+            **of_record("call", place.partition, place.offset),
             "sluice.query.id": routed.id,
             "sluice.decision.id": routed.decision_id,
             "sluice.model": routed.model,
