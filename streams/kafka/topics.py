@@ -272,9 +272,7 @@ def uneven(topics: Iterable[Topic], known: Mapping[str, int]) -> str | None:
     Returns:
         None where all have the same number.
     """
-    counts = {
-        topic.name: known[topic.name] for topic in topics if topic.shared and topic.name in known
-    }
+    counts = _shared_counts(topics, known)
     most, least = max(counts.values(), default=0), min(counts.values(), default=0)
     if most == least:
         return None
@@ -288,13 +286,18 @@ def uneven(topics: Iterable[Topic], known: Mapping[str, int]) -> str | None:
 
 def _as_grown(topics: Sequence[Topic], known: Mapping[str, int]) -> list[Topic]:
     """Return topics with the number of partitions to which the shared ones have been grown."""
-    counts = [known[topic.name] for topic in topics if topic.shared and topic.name in known]
+    most = max(_shared_counts(topics, known).values(), default=0)
     return [
-        replace(topic, partitions=max(topic.partitions, *counts))
-        if topic.shared and counts
-        else topic
+        replace(topic, partitions=max(topic.partitions, most)) if topic.shared else topic
         for topic in topics
     ]
+
+
+def _shared_counts(topics: Iterable[Topic], known: Mapping[str, int]) -> dict[str, int]:
+    """Return the partitions of the shared ones of these topics, as far as the broker has them."""
+    return {
+        topic.name: known[topic.name] for topic in topics if topic.shared and topic.name in known
+    }
 
 
 def _cleanup_policies(admin: AdminClient, names: Sequence[str]) -> dict[str, str]:

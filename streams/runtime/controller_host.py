@@ -60,10 +60,11 @@ class ControllerHost:
 
     async def follow(self, records: Sequence[ConsumedRecord]) -> None:
         """Take in a chunk of reports, under the limits of now."""
-        in_use = await self._in_use(max(map(_reporting, records), default=-1))
+        highest = max(map(_reporting, records), default=-1)
+        in_use = await self._in_use(highest)
         if self._controller is None:
             self._controller = await self._start(in_use)
-        if any(_reporting(record) >= self._controller.partitions for record in records):
+        if highest >= self._controller.partitions:
             self._controller.cover(in_use)
         version = self._control.decider.price_version
         self._controller.version = max(self._controller.version, version)

@@ -137,7 +137,9 @@ def begin(folder: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """A demo that has begun to produce, and its processes."""
     keep = folder / "kept"
     asked = command("--queries", 100, "--rate", 1, "--keep", keep)
-    demo = subprocess.Popen(asked, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    demo = subprocess.Popen(
+        asked, stderr=subprocess.PIPE, text=True, env={**os.environ}, preexec_fn=_take_ctrl_c
+    )
     assert demo.stderr is not None
     said = []
     for line in demo.stderr:
@@ -147,6 +149,11 @@ def begin(folder: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     processes = psutil.Process(demo.pid).children()
     assert len(processes) == 3, "".join(said)  # a router, a worker, the page
     return demo, processes
+
+
+def _take_ctrl_c() -> None:
+    """Let a demo end by Ctrl-C where a shell has begun the tests in the background, without it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def all_ended(processes: list[psutil.Process]) -> bool:
