@@ -72,25 +72,34 @@ class StartLog:
         self._read: dict[int, _Read] = {}
         self._lock = Lock()
 
-    def decisions(self, partition: int, since: float, until: float) -> Calls:
+    def now(self) -> float:
+        """Return the Unix time in seconds, as a question is asked."""
+        return self._clock()
+
+    def decisions(
+        self, partition: int, since: float, until: float, asked: float | None = None
+    ) -> Calls:
         """Return what workers have said of the decisions of a partition.
 
-        Blocks while it reads what has come since the last call, unless that was after `until`.
+        Blocks while it reads what has come since the last call, unless that was after `until`, or
+        after the question was asked: questions that are asked together are answered by one reading.
 
         Args:
             partition: Its number.
             since: Unix seconds; none of the decisions that are looked for is older.
             until: Unix seconds by which it has been said, if at all.
+            asked: `now()` as the question was asked, which may have waited; None for this moment.
 
         Raises:
             LogError: The topic does not exist, or cannot be read to its end.
             KafkaException: No broker answers.
         """
+        asked = self.now() if asked is None else asked
         with self._lock:
             read = self._read.get(partition)
             if read is None or since < read.since:
                 read = self._read[partition] = _Read(since - self.hold)
-            if read.at <= until + SKEW:
+            if read.at <= min(until + SKEW, asked):
                 self._follow(partition, read)
             read.since = max(read.since, since - self.hold)
             while read.times and read.times[old := next(iter(read.times))] < read.since - SKEW:

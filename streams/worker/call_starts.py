@@ -40,10 +40,11 @@ class CallStarts:
     async def was_begun(self, routed: Routed) -> bool:
         """Return whether any worker has begun the call of a query whose time is over."""
         start_by = routed.start_by or routed.release_at or 0.0
+        asked = self._log.now()
         place = routed.source.partition, start_by - self._log.hold, start_by
         while True:
             try:
-                calls = await asyncio.to_thread(self._log.decisions, *place)
+                calls = await asyncio.to_thread(self._log.decisions, *place, asked)
             except (LogError, KafkaException) as error:
                 logger.warning("calls that have begun cannot be looked up: %s", error)
                 await asyncio.sleep(AGAIN)

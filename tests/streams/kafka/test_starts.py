@@ -91,3 +91,13 @@ def test_a_missing_topic_is_an_error(clocked: Clocked) -> None:
     log = StartLog(clocked.log._logs, f"{clocked.topic}-not-there", HOLD)
     with pytest.raises(LogError, match="sluice topics create"):
         log.decisions(0, NOW, NOW)
+
+
+def test_questions_that_were_asked_together_are_answered_by_one_reading(clocked: Clocked) -> None:
+    """A reading answers all that were asked before it began, and none that were asked later."""
+    asked = clocked.now
+    clocked.now += 1
+    assert clocked.begun("a") == [False]
+    clocked.begin("a")
+    assert "a" not in clocked.log.decisions(0, NOW, NOW, asked).begun
+    assert "a" in clocked.log.decisions(0, NOW, NOW, clocked.now).begun

@@ -20,8 +20,13 @@ class Log:
         self.failures, self.hold = failures, 60.0
         self.asked: list[tuple[float, ...]] = []
 
-    def decisions(self, *place: float) -> Calls:
-        self.asked.append(place)
+    def now(self) -> float:
+        return 1002.0
+
+    def decisions(self, *question: float) -> Calls:
+        *place, asked = question
+        assert asked == self.now(), "it was asked before it waited for a thread"
+        self.asked.append(tuple(place))
         if len(self.asked) <= self.failures:
             raise LogError("no broker")
         return Calls({"decision a"}, {"decision b"})
