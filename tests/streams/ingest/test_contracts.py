@@ -49,6 +49,7 @@ HOOKS = [
     (BaseConsumer, "ack", "(self, message)"),
     (BaseConsumer, "on_partitions_revoked", "async (self, revoked)"),
     (BaseConsumer, "perform_seek", "async (self)"),
+    (ThreadDelegateConsumer, "seek_wait", "async (self, partitions)"),
     (BaseConsumer, "seek", "async (self, partition, offset)"),
     (ThreadDelegateConsumer, "_seek", "async (self, partition, offset)"),
     (ThreadDelegateConsumer, "earliest_offsets", "async (self, *partitions)"),
