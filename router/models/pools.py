@@ -1,0 +1,72 @@
+"""Token pools: groups of servers of one model, each for prompts and answers up to a length.
+
+A server that must hold a long context for each of its requests takes few at a time. Where most
+requests are short, a pool of servers set up for these takes many more (token-budget routing, arXiv
+2604.08075 and 2604.09613).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from router.arrays import Bools, Floats, Ints
+
+NONE = -1
+"""The pool of a request that no pool holds."""
+SPILL_AT = 0.85
+"""Load of a pool from which requests that a longer one holds go there."""
+
+
+def shortest_pool(
+    tokens: Ints, contexts: Sequence[int], load: Floats | None = None, spill_at: float = SPILL_AT
+) -> Ints:
+    """Return the pool of each request: the shortest that holds it, unless that is busy.
+
+    From a busy pool requests spill to the next longer one that is not; never to a shorter one, for
+    that could not hold them. Where all that hold a request are busy it stays with the shortest.
+
+    Args:
+        tokens: int64[...], prompt and longest answer.
+        contexts: Tokens that each of the P pools holds, rising.
+        load: float64[P], requests of each pool, in parts of those it takes at a time; None for no
+            load.
+        spill_at: Load at which a pool is busy.
+
+    Returns:
+        int64[...], NONE where no pool holds the request.
+
+    Raises:
+        ValueError: The contexts do not rise.
+    """
+    if any(shorter >= longer for shorter, longer in pairwise(contexts)):
+        raise ValueError(f"pools are ordered by their contexts, each longer: {list(contexts)}")
+    first = np.searchsorted(np.asarray(contexts), tokens).astype(np.int64)
+    quiet = _next_quiet(np.zeros(len(contexts), np.bool_) if load is None else load >= spill_at)
+    return quiet[first]
+
+
+def saving(short: float, gain: float) -> float:
+    """Return the part of the servers that a short pool saves (arXiv 2604.09613, closed form).
+
+    α(1 − 1/ρ). It takes the work of a short request for as much as that of any other.
+
+    Args:
+        short: α, the part of the requests that the short pool holds.
+        gain: ρ, requests a second of its servers over those of a server for all lengths.
+    """
+    return short * (1 - 1 / gain)
+
+
+def _next_quiet(busy: Bools) -> Ints:
+    """Return int64[P + 1]: by the shortest pool that holds a request, where it goes."""
+    target = np.append(np.arange(len(busy)), NONE)
+    longer = NONE
+    for pool in range(len(busy) - 1, -1, -1):
+        if not busy[pool]:
+            longer = pool
+        elif longer != NONE:
+            target[pool] = longer
+    return target
