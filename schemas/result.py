@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from schemas.fields import Id, Name, Nano, Score
 from schemas.invalid import Invalid
@@ -50,6 +50,8 @@ class Result(Message, frozen=True, kw_only=True):
         cost: Nano-units charged by the provider; where left out, usage times price.
         estimated: The cost is the reservation, for what was used is not known.
         score: Quality of the answer, 0 to 1, where it was judged.
+        preferences: Against other models' answers to the same query, by model: 1 where this one is
+            preferred, 0.5 for a tie, 0 where the other is.
         response: The model's answer, in any form.
         error: Why there is no answer.
         duration: Seconds from the first call to the end.
@@ -68,6 +70,7 @@ class Result(Message, frozen=True, kw_only=True):
     cost: Nano | None = None
     estimated: bool = False
     score: Score | None = None
+    preferences: Annotated[dict[Name, Score], Meta(max_length=256)] = field(default_factory=dict)
     response: Any = None
     error: Failure | None = None
     duration: Annotated[float, Meta(ge=0, le=1e9)] | None = None

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from schemas.fields import Count, Name, Nano
+from schemas.fields import Count, Name, Nano, Score
 from schemas.invalid import wrong
 from schemas.wire import Versioned
 
@@ -38,6 +38,19 @@ class ShareUse(Struct, frozen=True, kw_only=True):
     carried: Nano = 0
 
 
+class Game(Struct, frozen=True, kw_only=True):
+    """How one answer did against other models.
+
+    Attributes:
+        model: That has answered.
+        results: By other model: 1 for a better answer, 0.5 for one as good, 0 for a worse one, or a
+            mean of these.
+    """
+
+    model: Name
+    results: dict[Name, Score]
+
+
 class ShareReport(Versioned, frozen=True, kw_only=True):
     """Usage of a partition's shares, and a sample of its estimates.
 
@@ -53,6 +66,7 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
         waiting: Queries that wait in `deferred`.
         tokens: Estimated tokens, one row per sampled query, where a limit counts them.
         tenants: Of the sampled queries, "" for none, where a limit tells them apart.
+        games: Of answers that have been settled, where the policy learns from them.
     """
 
     partition: Partition
@@ -66,6 +80,7 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
     waiting: Count = 0
     tokens: list[list[float]] = field(default_factory=list)
     tenants: list[str] = field(default_factory=list)
+    games: list[Game] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -107,6 +107,16 @@ class Estimator:
         """Number of neighbours looked at."""
         return self.fitted.k
 
+    @property
+    def base(self) -> Self:
+        """The estimator itself, which extends no other."""
+        return self
+
+    def following(self, snapshot: Mapping[str, Any]) -> Self:
+        """Return the estimator itself: it rests on the history alone, on nothing that a policy's
+        snapshot tells."""
+        return self
+
     @classmethod
     def fit(
         cls, history: History, index: NeighbourIndex, texts: Sequence[str] | None = None

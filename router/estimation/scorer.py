@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from router.arrays import Bools, Floats, Ints, Vectors
 from router.estimation.embedders.base import Embedder, unit
 from router.estimation.estimator import Estimates, Estimator
 from router.estimation.newcomers import with_newcomers
+from router.estimation.rated import RatedEstimator
 from router.models.catalog import MILLION, Model, ModelCatalog
 from router.policies.base import Batch
 
@@ -79,7 +80,7 @@ class QueryScorer:
     def __init__(
         self,
         embedder: Embedder,
-        estimator: Estimator,
+        estimator: Estimator | RatedEstimator,
         known: ModelCatalog,
         mode: Mode = "max",
         newcomers: Iterable[Model] = (),
@@ -109,9 +110,19 @@ class QueryScorer:
         Args:
             newcomers: The models without history; they replace those of this scorer.
         """
-        return QueryScorer(
-            self.embedder, self.estimator, self.known, self.mode, newcomers, self.index
-        )
+        return self._with(self.estimator, newcomers)
+
+    def following(self, snapshot: Mapping[str, Any]) -> QueryScorer:
+        """Return a scorer whose estimates take over what a policy's snapshot tells of models; this
+        one where it tells nothing new."""
+        estimator = self.estimator.following(snapshot)
+        if estimator is self.estimator:
+            return self
+        return self._with(estimator, self.catalog.models[len(self.known) :])
+
+    def unrated(self) -> QueryScorer:
+        """Return a scorer that estimates scores, where this one may estimate by ratings."""
+        return self._with(self.estimator.base, self.catalog.models[len(self.known) :])
 
     def bound_of(self, model: int) -> Mode:
         """Return what bounds the answers of a model, by number, to queries without `max_tokens`."""
@@ -219,6 +230,11 @@ class QueryScorer:
         """
         expected = cost * choices + media * self.catalog.input_price / MILLION
         return np.where(self.catalog.free, 0.0, expected)
+
+    def _with(
+        self, estimator: Estimator | RatedEstimator, newcomers: Iterable[Model]
+    ) -> QueryScorer:
+        return QueryScorer(self.embedder, estimator, self.known, self.mode, newcomers, self.index)
 
     def _vectors(
         self, texts: Sequence[str], given: Sequence[Sequence[float] | None] | None

@@ -16,8 +16,8 @@ from router.estimation.index.annoy import AnnoyIndex
 from router.estimation.index.base import NO_ROW, NeighbourIndex, without_itself
 from router.estimation.index.exact import ExactIndex
 from router.estimation.trust import departing
-from router.evaluation import elo
 from router.evaluation.predictor import Predictor
+from router.policies import elo
 
 TREES, SEARCH_K = 50, 5_000
 """Annoy's settings for the paper's policies: recall above 0.95, near the paper's HNSW."""
@@ -71,6 +71,7 @@ class EstimationInputs:
         vectors: float32[n, dim], the queries' embeddings.
         texts: n prompts.
         k: Number of neighbours, for kinds that do not choose it themselves.
+        elo: Settings of ratings, for `elo`.
     """
 
     history: History
@@ -78,6 +79,7 @@ class EstimationInputs:
     vectors: Vectors
     texts: Sequence[str]
     k: int
+    elo: elo.EloSettings = elo.PUBLISHED
 
 
 def exact(known: EstimationInputs) -> OfflineEstimates:
@@ -161,15 +163,19 @@ def elo_ratings(known: EstimationInputs) -> OfflineEstimates:
 
     The global rating of a row of the history includes its own round, one among H.
     """
-    history = known.history
+    history, settings = known.history, known.elo
     index = ExactIndex(history.embeddings)
-    nearest = min(elo.NEIGHBOURS, max(len(history) - 1, 1))
+    nearest = min(settings.neighbours, max(len(history) - 1, 1))
     own = index.search(history.embeddings, nearest + 1)
     others = without_itself(own, np.arange(len(history))).rows
     found = index.search(known.vectors, nearest).rows
-    overall = elo.global_ratings(history.scores)
+    overall = elo.global_ratings(history.scores, settings.k)
     quality, warm = (
-        elo.chances(overall, elo.local_ratings(overall, history.scores, rows))
+        elo.chances(
+            overall,
+            elo.local_ratings(overall, history.scores, rows, settings.k),
+            settings.part,
+        )
         for rows in (found, others)
     )
     cost, warm_cost = (neighbour_means(history.costs, rows) for rows in (found, others))

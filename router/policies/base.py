@@ -157,8 +157,9 @@ class Policy(ABC):
     """Which estimates the batch must carry: "paper" (k = 5 means over Annoy), "exact" (the same
     over exact neighbours), "means" (each model's own, the same for every query), "predictor"
     (trained), "elo" (ratings), "best" (Sluice's own estimator)."""
-    live: ClassVar[bool] = True
-    """Whether routers can run it: whether its decisions make sense on Sluice's own estimates."""
+    resumes: ClassVar[bool] = False
+    """Whether a controller that starts goes on from the snapshot that was published last: for what
+    is learned from more than the newest arrivals."""
 
     def __init__(self, catalog: ModelCatalog) -> None:
         self.catalog = catalog
@@ -196,6 +197,15 @@ class Policy(ABC):
             cost: float64[n, M] estimated costs, nano-units.
             others: float64[n, M] for each unit but money, what they will probably draw.
             queries: bool[R, n], which limits cover them; None where each limit covers all.
+        """
+
+    def learn(self, model: str, results: Mapping[str, float]) -> None:  # noqa: B027
+        """See how an answer did against other models.
+
+        Args:
+            model: That has answered.
+            results: By other model: 1 for a better answer, 0.5 for one as good, 0 for a worse one,
+                or a mean of these.
         """
 
     def outdate(self) -> None:  # noqa: B027

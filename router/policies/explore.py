@@ -59,6 +59,7 @@ class Explore(Policy):
         super().__init__(catalog or policy.catalog)
         self.name = policy.name  # type: ignore[misc]  # of the class elsewhere, here of what it wraps
         self.estimator = policy.estimator  # type: ignore[misc]  # likewise
+        self.resumes = policy.resumes  # type: ignore[misc]  # likewise
         self.policy = policy
         self.share = share
         self._money = money
@@ -156,6 +157,10 @@ class Explore(Policy):
     ) -> None:
         """As the policy does."""
         self.policy.observe(quality, cost, *others, queries=queries)
+
+    def learn(self, model: str, results: Mapping[str, float]) -> None:
+        """As the policy does."""
+        self.policy.learn(model, results)
 
     def outdate(self) -> None:
         """As the policy does."""

@@ -22,6 +22,7 @@ from router.budget.windows import Windowing
 from router.estimation.embedders import KINDS
 from router.models.catalog import Model, ModelCatalog
 from router.policies import POLICIES
+from router.policies.elo import PUBLISHED, EloSettings
 from router.pricing.coverage import SHARED
 from schemas.control import check_prices
 from schemas.fields import INT64, MediaTokens, Name, Tokens
@@ -148,6 +149,26 @@ class IndexSettings(Section, frozen=True, kw_only=True):
     search_k: Positive = 100
 
 
+class EagleSettings(Section, frozen=True, kw_only=True):
+    """The policy `eagle`. part: of the global rating in a score; neighbours: the nearest queries
+    that make a local rating; k: the most that one game moves a rating; query_budget: what an answer
+    may cost, units of currency; the money left over the arrivals to come where it is left out.
+    """
+
+    part: Part = PUBLISHED.part
+    neighbours: Annotated[int, Meta(ge=1, le=1000)] = PUBLISHED.neighbours
+    k: Annotated[float, Meta(gt=0, le=1000)] = PUBLISHED.k
+    query_budget: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        if self.query_budget is not None:
+            to_nano("query_budget", self.query_budget)
+
+    def elo(self) -> EloSettings:
+        """The settings of ratings."""
+        return EloSettings(self.part, self.neighbours, self.k)
+
+
 class PolicySettings(Section, frozen=True, kw_only=True):
     """How queries are decided. expected_queries: arrivals in all, or in the longest window; learned
     from the log where left out. floor: the mean score that `quality-floor` keeps.
@@ -161,10 +182,11 @@ class PolicySettings(Section, frozen=True, kw_only=True):
     explore: Part = 0.0
     explore_money: Part = 1.0
     floor: Part = 0.8
+    eagle: EagleSettings = field(default_factory=EagleSettings)
     seed: Annotated[int, Meta(ge=0, le=INT64)] = 0
 
     def __post_init__(self) -> None:
-        _one_of("name", self.name, {name: kind for name, kind in POLICIES.items() if kind.live})
+        _one_of("name", self.name, POLICIES)
 
 
 class ColdStartSettings(Section, frozen=True, kw_only=True):

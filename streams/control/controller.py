@@ -145,6 +145,8 @@ class Controller:
                 self._seen[report.partition] = report
                 self._horizon.forecast.observe(self._clock(), report.partition, report.arrivals)
                 self._observe(report)
+                for game in report.games:
+                    self._policy.learn(game.model, game.results)
         except Invalid as error:
             source = Source(record.topic, record.partition, record.offset)
             return Rejected.of(error, record.value, source)

@@ -1,4 +1,4 @@
-"""What a router tells the controller of a partition: its accounts, and a sample of arrivals."""
+"""What a router tells the controller of a partition: accounts, samples of arrivals and games."""
 
 from __future__ import annotations
 
@@ -41,4 +41,5 @@ def report(partition: Partition, models: Sequence[str]) -> ShareReport:
         waiting=max(partition.waiting, 0),
         tokens=tokens[0].tolist() if tokens else [],
         tenants=[tenant or "" for tenant in tenants] if any(tenants) else [],
+        games=partition.games.take(),
     )

@@ -13,12 +13,14 @@ from router.budget.horizon import Horizon
 from router.budget.limits import LimitSet
 from router.estimation.embedders import Embedder, make_embedder
 from router.estimation.estimator import Estimator, sample_rows
-from router.estimation.index.manifest import load_index
+from router.estimation.index.manifest import SavedIndex, load_index
+from router.estimation.rated import RatedEstimator
 from router.estimation.scorer import QueryScorer
 from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
 from router.policies.base import Policy
 from router.policies.explore import Explore
+from streams.config.limits import to_nano
 from streams.config.settings import Config
 from streams.routing.drawing import other_amounts
 from streams.routing.prior import has_beliefs
@@ -74,12 +76,8 @@ def build(config: Config, embedder: Embedder | None = None, folder: Path | None 
         models=catalog.names,
         search_k=config.index.search_k,
     )
-    quantile = config.reservation.quantile
     limits = config.limit_set()
-    careful = bool((limits.models(catalog.names).sum(axis=1) > 1).any())
-    estimator = Estimator.from_arrays(
-        saved.estimator, saved.history, saved.index, quantile, careful
-    )
+    estimator = _estimator(config, saved)
     amounts = config.amounts(
         np.nanmean(saved.history.scores, axis=0), np.nanmean(saved.history.costs, axis=0)
     )
@@ -92,27 +90,50 @@ def build(config: Config, embedder: Embedder | None = None, folder: Path | None 
     )
     thin = has_beliefs(saved.history)
     others = other_amounts(past.cost, catalog) if limits.measured else ()
+    estimates, ratings = _rated(config, estimator, catalog)
 
     def new_policy() -> Policy:
-        policy = configured(config, catalog, thin)
+        policy = configured(config, catalog, thin, ratings)
         policy.set_catalog(catalog, known)
         policy.warm_start(past.quality, past_cost, *others)
         policy.plan(room, horizon.whole(known.names))
         return policy
 
-    version = saved.manifest.version
-    scorer = QueryScorer(embedder, estimator, catalog, config.reservation.mode, index=version)
-    trial, seed = config.newcomers.probability, config.policy.seed
-    attempts = config.failover.attempts
+    version, mode = saved.manifest.version, config.reservation.mode
+    scorer = QueryScorer(embedder, estimates, catalog, mode, index=version)
+    attempts, trial = config.failover.attempts, config.newcomers.probability
+    seed = config.policy.seed
     return Parts(scorer, limits, amounts, new_policy, trial, seed, attempts, thin)
 
 
-def configured(config: Config, catalog: ModelCatalog, thin: bool = False) -> Policy:
+def _estimator(config: Config, saved: SavedIndex) -> Estimator:
+    """Return the estimator that an index was built with, careful where models share limits."""
+    shared = config.limit_set().models(list(config.models)).sum(axis=1) > 1
+    quantile, careful = config.reservation.quantile, bool(shared.any())
+    return Estimator.from_arrays(saved.estimator, saved.history, saved.index, quantile, careful)
+
+
+def _rated(
+    config: Config, estimator: Estimator, catalog: ModelCatalog
+) -> tuple[Estimator | RatedEstimator, Mapping[str, float]]:
+    """Return the estimator that the configured policy decides by, and ratings where it has any."""
+    if POLICIES[config.policy.name].estimator != "elo":
+        return estimator, {}
+    rated = RatedEstimator(estimator, catalog.names, config.policy.eagle.elo())
+    return rated, rated.ratings
+
+
+def configured(
+    config: Config,
+    catalog: ModelCatalog,
+    thin: bool = False,
+    ratings: Mapping[str, float] | None = None,
+) -> Policy:
     """Return the configured policy for a catalog, without history, with its exploration.
 
     thin: Whether so little is known that it explores as [cold_start] says, at least.
     """
-    policy: Policy = POLICIES[config.policy.name](catalog, **_settings(config))
+    policy: Policy = POLICIES[config.policy.name](catalog, **_settings(config, ratings or {}))
     share, money = config.policy.explore, config.policy.explore_money
     if thin and config.cold_start.explore > share:
         share, money = config.cold_start.explore, config.cold_start.money
@@ -121,11 +142,19 @@ def configured(config: Config, catalog: ModelCatalog, thin: bool = False) -> Pol
     return policy
 
 
-def _settings(config: Config) -> dict[str, Any]:
+def _settings(config: Config, ratings: Mapping[str, float]) -> dict[str, Any]:
     """Return the settings that the configured policy takes from the [policy] section."""
     policy = config.policy
     if policy.name == "primal-dual":
         return {"every": policy.resolve_every, "window": policy.window}
     if policy.name == "quality-floor":
         return {"floor": policy.floor, "every": policy.resolve_every, "window": policy.window}
+    if policy.name == "eagle":
+        fixed = policy.eagle.query_budget
+        return {
+            "ratings": ratings,
+            "k": policy.eagle.k,
+            "fixed": None if fixed is None else float(to_nano("query_budget", fixed)),
+            "every": policy.resolve_every,
+        }
     return {}

@@ -22,6 +22,7 @@ from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
 from streams.kafka.trace import ids
 from streams.metrics.router import Metrics
+from streams.routing.feedback import Feedback, no_feedback
 from streams.routing.publish import SOURCE_PARTITION, trace_headers
 from streams.state.decision_ids import parse_decision_id
 from streams.state.partition import Partition
@@ -75,6 +76,7 @@ class Settler:
         topics: Topics,
         metrics: Metrics,
         attempts: int = 0,
+        feedback: Feedback = no_feedback,
     ) -> None:
         """Args:
         catalog: Returns the models as they are now, with their prices.
@@ -82,6 +84,7 @@ class Settler:
         topics: Where to.
         metrics: Counts the results that have been settled.
         attempts: Models that a query whose call has failed may go to after the first.
+        feedback: Makes games of answers, for the next report.
         """
         self._catalog = catalog
         self._outbox = outbox
@@ -89,6 +92,7 @@ class Settler:
         self._metrics = metrics
         self._logs = topics.logs
         self._attempts = attempts
+        self._feedback = feedback
 
     async def settle(self, partition: Partition, records: Sequence[ConsumedRecord]) -> None:
         """Settle a chunk of the topic `results`, skipping what was settled before a kill."""
@@ -122,6 +126,8 @@ class Settler:
             if refusal := refusal or _too_dear(result, self._catalog()):
                 charged.outgoing.append(self._rejection(record, refusal))
             charged.finished[key] = None
+            if game := self._feedback(row.receipt, result):
+                partition.games.add(game)
             failed = result.status_code >= FAILED
             charged.counted.append((result.model, "failed" if failed else "ok"))
             if span is not UNRECORDED:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 from confluent_kafka import Message
@@ -187,7 +188,12 @@ class ControlPlane:
     def _configured_limits(self) -> dict[str, int]:
         return dict(self.parts.amounts) | self._config.tenant_limits()
 
+    def published(self) -> Mapping[str, Any] | None:
+        """Return the state of the policy that was published last; None where none was."""
+        return self._policy.snapshot() if self.decider.price_version else None
+
     def _new_decider(self, scorer: QueryScorer, price_version: int) -> Decider:
+        scorer = scorer.following(self._policy.snapshot())
         return Decider(
             scorer=scorer,
             policy=self.parts.with_trials(self._policy, scorer.catalog),

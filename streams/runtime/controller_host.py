@@ -105,10 +105,13 @@ class ControllerHost:
             if "arrivals" in snapshot:  # absent in what 0.1.0 wrote
                 horizon.forecast.restore(snapshot["arrivals"])
         self._parts = parts
+        learner = parts.new_policy()
+        if learner.resumes and (published := self._control.published()) is not None:
+            learner.restore(published)
         return Controller(
             parts.scorer.known,
             parts.limits,
-            parts.new_policy(),
+            learner,
             allocator,
             lambda accounts: own.write({ACCOUNTS_KEY: orjson.dumps(accounts)}),
             own.confirm,

@@ -17,7 +17,7 @@ from streams.state.ownership import IDLE, Ownership
 from streams.state.progress import Progress
 from streams.state.publication import Publication
 from streams.state.recent_ids import RecentIds, Slot
-from streams.state.reporting import ArrivalSample, HeldBack, UnmetDemand
+from streams.state.reporting import ArrivalSample, Games, HeldBack, UnmetDemand
 from streams.state.rows import (
     STATE_KEY,
     Log,
@@ -63,6 +63,7 @@ class Partition:
         """Queries that wait in `deferred`, as far as this process knows."""
         self.unmet = UnmetDemand(len(ledger.names))
         self.sample = ArrivalSample()
+        self.games = Games()
         self._held_back = HeldBack()
         self._ownership = ownership
         self._progress = Progress.of(state)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
 
 from router.arrays import Floats, Ints
+from schemas.share import Game
 
 SAMPLE_SIZE = 250
 """Estimates per report at most: the newest."""
@@ -106,3 +108,20 @@ class ArrivalSample:
         tenants = self._tenants
         self._chunks, self._tenants, self._count = [], [], 0
         return tables or [np.empty((0, 0))] * 2, tenants
+
+
+class Games:
+    """The newest games since the last report, of answers that have been settled."""
+
+    def __init__(self) -> None:
+        self._games: deque[Game] = deque(maxlen=SAMPLE_SIZE)
+
+    def add(self, game: Game) -> None:
+        """Add the games of one answer."""
+        self._games.append(game)
+
+    def take(self) -> list[Game]:
+        """Return the games, and reset them."""
+        taken = list(self._games)
+        self._games.clear()
+        return taken

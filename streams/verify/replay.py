@@ -219,7 +219,7 @@ class PolicyComparison:
         self._history = History(
             history.ids, history.embeddings, history.scores[:, columns], history.costs[:, columns]
         )
-        warm = parts.scorer.estimator.leave_one_out(sample_rows(len(history)))
+        warm = parts.scorer.estimator.base.leave_one_out(sample_rows(len(history)))
         self._warm = warm.quality[:, columns], warm.cost[:, columns]
         self._reward = _logged(dataset.scores, dataset.model)
         self._charge = _logged(dataset.costs, dataset.model)
@@ -299,7 +299,14 @@ class PolicyComparison:
                 )
             else:
                 none: list[str] = []  # only "best" looks at texts
-                known = EstimationInputs(self._history, none, self.dataset.vectors, none, PAPER_K)
+                known = EstimationInputs(
+                    self._history,
+                    none,
+                    self.dataset.vectors,
+                    none,
+                    PAPER_K,
+                    self._config.policy.eagle.elo(),
+                )
                 self._estimates_by_kind[kind] = KINDS[kind](known)
         return self._estimates_by_kind[kind]
 

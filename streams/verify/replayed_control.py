@@ -105,7 +105,7 @@ class ReplayedControl:
             policy: With the prices of the chunk's receipts.
             first: The chunk's first receipt.
         """
-        scorer = self._scorer(parts)
+        scorer = self._scorer(parts).following(policy.snapshot())
         return Decider(
             scorer=scorer,
             policy=parts.with_trials(policy, scorer.catalog),

@@ -3,6 +3,7 @@ unmoved by reports that are late, repeated or untrue."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,16 @@ class Policy(PrimalDual):
     def __init__(self) -> None:
         super().__init__(FLEET, every=1)
         self.seen: list[tuple[list[list[float]], list[list[float]]]] = []
+        self.games: list[tuple[str, Mapping[str, float]]] = []
 
     def observe(
         self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
     ) -> None:
         self.seen.append((quality.tolist(), cost.tolist()))
         super().observe(quality, cost, *others, queries=queries)
+
+    def learn(self, model: str, results: Mapping[str, float]) -> None:
+        self.games.append((model, results))
 
 
 class Desk:
@@ -360,3 +365,12 @@ async def test_a_new_index_brings_its_own_policy() -> None:
     desk.controller.learn_anew(fresh)
     await desk.follow(report(0, 2))
     assert desk.prices()
+
+
+async def test_games_are_learned_once() -> None:
+    """A report that comes twice tells the policy of its games once."""
+    desk, game = Desk(), {"model": "small", "results": {"large": 0.5}}
+    told = report(0, 1, games=[game, game])
+    await desk.follow(told, told)
+    await desk.follow(told)
+    assert desk.policy.games == [("small", {"large": 0.5})] * 2

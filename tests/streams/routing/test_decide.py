@@ -109,7 +109,7 @@ def test_a_routed_query_holds_its_bound() -> None:
     assert on.ledger.reserved.tolist() == [0, bound]
     assert (receipt.price_version, receipt.decided_at, receipt.results_offset) == (7, NOW, 5)
     assert receipt.quality["large"] > receipt.quality["small"]
-    assert len(receipt.neighbours) == min(NEIGHBOURS, CORE.estimator.k)
+    assert len(receipt.neighbours) == min(NEIGHBOURS, CORE.estimator.base.k)
     assert (row.window, row.refusal) == (500, None)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.state.reporting import SAMPLE_SIZE, ArrivalSample, HeldBack, UnmetDemand
+from schemas.share import Game
+from streams.state.reporting import SAMPLE_SIZE, ArrivalSample, Games, HeldBack, UnmetDemand
 
 
 @given(st.lists(st.integers(0, 2 * SAMPLE_SIZE), max_size=8))
@@ -75,3 +76,13 @@ def test_queries_are_held_back_until_a_window_ends() -> None:
     assert held.has_ended(np.array([0, 1020]))
     held.clear()
     assert not held.has_ended(np.array([1020, 1080]))
+
+
+def test_games_are_the_newest_and_told_once() -> None:
+    """No more are kept than a report tells."""
+    games = Games()
+    for i in range(SAMPLE_SIZE + 5):
+        games.add(Game(model=f"m{i}", results={}))
+    taken = games.take()
+    assert [game.model for game in taken] == [f"m{i}" for i in range(5, SAMPLE_SIZE + 5)]
+    assert games.take() == []
