@@ -30,7 +30,7 @@ import psutil
 
 from benchmarks.machine import machine
 from streams.brokers.kafka import KafkaServer
-from streams.cli.topics import planned
+from streams.cli.planning import planned
 from streams.client.asynchronous import AsyncClient
 from streams.config.settings import Config, load
 from streams.kafka import clients

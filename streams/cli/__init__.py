@@ -63,7 +63,10 @@ COMMANDS = {
         "streams.cli.serve:command",
         "Serve OpenAI's API: chat completions, models, files and batches.",
     ),
-    "topics": ("streams.cli.topics:group", "Make the topics, or check them."),
+    "topics": (
+        "streams.cli.topics:group",
+        "Make, check, grow, delete, back up or restore the topics.",
+    ),
     "version": ("streams.cli.version:command", "Show the versions of Sluice and what it runs on."),
     "work": ("streams.cli.work:command", "Run a worker that answers one model's queries."),
 }

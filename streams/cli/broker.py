@@ -9,7 +9,7 @@ import click
 from streams.brokers import jars, kafka
 from streams.brokers.embedded import EmbeddedBroker
 from streams.cli.options import FILE, FOLDER, ending
-from streams.cli.topics import planned
+from streams.cli.planning import planned
 from streams.config.settings import load
 
 FOLDER_OPTION = click.option(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from streams.cli.options import FILE
-from streams.cli.topics import planned
+from streams.cli.planning import planned
 from streams.config.settings import load
 
 

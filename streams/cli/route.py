@@ -67,11 +67,14 @@ def command(
     port of metrics, which shows their sums.
     """
     from router.estimation.embedders import make_embedder
-    from streams.cli.topics import require
+    from streams.cli.planning import admin_of, require
     from streams.config.settings import load
+    from streams.kafka.topics import Topics
     from streams.runtime.app import create_app
     from streams.runtime.faust_worker import RouterWorker
     from streams.runtime.supervisor import stop_with_parent
+    from streams.runtime.topic_guard import read_ids
+    from streams.state.local_tables import forget_other_lives
 
     logs.configure(log_level, log_format)
     setup.configure("sluice-router", traces)
@@ -91,6 +94,9 @@ def command(
     stop_with_parent()
     data_dir = found.router.data_dir / name
     data_dir.mkdir(parents=True, exist_ok=True)
+    topics = Topics(found.topics.prefix)
+    lives = read_ids(admin_of(found), [topics.changelog, topics.controller_changelog])
+    forget_other_lives(data_dir, lives)
     embedder = make_embedder(found.embedder.kind, **found.embedder.arguments())
     _ensure_index(found, embedder)
     app = create_app(found, _built(found, embedder), data_dir, metrics, partitions)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from confluent_kafka.admin import AdminClient
 
 from streams.cli import options
-from streams.config.settings import Config, load
-from streams.kafka import clients
+from streams.cli.planning import admin_of, planned, require
+from streams.cli.topic_state import backup, delete, restore
+from streams.config.settings import load
 from streams.kafka.growth import grow
-from streams.kafka.security import for_librdkafka
-from streams.kafka.topics import Topic, Topics, create, differences, partition_counts, uneven
+from streams.kafka.topics import Topics, create, partition_counts, uneven
 
 GROWN = (
     "Running routers take new partitions up within seconds, with shares of each limit by grant; "
@@ -25,7 +23,7 @@ GROWN = (
 
 @click.group()
 def group() -> None:
-    """Make the topics, or check them."""
+    """Make, check, grow, delete, back up or restore the topics."""
 
 
 @group.command("create")
@@ -33,7 +31,7 @@ def group() -> None:
 def create_topics(config_file: Path) -> None:
     """Make the topics that are missing. What is there already is checked, never changed."""
     config = load(config_file)
-    made = create(_admin(config), planned(config), config.topics.replicas)
+    made = create(admin_of(config), planned(config), config.topics.replicas)
     for name in made:
         click.echo(f"made {name}")
     click.echo(f"{len(made)} made, {len(planned(config)) - len(made)} were there already")
@@ -57,7 +55,7 @@ def check(config_file: Path) -> None:
     """Compare the broker's topics with the configuration; exit with 1 if they differ."""
     config = load(config_file)
     require(config)
-    if found := uneven(planned(config), partition_counts(_admin(config))):
+    if found := uneven(planned(config), partition_counts(admin_of(config))):
         raise click.ClickException(found)
     click.echo(f"all {len(planned(config))} topics are as they must be")
 
@@ -83,7 +81,7 @@ def grow_topics(config_file: Path, partitions: int) -> None:
             f"{partitions}: partitions cannot be taken away"
         )
     topics = planned(config)
-    grown = grow(_admin(config), topics, Topics(config.topics.prefix).queries, partitions)
+    grown = grow(admin_of(config), topics, Topics(config.topics.prefix).queries, partitions)
     for name in grown:
         click.echo(f"{name} has {partitions} partitions")
     shared = sum(topic.shared for topic in topics)
@@ -91,31 +89,5 @@ def grow_topics(config_file: Path, partitions: int) -> None:
     click.echo(GROWN)
 
 
-def require(config: Config) -> int:
-    """Return the partitions that all topics which share the queries' numbers have.
-
-    Raises ClickException where topics are missing or not as the configuration wants them. Where one
-    of them has more partitions than others, a router says so while it runs.
-    """
-    admin, topics = _admin(config), planned(config)
-    if found := differences(admin, topics):
-        raise click.ClickException(
-            "\n".join([*found, "make what is missing: sluice topics create"])
-        )
-    known = partition_counts(admin)
-    return min(known[topic.name] for topic in topics if topic.shared)
-
-
-def planned(config: Config) -> Sequence[Topic]:
-    """The topics that a configuration asks for. Raises ClickException where models collide."""
-    topics = config.topics
-    try:
-        return Topics(topics.prefix).planned(
-            list(config.models), topics.partitions, topics.model_partitions
-        )
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
-
-
-def _admin(config: Config) -> AdminClient:
-    return clients.admin(for_librdkafka(config.broker))
+for command in (delete, backup, restore):
+    group.add_command(command)

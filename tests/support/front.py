@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
-from streams.cli.topics import planned
+from streams.cli.planning import planned
 from streams.config.settings import Config, load
 from streams.kafka import clients
 from streams.kafka.topics import create

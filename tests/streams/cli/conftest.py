@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.brokers.embedded import EmbeddedBroker
-from streams.cli.topics import planned
+from streams.cli.planning import planned
 from streams.config.settings import load
 
 CONFIG = """
