@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple, Self
 
@@ -81,7 +81,7 @@ class Manifest(Versioned, frozen=True, kw_only=True):
     made_at: float
     prefix: str
     topics: list[TopicFiles]
-    groups: dict[str, Offsets]
+    groups: Mapping[str, Offsets]
 
     @property
     def records(self) -> int:

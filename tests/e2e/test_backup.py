@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,9 @@ def everything(system: System) -> dict[str, list[Record]]:
     return {name: system.read(name) for name in sorted(system.counts)}
 
 
-def abort_and_commit(system: System) -> None:
+def abort_and_commit(broker: KafkaServer, system: System) -> None:
     """Leave gaps in the queries: records of an aborted transaction, and marks of two."""
-    producer = transactional(system.broker, f"{system.prefix}gaps")
+    producer = transactional(broker, f"{system.prefix}gaps")
     for _ in range(3):
         producer.produce(system.topics.queries, b"never there", b"key", 0)
     producer.flush(PATIENCE)
@@ -37,7 +38,9 @@ def abort_and_commit(system: System) -> None:
     producer.begin_transaction()
     query = b'{"id":"committed","prompt":"Hello?"}'
     system.sent["committed"] = query
-    producer.produce(system.topics.queries, query, b"committed", 0, headers=trace("committed"))
+    producer.produce(
+        system.topics.queries, query, b"committed", 0, headers=dict(trace("committed"))
+    )
     producer.flush(PATIENCE)
     producer.commit_transaction(PATIENCE)
 
@@ -50,7 +53,7 @@ def test_backed_up_deleted_restored(kafka_broker: KafkaServer, tmp_path: Path, p
         system.start_router("r0")
         system.start_worker("w0")
         system.produce(0, 30)
-        abort_and_commit(system)
+        abort_and_commit(kafka_broker, system)
         system.produce(30, 60)
         system.wait_settled()
         backup = tmp_path / "backup"
@@ -94,7 +97,7 @@ def assert_same(
         assert shapes(records, values) == shapes(after[name], values), name
 
 
-def shapes(records: list[Record], values: bool) -> list[object]:
+def shapes(records: list[Record], values: bool) -> Sequence[object]:
     """What must be equal of records, by partition and offset. values: whether those must, too."""
     return sorted(
         (r.partition, r.offset, r.key, r.timestamp, sorted(r.headers.items()), values and r.value)

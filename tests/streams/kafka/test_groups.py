@@ -34,4 +34,4 @@ def test_members_and_offsets(kafka_broker: KafkaServer, prefix: str) -> None:
     a, b, d = (found[f"{prefix}{letter}"] for letter in "abd")
     assert (a.offsets, a.members, a.elsewhere) == ({own: {0: 3, 1: 5}}, 0, False)
     assert (b.offsets, b.elsewhere) == ({own: {0: 1}}, True)
-    assert (d.members, d.reads) == (1, {own})
+    assert (d.members, d.reads) == (1, frozenset({own}))
