@@ -67,14 +67,11 @@ def command(
     port of metrics, which shows their sums.
     """
     from router.estimation.embedders import make_embedder
-    from streams.cli.planning import admin_of, require
+    from streams.cli.planning import require
     from streams.config.settings import load
-    from streams.kafka.topics import Topics
     from streams.runtime.app import create_app
     from streams.runtime.faust_worker import RouterWorker
     from streams.runtime.supervisor import stop_with_parent
-    from streams.runtime.topic_guard import read_ids
-    from streams.state.local_tables import forget_other_lives
 
     logs.configure(log_level, log_format)
     setup.configure("sluice-router", traces)
@@ -92,11 +89,7 @@ def command(
         _supervise(several, options_of_all, found.process.stop_seconds, metrics, stopper)
         return
     stop_with_parent()
-    data_dir = found.router.data_dir / name
-    data_dir.mkdir(parents=True, exist_ok=True)
-    topics = Topics(found.topics.prefix)
-    lives = read_ids(admin_of(found), [topics.changelog, topics.controller_changelog])
-    forget_other_lives(data_dir, lives)
+    data_dir = _data_dir(found, name)
     embedder = make_embedder(found.embedder.kind, **found.embedder.arguments())
     _ensure_index(found, embedder)
     app = create_app(found, _built(found, embedder), data_dir, metrics, partitions)
@@ -104,6 +97,21 @@ def command(
     worker.spinner = None  # it is not of what `quiet` covers
     stopper.stop_with(worker.stop_soon)
     worker.execute_from_commandline()
+
+
+def _data_dir(config: Config, name: str) -> Path:
+    """Return the folder of a process's tables, without those of topics that are gone."""
+    from streams.cli.planning import admin_of
+    from streams.kafka.topics import Topics
+    from streams.runtime.topic_guard import read_ids
+    from streams.state.local_tables import forget_other_lives
+
+    folder = config.router.data_dir / name
+    folder.mkdir(parents=True, exist_ok=True)
+    topics = Topics(config.topics.prefix)
+    lives = read_ids(admin_of(config), [topics.changelog, topics.controller_changelog])
+    forget_other_lives(folder, lives)
+    return folder
 
 
 def _built(config: Config, embedder: Embedder) -> Parts:
