@@ -112,6 +112,17 @@ def is_servers_fault(result: Result) -> bool:
     return result.status_code >= 500 or result.status_code in SERVERS_FAULT
 
 
+def goes_to_another_model(result: Result, tried: int, attempts: int) -> bool:
+    """Return whether the query of a result is decided again, as its call failed.
+
+    Args:
+        result: The result.
+        tried: Models that had failed the query before.
+        attempts: Models that a query may go to after the first (`failover.attempts`).
+    """
+    return result.status_code >= FAILED and tried < attempts and is_servers_fault(result)
+
+
 def read_settlement(data: bytes | None) -> tuple[Result, Invalid | None]:
     """Read a result that is to settle its reservation, whatever else is wrong with it.
 

@@ -226,7 +226,7 @@ class AsyncClient:
                 if pending is not None:
                     pending.follow(record)
                 continue
-            ending = self._read(record)
+            ending = self._read(record, pending)
             if ending is None:
                 continue
             if self._kept(key):
@@ -234,13 +234,15 @@ class AsyncClient:
             if pending is not None:
                 pending.end(ending)
 
-    def _read(self, record: Record) -> Ending | None:
+    def _read(self, record: Record, pending: Pending | None) -> Ending | None:
         try:
             if record.topic == self._topics.results:
                 result = read_result(record.value)
                 repeated = result.error is not None and result.error.code == DUPLICATE
                 # What is repeated on purpose has its answer already, or gets it.
                 if repeated and self._kept(record.key or b""):
+                    return None
+                if pending and pending.goes_on(result, self._config.failover.attempts):
                     return None
                 return of_result(result, self._catalog)
             rejected = decode(Rejected, record.value, max_bytes=len(record.value or b""))

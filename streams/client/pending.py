@@ -10,6 +10,7 @@ from typing import Any
 from schemas.invalid import Invalid
 from schemas.query import Query
 from schemas.receipt import Receipt
+from schemas.result import Result, goes_to_another_model
 from schemas.wire import NewerFormat, decode
 from streams.client.answers import Ending, waited
 from streams.client.errors import DeadlineExceeded
@@ -28,12 +29,14 @@ class Pending:
         ending: What becomes of it.
         deferred: Set while it waits for money, as far as is known.
         waiters: Callers that wait for the ending.
+        failed: Decisions whose calls have failed.
     """
 
     query: Query
     ending: asyncio.Future[Ending] = field(default_factory=asyncio.Future)
     deferred: asyncio.Event = field(default_factory=asyncio.Event)
     waiters: int = 0
+    failed: set[str] = field(default_factory=set)
 
     def end(self, ending: Ending) -> None:
         """Take the first ending."""
@@ -50,6 +53,16 @@ class Pending:
             self.deferred.set()
         elif receipt.decision == "routed":
             self.deferred.clear()
+
+    def goes_on(self, result: Result, attempts: int) -> bool:
+        """Take in a result, and return whether the query goes to another model after it.
+
+        attempts: `failover.attempts` of the routers.
+        """
+        going = goes_to_another_model(result, len(self.failed - {result.decision_id}), attempts)
+        if going:
+            self.failed.add(result.decision_id)
+        return going
 
     async def ended(self, patience: float | None) -> Ending:
         """Wait for the ending, at the longest until the deadline.

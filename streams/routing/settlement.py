@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from router.budget.charges import MAX_CHARGE, claimed_cost, cost_of
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Rejected, Result, Source
-from schemas.result import DUPLICATE, FAILED, is_servers_fault, read_settlement
+from schemas.result import DUPLICATE, FAILED, goes_to_another_model, read_settlement
 from schemas.wire import encode
 from streams.kafka.carried import carried_key
 from streams.kafka.producer import Headers, Outbox
@@ -165,7 +165,7 @@ class Settler:
 
     def _fail(self, partition: Partition, key: str, row: Row, result: Result) -> dict[str, Row]:
         """End a query without an answer, or have it decided again: then the row of that."""
-        if len(row.receipt.tried) < self._attempts and is_servers_fault(result):
+        if goes_to_another_model(result, len(row.receipt.tried), self._attempts):
             return partition.record_failover(key, row)
         partition.forget([result.id])
         return {}

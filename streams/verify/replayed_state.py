@@ -14,7 +14,7 @@ from router.budget.ledger import Account, Ledger, owner
 from router.budget.reference_ledger import Charge, ReferenceLedger
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Receipt, Result
-from schemas.result import FAILED, is_servers_fault, read_settlement
+from schemas.result import FAILED, goes_to_another_model, read_settlement
 from streams.kafka.logs import Record
 from streams.state.changelog import entries
 from streams.state.recent_ids import RecentIds
@@ -189,7 +189,7 @@ class ReplayedState:
         self._overdue.discard(result.decision_id)
         if was_over or result.status_code < FAILED:
             return False
-        return not is_servers_fault(result) or tried >= self._attempts
+        return not goes_to_another_model(result, tried, self._attempts)
 
     def _adjust(self, adjustment: LedgerAdjustment) -> None:
         for decision in adjustment.released:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Literal
 
 from confluent_kafka import KafkaException
 
@@ -14,6 +15,8 @@ from streams.worker.publisher import ResultPublisher
 
 logger = logging.getLogger(__name__)
 
+Fate = Literal["begun", "returned", "unknown"]
+"""A call has begun; or it was given back, and the router decides its query again."""
 AGAIN = 0.5
 """Seconds after which a topic that could not be read is read again."""
 
@@ -37,8 +40,8 @@ class CallStarts:
         """Say that no call is made, and wait for the acknowledgement."""
         await self._publisher.announce(routed, returned=True)
 
-    async def was_begun(self, routed: Routed) -> bool:
-        """Return whether any worker has begun the call of a query whose time is over."""
+    async def fate(self, routed: Routed) -> Fate:
+        """Return what workers have said of the call of a query whose time is over."""
         start_by = routed.start_by or routed.release_at or 0.0
         asked = self._log.now()
         place = routed.source.partition, start_by - self._log.hold, start_by
@@ -49,4 +52,6 @@ class CallStarts:
                 logger.warning("calls that have begun cannot be looked up: %s", error)
                 await asyncio.sleep(AGAIN)
                 continue
-            return routed.decision_id in calls.begun
+            if routed.decision_id in calls.returned:
+                return "returned"
+            return "begun" if routed.decision_id in calls.begun else "unknown"

@@ -135,18 +135,18 @@ class Caller:
         """The result of a query whose time was over before a call.
 
         It costs nothing, unless another worker has begun a call and has not told of its end. Where
-        the query itself has time left, and its reservation has not ended, it is given back.
+        the query itself has time left it is given back: the router decides it again, unless it has
+        ended it meanwhile.
         """
         routed = job.routed
-        if (
-            not job.announced
-            and routed.release_at is not None
-            and await self._starts.was_begun(routed)
-        ):
+        fate = "unknown" if routed.release_at is None else await self._starts.fate(routed)
+        if fate == "returned":  # by a worker that had it while this one stood still
+            raise GivenBack
+        if fate == "begun" and not job.announced:
             reason = "another worker began the call and has told nothing of it since"
             return failed(routed, 504, DEADLINE_EXCEEDED, reason, routed.reserved)
         now = self._clock()
-        if now < min(routed.deadline or now + 1, routed.release_at or 0.0):
+        if routed.release_at is not None and now < (routed.deadline or now + 1):
             await self._starts.give_back(routed)
             raise GivenBack
         latest = self._latest_start(routed)

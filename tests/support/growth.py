@@ -13,7 +13,7 @@ def grow(system: System, partitions: int) -> None:
     command = ["topics", "grow", "--config", str(system.config), "--partitions", str(partitions)]
     done = CliRunner().invoke(main, command, env={"SLUICE_BROKER": system.broker.servers})
     assert done.exit_code == 0, done.output
-    planned = system.topics.planned(system.models, partitions, model_partitions=1)
+    planned = system.topics.planned(system.models, partitions, system.model_partitions)
     system.partitions = partitions
     system.counts = {topic.name: topic.partitions for topic in planned}
     system.records.also(system.counts)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -36,6 +38,32 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
+
+
+class _Server(ThreadingHTTPServer):
+    """Knows its connections, to cut them."""
+
+    request_queue_size = 128  # a worker connects as often as it has calls at a time
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self._connections: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def cut(self) -> None:
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that is gone is no news."""
 
 
 class ScriptedModel:
@@ -74,14 +102,27 @@ class ScriptedModel:
             def log_message(self, *_: object) -> None:
                 pass
 
-        class Server(ThreadingHTTPServer):
-            request_queue_size = 128  # a worker connects as often as it has calls at a time
-
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._handler = Handler
+        self._serve(0)
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}/v1"
+
+    def _serve(self, port: int) -> None:
+        self._server = _Server(("127.0.0.1", port), self._handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
+
+    def die(self) -> None:
+        """Cut all connections, without answers, and take no more."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.cut()
+        self.open.set()
+        self._server.server_close()
+
+    def come_back(self) -> None:
+        """Serve again at the same address."""
+        self._serve(self.port)
 
     def _answer(self, data: bytes) -> tuple[Reply, bytes]:
         named = _NAMED.search(data)

@@ -51,6 +51,7 @@ class System:
     size: int = 300
     past: int = 500
     partitions: int = 3
+    model_partitions: int = 1
     store: str = "memory"
     models: tuple[str, ...] = MODELS
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class System:
         self._receipts = 0
 
     def __enter__(self) -> Self:
-        planned = self.topics.planned(self.models, self.partitions, model_partitions=1)
+        planned = self.topics.planned(self.models, self.partitions, self.model_partitions)
         self.counts = {topic.name: topic.partitions for topic in planned}
         if isinstance(self.broker, EmbeddedBroker):
             self.broker.create(self.counts)
@@ -356,7 +357,7 @@ class System:
             "topics": {
                 "prefix": self.prefix,
                 "partitions": self.partitions,
-                "model_partitions": 1,
+                "model_partitions": self.model_partitions,
             },
             "policy": {"expected_queries": self.size, "resolve_every": 100},
             "reservation": {"mode": "quantile"},

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from schemas import Query, Source
 from streams.brokers.embedded import EmbeddedBroker
@@ -20,6 +22,7 @@ from streams.client.errors import (
     QueryRejected,
 )
 from streams.config.settings import Config
+from tests.support.front import deploy
 from tests.support.stand_in import Message, StandIn, answered, decided, failed, rejected
 
 
@@ -40,6 +43,12 @@ def by_prompt(query: Query, source: Source) -> Sequence[Message]:
         case "later":
             routed = decided(query, source, "routed", "best")
             return [decided(query, source, "deferred", "no_budget"), routed]
+        case "elsewhere" | "nowhere" as prompt:
+            first = failed(query, source, 503, "INFERENCE_ERROR", "no power")
+            word = answered if prompt == "elsewhere" else failed
+            rest = () if prompt == "elsewhere" else (502, "INFERENCE_ERROR", "no water")
+            second = structs.replace(word(query, source, *rest), decision_id="second")
+            return [first, first, second]
         case "silence":
             return []
         case "twice":
@@ -84,6 +93,20 @@ async def test_errors(
             with pytest.raises(kind) as caught:
                 await client.ask(prompt)
     assert caught.value.code == code
+
+
+async def test_a_query_that_goes_to_another_model(
+    tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker
+) -> None:
+    """Under failover the failure of the first model ends nothing; that of the last one does."""
+    config = deploy(tmp_path, prefix, embedded_broker, "\n[failover]\nattempts = 1\n")
+    with StandIn(embedded_broker, config, by_prompt):
+        async with AsyncClient(config) as client:
+            assert (await client.ask("elsewhere")).decision_id == "second"
+            with pytest.raises(ModelFailed, match="no water"):
+                await client.ask("nowhere")
+            with pytest.raises(ModelFailed, match="too hot"):
+                await client.ask("fail")
 
 
 async def test_what_is_not_sent(deployed: Config, embedded_broker: EmbeddedBroker) -> None:

@@ -40,12 +40,13 @@ def starts(log: Any) -> CallStarts:
 async def test_what_has_begun_is_looked_up_in_the_time_of_its_reservation() -> None:
     """By its decision, on the partition of its query."""
     log = Log()
-    assert await starts(log).was_begun(routed("a", start_by=1000.0, release_at=1001.0))
-    assert not await starts(log).was_begun(routed("b", release_at=1001.0))
-    assert log.asked == [(0, 940.0, 1000.0), (0, 941.0, 1001.0)]
+    assert await starts(log).fate(routed("a", start_by=1000.0, release_at=1001.0)) == "begun"
+    assert await starts(log).fate(routed("b", release_at=1001.0)) == "returned"
+    assert await starts(log).fate(routed("c", release_at=1001.0)) == "unknown"
+    assert log.asked == [(0, 940.0, 1000.0), (0, 941.0, 1001.0), (0, 941.0, 1001.0)]
 
 
 async def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guess could cost money, or a query."""
     monkeypatch.setattr(call_starts, "AGAIN", 0.0)
-    assert await starts(Log(failures=2)).was_begun(routed("a", start_by=1000.0))
+    assert await starts(Log(failures=2)).fate(routed("a", start_by=1000.0)) == "begun"

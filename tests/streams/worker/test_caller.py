@@ -15,7 +15,7 @@ from streams.worker.backends.base import (
     BackendUnavailable,
     succeeded,
 )
-from streams.worker.call_starts import CallStarts
+from streams.worker.call_starts import CallStarts, Fate
 from streams.worker.caller import Caller, GivenBack
 from streams.worker.circuit_breaker import CircuitBreaker, Permit
 from streams.worker.jobs import Job, Place
@@ -49,10 +49,10 @@ def job(**fields: Any) -> Job:
 
 
 class Starts(CallStarts):
-    """Of two workers: what this one announces, and whether another one has begun."""
+    """Of two workers: what this one announces, and what another one has said."""
 
-    def __init__(self, begun: bool = False) -> None:
-        self.begun = begun
+    def __init__(self, told: Fate = "unknown") -> None:
+        self.told = told
         self.announced: list[str] = []
         self.returned: list[str] = []
 
@@ -62,8 +62,8 @@ class Starts(CallStarts):
     async def give_back(self, routed: Routed) -> None:
         self.returned.append(routed.id)
 
-    async def was_begun(self, routed: Routed) -> bool:
-        return self.begun
+    async def fate(self, routed: Routed) -> Fate:
+        return self.told
 
 
 def caller(
@@ -84,9 +84,8 @@ async def answer(one: Caller, job: Job) -> Result:
     [
         ({"deadline": NOW}, "deadline"),
         ({"start_by": NOW}, "start_by"),
-        ({"start_by": NOW - 5, "deadline": NOW + 5, "release_at": NOW - 1}, "start_by"),
         ({"start_by": NOW + 5, "deadline": NOW - 5}, "deadline"),
-        ({"release_at": NOW - 1}, "start_by"),
+        ({"release_at": NOW - 1, "deadline": NOW - 6}, "deadline"),
     ],
 )
 async def test_no_call_starts_too_late(fields: dict[str, Any], name: str) -> None:
@@ -170,7 +169,7 @@ async def test_a_call_is_announced_before_it_begins() -> None:
 
 async def test_a_call_is_not_made_where_the_announcement_took_too_long() -> None:
     """The query is given back: this worker knows that it has made none."""
-    starts, backend = Starts(begun=True), Scripted()
+    starts, backend = Starts("begun"), Scripted()
     one = Caller(
         backend,
         CircuitBreaker("m"),
@@ -186,9 +185,18 @@ async def test_a_call_is_not_made_where_the_announcement_took_too_long() -> None
 async def test_what_another_worker_has_begun_is_charged() -> None:
     """Where its time is over, and that worker has not told of its end."""
     result = await answer(
-        caller(Scripted(), starts=Starts(begun=True)), job(release_at=NOW + 3, reserved=77)
+        caller(Scripted(), starts=Starts("begun")), job(release_at=NOW + 3, reserved=77)
     )
     assert (result.status_code, result.cost, result.estimated) == (504, 77, True)
+
+
+@pytest.mark.parametrize("announced", [False, True])
+async def test_what_another_worker_has_given_back_is_left_alone(announced: bool) -> None:
+    """The router decides it again: an end of this decision would look like the query's."""
+    one = job(release_at=NOW - 1)
+    one.announced = announced
+    with pytest.raises(GivenBack):
+        await answer(caller(Scripted(), starts=Starts("returned")), one)
 
 
 async def test_what_has_time_left_is_given_back() -> None:
@@ -198,6 +206,8 @@ async def test_what_has_time_left_is_given_back() -> None:
     one = caller(Scripted(), breaker, starts)
     with pytest.raises(GivenBack):
         await answer(one, job(start_by=NOW + 0.05, release_at=NOW + 9))
-    assert starts.returned == ["a"]
+    with pytest.raises(GivenBack):
+        await answer(one, job(release_at=NOW - 1))
+    assert starts.returned == ["a", "a"]
     result = await answer(one, job(start_by=NOW + 0.05, release_at=NOW + 9, deadline=NOW))
     assert (result.status_code, result.cost) == (504, 0)
