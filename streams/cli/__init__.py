@@ -83,7 +83,6 @@ EXPLAINED = (
     ("streams.demo.demo", "DemoError"),
     ("streams.config.loader", "ConfigError"),
     ("streams.tracing.setup", "TracesUnavailable"),
-    ("streams.worker.backends.base", "BackendBroken"),
     ("streams.worker.consumer", "WorkerError"),
 )
 """Module and class of errors whose message tells the user what to do."""

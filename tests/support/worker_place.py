@@ -16,7 +16,7 @@ from streams.brokers.embedded import EmbeddedBroker
 from streams.config.connection import Broker as Configured
 from streams.kafka.logs import Logs
 from streams.kafka.starts import StartLog
-from streams.worker.backends.base import Backend, BackendBroken, BackendUnavailable
+from streams.worker.backends.base import Backend, BackendUnavailable
 from streams.worker.publisher import new_producer
 from streams.worker.worker import Worker
 from tests.support.patience import PATIENCE
@@ -41,7 +41,7 @@ class Model(Backend):
     async def answer(self, routed: Routed) -> Result:
         self.asked.append(routed.id)
         if self.broken is not None:
-            raise BackendBroken(self.broken)
+            raise RuntimeError(self.broken)
         if self.away is not None:
             raise BackendUnavailable(self.away, 0.0)
         self.running += 1

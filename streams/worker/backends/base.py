@@ -15,10 +15,6 @@ INVALID_REQUEST = "INVALID_REQUEST"
 """The model refused the query, and would refuse it again."""
 
 
-class BackendBroken(RuntimeError):
-    """No query can be answered until an operator intervenes. Says what is wrong."""
-
-
 class BackendUnavailable(Exception):
     """The server takes no calls at the moment, and this one has certainly cost nothing.
 
@@ -40,8 +36,7 @@ class Backend(ABC):
 
     A failure of a query or of the model is an answer too: a Result with an error. A server that
     takes no calls at the moment is told by BackendUnavailable, and the query is asked again. Any
-    other exception from `answer` (BackendBroken above all) ends the worker, and the query stays
-    uncommitted.
+    other exception from `answer` ends the worker, and the query stays uncommitted.
 
     The answer honours `routed.max_tokens`, and so costs at most `routed.reserved`. Its `cost` is
     0 where certainly nothing was charged. Where it is not known (a call that timed out, an answer
@@ -55,7 +50,6 @@ class Backend(ABC):
 
         Raises:
             BackendUnavailable: The server takes no calls at the moment.
-            BackendBroken: No query can be answered.
         """
 
     async def close(self) -> None:  # noqa: B027

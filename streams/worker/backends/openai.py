@@ -22,7 +22,6 @@ from streams.worker.backends.base import (
     INFERENCE_ERROR,
     INVALID_REQUEST,
     Backend,
-    BackendBroken,
     BackendUnavailable,
     failed,
     succeeded,
@@ -39,7 +38,7 @@ from streams.worker.backends.http_call import CallFailed, Endpoint, Reply
 from streams.worker.backends.request import RequestForm
 from streams.worker.backends.spans import begin_call, describe_call
 
-UNAVAILABLE = frozenset({402, 429, 503, 529})
+UNAVAILABLE = frozenset({401, 402, 429, 503, 529})
 """Statuses with which a server takes no call at the moment: nothing is charged."""
 UNCERTAIN = frozenset({502, 504, *range(520, 529), 530, 598, 599})
 """Statuses of gateways that do not know what became of a call: it may have been charged."""
@@ -165,7 +164,6 @@ class OpenAI(Backend):
 
         Raises:
             BackendUnavailable: the server takes no calls, and none has been charged.
-            BackendBroken: the server does not accept the key.
         """
         if refused := self._form.refused(routed):
             reason = f"payload.{refused[0]}: {how_to_allow(routed.model, refused)}"
@@ -225,7 +223,7 @@ class OpenAI(Backend):
         return self._outcome(reply, text_length((routed.payload or {}).get("messages")))
 
     def _outcome(self, reply: Reply, asked: int) -> _Outcome:
-        """Classify an answer to so many characters. Raises BackendBroken for a refused key."""
+        """Classify an answer to so many characters."""
         status, completion = reply.status, None
         if 200 <= status < 300:
             try:
@@ -237,8 +235,8 @@ class OpenAI(Backend):
                 return _Outcome(_Kind.ANSWERED, status, completion=completion)
             status = completion.failure
         reason = read_reason(reply.data, self._secrets)
-        if reply.status == 401:
-            raise BackendBroken(f"{self._endpoint.name} refuses the API key: {reason}")
+        if status == 401:
+            reason = f"{self._endpoint.name} refuses the API key: {reason}"
         retry_after = read_retry_after(reply.headers, self._clock())
         return _Outcome(_kind(status), min(status, 599), reason, retry_after)
 

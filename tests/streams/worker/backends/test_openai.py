@@ -18,7 +18,6 @@ from streams.worker.backends.base import (
     DEADLINE_EXCEEDED,
     INFERENCE_ERROR,
     INVALID_REQUEST,
-    BackendBroken,
     BackendUnavailable,
 )
 from streams.worker.backends.http_call import LONGEST_ANSWER
@@ -89,7 +88,7 @@ async def test_a_prompt_is_one_message(openai: OpenAI, server: Server) -> None:
 async def test_a_server_that_takes_no_calls(openai: OpenAI, server: Server, clock: Clock) -> None:
     """The query is kept, and for how long the server asks to wait is told."""
     for retry_after in ("7", formatdate(clock.now + 7, usegmt=True)):
-        for code_ in (402, 429, 503, 529):
+        for code_ in (401, 402, 429, 503, 529):
             server.replies.append(status(code_, "slow down", Retry_After=retry_after))
             with pytest.raises(BackendUnavailable, match="slow down") as caught:
                 await openai.answer(routed())
@@ -151,10 +150,12 @@ async def test_refusals_are_not_retried(
     assert (result.attempts, clock.slept) == (1, [])
 
 
-async def test_a_refused_key_ends_the_worker(openai: OpenAI, server: Server) -> None:
-    """No query is to blame; the error names the server and not the key."""
+async def test_a_refused_key_is_a_server_that_takes_no_calls(
+    openai: OpenAI, server: Server
+) -> None:
+    """No query is to blame; the log names the server and not the key."""
     server.replies.append(status(401, f"Incorrect API key provided: {KEY}"))
-    with pytest.raises(BackendBroken, match="refuses the API key") as caught:
+    with pytest.raises(BackendUnavailable, match="refuses the API key") as caught:
         await ask(openai)
     assert KEY not in str(caught.value)
 
