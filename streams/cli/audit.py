@@ -71,7 +71,7 @@ def command(
     """
     config = load(config_file)
     topics, logs = Topics(config.topics.prefix), Logs(config.broker)
-    registry = Registry.of(logs.read(logs.spans(topics.control)), models=config.models)
+    registry = Registry.of(logs.read(logs.spans(topics.control)), models=config.taken_names())
     catalog = config.catalog().extended(registry.newcomers())
     with progress() as bar, ReceiptStore(topics) as receipt_store:
         snapshot = LedgerSnapshot.open(logs, topics)

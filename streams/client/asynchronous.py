@@ -73,7 +73,7 @@ class AsyncClient:
         self._kept, self._keep, self._since = kept, keep, since
         self._pending: dict[bytes, Pending] = {}
         self._catalog: ModelCatalog = config.catalog()
-        self._registry = Registry(models=config.models)
+        self._registry = Registry(models=config.taken_names())
         self._follower: Follower | None = None
         self._outbox: Outbox | None = None
         self._reader: AnswerReader | None = None

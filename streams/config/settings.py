@@ -323,6 +323,10 @@ class Config(Section, frozen=True, kw_only=True):
             found[SHARED] = self.budget
         return found | self.limits
 
+    def taken_names(self) -> frozenset[str]:
+        """Names that no model added at run time can have: those of models and of limits."""
+        return frozenset((*self.models, *self.allowances()))
+
     def limit_set(self) -> LimitSet:
         """What each limit covers, in the order of `allowances`."""
         return LimitSet(

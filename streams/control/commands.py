@@ -123,7 +123,7 @@ def read_registry(config: Config) -> Registry:
     """
     logs = Logs(config.broker)
     records = logs.read(logs.spans(Topics(config.topics.prefix).control))
-    return Registry.of(records, config.tenant_limits(), {*config.models, *config.limit_set().index})
+    return Registry.of(records, config.tenant_limits(), config.taken_names())
 
 
 def with_added_models(

@@ -40,7 +40,7 @@ class View:
     def __init__(self, config: Config, limits: Mapping[str, int]) -> None:
         """limits: the configured ones, each in its own unit (money in nano-units)."""
         self.timeline = Timeline()
-        self.registry = Registry(config.tenant_limits(), config.models)
+        self.registry = Registry(config.tenant_limits(), config.taken_names())
         self.models = {name: ModelWatch() for name in config.models}
         self._configured = dict(limits) | config.tenant_limits()
         self._units = {limit.name: limit.unit for limit in config.limit_set().limits}

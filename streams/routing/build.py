@@ -50,6 +50,11 @@ class Parts:
     attempts: int = 0
     explored: bool = False
 
+    @property
+    def taken_names(self) -> frozenset[str]:
+        """As `Config.taken_names`."""
+        return frozenset((*self.scorer.known.names, *self.limits.index))
+
     def with_trials(self, policy: Policy, catalog: ModelCatalog) -> Policy:
         """Return a policy for its own models and the newcomers that `catalog` has after them."""
         if len(catalog) == len(self.scorer.known):

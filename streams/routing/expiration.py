@@ -75,13 +75,16 @@ class Expirer:
         async with partition.lock:
             if not partition.owned:
                 return
-            due = partition.deadlines.due(now, self._seconds)
-            overdue = _overdue({key: partition.row(key) for key in due}, calls)
+            await self._reject_earlier(partition)
+            # Before those that are due now: what ends a reservation stands in the log before its
+            # row is removed, however long ago it was due.
             late = {
                 key: row
                 for key in partition.deadlines.forgotten(now)
                 if (row := partition.row(key))
             }
+            due = partition.deadlines.due(now, self._seconds)
+            overdue = _overdue({key: partition.row(key) for key in due}, calls)
             forgotten = [key for key, row in late.items() if not row.held]
             partition.record_expirations(overdue)
             rolled = partition.roll(self._begins(now))
@@ -97,6 +100,12 @@ class Expirer:
             await self._give_up(
                 partition.number, (row.receipt for row in late.values() if row.held)
             )
+
+    async def _reject_earlier(self, partition: Partition) -> None:
+        """Publish the rejections that a kill has left, before their rows may be forgotten."""
+        if partition.unpublished_expirations:
+            await partition.confirm()
+            await self._reject(partition)
 
     async def _reject(self, partition: Partition) -> None:
         """Reject what is overdue, except where a late result has ended the row meanwhile."""

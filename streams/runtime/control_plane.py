@@ -54,8 +54,7 @@ class ControlPlane:
         """
         self._topic = topic
         self.parts = parts
-        known = {*config.models, *parts.limits.index}
-        self.registry = Registry(config.tenant_limits(), known)
+        self.registry = Registry(config.tenant_limits(), config.taken_names())
         self.calendar = Calendar(config.windows())
         self._config = config
         self._policy = parts.new_policy()

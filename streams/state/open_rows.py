@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from msgspec.structs import replace
+
 from schemas.wire import decode
 from streams.state.changelog import decode_state
 from streams.state.recent_ids import Slot
@@ -38,6 +40,7 @@ class OpenRows:
         number: int,
         positions: Mapping[Log, Position],
         half_removed: frozenset[str],
+        sequence: int = 0,
     ) -> None:
         """Args:
         store: Holds the rows.
@@ -45,25 +48,40 @@ class OpenRows:
         positions: By log; rows beyond `decided` belong to no commit.
         half_removed: Keys that the last state record has ended, but whose removal a kill may have
             cut off.
+        sequence: Of the last state record; marks of later commits do not count.
         """
         self._store = store
         self._number = number
         self._positions = positions
         self.half_removed = half_removed
+        self._sequence = sequence
+        self.half_marked: set[str] = set()
+        """Keys of rows that a commit has marked whose state record a kill has cut off."""
 
     def get(self, key: str) -> Row | None:
         """Return the open row of a decided record, or None where it is finished."""
         if not self._is_open(key):
             return None
         data = self._store.read(self._number, key.encode())
-        return None if data is None else decode(Row, data)
+        if data is None:
+            return None
+        row = decode(Row, data)
+        return row.unmarked() if key in self.half_marked else row
 
     def heads(self) -> Iterator[tuple[str, RowHead]]:
-        """Yield the key and the head of every open row."""
+        """Yield the key and the head of every open row, and find those that are half marked.
+
+        To be read to its end once, before any row is.
+        """
         for prefix in ROW_PREFIXES:
             for key, value in self._store.scan(self._number, prefix):
-                if self._is_open(name := key.decode()):
-                    yield name, row_head(value)
+                if not self._is_open(name := key.decode()):
+                    continue
+                head = row_head(value)
+                if head.marked > self._sequence:
+                    self.half_marked.add(name)
+                    head = replace(head, expired=False, held=False)
+                yield name, head
 
     def failovers(self) -> Iterator[tuple[str, Row]]:
         """Yield the key and the row of each query that is to be decided again.
@@ -73,9 +91,16 @@ class OpenRows:
         """
         for key, value in self._store.scan(self._number, FAILOVER_PREFIX):
             name = key.decode()
-            ended = self.get(name[1:])
-            if name not in self.half_removed and (ended is None or ended.returned):
+            if name not in self.half_removed and self._has_ended(name[1:]):
                 yield name, decode(Row, value)
+
+    def undone(self) -> tuple[dict[str, Row], list[str]]:
+        """Return what the next commit must write anew, or what was cut off would count from then
+        on: the half-marked rows as they were, and the keys of failovers of queries not ended.
+        """
+        rows = {key: row for key in sorted(self.half_marked) if (row := self.get(key)) is not None}
+        found = (key.decode() for key, _ in self._store.scan(self._number, FAILOVER_PREFIX))
+        return rows, [name for name in found if not self._has_ended(name[1:])]
 
     def slots(self) -> dict[int, Slot]:
         """Return the rows of recent ids by slot number."""
@@ -84,9 +109,15 @@ class OpenRows:
             for key, value in self._store.scan(self._number, SLOT_PREFIX)
         }
 
-    def removals_written(self) -> None:
-        """Record that a commit has repeated the removal of the half-removed rows."""
+    def repaired(self) -> None:
+        """Record that a commit has written anew what a kill had left half done."""
         self.half_removed = frozenset()
+        self.half_marked = set()
+
+    def _has_ended(self, key: str) -> bool:
+        """Return whether a decision has ended in such a way that its query is decided again."""
+        row = self.get(key)
+        return row is None or row.returned
 
     def _is_open(self, key: str) -> bool:
         log, offset = row_position(key)

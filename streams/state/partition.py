@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from router.arrays import Floats, Ints
 from router.budget.holdings import Holding, holdings
 from router.budget.ledger import Ledger
@@ -68,7 +70,9 @@ class Partition:
         self._ownership = ownership
         self._progress = Progress.of(state)
         self._publication = Publication(self._progress.positions)
-        self._rows = OpenRows(store, number, self._progress.positions, frozenset(state.removed))
+        self._rows = OpenRows(
+            store, number, self._progress.positions, frozenset(state.removed), state.sequence
+        )
         self.recent = RecentIds()
         self.recent.restore(self._rows.slots(), state.recent)
         self.deadlines = Deadlines(self._rows.heads())
@@ -77,7 +81,7 @@ class Partition:
         }
         """Key and row of queries that are to be decided again, by the id of the failed decision."""
         self._changed_slots: dict[int, Slot] = {}
-        self._finished: list[str] = []
+        self._undone, self._finished = self._rows.undone()
 
     # Reading
 
@@ -308,19 +312,26 @@ class Partition:
             KafkaException: The changelog does not accept the records.
         In either case nothing that follows from them may be published.
         """
-        over = [*self._rows.half_removed, *self._finished, *removed]
-        self._finished = []
+        finished = [key for key in self._finished if key not in rows]
+        over = [*self._rows.half_removed, *finished, *removed]
+        rows, self._undone, self._finished = {**self._undone, **rows}, {}, []
         self._progress.sequence += 1
         state = self._progress.to_state(self.ledger.accounts(), self.recent.count, over)
         changes: dict[bytes, bytes | None] = {
-            key.encode(): encode(row) for key, row in rows.items()
+            key.encode(): encode(self._stamped(row)) for key, row in rows.items()
         }
         changes.update((slot_key(i), encode(slot)) for i, slot in self._changed_slots.items())
         self._changed_slots = {}
         changes[STATE_KEY] = encode(state)
         changes.update((key.encode(), None) for key in over)
         await self._ownership.write(changes)
-        self._rows.removals_written()
+        self._rows.repaired()
+
+    def _stamped(self, row: Row) -> Row:
+        """Return a row as it is written: its marks count with this commit's state record."""
+        if not row.is_overdue or row.marked:
+            return row
+        return replace(row, marked=self._progress.sequence)
 
     async def confirm(self) -> None:
         """Make sure that this process still owns the partition, and has seen all of its records.

@@ -8,6 +8,7 @@ ledger (invariant I3).
 from __future__ import annotations
 
 from msgspec import Struct, field, json
+from msgspec.structs import replace
 
 from router.budget.ledger import Accounts
 from schemas import Code, Invalid, Receipt
@@ -53,6 +54,8 @@ class Row(Versioned, frozen=True, kw_only=True):
         held: The query ended at its deadline, and a worker had begun its call: the reservation
             stays until there is a result.
         returned: Expired, for no call could be made in time: the query is decided again.
+        marked: Sequence of the commit that has marked it so. Without that commit's state record the
+            marks do not count. 0 in rows of older routers, where they always do.
         duplicate_of: The decision on the query that has used the id of a duplicate before.
         release_at: Unix seconds at which the reservation is released where no result has come.
             0 in rows of older routers: `deadline_seconds` after the decision.
@@ -66,6 +69,7 @@ class Row(Versioned, frozen=True, kw_only=True):
     expired: bool = False
     held: bool = False
     returned: bool = False
+    marked: int = 0
     duplicate_of: str | None = None
     release_at: float = 0.0
     start_by: float = 0.0
@@ -75,6 +79,10 @@ class Row(Versioned, frozen=True, kw_only=True):
     def is_overdue(self) -> bool:
         """Whether its deadline has passed, and its sender has been told so."""
         return self.expired or self.held
+
+    def unmarked(self) -> Row:
+        """Return the row as it was before its deadline passed."""
+        return replace(self, expired=False, held=False, returned=False, marked=0)
 
 
 class ReceiptHead(Struct, frozen=True):
@@ -93,6 +101,7 @@ class RowHead(Struct, frozen=True):
     receipt: ReceiptHead
     expired: bool = False
     held: bool = False
+    marked: int = 0
     release_at: float = 0.0
 
     @property

@@ -102,8 +102,8 @@ class DecisionReplayer:
         self._indexes = indexes
         self._logs = topics.logs
         self._versions = versions
-        known = indexes.now.scorer.known
-        self._control = ReplayedControl(known, commands, complete_since)
+        known, taken = indexes.now.scorer.known, indexes.now.taken_names
+        self._control = ReplayedControl(known, taken, commands, complete_since)
         limits = tuple(indexes.now.limits.index)
         self._state = ReplayedState(
             limits, self._control.complete, adjustments, results, indexes.now.attempts

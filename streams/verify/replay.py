@@ -96,8 +96,8 @@ def verify(indexes: Indexes, source: Source, new_task: TaskFactory) -> Verified:
     parts = indexes.now
     versions = PriceVersions(parts.new_policy, logs.read(logs.spans(topics.prices)))
     commands = list(logs.read(logs.spans(topics.control)))
-    known = parts.scorer.known
-    catalog = known.extended(Registry.of(commands, models=known.names).newcomers())
+    newcomers = Registry.of(commands, models=parts.taken_names).newcomers()
+    catalog = parts.scorer.known.extended(newcomers)
     with ReceiptStore(topics) as receipt_store, ReceiptStore(topics) as taken:
         _read_receipts(snapshot, logs, receipt_store, new_task)
         size = sum(span.size for spans in asked.values() for span in spans)

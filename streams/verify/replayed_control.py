@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from router.estimation.scorer import QueryScorer
 from router.models.catalog import ModelCatalog
@@ -62,16 +62,21 @@ class ReplayedControl:
     """Follows the commands, and makes the `Decider` of each chunk."""
 
     def __init__(
-        self, known: ModelCatalog, commands: Sequence[Record], complete_since: float = math.inf
+        self,
+        known: ModelCatalog,
+        taken: Collection[str],
+        commands: Sequence[Record],
+        complete_since: float = math.inf,
     ) -> None:
         """Args:
         known: The configured models.
+        taken: Names that no model that is added can have.
         commands: All records of `control`.
         complete_since: Unix seconds; younger commands have not been compacted.
         """
-        self.complete = known.extended(Registry.of(commands, models=known.names).newcomers())
+        self.complete = known.extended(Registry.of(commands, models=taken).newcomers())
         """The configured models and all that commands add."""
-        self._registry = Registry(models=known.names)
+        self._registry = Registry(models=taken)
         self._known = len(known)
         self._commands = deque(commands)
         self._followed: list[int] = []

@@ -43,8 +43,8 @@ def ledger_adjustments(changelog: Iterable[Record]) -> Iterator[LedgerAdjustment
     """Yield the adjustments that the state records of a partition show."""
     after: dict[Log, int] = {"queries": -1, "deferred": -1}
     settings: dict[str, tuple[int, int, bool]] = {}
-    released: list[str] = []
-    held: list[str] = []
+    released: dict[str, None] = {}
+    held: dict[str, None] = {}
     returned: set[str] = set()
     for _, _, entry in entries(changelog):
         if isinstance(entry, State):
@@ -53,17 +53,23 @@ def ledger_adjustments(changelog: Iterable[Record]) -> Iterator[LedgerAdjustment
             }
             if released or held or now != settings:
                 yield LedgerAdjustment(
-                    after, dict(entry.accounts), released, held, frozenset(returned)
+                    after, dict(entry.accounts), list(released), list(held), frozenset(returned)
                 )
-                settings, released, held = now, [], []
+                settings, released, held = now, {}, {}
                 returned.clear()
             after = {"queries": entry.queries.decided, "deferred": entry.deferred.decided}
-        elif entry.expired:
-            released.append(entry.receipt.decision_id)
+            continue
+        decision = entry.receipt.decision_id
+        # What a commit without a state record has marked is written anew without its marks.
+        released.pop(decision, None)
+        held.pop(decision, None)
+        returned.discard(decision)
+        if entry.expired:
+            released[decision] = None
             if entry.returned:
-                returned.add(entry.receipt.decision_id)
+                returned.add(decision)
         elif entry.held:
-            held.append(entry.receipt.decision_id)
+            held[decision] = None
 
 
 class ReplayedState:

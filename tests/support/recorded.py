@@ -126,13 +126,13 @@ def memory_store() -> MemoryStore:
     return MemoryStore("sluice-memory://", app, table)
 
 
-def recovered(changelog: Sequence[Sent]) -> MemoryStore:
-    """The storage that Faust recovers from a changelog."""
-    store, tp = memory_store(), TP(TOPICS.changelog, 0)
+def recovered(changelog: Sequence[Sent], number: int = 0) -> MemoryStore:
+    """The storage that Faust recovers from a partition of a changelog."""
+    store, tp = memory_store(), TP(TOPICS.changelog, number)
     events: list[Any] = [
         SimpleNamespace(
             message=SimpleNamespace(
-                partition=0, tp=tp, offset=offset, key=sent.key, value=sent.value, headers=()
+                partition=number, tp=tp, offset=offset, key=sent.key, value=sent.value, headers=()
             )
         )
         for offset, sent in enumerate(changelog)

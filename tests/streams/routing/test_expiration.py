@@ -157,3 +157,29 @@ async def test_nothing_ends_while_nobody_knows_what_has_begun(
     desk.unreadable = None
     await desk.expire(DECIDED + 61.0)
     assert desk.money() == ([0, 0], [0, 0])
+
+
+async def test_what_was_due_long_ago_ends_before_it_is_forgotten(desk: Desk) -> None:
+    """No router ran for a day: the log says what was released, and senders are told; what is held
+    is charged."""
+    desk.begun = {"queries/0/1"}
+    await desk.expire(DECIDED + LATE + 61.0)
+    assert desk.money()[0] == [100, 0]
+    assert [one.id for one in desk.rejected()] == ["q0", "q1", "q2"]
+    assert desk.partition.row(row_key("queries", 0)) is not None
+    await desk.expire(DECIDED + LATE + 62.0)
+    assert desk.partition.row(row_key("queries", 0)) is None
+    (charged,) = desk.outbox.of(TOPICS.results)
+    await desk.settle(charged.value or b"")
+    assert desk.money() == ([0, 0], [100, 0])
+
+
+async def test_rejections_that_were_cut_off_leave_even_after_a_day(desk: Desk) -> None:
+    """Before the rows that they are made from are forgotten."""
+    desk.outbox.refuses = TOPICS.rejected
+    with pytest.raises(KafkaException):
+        await desk.expire(DECIDED + 60.0)
+    desk.outbox.refuses = None
+    desk.partition = open_partition(desk.outbox, desk.store)
+    await desk.expire(DECIDED + LATE + 61.0)
+    assert [one.id for one in desk.rejected()] == ["q0", "q1", "q2"]

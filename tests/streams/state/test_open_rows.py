@@ -5,7 +5,16 @@ from __future__ import annotations
 from schemas.wire import encode
 from streams.state.open_rows import OpenRows, load_state
 from streams.state.recent_ids import Slot
-from streams.state.rows import STATE_KEY, Log, Position, Row, State, row_key, slot_key
+from streams.state.rows import (
+    STATE_KEY,
+    Log,
+    Position,
+    Row,
+    State,
+    failover_key,
+    row_key,
+    slot_key,
+)
 from streams.state.store import MemoryStore
 from tests.support.recorded import receipt
 
@@ -40,7 +49,7 @@ def test_half_removed_rows_are_finished(store: MemoryStore) -> None:
     rows = OpenRows(filled(store), 0, POSITIONS, frozenset({row_key("queries", 1)}))
     assert rows.get(row_key("queries", 1)) is None
     assert row_key("queries", 1) not in dict(rows.heads())
-    rows.removals_written()
+    rows.repaired()
     assert rows.half_removed == frozenset()
 
 
@@ -48,3 +57,21 @@ def test_the_last_state_is_loaded(store: MemoryStore) -> None:
     """Of one partition; None before its first commit."""
     assert load_state(filled(store), 0) == State(settled=5)
     assert load_state(store, 1) is None
+
+
+def test_marks_without_their_state_do_not_count(store: MemoryStore) -> None:
+    """A kill has cut off the commit that ended a deadline: the row is as it was, and to be written
+    so before other states come; marks of older routers name no commit, and count."""
+    rows = {
+        row_key("queries", offset).encode(): encode(
+            Row(receipt=receipt(offset), expired=True, marked=marked)
+        )
+        for offset, marked in enumerate((0, 4, 5))
+    }
+    rows[failover_key(row_key("queries", 2)).encode()] = encode(Row(receipt=receipt(2)))
+    store.write(0, rows, 9)
+    found = OpenRows(store, 0, POSITIONS, frozenset(), sequence=4)
+    assert [head.expired for _, head in sorted(found.heads())] == [True, True, False]
+    key = row_key("queries", 2)
+    assert found.get(key) == Row(receipt=receipt(2))
+    assert found.undone() == ({key: Row(receipt=receipt(2))}, [failover_key(key)])

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from schemas import ShareGrant
 from schemas.wire import decode
@@ -119,6 +120,28 @@ async def test_rows_whose_removal_was_cut_off_are_over_and_removed_again(
     removals = [sent.key for sent in outbox.sent if sent.value is None]
     assert removals == [Q3.encode(), Q3.encode()]
     assert [state.removed for state in outbox.states()] == [[], [Q3], [Q3], []]
+
+
+async def test_a_release_that_was_cut_off_is_none(
+    outbox: RecordedOutbox, partition: Partition
+) -> None:
+    """Rows are marked as expired before their state says so: until then a result settles what is
+    held, and the next commit takes the marks back before its own state."""
+    await decide(partition, receipt(2), receipt(3))
+    rows = {Q3: structs.replace(Row(receipt=receipt(3)), expired=True)}
+    partition.record_expirations(rows)
+    await partition.commit(rows)
+    changelog = outbox.of(TOPICS.changelog)
+    again = open_partition(RecordedOutbox(), recovered(changelog))
+    assert again.row(Q3) == Row(receipt=receipt(3), expired=True, marked=2)
+    outbox, store = RecordedOutbox(), recovered(changelog[:-1])
+    again = open_partition(outbox, store)
+    assert again.ledger.reserved.tolist() == [200, 0]
+    assert again.row(Q3) == Row(receipt=receipt(3))
+    assert again.deadlines.due(2000.0, 60.0) == [row_key("queries", 2), Q3]
+    await again.commit({})
+    assert [sent.key for sent in outbox.sent] == [Q3.encode(), STATE_KEY]
+    assert open_partition(outbox, store).row(Q3) == Row(receipt=receipt(3))
 
 
 async def test_what_has_left_for_good_is_removed_with_the_next_commit(

@@ -64,16 +64,23 @@ def test_prices_that_a_router_passes_over_are_none() -> None:
 
 def test_models_are_open_as_they_were() -> None:
     """By the commands before a version, and no later ones."""
-    control = ReplayedControl(FLEET, commands(PAUSE, RESUME))
+    control = ReplayedControl(FLEET, FLEET.names, commands(PAUSE, RESUME))
     policy = PARTS.new_policy()
     for version, is_open in ((0, True), (1, False), (2, True)):
         control.follow(version)
         assert control.decider(PARTS, policy, receipt(0)).open.tolist() == [is_open, True]
 
 
+def test_a_model_with_the_name_of_a_limit_is_not_added() -> None:
+    """As routers pass the command over."""
+    control = ReplayedControl(FLEET, {*FLEET.names, "new"}, commands(NEWCOMER))
+    assert control.complete.names == FLEET.names
+    assert list(control.follow(1)) == []
+
+
 def test_a_new_model_is_scored_from_its_command_on() -> None:
     """The complete catalog has it from the beginning, for results that come later."""
-    control = ReplayedControl(FLEET, commands(PAUSE, NEWCOMER))
+    control = ReplayedControl(FLEET, FLEET.names, commands(PAUSE, NEWCOMER))
     assert len(control.complete) == 3
     assert list(control.follow(1)) == []
     assert len(control.decider(PARTS, PARTS.new_policy(), receipt(0)).scorer.catalog) == 2
@@ -100,6 +107,6 @@ def test_whether_a_command_has_been_compacted_away(
     records: list[Record], version: int, since: float, complete: bool
 ) -> None:
     """One that is gone was replaced by a later one, which was old enough for that."""
-    control = ReplayedControl(FLEET, records, since)
+    control = ReplayedControl(FLEET, FLEET.names, records, since)
     control.follow(version)
     assert control.is_complete(version) == complete

@@ -57,6 +57,18 @@ def test_only_changes_are_adjustments() -> None:
     assert [one.released for one in found] == [[], [], ["queries/0/0"]]
 
 
+def test_marks_that_are_taken_back_are_no_adjustments() -> None:
+    """A commit that was cut off had written them; the next one wrote the row as it was."""
+    row = Row(receipt=receipt(0))
+    key = row_key("queries", 0).encode()
+    for marked in (
+        structs.replace(row, expired=True, marked=2),
+        structs.replace(row, held=True, marked=2),
+    ):
+        records = [entry(0, STATE_KEY, state(0)), entry(1, key, marked), entry(2, key, row)]
+        assert list(ledger_adjustments([*records, entry(3, STATE_KEY, state(0))])) == []
+
+
 def test_adjustments_wait_for_their_decision() -> None:
     """A share that came after a chunk does not count for it."""
     adjustments = list(ledger_adjustments([entry(0, STATE_KEY, state(0, small=10))]))
