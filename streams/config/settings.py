@@ -103,9 +103,7 @@ class ModelSettings(Section, frozen=True, kw_only=True):
 
 
 class TenantSettings(Section, frozen=True, kw_only=True):
-    """One tenant. limits: what it may spend of models in their budgets' windows, by model; units
-    of currency.
-    """
+    """One tenant. limits: units of currency by model, for each window of the model's budget."""
 
     limits: dict[Name, Decimal] = field(default_factory=dict)
 

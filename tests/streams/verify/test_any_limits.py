@@ -29,8 +29,9 @@ from streams.verify.decision_replay import DecisionReplayer, OffsetReader
 from streams.verify.receipt_store import ReceiptStore
 from streams.verify.replayed_control import PriceVersions
 from streams.verify.replayed_state import ledger_adjustments
-from tests.support.deployment import PARTITIONS, Deployment, Process
+from tests.support.deployment import Deployment
 from tests.support.recorded import FLEET, TOPICS
+from tests.support.router_process import PARTITIONS, Process
 
 LOGS: tuple[Log, ...] = ("queries", "deferred")
 NANO = 10**9
