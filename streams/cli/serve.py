@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli import logs, options
+from streams.cli.stopping import Stopper
 from streams.tracing import setup
 from streams.tracing.setup import Exporter
 
@@ -66,16 +67,19 @@ def command(
     setup.configure("sluice-serve", traces)
     config = load(config_file)
     counted = ServeMetrics()
+    stopper = Stopper(config.process.stop_seconds)
+    stopper.listen()
     stop = counted.serve(*metrics) if metrics is not None else None
     try:
         if ui:
             click.echo(f"the page: http://{at[0]}:{at[1]}/ui/", err=True)
-        run(config, *at, counted, _page(config, runs) if ui else lambda app: app)
+        run(config, *at, counted, stopper.stop_with, _page(config, runs) if ui else lambda app: app)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     finally:
         if stop is not None:
             stop()
+        stopper.close()
 
 
 def _page(config: Config, runs: Path | None) -> Callable[[Starlette], Starlette]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from streams.config.serve import ServeSettings
 from streams.config.settings import Config
 from streams.metrics.serve import ServeMetrics
 from streams.serve.app import Front
@@ -23,8 +23,8 @@ LONGEST_HEAD = 64 << 10
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays: longer than clients and load balancers keep theirs, or a
 request would meet a connection that is just being closed."""
-GRACE = 30
-"""Seconds that requests get to end when the process stops."""
+GRACE_PART = 0.6
+"""Part of `process.stop_seconds` that requests get to end when the process stops."""
 MORE_CONNECTIONS = 500
 """Connections beyond the requests in flight: they are told that there are too many."""
 
@@ -108,15 +108,17 @@ def run(
     host: str,
     port: int,
     metrics: ServeMetrics,
+    stop_with: Callable[[Callable[[], object]], None],
     around: Callable[[Starlette], Starlette] = lambda app: app,
 ) -> None:
-    """Serve until a signal comes; requests in flight get `GRACE` seconds to end.
+    """Serve until told to stop; requests in flight get a part of `process.stop_seconds` to end.
 
     Args:
         config: The deployment.
         host: Address to listen on.
         port: Port to listen on.
         metrics: Counts requests.
+        stop_with: Takes the function that begins the end, for any thread (`Stopper.stop_with`).
         around: Returns an application with more routes; its `state.ending` tells streams when to
             end.
 
@@ -130,13 +132,28 @@ def run(
             "`sluice key new NAME`, or serve on 127.0.0.1"
         )
     app = around(Front(config, metrics).app())
-    server = uvicorn.Server(uvicorn_config(app, host, port, settings))
+    server = _Server(uvicorn_config(app, host, port, config))
     app.state.ending = lambda: server.should_exit
+    stop_with(server.stop)
     server.run()
 
 
-def uvicorn_config(app: Any, host: str, port: int, settings: ServeSettings) -> uvicorn.Config:
+class _Server(uvicorn.Server):
+    """Leaves signals to its caller."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    def stop(self) -> None:
+        """Begin to stop."""
+        self.should_exit = True
+
+
+def uvicorn_config(app: Any, host: str, port: int, config: Config) -> uvicorn.Config:
     """Return uvicorn's settings."""
+    settings = config.serve
     protocol = type("Protocol", (BoundedProtocol,), {"header_seconds": settings.header_seconds})
     return uvicorn.Config(
         app,
@@ -151,5 +168,5 @@ def uvicorn_config(app: Any, host: str, port: int, settings: ServeSettings) -> u
         limit_concurrency=settings.in_flight + MORE_CONNECTIONS,
         backlog=2048,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=max(round(GRACE_PART * config.process.stop_seconds), 1),
     )

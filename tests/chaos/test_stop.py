@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
+import httpx
 import pytest
 
 from streams.brokers.kafka import KafkaServer
 from streams.kafka.fatal import EXIT_CODE
 from tests.support import invariants
 from tests.support.chaos import RATE
+from tests.support.patience import PATIENCE
+from tests.support.serving import Serving
 from tests.support.system import System
 
 STOP_SECONDS = 4
@@ -82,6 +87,27 @@ def test_a_second_signal_ends_it_at_once(
         assert child.process.poll() is None, "nothing was waited for: the test has lost its point"
         child.process.send_signal(signal.SIGTERM)
         assert child.process.wait(SLACK) == 128 + signal.SIGTERM
+
+
+@pytest.mark.kafka
+def test_a_front_ends_in_time(can_run_kafka: None, tmp_path: Path, prefix: str) -> None:
+    """While a request waits for its answer and the broker is away; the client is told."""
+    settings = {"process": {"stop_seconds": STOP_SECONDS}}
+    with (
+        KafkaServer(tmp_path / "kafka") as broker,
+        Serving(broker, tmp_path, prefix, size=10, settings=settings) as s,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        s.start_front("serve")
+        s.wait_fronts("serve")
+        body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
+        url = f"{s.url()}/v1/chat/completions"
+        asked = pool.submit(httpx.post, url, json=body, timeout=PATIENCE)
+        s.wait("the query", lambda: bool(s.read(s.topics.queries)))
+        broker.kill()
+        _stop(s, "serve")
+        with suppress(httpx.TransportError):
+            assert asked.result().status_code >= 500
 
 
 def _stop(system: System, name: str) -> None:

@@ -50,7 +50,7 @@ class RunningFront:
         self.front = Front(config, ServeMetrics())
         self.port = free_port()
         app = around(self.front.app())
-        settings = uvicorn_config(app, "127.0.0.1", self.port, config.serve)
+        settings = uvicorn_config(app, "127.0.0.1", self.port, config)
         self._server = uvicorn.Server(settings)
         app.state.ending = lambda: self._server.should_exit
         self._thread = threading.Thread(target=self._server.run, daemon=True)

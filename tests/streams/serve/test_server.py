@@ -94,4 +94,4 @@ def test_beyond_loopback(tmp_path: Path, prefix: str, embedded_broker: EmbeddedB
     """Other machines are not served without keys."""
     config = deploy(tmp_path, prefix, embedded_broker)
     with pytest.raises(ValueError, match="sluice key new"):
-        run(config, "0.0.0.0", 1, ServeMetrics())
+        run(config, "0.0.0.0", 1, ServeMetrics(), lambda stop: None)
