@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
-from schemas.fields import MediaTokens, Name, Nano, NanoPerMillion, Tokens, UnixTime, Window
+from schemas.fields import MediaTokens, Name, Nano, NanoPerMillion, Score, Tokens, UnixTime, Window
 from schemas.invalid import missing, wrong
 from schemas.wire import Message, Versioned, decode
 
@@ -114,7 +114,19 @@ class BudgetControl(Versioned, frozen=True, kw_only=True, tag_field="kind", tag=
     start: UnixTime | None = None
 
 
-Control = ModelControl | BudgetControl
+class FloorControl(Versioned, frozen=True, kw_only=True, tag_field="kind", tag="floor"):
+    """Set a quality floor, for one tenant or for all that have none of their own.
+
+    Attributes:
+        floor: Mean score to reach; as configured where left out.
+        tenant: Whose floor; the usual one where left out.
+    """
+
+    floor: Score | None = None
+    tenant: Name | None = None
+
+
+Control = ModelControl | BudgetControl | FloorControl
 
 
 def control_key(message: Control) -> str:
@@ -124,11 +136,13 @@ def control_key(message: Control) -> str:
     """
     if isinstance(message, BudgetControl):
         return f"budget/{message.model}" + (f"\t{message.tenant}" if message.tenant else "")
+    if isinstance(message, FloorControl):
+        return "floor/" + (message.tenant or "")
     return f"{'add' if message.action == 'add' else 'model'}/{message.name}"
 
 
 def decode_control(data: bytes | None) -> Control:
-    """Read one control message of either kind. Raises Invalid."""
+    """Read one control message of any kind. Raises Invalid."""
     return cast(Control, decode(cast(Any, Control), data))
 
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.content import TEXT_PARTS, Content, content_of
-from schemas.fields import INT64, Id, Name, Nano, UnixTime
+from schemas.fields import INT64, Id, Name, Nano, Score, UnixTime
 from schemas.invalid import Invalid, missing, wrong
 from schemas.wire import Message
 
@@ -64,6 +64,8 @@ class Query(Message, frozen=True, kw_only=True):
         tenant: On whose behalf the query is sent.
         allowed_models: The only models it may go to; all where left out.
         max_cost: Nano-units that the answer may cost at most.
+        floor: Mean score that answers to queries of this floor are to reach (policy
+            `quality-floor`).
         embedding: The text's vector, for the `given` embedder.
         metadata: Small values, carried through.
         custom_id: The id in a batch file, carried through.
@@ -78,6 +80,7 @@ class Query(Message, frozen=True, kw_only=True):
     tenant: Name | None = None
     allowed_models: Annotated[list[Name], Meta(min_length=1, max_length=256)] | None = None
     max_cost: Nano | None = None
+    floor: Score | None = None
     embedding: Embedding | None = None
     metadata: Metadata | None = None
     custom_id: Id | None = None

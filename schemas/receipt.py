@@ -39,6 +39,9 @@ class Receipt(Versioned, frozen=True, kw_only=True):
         windows: With `limits`, Unix second at which each account's window begins; 0 left out.
         reserved_tokens: Tokens reserved in the accounts that count tokens.
         short_of: Accounts that had no room for the model that would have been chosen.
+        floor: Mean score that answers to such queries are to reach (policy `quality-floor`).
+        gave_way: What gave way where a limit had no room for the model that the floor asks for: the
+            floor, to a model of lower estimated score, or the query, which waits.
         bound: What set the reserved output tokens: the query, the model or a quantile.
         max_tokens: Output tokens that are reserved for.
         neighbours: Ids of the most similar queries of the history.
@@ -67,6 +70,8 @@ class Receipt(Versioned, frozen=True, kw_only=True):
     windows: dict[str, Count] = field(default_factory=dict)
     reserved_tokens: Count = 0
     short_of: list[str] = field(default_factory=list)
+    floor: Score | None = None
+    gave_way: Literal["floor", "query"] | None = None
     bound: Bound | None = None
     max_tokens: Tokens | None = None
     neighbours: list[str] = field(default_factory=list)

@@ -66,6 +66,7 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
         waiting: Queries that wait in `deferred`.
         tokens: Estimated tokens, one row per sampled query, where a limit counts them.
         tenants: Of the sampled queries, "" for none, where a limit tells them apart.
+        floors: Names of the sampled queries' quality floors, where the policy keeps any.
         games: Of answers that have been settled, where the policy learns from them.
     """
 
@@ -80,6 +81,7 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
     waiting: Count = 0
     tokens: list[list[float]] = field(default_factory=list)
     tenants: list[str] = field(default_factory=list)
+    floors: list[str] = field(default_factory=list)
     games: list[Game] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -91,7 +93,11 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
                 raise wrong(name, rows, f"each row must hold {width} numbers, one for each column")
         if len(self.quality) != len(self.cost):
             raise wrong("cost", self.cost, f"it must have {len(self.quality)} rows, as quality has")
-        for name, others in (("tokens", self.tokens), ("tenants", self.tenants)):
+        for name, others in (
+            ("tokens", self.tokens),
+            ("tenants", self.tenants),
+            ("floors", self.floors),
+        ):
             if others and len(others) != len(self.quality):
                 raise wrong(name, others, f"it must have {len(self.quality)} rows, as quality has")
 

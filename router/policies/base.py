@@ -24,6 +24,7 @@ import numpy as np
 
 from router.arrays import Bools, Floats, Ints
 from router.models.catalog import ModelCatalog
+from router.policies.floors import Floor
 from router.pricing.coverage import Coverage
 
 NONE = -1
@@ -47,6 +48,7 @@ class Batch:
         other_amounts: float64[n, M] for each unit but money, what each model's answer will probably
             draw.
         other_bounds: int64[n, M] for each unit but money, what each model would reserve.
+        floors: n quality floors; None where nobody asks for any.
     """
 
     ids: Sequence[str]
@@ -57,6 +59,7 @@ class Batch:
     coverage: Coverage | None = None
     other_amounts: Sequence[Floats] = ()
     other_bounds: Sequence[Ints] = ()
+    floors: Sequence[Floor] | None = None
 
     @property
     def limits(self) -> Coverage:
@@ -102,6 +105,7 @@ class Batch:
             coverage=None if self.coverage is None else self.coverage.take(rows),
             other_amounts=[table[rows] for table in self.other_amounts],
             other_bounds=[table[rows] for table in self.other_bounds],
+            floors=None if self.floors is None else self.floors[rows],
         )
 
     def drawn(self, model: Ints) -> Ints:
@@ -188,7 +192,12 @@ class Policy(ABC):
         """
 
     def observe(  # noqa: B027
-        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+        self,
+        quality: Floats,
+        cost: Floats,
+        *others: Floats,
+        queries: Bools | None = None,
+        floors: Sequence[Floor] | None = None,
     ) -> None:
         """See estimates of arrivals; for policies that learn prices.
 
@@ -197,6 +206,7 @@ class Policy(ABC):
             cost: float64[n, M] estimated costs, nano-units.
             others: float64[n, M] for each unit but money, what they will probably draw.
             queries: bool[R, n], which limits cover them; None where each limit covers all.
+            floors: n quality floors; None where nobody asks for any.
         """
 
     def learn(self, model: str, results: Mapping[str, float]) -> None:  # noqa: B027

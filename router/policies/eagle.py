@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from router.arrays import Bools, Floats, Ints
 from router.models.catalog import ModelCatalog
 from router.policies.base import Batch, Decisions, Policy
 from router.policies.elo import PUBLISHED, update
+from router.policies.floors import Floor
 from router.policies.reserve import best_first
 
 
@@ -63,7 +64,12 @@ class Eagle(Policy):
         return best_first(score, batch, free, self.version)
 
     def observe(
-        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+        self,
+        quality: Floats,
+        cost: Floats,
+        *others: Floats,
+        queries: Bools | None = None,
+        floors: Sequence[Floor] | None = None,
     ) -> None:
         """Count the arrivals."""
         self._unpublished += len(quality)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from router.arrays import Bools, Floats, Ints
 from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
 from router.policies.draws import uniform
+from router.policies.floors import Floor
 from router.pricing.coverage import Coverage
 
 
@@ -153,10 +154,15 @@ class Explore(Policy):
         self.policy.warm_start(quality, cost, *others)
 
     def observe(
-        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+        self,
+        quality: Floats,
+        cost: Floats,
+        *others: Floats,
+        queries: Bools | None = None,
+        floors: Sequence[Floor] | None = None,
     ) -> None:
         """As the policy does."""
-        self.policy.observe(quality, cost, *others, queries=queries)
+        self.policy.observe(quality, cost, *others, queries=queries, floors=floors)
 
     def learn(self, model: str, results: Mapping[str, float]) -> None:
         """As the policy does."""

@@ -13,6 +13,7 @@ from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
 from router.policies.baselines import best_allowed, reserve
 from router.policies.draws import uniform
+from router.policies.floors import Floor
 from router.pricing.coverage import Coverage
 from schemas.fields import NANO
 
@@ -78,7 +79,12 @@ class Port(Policy):
         return Decisions(decisions.model, reason, propensity, int(self._gamma is not None))
 
     def observe(
-        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+        self,
+        quality: Floats,
+        cost: Floats,
+        *others: Floats,
+        queries: Bools | None = None,
+        floors: Sequence[Floor] | None = None,
     ) -> None:
         """Collect the estimates of the warm-up's queries."""
         if self._gamma is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from router.arrays import Bools, Floats, Ints, even_rows
 from router.models.catalog import ModelCatalog
 from router.policies.base import Batch, Decisions, Policy
+from router.policies.floors import Floor
 from router.policies.reserve import best_first
 from router.pricing.coverage import Coverage
 from router.pricing.demand import DemandForecast
@@ -80,7 +81,12 @@ class PrimalDual(Policy):
             self._forecast = DemandForecast(quality[rows], cost[rows], self.window, *tables)
 
     def observe(
-        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+        self,
+        quality: Floats,
+        cost: Floats,
+        *others: Floats,
+        queries: Bools | None = None,
+        floors: Sequence[Floor] | None = None,
     ) -> None:
         """Add arrivals to the forecast, or to the sample where there is no history."""
         tables = [quality, cost, *others]

@@ -30,6 +30,10 @@ COMMANDS = {
         "streams.cli.explain:command",
         "Show why a query went where it went, and what became of it.",
     ),
+    "floor": (
+        "streams.cli.floor:group",
+        "Show the quality floors, or change one at run time (policy `quality-floor`).",
+    ),
     "health": (
         "streams.cli.health:command",
         "Say whether the router or worker of this machine is ready.",

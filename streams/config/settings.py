@@ -22,7 +22,8 @@ from router.budget.windows import Windowing
 from router.estimation.embedders import KINDS
 from router.models.catalog import Model, ModelCatalog
 from router.policies import POLICIES
-from router.policies.elo import PUBLISHED, EloSettings
+from router.policies.floors import Floors
+from router.policies.quality_floor import QualityFloor
 from router.pricing.coverage import SHARED
 from schemas.control import check_prices
 from schemas.fields import INT64, MediaTokens, Name, Tokens
@@ -35,6 +36,7 @@ from streams.config.connection import (
     Section,
     TopicSettings,
 )
+from streams.config.eagle import EagleSettings
 from streams.config.judge import JudgeSettings
 from streams.config.limits import (
     Allowance,
@@ -103,9 +105,12 @@ class ModelSettings(Section, frozen=True, kw_only=True):
 
 
 class TenantSettings(Section, frozen=True, kw_only=True):
-    """One tenant. limits: units of currency by model, for each window of the model's budget."""
+    """One tenant. limits: units of currency by model, for each window of the model's budget; floor:
+    the mean score that `quality-floor` keeps for it.
+    """
 
     limits: dict[Name, Decimal] = field(default_factory=dict)
+    floor: Part | None = None
 
     def __post_init__(self) -> None:
         for model, limit in self.limits.items():
@@ -145,26 +150,6 @@ class IndexSettings(Section, frozen=True, kw_only=True):
     kind: Literal["annoy", "exact"] = "annoy"
     trees: Annotated[int, Meta(ge=1, le=1000)] = 20
     search_k: Positive = 100
-
-
-class EagleSettings(Section, frozen=True, kw_only=True):
-    """The policy `eagle`. part: of the global rating in a score; neighbours: the nearest queries
-    that make a local rating; k: the most that one game moves a rating; query_budget: what an answer
-    may cost, units of currency; the money left over the arrivals to come where it is left out.
-    """
-
-    part: Part = PUBLISHED.part
-    neighbours: Annotated[int, Meta(ge=1, le=1000)] = PUBLISHED.neighbours
-    k: Annotated[float, Meta(gt=0, le=1000)] = PUBLISHED.k
-    query_budget: Decimal | None = None
-
-    def __post_init__(self) -> None:
-        if self.query_budget is not None:
-            to_nano("query_budget", self.query_budget)
-
-    def elo(self) -> EloSettings:
-        """The settings of ratings."""
-        return EloSettings(self.part, self.neighbours, self.k)
 
 
 class PolicySettings(Section, frozen=True, kw_only=True):
@@ -284,6 +269,9 @@ class Config(Section, frozen=True, kw_only=True):
             if not any(limit.limit(name).covers(model) for model in self.models):
                 raise wrong(f"limits.{name}.models", limit.models, "no model is of that name")
         for tenant, settings in self.tenants.items():
+            if settings.floor is not None and self.policy.name != QualityFloor.name:
+                rule = f"only the policy {QualityFloor.name} keeps floors, not {self.policy.name}"
+                raise wrong(f"tenants.{tenant}.floor", settings.floor, rule)
             for limited in settings.limits:
                 if limited not in limits.index:
                     key = f"tenants.{tenant}.limits.{limited}"
@@ -308,6 +296,13 @@ class Config(Section, frozen=True, kw_only=True):
             )
             for name, model in self.models.items()
         )
+
+    def floors(self) -> Floors | None:
+        """The quality floors; None where the policy keeps none."""
+        if self.policy.name != QualityFloor.name:
+            return None
+        own = {name: one.floor for name, one in self.tenants.items() if one.floor is not None}
+        return Floors(self.policy.floor, own)
 
     def allowances(self) -> dict[str, Allowance]:
         """Windows and carry-over of every limit by name, in order: the models' own come first."""

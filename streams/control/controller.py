@@ -23,7 +23,9 @@ from router.budget.limits import LimitSet, closed_to, with_tenants
 from router.budget.shares import ShareAllocator
 from router.models.catalog import ModelCatalog
 from router.policies.base import Policy
+from router.policies.floors import Floor
 from schemas import Invalid, Prices, Rejected, ShareReport, Source
+from schemas.invalid import wrong
 from schemas.wire import decode, encode
 from streams.kafka.producer import Outbox
 from streams.kafka.topics import Topics
@@ -241,7 +243,8 @@ class Controller:
         covered = self._covered(asking)
         if covered is not None and self._shape[1]:  # of models that take no queries
             covered = np.concatenate([covered, np.ones((1, len(asking)), dtype=np.bool_)])
-        self._policy.observe(*tables, queries=covered)
+        floors = _floors(report)
+        self._policy.observe(*tables, queries=covered, floors=floors)
 
     def _sample(self, report: ShareReport) -> list[Floats]:
         """Put a report's sample in the order of the catalog; models it lacks get quality 0."""
@@ -283,3 +286,11 @@ class Controller:
         for rejected in refused:
             batch.send(self._topics.rejected, encode(rejected))
         await batch.delivered()
+
+
+def _floors(report: ShareReport) -> list[Floor] | None:
+    """Return the floors of a report's sample. Raises Invalid where one is none."""
+    try:
+        return [Floor.parse(name) for name in report.floors] or None
+    except ValueError:
+        raise wrong("floors", report.floors, "each must be a number from 0 to 1") from None

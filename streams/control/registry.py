@@ -10,8 +10,16 @@ import numpy as np
 from router.arrays import Bools
 from router.budget.ledger import account_key, owner
 from router.models.catalog import Model
+from router.policies.floors import Floors
 from schemas import Invalid
-from schemas.control import BudgetControl, Control, ModelControl, control_key, decode_control
+from schemas.control import (
+    BudgetControl,
+    Control,
+    FloorControl,
+    ModelControl,
+    control_key,
+    decode_control,
+)
 from streams.kafka.logs import Record
 
 MOST_MODELS = 256
@@ -33,6 +41,7 @@ class Registry:
         """The commands that added models, by model name, in the order of the log."""
         self._closed: dict[str, str] = {}
         self._limits: dict[str, int] = {}
+        self._floors: dict[str | None, float | None] = {}
         self.tenants = frozenset(tenants)
         """Names of all accounts of tenants that have a limit."""
         self.version = 0
@@ -82,6 +91,9 @@ class Registry:
             self._limits[account] = message.limit
             if message.tenant is not None:
                 self.tenants |= {account}
+            return None
+        if isinstance(message, FloorControl):
+            self._floors[message.tenant] = message.floor
             return None
         return self._model(message)
 
@@ -135,6 +147,15 @@ class Registry:
     def open(self, models: Sequence[str]) -> Bools:
         """Return which models take new queries, bool[M]. Reservations settle in any case."""
         return np.array([model not in self._closed for model in models], dtype=np.bool_)
+
+    def floors(self, configured: Floors | None) -> Floors | None:
+        """Return the quality floors: as configured, unless a command set one."""
+        if configured is None:
+            return None
+        set_now = {tenant: floor for tenant, floor in self._floors.items() if floor is not None}
+        own = {tenant: floor for tenant, floor in set_now.items() if tenant is not None}
+        usual = set_now.get(None, configured.usual)
+        return Floors(usual, {**configured.tenants, **own})
 
     def limits(self, configured: Mapping[str, int]) -> dict[str, int]:
         """Return nano-units by account: as configured or added, unless a command set the limit."""

@@ -16,7 +16,7 @@ def report(partition: Partition, models: Sequence[str]) -> ShareReport:
         models: Names of the models in the index, in their order.
     """
     # Not rounded: prices must tell a query that is worth exactly its price from one that is not.
-    (quality, cost, *tokens), tenants = partition.sample.take()
+    (quality, cost, *tokens), tenants, floors = partition.sample.take()
     wanted, smallest = partition.unmet.take()
     return ShareReport(
         partition=partition.number,
@@ -41,5 +41,6 @@ def report(partition: Partition, models: Sequence[str]) -> ShareReport:
         waiting=max(partition.waiting, 0),
         tokens=tokens[0].tolist() if tokens else [],
         tenants=[tenant or "" for tenant in tenants] if any(tenants) else [],
+        floors=[floor.name for floor in floors],
         games=partition.games.take(),
     )

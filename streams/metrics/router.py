@@ -17,6 +17,7 @@ from schemas import Code, Receipt
 from schemas.fields import NANO, Unit
 from streams.kafka.producer import Headers
 from streams.metrics.exemplars import exemplar
+from streams.metrics.floors import FloorMetrics
 from streams.metrics.health import WELL, Health
 from streams.metrics.server import serve
 from streams.state.rows import Log
@@ -124,15 +125,20 @@ class Metrics:
             "sluice_overcharged_nano_total",
             "What these answers cost above their reservations, nano-units.",
         )
+        self._floors = FloorMetrics(self._registry)
         self._standing = _Standing(live, clock)
         self._registry.register(self._standing)
         for model in models:
             self.know(model)
+        self._know_reasons()
+        self._results.labels("", "rejected")
+
+    def _know_reasons(self) -> None:
+        """Show the counts of decisions that go to no model, 0 as yet."""
         for decision, reasons in REASONS.items():
             for reason in reasons:
                 if decision != "routed":
                     self._decisions.labels(decision, "", reason)
-        self._results.labels("", "rejected")
 
     def _by_model(self, name: str, words: str) -> Counter:
         return Counter(name, words, ("model",), registry=self._registry)
@@ -170,6 +176,7 @@ class Metrics:
             now: Unix seconds.
         """
         counted: Counting[tuple[str, str, str]] = Counting()
+        floors: list[Receipt] = []
         for timestamp, receipt, headers in published:
             if log == "queries":
                 made = timestamp / 1000
@@ -178,6 +185,8 @@ class Metrics:
             elif receipt.decision == "deferred":
                 continue  # it waits on
             counted[receipt.decision, receipt.model or "", receipt.reason] += 1
+            floors.append(receipt)
+        self._floors.decided(floors)
         for labels, count in counted.items():
             self._decisions.labels(*labels).inc(count)
 

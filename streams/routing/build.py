@@ -20,7 +20,7 @@ from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
 from router.policies.base import Policy
 from router.policies.explore import Explore
-from streams.config.limits import to_nano
+from router.policies.floors import Floors
 from streams.config.settings import Config
 from streams.routing.drawing import other_amounts
 from streams.routing.prior import has_beliefs
@@ -39,6 +39,7 @@ class Parts:
         seed: Of that draw.
         attempts: Models that a query whose call has failed may go to after the first.
         explored: Whether too little is known of a model, so that queries are drawn at random.
+        floors: The configured quality floors; None where the policy keeps none.
     """
 
     scorer: QueryScorer
@@ -49,6 +50,7 @@ class Parts:
     seed: int = 0
     attempts: int = 0
     explored: bool = False
+    floors: Floors | None = None
 
     @property
     def taken_names(self) -> frozenset[str]:
@@ -108,7 +110,7 @@ def build(config: Config, embedder: Embedder | None = None, folder: Path | None 
     scorer = QueryScorer(embedder, estimates, catalog, mode, index=version)
     attempts, trial = config.failover.attempts, config.newcomers.probability
     seed = config.policy.seed
-    return Parts(scorer, limits, amounts, new_policy, trial, seed, attempts, thin)
+    return Parts(scorer, limits, amounts, new_policy, trial, seed, attempts, thin, config.floors())
 
 
 def _estimator(config: Config, saved: SavedIndex) -> Estimator:
@@ -155,11 +157,10 @@ def _settings(config: Config, ratings: Mapping[str, float]) -> dict[str, Any]:
     if policy.name == "quality-floor":
         return {"floor": policy.floor, "every": policy.resolve_every, "window": policy.window}
     if policy.name == "eagle":
-        fixed = policy.eagle.query_budget
         return {
             "ratings": ratings,
             "k": policy.eagle.k,
-            "fixed": None if fixed is None else float(to_nano("query_budget", fixed)),
+            "fixed": policy.eagle.budget(),
             "every": policy.resolve_every,
         }
     return {}

@@ -25,6 +25,7 @@ from streams.routing.arrivals import (
 from streams.routing.constraints import constraints, excluded, no_model
 from streams.routing.decider import Decider
 from streams.routing.drawing import Drawing, Held, draw_on
+from streams.routing.floors import floors_of, on_receipts
 from streams.state.recent_ids import RecentIds
 from streams.state.rows import Log, Refusal, Row
 
@@ -223,12 +224,17 @@ def _route(
         decider.limits,
         ledger,
     )
-    decisions = decider.policy.route(*drawing.within(decider.open, ledger))
+    batch, free = drawing.within(decider.open, ledger)
+    floors = floors_of(candidates.arrivals, decider.floors)
+    decisions = decider.policy.route(replace(batch, floors=floors), free)
     row, _, amounts = drawing.draws(decisions.model)
     state.reserve(drawing.accounts[row], amounts)
     short = _record_unmet(drawing, decisions, decider.open, state)
+    told: list[dict[str, Any]] = on_receipts(floors, decisions, batch.quality)
+    for query, names in short.items():
+        told[query] = {**told[query], "short_of": names}
     held = drawing.held(decisions.model, ledger)
-    return _rows(context, candidates, decisions, held, short, state)
+    return _rows(context, candidates, decisions, held, told, state)
 
 
 def _live(candidates: Candidates | None) -> Candidates | None:
@@ -292,7 +298,7 @@ def _rows(
     candidates: Candidates,
     decisions: Decisions,
     held: Sequence[Held],
-    short: Mapping[int, list[str]],
+    told: Sequence[Mapping[str, Any]],
     state: DecisionState,
 ) -> Iterator[tuple[Arrival, Row]]:
     """Yield the row of each arrival, but for those that are refused here instead."""
@@ -320,7 +326,7 @@ def _rows(
             "neighbours": [ids[row] for row in nearest[i] if row >= 0],
             "propensity": propensity,
             "excluded": _excluded(scorer, arrival),
-            "short_of": short.get(i, []),
+            **told[i],
         }
         if model == NONE and room <= 0:
             arrival.refusal = Invalid(

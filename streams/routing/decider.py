@@ -8,6 +8,7 @@ from router.arrays import Bools
 from router.budget.limits import LimitSet
 from router.estimation.scorer import QueryScorer
 from router.policies.base import Policy
+from router.policies.floors import Floors
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Decider:
         control_version: Version of the commands that `open` and `tenants` follow from.
         tenants: Names of the accounts of single tenants that are limited by configuration or
             command.
+        floors: The quality floors in force; None where the policy keeps none.
     """
 
     scorer: QueryScorer
@@ -34,3 +36,4 @@ class Decider:
     price_version: int = 0
     control_version: int = 0
     tenants: frozenset[str] = frozenset()
+    floors: Floors | None = None

@@ -33,6 +33,7 @@ from streams.routing.decide import (
 )
 from streams.routing.decider import Decider
 from streams.routing.drawing import expected_tokens
+from streams.routing.floors import floors_of
 from streams.routing.publish import publish
 from streams.routing.tracing import UNTRACED, ChunkTrace, Decision
 from streams.routing.trial import Trial
@@ -168,7 +169,8 @@ class DecisionPipeline:
             if decider.limits.measured:
                 tables.append(expected_tokens(scored, decider.scorer.catalog))
             # Prices are for the models of the index.
-            partition.record_arrivals([table[:, :known] for table in tables], tenants)
+            floors = floors_of(prepared.candidates.arrivals, decider.floors) or []
+            partition.record_arrivals([table[:, :known] for table in tables], tenants, floors)
         return [Decision(each, rows[each.source.offset]) for each in prepared.arrivals]
 
     async def commit(self, partition: Partition, decisions: Sequence[Decision]) -> None:

@@ -201,6 +201,7 @@ class ControlPlane:
             price_version=price_version,
             control_version=self.registry.version,
             tenants=self.registry.tenants,
+            floors=self.registry.floors(self.parts.floors),
         )
 
 

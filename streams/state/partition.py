@@ -11,6 +11,7 @@ from router.arrays import Floats, Ints
 from router.budget.holdings import Holding, holdings
 from router.budget.ledger import Ledger
 from router.budget.shares import apply_grant
+from router.policies.floors import Floor
 from schemas import Result, ShareGrant
 from schemas.wire import encode
 from streams.state.expiry import Deadlines, DecisionRun
@@ -176,15 +177,21 @@ class Partition:
             self.waiting += deferred - len(rows)
             self.forget(receipt.id for receipt in receipts if receipt.decision == "rejected")
 
-    def record_arrivals(self, tables: Sequence[Floats], tenants: Sequence[str | None]) -> None:
+    def record_arrivals(
+        self,
+        tables: Sequence[Floats],
+        tenants: Sequence[str | None],
+        floors: Sequence[Floor] = (),
+    ) -> None:
         """Count new queries, and keep their estimates for the next report.
 
         Args:
             tables: float64[n, M] each, estimated of n queries (`ArrivalSample.add`).
             tenants: Of the n queries; None for nobody.
+            floors: Of the n queries; empty where the policy keeps none.
         """
         self._progress.arrivals += len(tables[0])
-        self.sample.add(tables, tenants)
+        self.sample.add(tables, tenants, floors)
 
     def remember(self, ids: Mapping[str, int] | Iterable[str]) -> None:
         """Recognise ids (as `RecentIds.add`) if a client sends them once more."""

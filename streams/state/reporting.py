@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from router.arrays import Floats, Ints
+from router.policies.floors import Floor
 from schemas.share import Game
 
 SAMPLE_SIZE = 250
@@ -82,32 +83,40 @@ class ArrivalSample:
     def __init__(self) -> None:
         self._chunks: list[list[Floats]] = []
         self._tenants: list[str | None] = []
+        self._floors: list[Floor] = []
         self._count = 0
 
-    def add(self, tables: Sequence[Floats], tenants: Sequence[str | None]) -> None:
+    def add(
+        self,
+        tables: Sequence[Floats],
+        tenants: Sequence[str | None],
+        floors: Sequence[Floor] = (),
+    ) -> None:
         """Add the estimates of a chunk.
 
         Args:
             tables: float64[n, M] each: estimated scores, costs (nano-units) and, where a limit
                 counts them, tokens.
             tenants: Of the n queries; None for nobody.
+            floors: Of the n queries; empty where the policy keeps none.
         """
         self._chunks.append([table[-SAMPLE_SIZE:] for table in tables])
         self._tenants = [*self._tenants, *tenants][-SAMPLE_SIZE:]
+        self._floors = [*self._floors, *floors][-SAMPLE_SIZE:]
         self._count += len(self._chunks[-1][0])
         while self._count - len(self._chunks[0][0]) >= SAMPLE_SIZE:
             self._count -= len(self._chunks.pop(0)[0])
 
-    def take(self) -> tuple[list[Floats], list[str | None]]:
+    def take(self) -> tuple[list[Floats], list[str | None], list[Floor]]:
         """Return the sample and reset it.
 
         Returns:
             As `add` takes them, with n at most `SAMPLE_SIZE`.
         """
         tables = [np.concatenate(each)[-SAMPLE_SIZE:] for each in zip(*self._chunks, strict=True)]
-        tenants = self._tenants
-        self._chunks, self._tenants, self._count = [], [], 0
-        return tables or [np.empty((0, 0))] * 2, tenants
+        tenants, floors = self._tenants, self._floors
+        self._chunks, self._tenants, self._floors, self._count = [], [], [], 0
+        return tables or [np.empty((0, 0))] * 2, tenants, floors
 
 
 class Games:

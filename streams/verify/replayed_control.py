@@ -118,6 +118,7 @@ class ReplayedControl:
             open=self._registry.open(scorer.catalog.names),
             price_version=first.price_version,
             control_version=first.control_version,
+            floors=self._registry.floors(parts.floors),
         )
 
     def _scorer(self, parts: Parts) -> QueryScorer:

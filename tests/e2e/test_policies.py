@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,44 +22,76 @@ def states(system: System) -> list[dict[str, Any]]:
     return [decode(Prices, one.value).state for one in system.read(system.topics.prices)]
 
 
+def sluice(system: System, *arguments: str) -> None:
+    """Run a command against the system's broker; it must succeed."""
+    command = [*arguments, "--config", str(system.config)]
+    found = CliRunner().invoke(main, command, env={"SLUICE_BROKER": system.broker.servers})
+    assert found.exit_code == 0, found.output
+
+
+def learned(policy: str, published: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether ratings have moved, or each floor has a queue."""
+    if policy == "eagle":
+        return bool(published[0]["ratings"] != published[-1]["ratings"])
+    if policy == "quality-floor":
+        return {"0.6", "0.7/shop"} <= set(published[-1]["worths"])
+    return True
+
+
+def repeated(system: System, out: Path, receipts: Sequence[Receipt]) -> None:
+    """Audit the ledger and re-execute every decision: all must come out as they were."""
+    sluice(system, "audit")
+    sluice(system, "replay", "--verify", "--json", str(out))
+    parts = orjson.loads(out.read_bytes())["partitions"]
+    assert sum(part["adopted"] for part in parts) == 0
+    decisions = {receipt.decision_id for receipt in receipts}
+    assert sum(part["decisions"] for part in parts) == len(decisions)
+
+
 @pytest.mark.kafka
 @pytest.mark.parametrize("policy", ["primal-dual", "quality-floor", "eagle"])
 def test_a_policy_lives_on_a_log(
     kafka_broker: KafkaServer, tmp_path: Path, prefix: str, policy: str
 ) -> None:
     """Over a kill, with states of the policy that are published while it decides: every query is
-    settled, the ledger is what the log adds up to, and every decision comes out byte for byte."""
+    settled, the ledger is what the log adds up to, and every decision comes out byte for byte.
+    A floor of a tenant's own is in force at once when it is set."""
     settings: dict[str, dict[str, object]] = {
         "policy": {"name": policy, "resolve_every": 20, "resolve_seconds": 0.2, "floor": 0.6},
         "deferral": {"retry_seconds": 1},
     }
+    floors, tenants = policy == "quality-floor", (None, "shop")
+    if floors:
+        settings["tenants.shop"] = {"floor": 0.65}
     with System(
-        kafka_broker, tmp_path, prefix, size=120, store="rocksdb", plenty=3.0, settings=settings
+        kafka_broker,
+        tmp_path,
+        prefix,
+        size=120,
+        store="rocksdb",
+        plenty=3.0,
+        settings=settings,
+        tenants=tenants,
     ) as system:
         system.start_router("r0")
         system.answer()
         system.produce(0, 60, rate=100)
         system.wait("some decisions", lambda: len(system.decided()) >= 30)
         system.kill("r0")
+        if floors:
+            sluice(system, "floor", "set", "0.7", "--tenant", "shop")
         system.start_router("r0")
         system.wait("a published state", lambda: bool(states(system)))
-        system.produce(60, 120, rate=100)
+        for first in range(60, 120, 10):  # routers take over a state between two of these
+            system.produce(first, first + 10)
+            system.wait_decided()
         system.wait_settled()
+        system.wait("what the policy learns", lambda: learned(policy, states(system)))
         assert system.stop("r0") == 0
 
         receipts = [decode(Receipt, one.value) for one in system.read(system.topics.receipts)]
         assert {receipt.policy for receipt in receipts} == {policy}
         assert len({receipt.price_version for receipt in receipts}) > 1, "one state decided all"
-        environment = {"SLUICE_BROKER": system.broker.servers}
-        out = tmp_path / "verified.json"
-        for command in ["replay", "--verify", "--json", str(out)], ["audit"]:
-            arguments = [*command, "--config", str(system.config)]
-            found = CliRunner().invoke(main, arguments, env=environment)
-            assert found.exit_code == 0, found.output
-        parts = orjson.loads(out.read_bytes())["partitions"]
-        assert sum(part["adopted"] for part in parts) == 0
-        decisions = {receipt.decision_id for receipt in receipts}
-        assert sum(part["decisions"] for part in parts) == len(decisions)
-        if policy == "eagle":
-            ratings = [state["ratings"] for state in states(system)]
-            assert ratings[0] != ratings[-1], "answers taught nothing"
+        repeated(system, tmp_path / "verified.json", receipts)
+        if floors:
+            assert {receipt.floor for receipt in receipts} == {0.6, 0.65, 0.7}

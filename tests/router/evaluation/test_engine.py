@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ from router.evaluation.problem import REQUESTS, Change, Problem
 from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
 from router.policies.base import NONE, Batch, Decisions, Policy
+from router.policies.floors import Floor
 from router.pricing.coverage import Coverage
 from tests.support.outcomes import ground
 
@@ -43,7 +45,12 @@ class Watching(Policy):
         self.told.append(("warm_start", len(quality)))
 
     def observe(
-        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+        self,
+        quality: Floats,
+        cost: Floats,
+        *others: Floats,
+        queries: Bools | None = None,
+        floors: Sequence[Floor] | None = None,
     ) -> None:
         self.told.append(("observe", len(quality)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from router.arrays import Ints
 from router.models.catalog import Model, ModelCatalog
 from router.policies import POLICIES
 from router.policies.base import NONE, REASONS, Batch, Decisions, Policy
+from router.policies.floors import Floor
 
 SENT = {"best", "next_best", "warmup", "explore"}
 CUT_MATTERS = {"batchsplit"}  # it optimises over the batch, so the batch matters by design
@@ -91,6 +93,24 @@ def test_reservations_fit_and_go_where_allowed(name: str, problem: tuple[int, in
     batch, free = batch_of(seed, n, models), free_of(seed, models)
     for policy in (POLICIES[name](catalog(*map(str, range(models)))), seasoned(name, models)):
         check(policy.route(batch, free), batch, free)
+
+
+@every_policy
+def test_floors_break_no_promise(name: str) -> None:
+    """Queries may ask for floors of any policy; a batch keeps to its limits all the same, and a
+    part of it is decided as the whole is."""
+    floors = [Floor(value / 11, "shop" if value % 2 else "") for value in range(12)]
+    batch = replace(batch_of(23, 12, 3), floors=floors)
+    free, policy = np.full(3, 10**9), seasoned(name, 3)
+    decisions = policy.route(batch, free)
+    check(decisions, batch, free)
+    policy.observe(batch.quality, batch.cost, floors=floors)
+    policy.learn("m0", {"m1": 1.0})
+    policy.plan(free, 10.0)
+    if name not in CUT_MATTERS:
+        twin = seasoned(name, 3)
+        parts = [twin.route(batch.take(slice(i, i + 6)), free).model for i in (0, 6)]
+        assert np.concatenate(parts).tolist() == decisions.model.tolist()
 
 
 @every_policy

@@ -10,7 +10,8 @@ import pytest
 from router.arrays import Floats
 from router.models.catalog import Model, ModelCatalog
 from router.policies.base import NONE, Batch
-from router.policies.quality_floor import QualityFloor, least_worth
+from router.policies.floors import Floor
+from router.policies.quality_floor import MOST, QualityFloor, least_worths
 
 CATALOG = ModelCatalog(Model(name, 0, 1_000_000) for name in "abc")
 PLENTY = np.full(3, 10**12)
@@ -78,17 +79,56 @@ def test_cheaper_than_the_best_model_and_than_a_mix() -> None:
     assert paid < half
 
 
-def test_least_worth_is_where_the_floor_is_reached() -> None:
-    """A little less would not reach it; a floor below the cheapest models needs no worth."""
+def test_least_worths_are_where_floors_are_reached() -> None:
+    """A little less would not reach them; a floor below the cheapest models needs no worth."""
     quality, cost = tables(500)
     rows = np.arange(500)
 
     def mean(worth: float) -> float:
         return float(quality[rows, (worth * quality - cost).argmax(axis=1)].mean())
 
-    worth = least_worth(quality, cost, 0.65)
-    assert mean(worth) >= 0.65 > mean(worth * (1 - 1e-6))
-    assert least_worth(quality, cost, 0.2) == 0.0
+    worths = least_worths(quality, cost)
+    assert len(worths) == 101
+    for floor in (50, 65, 80):
+        assert mean(worths[floor]) >= floor / 100 > mean(worths[floor] * 0.94)
+    assert worths[20] == 0.0
+    assert (np.diff(worths) >= 0).all()
+
+
+def test_each_floor_has_its_own_queue() -> None:
+    """Queries of three floors in one stream each reach theirs, whoever else asks; a floor that
+    nobody has had begins where the history reaches it."""
+    policy = QualityFloor(CATALOG, 0.5, every=50)
+    policy.warm_start(*tables(500, 1))
+    policy.plan(PLENTY, 100.0)
+    quality, cost = tables(9000)
+    floors = [Floor(0.5), Floor(0.7), Floor(0.8, "shop")] * 3000
+    chosen = []
+    for start in range(0, len(quality), 60):
+        part = slice(start, start + 60)
+        batch = replace(batch_of(quality[part], cost[part]), floors=floors[part])
+        chosen.append(policy.route(batch, PLENTY).model)
+        policy.observe(quality[part], cost[part], floors=floors[part])
+        policy.plan(PLENTY, 100.0)
+    got = quality[np.arange(len(quality)), np.concatenate(chosen)].reshape(-1, 3).mean(axis=0)
+    assert got == pytest.approx([0.5, 0.7, 0.8], abs=0.02)
+    assert set(policy.worths) == {"0.5", "0.7", "0.8/shop"}
+
+    new = replace(batch_of(quality[:500], cost[:500]), floors=[Floor(0.75, "bank")] * 500)
+    model = policy.route(new, PLENTY).model
+    assert quality[np.arange(500), model].mean() == pytest.approx(0.75, abs=0.03)
+
+
+def test_queues_are_bounded() -> None:
+    """Those that were used last are kept."""
+    policy = QualityFloor(CATALOG, 0.5, every=1)
+    policy.warm_start(*tables(50, 1))
+    quality, cost = tables(MOST + 5)
+    policy.observe(quality, cost, floors=[Floor(0.5, f"t{i}") for i in range(MOST + 5)])
+    policy.plan(PLENTY, 1.0)
+    assert len(policy.worths) == MOST
+    assert "0.5/t4" not in policy.worths
+    assert f"0.5/t{MOST + 4}" in policy.worths
 
 
 def test_a_floor_out_of_reach_takes_the_best() -> None:
@@ -118,20 +158,30 @@ def test_limits_come_before_the_floor() -> None:
     assert set(closed.reason) == {"not_allowed"}
 
 
-def test_a_new_floor_survives_the_old_snapshot() -> None:
-    """A controller that starts again with another floor keeps it, and moves towards it."""
+def test_a_snapshot_keeps_what_was_learned() -> None:
+    """A controller that takes over goes on from there; another usual floor begins at its own."""
     old = QualityFloor(CATALOG, 0.5, every=50)
     old.warm_start(*tables(500, 1))
+    quality, cost = tables(500)
+    old.observe(quality - 0.1, cost)
     old.plan(PLENTY, 100.0)
-    policy = QualityFloor(CATALOG, 0.7, every=50)
-    policy.restore(old.snapshot())
-    assert policy.worth == old.worth
-    got, _ = reached(policy, *(table.repeat(4, axis=0) for table in tables(4000)))
-    assert got > 0.62
-    assert policy.snapshot()["floor"] == 0.7
+    same, other = QualityFloor(CATALOG, 0.5, every=50), QualityFloor(CATALOG, 0.7, every=50)
+    for policy in (same, other):
+        policy.restore(old.snapshot())
+    assert same.worth == old.worth
+    assert other.worth > old.worth
+    assert other.snapshot()["floor"] == 0.7
+    for policy in (old, same):
+        policy.observe(quality, cost)
+        policy.plan(PLENTY, 100.0)
+    assert same.worths == old.worths
 
 
-@pytest.mark.parametrize("wrong", [{"worth": -1.0}, {"worth": None}, {"step": float("inf")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"worths": {"0.5": -1.0}}, {"worths": None}, {"step": float("inf")}, {"first": [1.0]}],
+    ids=["negative", "missing", "infinite", "too few"],
+)
 def test_impossible_snapshots_are_refused(wrong: dict[str, object]) -> None:
     """A negative, missing or infinite worth or step is an error."""
     policy = QualityFloor(CATALOG)

@@ -81,6 +81,11 @@ def _sections() -> list[tuple[str, ...]]:
         (GOOD + "[router]\ndata_dir = 5", "router.data_dir", "found an integer, it must be a str"),
         (GOOD + "[embedder]\nkind = 'bert'", "embedder.kind", "it must be one of: wordllama"),
         (GOOD + "[embedder]\nkind = 'http'", "embedder.url", "embedder http needs it"),
+        (
+            GOOD + "[tenants.shop]\nfloor = 0.5",
+            "tenants.shop.floor",
+            "only the policy quality-floor",
+        ),
         (SMALL + POLICY + "eagle.part = 2", "policy.eagle.part", "1"),
         (SMALL + POLICY + "eagle.query_budget = -1", "policy.eagle.query_budget", ""),
         (SMALL + POLICY + "floor = 1.5", "policy.floor", "1"),

@@ -3,7 +3,7 @@ unmoved by reports that are late, repeated or untrue."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from router.budget.horizon import Horizon
 from router.budget.limits import LimitSet
 from router.budget.shares import ShareAllocator
 from router.budget.windows import Windowing
+from router.policies.floors import Floor
 from router.policies.primal_dual import PrimalDual
 from schemas import Prices, ShareGrant
 from schemas.fields import INT64
@@ -39,13 +40,20 @@ class Policy(PrimalDual):
     def __init__(self) -> None:
         super().__init__(FLEET, every=1)
         self.seen: list[tuple[list[list[float]], list[list[float]]]] = []
+        self.floors: list[Sequence[Floor] | None] = []
         self.games: list[tuple[str, Mapping[str, float]]] = []
 
     def observe(
-        self, quality: Floats, cost: Floats, *others: Floats, queries: Bools | None = None
+        self,
+        quality: Floats,
+        cost: Floats,
+        *others: Floats,
+        queries: Bools | None = None,
+        floors: Sequence[Floor] | None = None,
     ) -> None:
         self.seen.append((quality.tolist(), cost.tolist()))
-        super().observe(quality, cost, *others, queries=queries)
+        self.floors.append(floors)
+        super().observe(quality, cost, *others, queries=queries, floors=floors)
 
     def learn(self, model: str, results: Mapping[str, float]) -> None:
         self.games.append((model, results))
@@ -374,3 +382,14 @@ async def test_games_are_learned_once() -> None:
     await desk.follow(told, told)
     await desk.follow(told)
     assert desk.policy.games == [("small", {"large": 0.5})] * 2
+
+
+async def test_floors_of_a_sample_are_shown_to_the_policy() -> None:
+    """By their names; a report of what is none is rejected."""
+    desk = Desk()
+    await desk.follow(report(0, 1, **SAMPLE, floors=["0.7/shop", "0.8"]))
+    assert desk.policy.floors == [[Floor(0.7, "shop"), Floor(0.8)]]
+    await desk.follow(report(0, 2, **SAMPLE, floors=["0.7", "high"]))
+    (refused,) = desk.outbox.of(TOPICS.rejected)
+    assert "floors" in refused.json()["reason"]
+    assert len(desk.policy.floors) == 1

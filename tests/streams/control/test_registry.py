@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from router.budget.ledger import account_key
 from router.models.catalog import Model
+from router.policies.floors import Floors
 from schemas import BudgetControl, ModelControl
-from schemas.control import Control, control_key
+from schemas.control import Control, FloorControl, control_key
 from schemas.wire import encode
 from streams.control.registry import MOST_MODELS, Registry
 from streams.kafka.logs import Record
@@ -28,6 +29,11 @@ orders = st.lists(
         BudgetControl,
         model=st.sampled_from(NAMES),
         limit=st.integers(0, 1000),
+        tenant=st.none() | st.just("shop"),
+    )
+    | st.builds(
+        FloorControl,
+        floor=st.none() | st.floats(0, 1),
         tenant=st.none() | st.just("shop"),
     )
 )
@@ -68,12 +74,16 @@ def test_only_the_last_order_of_each_kind_and_model_counts(messages: list[Contro
     for message in messages:
         if isinstance(message, ModelControl):
             last["model", message.name] = message
+        elif isinstance(message, FloorControl):
+            last["floor", message.tenant] = message
         else:
             last["budget", message.model, message.tenant] = message
     compacted = folded(*last.values())
     assert registry.open(NAMES).tolist() == compacted.open(NAMES).tolist()
     assert registry.limits(CONFIGURED) == compacted.limits(CONFIGURED)
     assert registry.tenants == compacted.tenants
+    floors = Floors(0.5, {"bank": 0.6})
+    assert registry.floors(floors) == compacted.floors(floors)
     assert [registry.status(n) for n in NAMES] == [compacted.status(n) for n in NAMES]
     assert registry.version == len(messages)
 
@@ -165,3 +175,15 @@ def test_a_fold_of_the_topic_is_what_reading_it_makes() -> None:
     registry = Registry.of(records)
     assert (registry.version, registry.status("new")) == (3, "paused")
     assert registry.limits({}) == {"new": 1000}
+
+
+def test_floors_are_as_configured_until_set() -> None:
+    """A floor that is taken back is the configured one again; without any policy of floors, none
+    is in force."""
+    configured = Floors(0.5, {"bank": 0.6})
+    registry = folded(FloorControl(floor=0.7), FloorControl(floor=0.9, tenant="shop"))
+    assert registry.floors(configured) == Floors(0.7, {"bank": 0.6, "shop": 0.9})
+    assert registry.floors(None) is None
+    registry.take(FloorControl())
+    registry.take(FloorControl(tenant="shop"))
+    assert registry.floors(configured) == configured

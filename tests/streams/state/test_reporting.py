@@ -19,7 +19,7 @@ def test_a_sample_is_the_newest_estimates(sizes: list[int]) -> None:
         tables = [np.column_stack([numbers, -numbers]), np.column_stack([numbers, numbers])]
         sample.add(tables, [f"{i}" for i in range(count, count + size)])
         count += size
-    (quality, cost), tenants = sample.take()
+    (quality, cost), tenants, _ = sample.take()
     newest = list(range(max(count - SAMPLE_SIZE, 0), count))
     assert quality.reshape(-1, 2).tolist() == [[i, -i] for i in newest]
     assert cost.reshape(-1, 2).tolist() == [[i, i] for i in newest]
@@ -33,7 +33,7 @@ def test_a_sample_does_not_grow(sizes: list[int]) -> None:
     for size in sizes:
         sample.add([np.ones((size, 1))] * 2, [None] * size)
         assert sum(len(chunk[0]) for chunk in sample._chunks) < 2 * SAMPLE_SIZE
-    (quality, _), tenants = sample.take()
+    (quality, _), tenants, _ = sample.take()
     assert len(quality) == len(tenants) == min(sum(sizes), SAMPLE_SIZE)
 
 
@@ -41,12 +41,12 @@ def test_what_was_taken_is_not_told_again() -> None:
     """The next sample begins anew."""
     sample = ArrivalSample()
     sample.add([np.ones((3, 2))] * 3, [None, "shop", None])
-    tables, tenants = sample.take()
+    tables, tenants, _ = sample.take()
     assert [len(table) for table in tables] == [3, 3, 3]
     assert tenants == [None, "shop", None]
     assert [len(table) for table in sample.take()[0]] == [0, 0]
     sample.add([np.zeros((1, 2))] * 2, ["bank"])
-    (quality, _), tenants = sample.take()
+    (quality, _), tenants, _ = sample.take()
     assert (quality.tolist(), tenants) == ([[0, 0]], ["bank"])
 
 
