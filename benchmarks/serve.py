@@ -82,7 +82,8 @@ def main() -> None:
         file.write_text(CONFIG.format(folder=folder))
         config = load(file, {"SLUICE_BROKER": broker.servers})
         create(clients.admin({"bootstrap.servers": broker.servers}), planned(config))
-        with _running(file, broker.servers) as (url, front):
+        with running(file, broker.servers) as (url, processes):
+            front = processes["serve"]
             work = _measure(config, url, front, asked.rate, asked.seconds, asked.turns)
             asyncio.run(work)
 
@@ -107,12 +108,12 @@ async def _measure(
 
         found: dict[str, list[float]] = {"Kafka": [], "HTTP": []}
         for ask in (by_kafka, by_http):
-            await _send(ask, rate, WARM_UP)
+            await send(ask, rate, WARM_UP)
         used = 0.0
         for _ in range(turns):
-            found["Kafka"] += await _send(by_kafka, rate, seconds)
+            found["Kafka"] += await send(by_kafka, rate, seconds)
             before = sum(front.cpu_times()[:2])
-            found["HTTP"] += await _send(by_http, rate, seconds)
+            found["HTTP"] += await send(by_http, rate, seconds)
             used += sum(front.cpu_times()[:2]) - before
     _print(found)
     print(f"processor time of the front: {used / len(found['HTTP']) * 1000:.2f} ms a request")
@@ -129,7 +130,7 @@ def _print(found: dict[str, list[float]]) -> None:
     print(f"{'HTTP / Kafka':14}" + "".join(f"{value:9.2f}" for value in ratios))
 
 
-async def _send(ask: Ask, rate: float, seconds: float) -> list[float]:
+async def send(ask: Ask, rate: float, seconds: float) -> list[float]:
     """Seconds from the moment at which each query was due to its answer."""
     began = time.perf_counter()
 
@@ -143,8 +144,16 @@ async def _send(ask: Ask, rate: float, seconds: float) -> list[float]:
 
 
 @contextmanager
-def _running(file: Path, servers: str) -> Iterator[tuple[str, psutil.Process]]:
-    """A router, a worker and a front; yields the front's address and process."""
+def running(
+    file: Path, servers: str, *more: str
+) -> Iterator[tuple[str, dict[str, psutil.Process]]]:
+    """Run a router, a worker and a front; yield the front's address, and processes by command.
+
+    Args:
+        file: the configuration.
+        servers: the broker.
+        more: options of the front.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         at = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -152,26 +161,32 @@ def _running(file: Path, servers: str) -> Iterator[tuple[str, psutil.Process]]:
     commands = (
         ("route", "--name", "bench"),
         ("work", "small", "large", "--echo"),
-        ("serve", "--http", at),
+        ("serve", "--http", at, *more),
     )
     environment = {**os.environ, "SLUICE_BROKER": servers}
     with file.with_suffix(".log").open("wb") as log:
-        running = [
+        started = [
             subprocess.Popen(
                 [sluice, *each, "-c", str(file)], stdout=log, stderr=log, env=environment
             )
             for each in commands
         ]
         try:
-            _wait(f"http://{at}", running)
-            yield f"http://{at}", psutil.Process(running[-1].pid)
+            _wait(f"http://{at}", started)
+            yield (
+                f"http://{at}",
+                {
+                    command[0]: psutil.Process(process.pid)
+                    for command, process in zip(commands, started, strict=True)
+                },
+            )
         except BaseException:
             print(file.with_suffix(".log").read_text()[-4000:], file=sys.stderr)
             raise
         finally:
-            for process in running:
+            for process in started:
                 process.send_signal(signal.SIGTERM)
-            for process in running:
+            for process in started:
                 process.wait(60)
 
 

@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from streams.brokers.embedded import EmbeddedBroker
+from streams.brokers.kafka import KafkaServer
 from tests.support.browser import Tab, browser, needs_chromium
 from tests.support.front import free_port
 from tests.support.system import System
@@ -121,6 +122,30 @@ async def test_a_restart_is_told_and_mended(system: System, tab: Tab) -> None:
     await tab.wait("document.getElementById('status').innerText.includes('no connection')")
     serve(system, port)
     await tab.wait("document.getElementById('status').innerText.includes('live')")
+
+
+@pytest.mark.kafka
+async def test_a_broker_that_is_away_is_told_and_mended(
+    can_run_kafka: None, tmp_path: Path, prefix: str, tab: Tab
+) -> None:
+    """The page says that no broker answers, goes on by itself, and shows what is decided then."""
+    with (
+        KafkaServer(tmp_path / "kafka") as broker,
+        System(broker, tmp_path / "system", prefix, size=120, past=200, plenty=100.0) as system,
+    ):
+        system.start_router("r0")
+        system.start_worker("w0")
+        system.produce(0, 60)
+        await opened(tab, serve(system, free_port()))
+        await tab.wait("sum([...rows.values()], 'judged') > 0")
+        broker.kill()
+        await tab.wait("document.getElementById('status').innerText.includes('no broker')")
+        await asyncio.to_thread(broker.restart)
+        await tab.wait("document.getElementById('status').innerText.includes('live')")
+        before = await tab.run("sum([...rows.values()], 'judged')")
+        system.produce(60, 120)
+        await tab.wait(f"sum([...rows.values()], 'judged') > {before}")
+        assert tab.errors == []
 
 
 def _rows() -> list[dict[str, object]]:
