@@ -21,6 +21,8 @@ FIELDS = ("decision_id", "trace_id", "query_id", "model", "partition", "suppress
 """What a line may carry beside its message (`extra` of the logging calls)."""
 NOISY = {"faust": "ERROR", "mode": "ERROR", "aiokafka": "ERROR", "kafka": "ERROR"}
 """Libraries whose lines below this level say nothing that ours do not; at DEBUG all are shown."""
+FAUSTS = ("streams.ingest.chunks", "streams.ingest.fetch", "streams.state.store")
+"""Modules whose classes are services of Faust's, which tell when each starts and stops."""
 QUIET = {"httpx": "WARNING", "httpcore": "INFO", "asyncio": "WARNING"}
 """Libraries that log each request; the same."""
 BURST = 10
@@ -62,7 +64,7 @@ def configure(level: str, form: Format) -> None:
     handler.addFilter(RateBound())
     logging.basicConfig(level=number, handlers=[handler], force=True)
     if number > logging.DEBUG:
-        for name, least in (NOISY | QUIET).items():
+        for name, least in (NOISY | QUIET | dict.fromkeys(FAUSTS, "WARNING")).items():
             logging.getLogger(name).setLevel(max(number, logging.getLevelNamesMapping()[least]))
     if form == "json":
         fatal.speak(last_line)

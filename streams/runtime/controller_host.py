@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 import orjson
@@ -19,6 +20,8 @@ from streams.routing.build import Parts
 from streams.runtime.control_plane import ControlPlane
 from streams.state.ownership import IDLE, Ownership
 from streams.state.store import PartitionStore
+
+logger = logging.getLogger(__name__)
 
 ACCOUNTS_KEY = b"accounts"
 LONGEST_NUMBER = 10
@@ -83,6 +86,7 @@ class ControllerHost:
         """Let go of the controller, after what is being written."""
         self._controller = None
         if self._ownership is not None:
+            logger.info("gives up the controller")
             await self._ownership.release()
             self._ownership = None
 
@@ -91,6 +95,7 @@ class ControllerHost:
         own = Ownership(changelog, 0, self._store(), self._outbox, self._logs)
         await own.claim()
         self._ownership = own
+        logger.info("is the controller, of prices and shares")
         allocator = ShareAllocator(partitions, self._control.limits())
         policy, parts = self._config.policy, self._control.parts
         horizon = Horizon(

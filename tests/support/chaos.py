@@ -24,8 +24,7 @@ GUEST = "r3"
 """A router that joins, and leaves in order."""
 LATENCY = 0.1
 """Median seconds of an answer, so that some are in hand at every kill."""
-# A new assignment without the controller's partition must hide an older one that had it.
-_OWNED = re.compile(r"^\| (?:(\S*)\.)?share-reports\s+\| \{0\}|assigned partitions", re.MULTILINE)
+_TOLD = re.compile(r"^(\S+) INFO \S+: (is|gives up) the controller", re.MULTILINE)
 
 
 @dataclass
@@ -168,13 +167,14 @@ class Chaos:
 
 
 def controller(system: System, names: Sequence[str]) -> str | None:
-    """The router that was last assigned the controller's partition, by its log."""
+    """The router that is the controller, by its log: of those that have not given it up, the last
+    to become it."""
+    since = {}
     for name in names:
-        child = system.children[name]
-        found = _OWNED.findall(child.log.read_text(errors="replace"))
-        if found and child.process.poll() is None and found[-1] == system.prefix[:-1]:
-            return name
-    return None
+        told = _TOLD.findall(system.children[name].log.read_text(errors="replace"))
+        if told and told[-1][1] == "is" and system.children[name].process.poll() is None:
+            since[name] = told[-1][0]
+    return max(since, key=since.__getitem__, default=None)
 
 
 def go_on(system: System, name: str, routers: int) -> None:
