@@ -27,6 +27,7 @@ class Receipt(Versioned, frozen=True, kw_only=True):
         source: The query's own record.
         decided_at: Unix seconds.
         model: The chosen model.
+        pool: The pool of its servers, where it has pools.
         price_version: Version of the prices; 0 are made from the history.
         control_version: Offset after the last record of `control` that was known.
         index: Version of the index that the estimates come from.
@@ -79,6 +80,7 @@ class Receipt(Versioned, frozen=True, kw_only=True):
     excluded: dict[str, str] = field(default_factory=dict)
     tried: list[Name] = field(default_factory=list)
     results_offset: Count = 0
+    pool: Name | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

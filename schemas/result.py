@@ -60,6 +60,7 @@ class Result(Message, frozen=True, kw_only=True):
         metadata: As in the query.
         custom_id: As in the query.
         cut: The answer ends where the allowed output tokens did.
+        pool: As in the routed message: usage is charged at the pool's prices.
     """
 
     id: Id
@@ -79,6 +80,7 @@ class Result(Message, frozen=True, kw_only=True):
     metadata: Metadata | None = None
     custom_id: Id | None = None
     cut: bool = False
+    pool: Name | None = None
 
 
 class _Reported(Result, frozen=True, kw_only=True):

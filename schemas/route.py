@@ -16,6 +16,7 @@ class Routed(Versioned, frozen=True, kw_only=True):
         id: The query's id.
         decision_id: The same whenever the query is delivered again.
         model: The model that is to answer.
+        pool: The pool of its servers that is to answer, where it has pools.
         max_tokens: Output tokens that money is reserved for. The worker must honour it.
         reserved: Nano-units reserved for the answer.
         policy: The policy that decided.
@@ -49,6 +50,7 @@ class Routed(Versioned, frozen=True, kw_only=True):
     tenant: Name | None = None
     metadata: Metadata | None = None
     custom_id: Id | None = None
+    pool: Name | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

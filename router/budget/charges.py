@@ -13,8 +13,8 @@ MAX_CHARGE = 10**16
 def known_cost(result: Result, catalog: ModelCatalog) -> int | None:
     """Return what a result is known to cost, in nano-units.
 
-    It is the provider's figure, else the usage at the model's prices. A failure that gives
-    neither costs nothing.
+    It is the provider's figure, else the usage at the prices of the model, or of the pool that the
+    result names. A failure that gives neither costs nothing.
 
     Returns:
         The cost; None where it is not known: an answer gives no usage or one that cannot be
@@ -30,7 +30,7 @@ def known_cost(result: Result, catalog: ModelCatalog) -> int | None:
     usage = result.usage
     if usage is None:
         return None if 200 <= result.status_code < 300 else 0
-    model = catalog.models[catalog.index[result.model]]
+    model = catalog.models[catalog.index[result.model]].in_pool(result.pool)
     cost = model.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
     believed = cost > MAX_CHARGE or is_believable(usage, result.response, model.context)
     return cost if believed else None

@@ -61,6 +61,8 @@ class Prepared:
         output_tokens: int64[n, M], those of the answer alone.
         explicit_max_tokens: bool[n], where the query itself sets `max_tokens`.
         fits: bool[n, M], where prompt and answer fit the model's context.
+        pools: int64[n, M], the number of the model's pool that would answer, `NONE` where it has
+            none that holds the query.
     """
 
     batch: Batch
@@ -69,6 +71,7 @@ class Prepared:
     output_tokens: Ints
     explicit_max_tokens: Bools
     fits: Bools
+    pools: Ints
 
 
 class QueryScorer:
@@ -172,7 +175,8 @@ class QueryScorer:
 
         A reservation is the catalog's cost of the prompt and of all output tokens that the answers
         may have, for each call that may be billed. A query may not go where its reservation exceeds
-        its `max_cost`, nor where prompt and allowed output exceed the model's context.
+        its `max_cost`, nor where prompt and allowed output exceed the model's context. A model with
+        pools answers from the shortest that holds the query, at that pool's prices.
 
         Args:
             estimates: Of the n queries, for the known models.
@@ -181,30 +185,25 @@ class QueryScorer:
         prompt = constraints.prompt_tokens[:, None]
         if len(self.catalog) > len(self.known):
             estimates = with_newcomers(estimates, self.known, self.catalog, prompt)
-        limit = np.broadcast_to(self.catalog.max_output_tokens, constraints.allowed.shape)
         explicit_max_tokens = constraints.max_tokens != UNSET
-        if self.mode == "quantile":
-            upper = np.ceil(estimates.upper_cost).astype(np.int64)
-            usual = np.clip(self.catalog.output_tokens_for(upper, prompt), 1, limit)
-            usual[:, len(self.known) :] = limit[:, len(self.known) :]
-        else:
-            usual = limit
-        tokens = np.where(
-            explicit_max_tokens[:, None], np.minimum(constraints.max_tokens[:, None], limit), usual
-        )
+        tokens = self._output_tokens(estimates, constraints)
         media = _or(constraints.media_tokens, np.zeros((1, 1), dtype=np.int64))
         choices = _or(constraints.choices, np.ones(1, dtype=np.int64))[:, None]
         length = _or(constraints.likely_tokens, constraints.prompt_tokens)[:, None]
-        bound = self.catalog.cost(prompt + media, tokens * choices) * self.catalog.calls
-        fits = (length + media + tokens <= self.catalog.context) & self._is_countable(
-            prompt + media, tokens * choices
-        )
+        pools = self.catalog.pools(length + media + tokens)
+        answer = prompt + media, tokens * choices
+        bound = self.catalog.cost(*answer, pools) * self.catalog.calls
+        cost = self._expected_cost(estimates.cost, media, choices)
+        if self.catalog.pooled:
+            usual = self.catalog.cost(*answer) * self.catalog.calls
+            cost = cost * bound / np.maximum(usual, 1)
+        fits = (length + media + tokens <= self.catalog.context) & self._is_countable(*answer)
         capped = constraints.max_cost != UNSET
         affordable = ~capped[:, None] | (bound <= constraints.max_cost[:, None])
         batch = Batch(
             ids=constraints.ids,
             quality=estimates.quality,
-            cost=self._expected_cost(estimates.cost, media, choices),
+            cost=cost,
             bound=bound,
             allowed=constraints.allowed & fits & affordable,
         )
@@ -212,7 +211,20 @@ class QueryScorer:
             np.int64
         )
         likely = np.broadcast_to(length + media, tokens.shape)
-        return Prepared(batch, bound_tokens, likely, tokens, explicit_max_tokens, fits)
+        return Prepared(batch, bound_tokens, likely, tokens, explicit_max_tokens, fits, pools)
+
+    def _output_tokens(self, estimates: Estimates, constraints: QueryConstraints) -> Ints:
+        """Return int64[n, M], the output tokens that answers may have."""
+        limit = np.broadcast_to(self.catalog.max_output_tokens, constraints.allowed.shape)
+        prompt, asked = constraints.prompt_tokens[:, None], constraints.max_tokens[:, None]
+        if self.mode == "quantile":
+            upper = np.ceil(estimates.upper_cost).astype(np.int64)
+            usual = np.clip(self.catalog.output_tokens_for(upper, prompt), 1, limit)
+            usual[:, len(self.known) :] = limit[:, len(self.known) :]
+        else:
+            usual = limit
+        tokens: Ints = np.where(asked != UNSET, np.minimum(asked, limit), usual)
+        return tokens
 
     def _is_countable(self, prompt: Ints, output: Ints) -> Bools:
         """Return bool[n, M], where a reservation can be worked out in 64 bits."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router.arrays import Floats, Ints
+from router.models.pools import NONE, Pool, shortest_pool
 
 MILLION = 1_000_000
 
@@ -29,6 +30,8 @@ class Model:
         audio_tokens: Prompt tokens reserved for each audio part; None where it takes none.
         allow_fields: Fields of a body that it takes though they may change the price.
         retry_uncertain: Calls beyond the first that may be billed for one answer.
+        pools: Of its servers, by rising context; none where all are alike. `context` is that of
+            the longest, and no pool is dearer than the model.
     """
 
     name: str
@@ -41,6 +44,22 @@ class Model:
     audio_tokens: int | None = None
     allow_fields: frozenset[str] = frozenset()
     retry_uncertain: int = 0
+    pools: tuple[Pool, ...] = ()
+
+    def in_pool(self, name: str | None) -> Model:
+        """Return the model as one of its pools has it; itself where it has no pool of that name."""
+        for pool in self.pools:
+            if pool.name == name:
+                cached = self.cached_input_price
+                return replace(
+                    self,
+                    context=pool.context,
+                    input_price=pool.input_price,
+                    output_price=pool.output_price,
+                    cached_input_price=None if cached is None else min(cached, pool.input_price),
+                    pools=(),
+                )
+        return self
 
     def cost(self, prompt_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
         """Return an answer's cost, rounded up to whole nano-units.
@@ -79,6 +98,8 @@ class ModelCatalog:
         self.audio_tokens = self._column("audio_tokens")
         self.calls = 1 + self._column("retry_uncertain")
         self.free = (self.input_price == 0) & (self.output_price == 0)
+        self.pooled = tuple(i for i, model in enumerate(self.models) if model.pools)
+        """Numbers of the models that have pools."""
 
     def __len__(self) -> int:
         return len(self.models)
@@ -107,14 +128,31 @@ class ModelCatalog:
         aligned: Floats = np.concatenate([values, padding], axis=-1)[..., columns]
         return aligned
 
-    def cost(self, prompt_tokens: Ints, output_tokens: Ints) -> Ints:
+    def pools(self, tokens: Ints) -> Ints:
+        """Return the shortest pool that holds each request, int64[n, M]; NONE for no pool.
+
+        Args:
+            tokens: int64[n, M], prompt and longest answer.
+        """
+        chosen = np.full(tokens.shape, NONE, dtype=np.int64)
+        for model in self.pooled:
+            contexts = [pool.context for pool in self.models[model].pools]
+            chosen[:, model] = shortest_pool(tokens[:, model], contexts)
+        return chosen
+
+    def cost(self, prompt_tokens: Ints, output_tokens: Ints, pools: Ints | None = None) -> Ints:
         """Return answers' costs, int64[n, M], rounded up to whole nano-units.
 
         Args:
             prompt_tokens: int64[n, 1] or int64[n, M].
             output_tokens: int64[n, M].
+            pools: int64[n, M], numbers of the pools that answer; None for the models' prices.
         """
-        nano_millionths = prompt_tokens * self.input_price + output_tokens * self.output_price
+        input_price, output_price = self.input_price, self.output_price
+        if pools is not None and self.pooled:
+            input_price = self._in_pools("input_price", pools)
+            output_price = self._in_pools("output_price", pools)
+        nano_millionths = prompt_tokens * input_price + output_tokens * output_price
         cost: Ints = -(-nano_millionths // MILLION)
         return cost
 
@@ -152,6 +190,15 @@ class ModelCatalog:
         for name in names:
             chosen[self.index[name]] = True
         return chosen
+
+    def _in_pools(self, field: str, pools: Ints) -> Ints:
+        """Return int64[n, M]: a figure of the pools chosen, of the model where there is none."""
+        values = np.broadcast_to(self._column(field), pools.shape).copy()
+        for model in self.pooled:
+            of_pools = [getattr(pool, field) for pool in self.models[model].pools]
+            of_pools.append(int(values[0, model]) if len(values) else 0)  # NONE is the last
+            values[:, model] = np.array(of_pools)[pools[:, model]]
+        return values
 
     def _column(self, field: str) -> Ints:
         values = (getattr(model, field) for model in self.models)

@@ -8,6 +8,7 @@ requests are short, a pool of servers set up for these takes many more (token-bu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +19,23 @@ NONE = -1
 """The pool of a request that no pool holds."""
 SPILL_AT = 0.85
 """Load of a pool from which requests that a longer one holds go there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One pool of a model's servers.
+
+    Attributes:
+        name: Unique in its model.
+        context: Tokens of prompt and answer together.
+        input_price: Nano-units per million prompt tokens.
+        output_price: Nano-units per million output tokens.
+    """
+
+    name: str
+    context: int
+    input_price: int
+    output_price: int
 
 
 def shortest_pool(

@@ -33,7 +33,7 @@ def planned(config: Config) -> Sequence[Topic]:
     topics = config.topics
     try:
         return Topics(topics.prefix).planned(
-            list(config.models), topics.partitions, topics.model_partitions
+            config.served(), topics.partitions, topics.model_partitions
         )
     except ValueError as error:
         raise click.ClickException(str(error)) from None

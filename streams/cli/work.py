@@ -8,13 +8,16 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from confluent_kafka import Producer
 
+from router.models.catalog import Model
 from streams.cli import logs, options
 from streams.cli.stopping import Stopper
-from streams.config.settings import Config, ModelSettings, load
+from streams.config.models import ModelSettings, served
+from streams.config.settings import Config, load
 from streams.kafka.logs import Logs
 from streams.kafka.security import for_librdkafka
 from streams.kafka.starts import StartLog
@@ -97,7 +100,8 @@ def command(
 ) -> None:
     """Run a worker that answers one model's queries.
 
-    Several models may share a process. Start as many processes as you like: they divide each
+    A model with pools is answered in all of them, and MODEL.POOL in one. Several models may share a
+    process. Start as many processes as you like: they divide each
     model's partitions among them. SIGTERM or Ctrl-C ends calls in flight before the process; a
     killed one's queries are taken over by the others.
     """
@@ -110,21 +114,22 @@ def command(
         raise click.UsageError("--latency-median is of recorded answers: it needs --dataset")
     if dataset is not None and echo:
         raise click.UsageError("--echo and --dataset both say how to answer: choose one")
-    calls = {model: concurrency or config.models[model].concurrency for model in models}
+    names = _served(config, models)
+    calls = {name: concurrency or _settings(config, one).concurrency for name, one in names.items()}
     backends: Mapping[str, Backend]
     if echo:
-        backends = {model: Echo() for model in models}
+        backends = {name: Echo() for name in names}
     elif dataset is not None:
-        backends = _recorded(dataset, models, latency_median, latency_sigma, seed)
+        backends = _recorded(dataset, names, latency_median, latency_sigma, seed)
     else:
-        if wait_for_key and (empty := _empty_keys(config, models)):
+        if wait_for_key and (empty := _empty_keys(config, names)):
             _wait_without(empty, metrics)
             return
-        backends = _servers(config, calls)
+        backends = _servers(config, names, calls)
     stopper = Stopper(config.process.stop_seconds)
     stopper.listen()
     try:
-        asyncio.run(_serve(config, backends, calls, metrics, stopper))
+        asyncio.run(_serve(config, names, backends, calls, metrics, stopper))
     finally:
         stopper.close()
 
@@ -136,7 +141,7 @@ def _with_models(config: Config, file: Path, models: Sequence[str]) -> Config:
         click.BadParameter: there is no such model.
         click.ClickException: a variable that one refers to is not set.
     """
-    if set(models) <= config.models.keys():
+    if set(models) <= set(config.served()):
         return config
     from streams.control.commands import with_added_models
 
@@ -145,15 +150,44 @@ def _with_models(config: Config, file: Path, models: Sequence[str]) -> Config:
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     for model in models:
-        if model not in config.models:
+        if model not in config.served():
             known = ", ".join(config.models)
             rule = f"neither {file} nor sluice model add has a model {model!r}; there are: {known}"
             raise click.BadParameter(rule)
     return config
 
 
+class Served(NamedTuple):
+    """What one worker answers for: a model, or a pool of it."""
+
+    model: str
+    pool: str | None = None
+
+
+def _served(config: Config, asked: Sequence[str]) -> Mapping[str, Served]:
+    """Return what to answer for by its name: a model stands for itself and all of its pools."""
+    found = {}
+    for model, settings in config.models.items():
+        for pool in (None, *settings.pools):
+            name = served(model, pool)
+            if model in asked or name in asked:
+                found[name] = Served(model, pool)
+    return found
+
+
+def _settings(config: Config, one: Served) -> ModelSettings:
+    settings = config.models[one.model]
+    return settings if one.pool is None else settings.of_pool(one.pool)
+
+
+def _priced(config: Config, one: Served) -> Model:
+    catalog = config.catalog()
+    return catalog.models[catalog.index[one.model]].in_pool(one.pool)
+
+
 async def _serve(
     config: Config,
+    names: Mapping[str, Served],
     backends: Mapping[str, Backend],
     calls: Mapping[str, int],
     at: Address | None,
@@ -171,8 +205,14 @@ async def _serve(
     metrics = WorkMetrics()
     workers: list[Worker] = []
 
-    async def serve(model: str) -> None:
-        worker = _worker(config, topics, model, backends[model], producer, calls[model], metrics)
+    async def serve(name: str) -> None:
+        worker = _worker(config, topics, name, backends[name], producer, calls[name], metrics)
+        metrics.add_model(
+            name,
+            lambda: worker.unanswered,
+            lambda: worker.backend_is_up,
+            _priced(config, names[name]),
+        )
         workers.append(worker)
         try:
             await worker.run(stop, GRACE_PART * config.process.stop_seconds)
@@ -204,9 +244,9 @@ def _worker(
     calls: int,
     metrics: WorkMetrics,
 ) -> Worker:
-    """Make the worker of a model, known to the metrics."""
-    catalog, reservation = config.catalog(), config.reservation
-    worker = Worker(
+    """Make the worker of a model or a pool."""
+    reservation = config.reservation
+    return Worker(
         model,
         backend,
         producer,
@@ -221,23 +261,17 @@ def _worker(
         clock_margin=min(reservation.clock_margin, reservation.deadline_seconds / 4),
         answered=metrics.answered,
     )
-    metrics.add_model(
-        model,
-        lambda: worker.unanswered,
-        lambda: worker.backend_is_up,
-        catalog.models[catalog.index[model]],
-    )
-    return worker
 
 
-def _servers(config: Config, calls: Mapping[str, int]) -> Mapping[str, Backend]:
+def _servers(
+    config: Config, names: Mapping[str, Served], calls: Mapping[str, int]
+) -> Mapping[str, Backend]:
     """Backends that call each model's server. Raises ClickException where one is not described."""
     from streams.worker.backends.openai import OpenAI, Retries
     from streams.worker.backends.request import RequestForm
 
-    catalog = config.catalog()
-
-    def backend(model: str, settings: ModelSettings) -> Backend:
+    def backend(name: str, one: Served) -> Backend:
+        model, settings = one.model, _settings(config, one)
         if settings.base_url is None:
             raise click.ClickException(
                 f"models.{model}.base_url is missing: name the model's server in the "
@@ -250,18 +284,18 @@ def _servers(config: Config, calls: Mapping[str, int]) -> Mapping[str, Backend]:
             _key(model, settings),
             settings.timeout,
             Retries(uncertain=settings.retry_uncertain),
-            connections=calls[model],
+            connections=calls[name],
             form=RequestForm(settings.max_tokens_field, settings.allow_fields, settings.extra_body),
             headers=settings.extra_headers,
-            priced=catalog.models[catalog.index[model]],
+            priced=_priced(config, one),
         )
 
-    return {model: backend(model, config.models[model]) for model in calls}
+    return {name: backend(name, one) for name, one in names.items()}
 
 
-def _empty_keys(config: Config, models: Sequence[str]) -> Sequence[str]:
+def _empty_keys(config: Config, served_names: Mapping[str, Served]) -> Sequence[str]:
     """Names of the variables that should hold the models' API keys, and do not."""
-    names = {config.models[model].api_key_env for model in models} - {None}
+    names = {config.models[one.model].api_key_env for one in served_names.values()} - {None}
     return sorted(name for name in names if name and not os.environ.get(name))
 
 
@@ -296,12 +330,13 @@ def _key(model: str, settings: ModelSettings) -> str | None:
 
 
 def _recorded(
-    file: Path, models: Sequence[str], median: float | None, sigma: float, seed: int
+    file: Path, names: Mapping[str, Served], median: float | None, sigma: float, seed: int
 ) -> Mapping[str, Backend]:
     from streams.worker.backends.recorded import Latency, Recorded
 
     latency = None if median is None else Latency(median, sigma, seed)
     try:
-        return Recorded.read(file, models, latency)
+        found = Recorded.read(file, list({one.model for one in names.values()}), latency)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    return {name: found[one.model] for name, one in names.items()}

@@ -17,6 +17,7 @@ from streams.config.loader import read
 SHORT = {"broker.servers": "SLUICE_BROKER"}
 """Variables with names of their own, by dotted key."""
 
+Part = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(gt=0, le=1e9)]
 TopicPrefix = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z0-9._-]*(?![\s\S])")]
 GroupId = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z0-9._-]+(?![\s\S])")]

@@ -20,17 +20,17 @@ from router.budget.ledger import account_key
 from router.budget.limits import Limit, LimitSet
 from router.budget.windows import Windowing
 from router.estimation.embedders import KINDS
-from router.models.catalog import Model, ModelCatalog
+from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
 from router.policies.floors import Floors
 from router.policies.quality_floor import QualityFloor
 from router.pricing.coverage import SHARED
-from schemas.control import check_prices
-from schemas.fields import INT64, MediaTokens, Name, Tokens
+from schemas.fields import INT64, Name
 from schemas.invalid import Invalid, missing, wrong
 from streams.config.connection import (
     SHORT,
     Broker,
+    Part,
     RouterSettings,
     Seconds,
     Section,
@@ -41,67 +41,16 @@ from streams.config.judge import JudgeSettings
 from streams.config.limits import (
     Allowance,
     LimitSettings,
-    ModelBudget,
     TotalBudget,
     to_nano,
 )
 from streams.config.loader import ConfigError, read
+from streams.config.models import ModelSettings, served
 from streams.config.serve import ServeSettings
 
 __all__ = ["Broker", "Config", "ConfigError", "RouterSettings", "TopicSettings", "load"]
 
 Positive = Annotated[int, Meta(ge=1, le=10**9)]
-Part = Annotated[float, Meta(ge=0, le=1)]
-
-
-class ModelSettings(Section, frozen=True, kw_only=True):
-    """One model. Prices: units of currency per million tokens; name: as its server calls it.
-
-    image_tokens, audio_tokens: reserved for each such part; it takes none where they are left out.
-    allow_fields: of a body, though they may change the price. retry_uncertain: calls beyond the
-    first that may have been billed without an answer. strength: score that it is believed to reach
-    before there is a history.
-    """
-
-    input_price: Decimal
-    output_price: Decimal
-    max_output_tokens: Tokens = 4096
-    context: Tokens = 128_000
-    cached_input_price: Decimal | None = None
-    image_tokens: MediaTokens | None = None
-    audio_tokens: MediaTokens | None = None
-    budget: ModelBudget | None = None
-    name: Name | None = None
-    base_url: str | None = None
-    api_key_env: str | None = None
-    timeout: Seconds = 120.0
-    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 16
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    allow_fields: list[str] = field(default_factory=list)
-    extra_body: dict[str, Any] = field(default_factory=dict)
-    extra_headers: dict[str, str] = field(default_factory=dict)
-    retry_uncertain: Annotated[int, Meta(ge=0, le=10)] = 0
-    strength: Part | None = None
-
-    def __post_init__(self) -> None:
-        check_prices(
-            to_nano("input_price", self.input_price),
-            to_nano("output_price", self.output_price),
-            self.max_output_tokens,
-            self.context,
-            self.cached_price(),
-        )
-
-    def __repr__(self) -> str:
-        """Without values of headers: they may be secrets."""
-        shown = {name: getattr(self, name) for name in self.__struct_fields__}
-        shown["extra_headers"] = sorted(self.extra_headers)
-        return f"ModelSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
-
-    def cached_price(self) -> int | None:
-        """Nano-units per million prompt tokens that come from a cache."""
-        price = self.cached_input_price
-        return None if price is None else to_nano("cached_input_price", price)
 
 
 class TenantSettings(Section, frozen=True, kw_only=True):
@@ -255,6 +204,7 @@ class Config(Section, frozen=True, kw_only=True):
             raise missing("policy.expected_queries", rule)
         weighted = self.budget is not None and self.budget.split == "weighted"
         limits = self.limit_set()
+        self._check_served()
         for name, model in self.models.items():
             key = f"models.{name}.budget"
             if weighted and model.budget is not None:
@@ -281,21 +231,24 @@ class Config(Section, frozen=True, kw_only=True):
 
     def catalog(self) -> ModelCatalog:
         """The models in the order of the file, priced in nano-units."""
-        return ModelCatalog(
-            Model(
-                name,
-                to_nano("input_price", model.input_price),
-                to_nano("output_price", model.output_price),
-                model.max_output_tokens,
-                model.context,
-                model.cached_price(),
-                model.image_tokens,
-                model.audio_tokens,
-                frozenset(model.allow_fields),
-                model.retry_uncertain,
-            )
-            for name, model in self.models.items()
-        )
+        return ModelCatalog(model.priced(name) for name, model in self.models.items())
+
+    def served(self) -> list[str]:
+        """Names of what workers serve: each model, and after it each of its pools."""
+        return [
+            name
+            for model, settings in self.models.items()
+            for name in (model, *(served(model, pool) for pool in settings.pools))
+        ]
+
+    def _check_served(self) -> None:
+        """Raise Invalid where a pool would have the topic of something else."""
+        taken: set[str] = set()
+        for name in self.served():
+            if name in taken:
+                rule = f"{name!r} names a model and a pool, or two pools: rename one"
+                raise Invalid("invalid_field", f"models: {rule}", "models")
+            taken.add(name)
 
     def floors(self) -> Floors | None:
         """The quality floors; None where the policy keeps none."""

@@ -20,7 +20,8 @@ from schemas.fields import NANO, Unit
 from schemas.wire import encode
 from streams.config.limits import ModelBudget
 from streams.config.loader import substituted
-from streams.config.settings import Config, ModelSettings
+from streams.config.models import ModelSettings
+from streams.config.settings import Config
 from streams.control.registry import Registry
 from streams.kafka import clients
 from streams.kafka.errors import BrokerError
@@ -104,7 +105,7 @@ def add_model(config: Config, message: ModelControl) -> None:
     if refusal := registry.take(message):
         raise ValueError(refusal)
     planned = topics.planned(
-        [*config.models, *registry.added],
+        [*config.served(), *registry.added],
         config.topics.partitions,
         config.topics.model_partitions,
     )

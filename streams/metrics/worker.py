@@ -10,6 +10,7 @@ from router.budget.charges import cost_of
 from router.models.catalog import Model, ModelCatalog
 from schemas.fields import NANO
 from schemas.result import Result
+from streams.config.models import served
 from streams.kafka.producer import Headers
 from streams.metrics.exemplars import exemplar
 from streams.metrics.health import WELL, Health
@@ -79,7 +80,7 @@ class WorkMetrics:
         """Export a model's counts from 0.
 
         Args:
-            model: The model.
+            model: The model, or its pool, as `served` names them.
             unanswered: Called at every scrape.
             backend_up: Called at every scrape.
             priced: The model's prices; without them only costs that are told count.
@@ -96,7 +97,7 @@ class WorkMetrics:
 
     def answered(self, result: Result, headers: Headers = ()) -> None:
         """Count one result. headers: of its record, with the trace that it belongs to."""
-        model = result.model
+        model = served(result.model, result.pool)
         self._results.labels(model, "ok" if result.status_code < 300 else "failed").inc()
         self._attempts.labels(model).inc(result.attempts)
         if result.duration is not None:

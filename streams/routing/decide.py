@@ -264,6 +264,7 @@ def _live(candidates: Candidates | None) -> Candidates | None:
             scored.output_tokens[live],
             scored.explicit_max_tokens[live],
             scored.fits[live],
+            scored.pools[live],
         ),
     )
 
@@ -358,8 +359,10 @@ def _excluded(scorer: QueryScorer, arrival: Arrival) -> dict[str, str]:
 
 def _reservation(scored: Prepared, scorer: QueryScorer, i: int, model: int) -> dict[str, Any]:
     """Return what a receipt tells of the reservation of query i for a model."""
+    pool = int(scored.pools[i, model])
     return {
         "model": scorer.catalog.names[model],
+        "pool": None if pool == NONE else scorer.catalog.models[model].pools[pool].name,
         "reserved": int(scored.batch.bound[i, model]),
         "max_tokens": int(scored.output_tokens[i, model]),
         "bound": "query" if scored.explicit_max_tokens[i] else scorer.bound_of(model),

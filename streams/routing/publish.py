@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from schemas import Query, Receipt, Rejected, Result, Routed
 from schemas.result import DUPLICATE, Failure
 from schemas.wire import encode
+from streams.config.models import served
 from streams.kafka.carried import TRACE, carried_headers, carried_key
 from streams.kafka.producer import Batch, Headers
 from streams.kafka.topics import Topics
@@ -32,7 +33,7 @@ def publish(
     carried = span.carried(carried_headers(arrival.record.headers))
     headers = [*client_headers(carried), *_decision_headers(receipt)]
     if receipt.decision == "routed" and query is not None:
-        topic = topics.routed(receipt.model or "")
+        topic = topics.routed(served(receipt.model or "", receipt.pool))
         batch.send(topic, encode(_routed(query, row)), key, headers=headers)
     elif receipt.decision == "deferred":
         partition = receipt.source.partition  # where its money and its results are
@@ -69,6 +70,7 @@ def _routed(query: Query, row: Row) -> Routed:
         tenant=query.tenant,
         metadata=query.metadata,
         custom_id=query.custom_id,
+        pool=receipt.pool,
     )
 
 

@@ -26,6 +26,7 @@ from schemas.invalid import wrong
 from schemas.result import Result
 from schemas.route import Routed
 from schemas.wire import Invalid, decode
+from streams.config.models import served
 from streams.kafka.carried import headers_of
 from streams.kafka.producer import Headers
 from streams.kafka.starts import StartLog
@@ -73,7 +74,7 @@ class Worker:
         """Open nothing yet.
 
         Args:
-            model: whose queries the routed topic carries.
+            model: whose queries the routed topic carries, or its pool, as `served` names them.
             backend: answers them; closed when the worker ends.
             producer: made by `publisher.new_producer`, shared by the workers of a process.
             servers: bootstrap addresses, "host:port,host:port".
@@ -186,8 +187,9 @@ class Worker:
             self._waiting.put_nowait(job)
 
     def _check(self, routed: Routed) -> None:
-        if routed.model != self.model:
-            raise wrong("model", routed.model, f"this topic is that of {self.model}")
+        if served(routed.model, routed.pool) != self.model:
+            name = "model" if routed.pool is None else "pool"
+            raise wrong(name, getattr(routed, name), f"this topic is that of {self.model}")
         count = self._publisher.result_partitions(routed.source.partition)
         if routed.source.partition >= count:
             rule = f"topic {self._publisher.results_topic} has {count} partitions"

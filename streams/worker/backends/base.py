@@ -86,6 +86,7 @@ def failed(
         estimated=cost > 0,
         attempts=attempts,
         duration=duration,
+        pool=routed.pool,
     )
 
 
@@ -96,5 +97,6 @@ def succeeded(routed: Routed, **fields: Any) -> Result:
         decision_id=routed.decision_id,
         model=routed.model,
         status_code=200,
+        pool=routed.pool,
         **fields,
     )

@@ -8,11 +8,17 @@ import pytest
 
 from router.budget.charges import MAX_CHARGE, claimed_cost, cost_of, known_cost
 from router.models.catalog import Model, ModelCatalog
+from router.models.pools import Pool
 from schemas import Result, Usage
 
 RESERVED = 1000
+POOLED = Model("p", 1_000_000, 2_000_000, pools=(Pool("short", 500, 1_000_000, 1_000_000),))
 CATALOG = ModelCatalog(
-    [Model("a", 1_000_000, 2_000_000, context=500, cached_input_price=500_000), Model("b", 10, 20)]
+    [
+        Model("a", 1_000_000, 2_000_000, context=500, cached_input_price=500_000),
+        Model("b", 10, 20),
+        POOLED,
+    ]
 )
 SMALL = Usage(prompt_tokens=3, completion_tokens=2)
 
@@ -29,6 +35,8 @@ def result(**fields: Any) -> Result:
         ({"usage": SMALL}, 3 + 4, 3 + 4),
         ({"usage": Usage(prompt_tokens=3, completion_tokens=2, cached_tokens=2)}, 6, 6),
         ({"model": "b", "usage": SMALL}, 1, 1),
+        ({"model": "p", "pool": "short", "usage": SMALL}, 3 + 2, 3 + 2),
+        ({"model": "p", "usage": SMALL}, 3 + 4, 3 + 4),
         ({}, None, RESERVED),
         ({"usage": Usage(prompt_tokens=0, completion_tokens=0)}, None, RESERVED),
         ({"usage": SMALL, "response": "so many words " * 100}, None, RESERVED),
@@ -40,7 +48,8 @@ def result(**fields: Any) -> Result:
     ],
 )
 def test_costs(fields: dict[str, Any], known: int | None, charged: int) -> None:
-    """The provider's figure, else believable usage at the model's prices, else the reservation."""
+    """The provider's figure, else believable usage at the prices of model or pool, else the
+    reservation."""
     one = result(**fields)
     assert (known_cost(one, CATALOG), cost_of(one, CATALOG, RESERVED)) == (known, charged)
 

@@ -15,6 +15,7 @@ from router.estimation.history import History
 from router.estimation.index.exact import ExactIndex
 from router.estimation.scorer import UNSET, Mode, QueryConstraints, QueryScorer
 from router.models.catalog import Model, ModelCatalog
+from router.models.pools import NONE, Pool
 
 FLEET = ModelCatalog(
     [
@@ -113,6 +114,21 @@ def test_quantile_mode_reserves_what_answers_usually_cost() -> None:
     prepared = core("quantile").batch(estimates(3, upper), wishes(3, max_tokens=[UNSET, UNSET, 90]))
     assert_array_equal(prepared.output_tokens, [[30, 500], [1, 1], [90, 90]])
     assert_array_equal(prepared.batch.bound[0], [10 + 60, 100 + 10_000])
+
+
+def test_the_pool_that_holds_a_query_sets_its_price() -> None:
+    """Reservation and estimated cost are that pool's; what no pool holds is not allowed."""
+    pools = (Pool("short", 100, 5_000_000, 10_000_000), Pool("long", 300, 10_000_000, 20_000_000))
+    small, large = FLEET.models
+    fleet = ModelCatalog([small, replace(large, pools=pools)])
+    scorer = QueryScorer(Letters(), core().estimator, fleet)
+    asked = wishes(3, prompt_tokens=[10, 10, 10], max_tokens=[90, 91, 291])
+    prepared = scorer.batch(estimates(3), asked)
+    assert_array_equal(prepared.pools, [[NONE, 0], [NONE, 1], [NONE, NONE]])
+    assert_array_equal(prepared.batch.bound[:2, 1], [50 + 900, 100 + 1820])
+    assert_array_equal(prepared.batch.allowed[:, 1], [True, True, False])
+    assert_allclose(prepared.batch.cost[:, 1], [0.5, 1.0, 1.0])
+    assert_allclose(prepared.batch.cost[:, 0], 1.0)
 
 
 def test_without_text_the_models_means_count() -> None:

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from router.models.catalog import MILLION, Model, ModelCatalog
+from router.models.pools import NONE, Pool
 
 CHEAP, DEAR = Model("cheap", 100, 200, max_output_tokens=50), Model("dear", 3_000, 15_000)
 CATALOG = ModelCatalog([CHEAP, DEAR])
@@ -54,3 +55,28 @@ def test_an_extended_catalog_begins_with_its_own_models() -> None:
     longer = CATALOG.extended([Model("new", 1, 1)])
     assert longer.names == ("cheap", "dear", "new")
     assert len(longer) == 3
+
+
+SHORT, LONG = Pool("short", 100, 1_000, 5_000), Pool("long", 1_000, 3_000, 15_000)
+POOLED = ModelCatalog(
+    [CHEAP, Model("dear", 3_000, 15_000, cached_input_price=2_000, pools=(SHORT, LONG))]
+)
+
+
+def test_a_request_goes_to_the_shortest_pool_that_holds_it() -> None:
+    """A model without pools has none."""
+    tokens = np.array([[100, 100], [101, 101], [1_001, 1_001]])
+    assert_array_equal(POOLED.pools(tokens), [[NONE, 0], [NONE, 1], [NONE, NONE]])
+
+
+def test_a_pool_has_its_own_prices() -> None:
+    """In arrays and for one answer; elsewhere the model's count."""
+    prompt, output = np.full((3, 1), MILLION), np.full((3, 2), MILLION)
+    pools = np.array([[NONE, 0], [NONE, 1], [NONE, NONE]])
+    costs = POOLED.cost(prompt, output, pools)
+    assert_array_equal(costs, [[300, 6_000], [300, 18_000], [300, 18_000]])
+    assert_array_equal(POOLED.cost(prompt, output), [[300, 18_000]] * 3)
+    short = POOLED.models[1].in_pool("short")
+    assert short.cost(MILLION, MILLION) == 6_000
+    assert (short.context, short.cached_input_price) == (100, 1_000)
+    assert POOLED.models[1].in_pool("other") is POOLED.models[1]

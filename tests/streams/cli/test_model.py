@@ -13,7 +13,8 @@ from router.budget.ledger import Account
 from schemas.control import ModelControl
 from schemas.wire import encode
 from streams.brokers.embedded import EmbeddedBroker
-from streams.config.settings import ModelSettings, load
+from streams.config.models import ModelSettings
+from streams.config.settings import load
 from streams.control.commands import read_registry, with_added_models
 from streams.state.rows import STATE_KEY, State
 from tests.support.command import run

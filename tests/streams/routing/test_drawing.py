@@ -51,7 +51,13 @@ def prepared(seed: int, n: int) -> Prepared:
     )
     likely = np.broadcast_to(prompt // 2, output.shape)
     return Prepared(
-        batch, prompt + output, likely, output, np.zeros(n, np.bool_), np.ones_like(batch.allowed)
+        batch,
+        prompt + output,
+        likely,
+        output,
+        np.zeros(n, np.bool_),
+        np.ones_like(batch.allowed),
+        np.full(bound.shape, NONE),
     )
 
 
