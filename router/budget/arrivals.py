@@ -3,14 +3,17 @@
 What is usual is the mean by hour of the day, recent days weighing more; before there is a day of
 counts, it is an even rate that was assumed and that counts correct. How the window so far differs
 from it is expected of the rest too, in so far as it cannot be chance: as if a tenth of a window had
-come as usual before it (the posterior mean of a Poisson rate under a gamma prior). Bursts and
-pauses are part of a window's count, not followed by themselves: what comes in a burst is mostly
-missing later. Nothing here reads a clock.
+come as usual before it (the posterior mean of a Poisson rate under a gamma prior). Hours that
+differ from most others of the window count as if they differed little: a burst or a pause says
+nothing of the hours after it. While it lasts it is expected to go on for about another hour.
+Nothing here reads a clock.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 HOUR = 3600
@@ -28,6 +31,14 @@ OLDER = 0.8
 """What a day counts relative to the day after it."""
 PRIOR = 0.1
 """The part of a window's usual arrivals that the usual counts for beside those that came."""
+CLIP = 1.5
+"""How many times busier, or quieter, than most hours an hour counts at most."""
+CHANCE = 3.0
+"""Standard deviations by which an hour may differ beside."""
+QUIET = 0.1
+"""Hours with less than this part of the mean say nothing of how busy most hours are."""
+LASTS = 3600.0
+"""Seconds that a burst or a pause goes on for, in the mean."""
 
 
 class ArrivalForecast:
@@ -89,13 +100,28 @@ class ArrivalForecast:
         # Of a longer window the last day counts: the days before it are what is usual by then.
         counted = max(begin, moment - DAY * HOUR) // HOUR * HOUR
         usual = self._usual(counted)
-        came = sum(n for hour, n in self._hours.items() if counted <= hour * HOUR <= moment)
-        foreseen = _total(usual, max(counted, self._since), moment)
+        start = max(counted, self._since)
+        hours = [
+            (n, _total(usual, max(hour * HOUR, start), min((hour + 1) * HOUR, moment)))
+            for hour, n in self._hours.items()
+            if counted <= hour * HOUR <= moment
+        ]
         prior = PRIOR * _total(usual, begin, end)
         if not self._has_day(counted):
             prior = min(prior, self._assumed_for * usual[0])
-        busier = (came + prior) / (foreseen + prior) if prior > 0 else 1.0
-        return busier * _total(usual, moment, end)
+        busier = _busier(hours, prior)
+        now = busier * usual[int(moment // HOUR) % DAY]
+        lasting = LASTS * (1 - math.exp((moment - end) / LASTS))
+        rest = busier * _total(usual, moment, end)
+        return max(rest + self._burst(now) * lasting, 0.0)
+
+    def _burst(self, rate: float) -> float:
+        """Return by how much the recent arrivals a second exceed a rate, beyond what is chance."""
+        if self._weight <= 0:
+            return 0.0
+        chance = CHANCE * math.sqrt(max(rate * self._weight, 1.0))
+        more = self._recent - rate * self._weight
+        return math.copysign(max(abs(more) - chance, 0.0), more) / self._weight
 
     def _usual(self, moment: float) -> list[float]:
         """Return the usual arrivals a second by hour of the day, by what came before a moment."""
@@ -139,6 +165,26 @@ class ArrivalForecast:
         self._hours = {int(hour): int(count) for hour, count in snapshot["hours"].items()}
         self._since, self._at = snapshot["since"], float(snapshot["at"])
         self._recent, self._weight = float(snapshot["recent"]), float(snapshot["weight"])
+
+
+def _busier(hours: Sequence[tuple[int, float]], prior: float) -> float:
+    """Return how many times as many arrivals as usual most hours bring.
+
+    Args:
+        hours: What came and what was foreseen, by hour.
+        prior: Arrivals that the usual counts for.
+    """
+    foreseen = sum(usual for _, usual in hours)
+    if foreseen + prior <= 0:
+        return 1.0
+    mean = sum(n for n, _ in hours) / foreseen if foreseen else 1.0
+    ratios = [n / usual for n, usual in hours if usual > 0 and n > QUIET * mean * usual]
+    most = median(ratios) if ratios else mean
+    came = 0.0
+    for n, usual in hours:
+        chance = CHANCE * math.sqrt(max(usual * most, 1.0))
+        came += min(max(n, usual * most / CLIP - chance), usual * most * CLIP + chance)
+    return (came + prior) / (foreseen + prior)
 
 
 def _total(rates: Sequence[float], begin: float, end: float) -> float:

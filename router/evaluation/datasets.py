@@ -20,6 +20,7 @@ from router.evaluation.lines import lines
 from router.models.catalog import Model, ModelCatalog
 from schemas.fields import NANO
 
+TOKENS = "tokens"
 ONE_NANO_A_TOKEN = 1_000_000
 """The price per million tokens that makes an output token cost one nano-unit."""
 
@@ -35,6 +36,8 @@ class Dataset:
         models: M names.
         scores: float64[n, M] in 0..1, NaN where no outcome is recorded.
         costs: float64[n, M] nano-dollars, NaN where no outcome is recorded.
+        tokens: float64[n, M], of prompt and answer together, NaN where no outcome is recorded; None
+            where they are recorded nowhere.
     """
 
     ids: Sequence[str]
@@ -43,6 +46,7 @@ class Dataset:
     models: tuple[str, ...]
     scores: Floats
     costs: Floats
+    tokens: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,6 +60,7 @@ class Dataset:
             prompts=[self.prompts[row] for row in rows],
             scores=self.scores[rows],
             costs=self.costs[rows],
+            tokens=None if self.tokens is None else self.tokens[rows],
         )
 
     def with_models(self, names: Iterable[str]) -> Dataset:
@@ -68,7 +73,11 @@ class Dataset:
         column = {name: i for i, name in enumerate(self.models)}
         columns = [column[name] for name in chosen]
         return replace(
-            self, models=chosen, scores=self.scores[:, columns], costs=self.costs[:, columns]
+            self,
+            models=chosen,
+            scores=self.scores[:, columns],
+            costs=self.costs[:, columns],
+            tokens=None if self.tokens is None else self.tokens[:, columns],
         )
 
     def split(self, test_fraction: float = 0.35, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -115,7 +124,8 @@ class Dataset:
 
 def read_jsonl(path: str | Path) -> Dataset:
     """Read `{"id", "task", "prompt", "scores": {model: 0..1}, "cost_usd": {model: dollars}}`
-    a line, plain or gzip. Raises DatasetError, which names file, line and field.
+    a line, plain or gzip, and `"tokens": {model: number}` on every line or none. Raises
+    DatasetError, which names file, line and field.
     """
     path = Path(path)
     records: list[Mapping[str, Any]] = []
@@ -136,6 +146,7 @@ def read_jsonl(path: str | Path) -> Dataset:
         models=models,
         scores=_table(records, "scores", models),
         costs=_table(records, "cost_usd", models) * NANO,
+        tokens=_table(records, TOKENS, models) if all(TOKENS in one for one in records) else None,
     )
 
 
@@ -163,6 +174,9 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
         models=models,
         scores=table(lambda part: part.scores),
         costs=table(lambda part: part.costs),
+        tokens=None
+        if any(part.tokens is None for part in kept)
+        else table(lambda part: part.costs if part.tokens is None else part.tokens),
     )
 
 
@@ -182,6 +196,8 @@ def write_jsonl(dataset: Dataset, path: str | Path) -> None:
             "scores": {dataset.models[i]: float(dataset.scores[row, i]) for i in known},
             "cost_usd": {dataset.models[i]: float(dataset.costs[row, i]) / NANO for i in known},
         }
+        if dataset.tokens is not None:
+            record[TOKENS] = {dataset.models[i]: float(dataset.tokens[row, i]) for i in known}
         records.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
     data = b"".join(records)
     path = Path(path)
@@ -205,6 +221,8 @@ def _record(line: bytes, where: str) -> Mapping[str, Any]:
         raise DatasetError(f"{where}: 'task' must be a string, this is {_kind(record['task'])}")
     for field, limit in (("scores", 1.0), ("cost_usd", 1e6)):
         _check_table(record.get(field), field, limit, where)
+    if TOKENS in record:
+        _check_table(record[TOKENS], TOKENS, 1e12, where)
     if record["scores"].keys() != record["cost_usd"].keys():
         odd = sorted(record["scores"].keys() ^ record["cost_usd"].keys())
         raise DatasetError(

@@ -90,7 +90,7 @@ def run(policy: Policy, problem: Problem, batch: int | None = None) -> Run:
         policy.set_catalog(_part(problem.catalog, columns), coverage)
     warm_cost = estimates.warm_cost[:, columns]
     policy.warm_start(
-        estimates.warm_quality[:, columns], warm_cost, *problem.amounts(warm_cost)[1:]
+        estimates.warm_quality[:, columns], warm_cost, *problem.amounts(warm_cost, columns)[1:]
     )
     policy.plan(problem.limits[kept], float(n))
     price_trace = [_prices(policy, problem.coverage.names)]
@@ -158,8 +158,8 @@ def _arrivals(
 ) -> Batch:
     """Return these arrivals as a policy sees them that knows these models and limits."""
     part = np.ix_(rows, columns)
-    cost, *amounts = problem.amounts(estimates.cost[part])
-    bound, *bounds = problem.amounts(np.maximum(np.ceil(cost), 0).astype(np.int64))
+    cost, *amounts = problem.amounts(estimates.cost[part], columns)
+    bound, *bounds = (np.maximum(np.ceil(table), 0).astype(np.int64) for table in (cost, *amounts))
     return Batch(
         ids=[problem.ids[row] for row in rows],
         quality=estimates.quality[part],
@@ -176,7 +176,7 @@ def _charge(problem: Problem, rows: Ints, chosen: Ints, spent: Ints, result: Run
     """Pay for each answer in order of arrival, as far as every limit goes that covers it."""
     sent = np.flatnonzero(chosen != NONE)
     query, model = rows[sent], chosen[sent]
-    drawn = problem.coverage.drawn(query, model, problem.amounts(problem.costs))
+    drawn = problem.coverage.drawn(query, model, problem.true_amounts())
     for i, (row, column) in enumerate(zip(query.tolist(), model.tolist(), strict=True)):
         if (spent + drawn[:, i] <= problem.limits).all():
             spent += drawn[:, i]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from router.arrays import Ints, Vectors
+from router.arrays import Floats, Ints, Vectors
 from router.evaluation import budgets, engine, offline
 from router.evaluation.datasets import Dataset
 from router.evaluation.engine import Run
@@ -67,7 +67,7 @@ class Row:
         deferred: Queries sent nowhere.
         lost: Queries sent whose cost no longer fitted.
         relative: Performance relative to `REFERENCE_POLICY`, per cent.
-        spent: Nano-dollars (or requests) by limit; a model's own has its name.
+        spent: Nano-dollars (tokens, requests) by limit; a model's own has its name.
         limits: Likewise, the amounts.
     """
 
@@ -151,7 +151,8 @@ class EvaluationData:
             limits = budgets.limits(
                 self.history, self.queries, setting.budget, setting.split, setting.seed
             )
-        problem = make_problem(self.queries, limits, self.estimates, coverage)
+        rate = _tokens_per_cost(self.history)
+        problem = make_problem(self.queries, limits, self.estimates, coverage, rate)
         return problem if setting.order == 0 else problem.reordered(self.order(setting))
 
     def order(self, setting: Setting) -> Ints:
@@ -205,6 +206,21 @@ class EvaluationData:
             )
             self._parts[count, seed].limits = self.limits
         return self._parts[count, seed]
+
+
+def _tokens_per_cost(history: Dataset) -> Floats | None:
+    """Return float64[M], tokens a nano-dollar; None where the history does not tell tokens.
+
+    Of a model without a cost it is 0: nothing says how many tokens its answers take.
+    """
+    if history.tokens is None:
+        return None
+    known = np.isfinite(history.tokens) & np.isfinite(history.costs)
+    tokens, costs = (
+        np.where(known, table, 0.0).sum(axis=0) for table in (history.tokens, history.costs)
+    )
+    rate: Floats = np.divide(tokens, costs, out=np.zeros_like(costs), where=costs > 0)
+    return rate
 
 
 def make(name: str, catalog: ModelCatalog, seed: int, **parameters: Any) -> Policy:

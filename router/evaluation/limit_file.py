@@ -10,7 +10,8 @@
     unit = "requests"
 
 It reads the same tables as the configuration. Recorded outcomes have neither times nor tenants, so
-each amount is for all arrivals, and limits of tokens, windows and tenants are refused.
+each amount is for all arrivals, and windows and tenants are refused. The unit "tokens" needs
+outcomes that tell the tokens of prompt and answer.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from router.arrays import Ints
-from router.evaluation.problem import REQUESTS
+from router.evaluation.problem import REQUESTS, TOKENS
 from router.pricing.coverage import Coverage
 from schemas.fields import NANO
 
-UNITS = {"currency": 0, "requests": REQUESTS}
+UNITS = {"currency": 0, "tokens": TOKENS, "requests": REQUESTS}
 FIELDS = frozenset({"amount", "unit", "models"})
 
 
@@ -39,8 +40,8 @@ class FileLimit:
 
     Attributes:
         name: Of its table.
-        amount: Nano-dollars, or requests.
-        unit: 0 for money, `REQUESTS`.
+        amount: Nano-dollars, tokens or requests.
+        unit: 0 for money, `TOKENS` or `REQUESTS`.
         models: Names or shell patterns.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
@@ -62,18 +64,19 @@ def best_assignment(program: Program, available: Bools) -> Ints:
     return np.where(best < models, best, NONE)
 
 
-def _assign(problem: Problem, quality: Floats, cost: Floats) -> Ints:
+def _assign(problem: Problem, quality: Floats, amounts: Sequence[Floats]) -> Ints:
     limits = problem.limits.astype(np.float64)
-    program = Program(quality, problem.amounts(cost), problem.coverage, limits)
+    program = Program(quality, amounts, problem.coverage, limits)
     return best_assignment(program, problem.available())
 
 
 def assign_on_estimates(problem: Problem, kind: str = "reference") -> Ints:
     """Return int64[n], the program's assignment on estimates: the paper's 100 %."""
     estimates = problem.estimates(kind)
-    return _assign(problem, estimates.quality, estimates.cost)
+    return _assign(problem, estimates.quality, problem.amounts(estimates.cost))
 
 
 def assign_on_truth(problem: Problem) -> Ints:
     """Return int64[n], the program's assignment on the true outcomes: an upper bound."""
-    return _assign(problem, problem.scores, problem.costs.astype(np.float64))
+    amounts = [table.astype(np.float64) for table in problem.true_amounts()]
+    return _assign(problem, problem.scores, amounts)

@@ -162,7 +162,7 @@ def _order(receipt: Receipt) -> tuple[float, int, int]:
 
 
 def _was_put_to_policy(receipt: Receipt) -> bool:
-    return receipt.decision != "rejected" or receipt.reason in DEFERRED
+    return receipt.decision in ("routed", "deferred") or receipt.reason in DEFERRED
 
 
 def _estimate(scorer: QueryScorer, kept: Sequence[tuple[Arrival, Query]]) -> _Block:

@@ -79,6 +79,40 @@ def test_a_burst_is_part_of_its_window() -> None:
     assert forecast.between(now, begin + 20 * DAY * HOUR, begin) < 1.1 * 20 * DAY * HOUR
 
 
+def test_after_a_burst_the_day_goes_on_as_before() -> None:
+    """An hour of ten times the usual, in a day of half of it: what follows it is that half."""
+    forecast = fed(3 * DAY, [3600] * DAY)
+    begin, total = MIDNIGHT + 3 * DAY * HOUR, 0
+    for minute in range(15 * 60):
+        total += 600 if 600 <= minute < 660 else 30
+        forecast.observe(begin + minute * 60, 1, total)
+    now = begin + 15 * HOUR
+    found = forecast.between(now, begin + DAY * HOUR, begin)
+    assert found == pytest.approx(9 * HOUR / 2, rel=0.3)
+
+
+def test_a_late_start_of_the_first_day_is_no_quiet_day() -> None:
+    """Hours without any arrival do not halve what is expected of the busy ones."""
+    forecast = ArrivalForecast(1.0)
+    for minute in range(16 * 60):
+        forecast.observe(MIDNIGHT + minute * 60, 0, max(minute - 12 * 60, 0) * 120)
+    now = MIDNIGHT + 16 * HOUR
+    assert forecast.between(now, MIDNIGHT + DAY * HOUR, MIDNIGHT) > 8 * HOUR
+
+
+def test_few_arrivals_are_no_bursts() -> None:
+    """One query in most hours, several in some: what is expected is their mean."""
+    forecast, total = ArrivalForecast(1 / 3600), 0
+    for minute in range(18 * 60):
+        total += minute % 180 == 30 or minute % 60 == 45
+        forecast.observe(MIDNIGHT + minute * 60, 0, total)
+    now = MIDNIGHT + 18 * HOUR
+    expected = total / 18 * 6
+    assert forecast.between(now, MIDNIGHT + DAY * HOUR, MIDNIGHT) == pytest.approx(
+        expected, rel=0.25
+    )
+
+
 def test_a_quiet_first_night_is_no_end() -> None:
     """After hours without arrivals, the day is not taken to be over."""
     forecast = ArrivalForecast(1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,22 @@ def test_json_lines_round_trip(tmp_path: Path, name: str) -> None:
     assert np.allclose(again.costs, data.costs, equal_nan=True)
     write_jsonl(data, tmp_path / ("again" + name))
     assert (tmp_path / name).read_bytes() == (tmp_path / ("again" + name)).read_bytes()
+
+
+def test_tokens_are_kept(tmp_path: Path) -> None:
+    """Where every line tells them; with rows, models and other datasets they go along."""
+    data = replace(outcomes(20), tokens=np.arange(60.0).reshape(20, 3))
+    write_jsonl(data, tmp_path / "data.jsonl")
+    again = read_jsonl(tmp_path / "data.jsonl")
+    assert again.tokens is not None
+    assert again.tokens.tolist() == np.arange(60.0).reshape(20, 3).tolist()
+    part = again.take(np.array([1])).with_models([data.models[2]])
+    assert part.tokens is not None
+    assert part.tokens.tolist() == [[5.0]]
+    whole = joined([again.take(np.arange(9)), again.take(np.arange(9, 20))]).tokens
+    assert whole is not None
+    assert whole.tolist() == again.tokens.tolist()
+    assert joined([again.take(np.arange(9)), outcomes(20)]).tokens is None
 
 
 GOOD = {"id": "a", "task": "t", "prompt": "p", "scores": {"m": 1}, "cost_usd": {"m": 0.1}}

@@ -11,9 +11,10 @@ import pytest
 
 from router.arrays import Bools, Floats, Ints
 from router.evaluation import engine
-from router.evaluation.budgets import SHARED
+from router.evaluation.budgets import GIVEN, SHARED
 from router.evaluation.experiment import Setting, make
-from router.evaluation.problem import REQUESTS, Change, Problem
+from router.evaluation.limit_file import FileLimit
+from router.evaluation.problem import REQUESTS, TOKENS, Change, Problem
 from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
 from router.policies.base import NONE, Batch, Decisions, Policy
@@ -121,6 +122,31 @@ def test_one_budget_for_all_models_holds(name: str) -> None:
     run = engine.run(make(name, put.catalog, seed=0), put, batch=16)
     assert (run.spent <= put.limits).all()
     assert run.spent[-1].tolist() == [run.cost, int((run.model[run.served] == 0).sum())]
+
+
+@every_policy
+def test_a_limit_of_tokens_holds(name: str) -> None:
+    """What answers really took counts, to the token; before they come, their estimated cost says
+    how many they will probably take."""
+    put = ground().problem(Setting(split=SHARED))
+    tokens = np.random.default_rng(0).integers(1, 100, put.costs.shape)
+    per_cost = tokens.sum(axis=0) / put.costs.sum(axis=0)
+    both = Coverage(("money", "length"), np.array([0, TOKENS]), np.ones((2, 3), dtype=np.bool_))
+    amounts = np.array([*put.limits.tolist(), 600])
+    put = replace(put, given=both, limits=amounts, tokens=tokens, tokens_per_cost=per_cost)
+    run = engine.run(make(name, put.catalog, seed=0), put, batch=4)
+    assert (run.spent <= put.limits).all()
+    served = np.flatnonzero(run.served)
+    assert run.spent[-1].tolist() == [run.cost, int(tokens[served, run.model[served]].sum())]
+    assert run.count
+
+
+def test_limits_of_tokens_need_outcomes_that_tell_them() -> None:
+    """The error says what is missing, and for which limit."""
+    data = ground()
+    data.limits = [FileLimit("length", 600.0, TOKENS, ("*",))]
+    with pytest.raises(ValueError, match="the limit 'length' counts tokens, and the outcomes"):
+        data.problem(Setting(split=GIVEN))
 
 
 @every_policy

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from router.evaluation.limit_file import limits_over, read_limits
-from router.evaluation.problem import REQUESTS
+from router.evaluation.problem import REQUESTS, TOKENS
 
 MODELS = ("gpt-4", "gpt-3.5", "claude")
 
@@ -23,13 +23,19 @@ def test_limits_of_a_file(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         '[limits.total]\namount = 1.5\n[limits.gpt]\namount = "0.5"\nmodels = ["gpt-*"]\n'
-        '[limits.calls]\namount = 10\nunit = "requests"\nmodels = ["claude"]\n',
+        '[limits.calls]\namount = 10\nunit = "requests"\nmodels = ["claude"]\n'
+        '[limits.length]\namount = 500\nunit = "tokens"\n',
     )
     coverage, amounts = limits_over(read_limits(path), MODELS, 2.0)
-    assert coverage.names == ("total", "gpt", "calls")
-    assert coverage.unit.tolist() == [0, 0, REQUESTS]
-    assert coverage.models.tolist() == [[True] * 3, [True, True, False], [False, False, True]]
-    assert amounts.tolist() == [3_000_000_000, 1_000_000_000, 20]
+    assert coverage.names == ("total", "gpt", "calls", "length")
+    assert coverage.unit.tolist() == [0, 0, REQUESTS, TOKENS]
+    assert coverage.models.tolist() == [
+        [True] * 3,
+        [True, True, False],
+        [False, False, True],
+        [True] * 3,
+    ]
+    assert amounts.tolist() == [3_000_000_000, 1_000_000_000, 20, 1000]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +46,8 @@ def test_limits_of_a_file(tmp_path: Path) -> None:
         ("[limits.a]\n", "amount must be a number"),
         ("[limits.a]\namount = -1\n", "must be 0 or more"),
         ("[limits.a]\namount = 'much'\n", "amount must be a number"),
-        ("[limits.a]\namount = 1\nunit = 'tokens'\n", "unit is 'tokens'"),
+        ("[limits.a]\namount = 1\nunit = 'words'\n", "unit is 'words'"),
+        ("[limits.a]\namount = 1\ntenants = 'each'\n", "no tenants"),
         ("[limits.a]\namount = 1\nwindow = 'day'\n", "no times"),
         ("[limits.a]\namount = 1\nmodels = 'gpt'\n", "must be a list"),
         ("[limits.a\n", "limits.toml"),

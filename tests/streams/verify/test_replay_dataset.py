@@ -9,11 +9,14 @@ import pytest
 
 from router.estimation.scorer import QueryScorer
 from router.policies.base import NONE
-from schemas import Receipt
-from schemas.wire import decode
+from schemas import Receipt, Source
+from schemas.wire import decode, encode
+from streams.kafka.logs import Record
 from streams.routing import build
 from streams.verify.receipt_store import ReceiptStore
 from streams.verify.replay_dataset import ReplayDataset, build_dataset, read_results
+from tests.support.decisions import receipt, result
+from tests.support.recorded import CORE, TOPICS, query
 from tests.support.recording import Restored
 
 
@@ -49,7 +52,8 @@ def decisions(deployment: Restored) -> list[Receipt]:
         (
             one
             for one in receipts
-            if one.source.topic == deployment.topics.queries and one.decision != "rejected"
+            if one.source.topic == deployment.topics.queries
+            and one.decision in ("routed", "deferred")
         ),
         key=lambda one: (one.decided_at, one.source.partition, one.source.offset),
     )
@@ -82,6 +86,38 @@ def test_a_part_of_the_models(dataset: ReplayDataset) -> None:
     np.testing.assert_array_equal(part.cost, dataset.cost[:, [2, 0]])
     place = {0: 1, 1: NONE, 2: 0, NONE: NONE}
     assert part.model.tolist() == [place[model] for model in dataset.model.tolist()]
+
+
+def test_an_id_that_came_twice_is_one_query() -> None:
+    """The second record was put to no policy; the outcome of the first, also after a retry, is the
+    first's. A score that nobody has told is unknown, and its cost is known."""
+    receipts = [
+        receipt(0, None),
+        receipt(1, None, id="q0", decision="duplicate", reason="seen_before"),
+        receipt(2, "large"),
+        receipt(
+            0, "small", decision_id="deferred/0/0", source=Source("deferred", 0, 0), decided_at=9e3
+        ),
+    ]
+    results = [
+        result(0, decision_id="deferred/0/0", score=None, cost=70),
+        result(2, "large", score=0.5, cost=90),
+        result(2, "large", score=1.0, cost=10),
+    ]
+    queries = [log(i, query(id)) for i, id in enumerate(["q0", "q0", "q2"])]
+    with ReceiptStore(TOPICS) as opened:
+        opened.fill(log(i, encode(one)) for i, one in enumerate(receipts))
+        found = build_dataset(
+            CORE, queries, [log(i, encode(one)) for i, one in enumerate(results)], opened
+        )
+    assert (found.ids, found.left_out) == (["q0", "q2"], 1)
+    assert found.model.tolist() == [NONE, 1]
+    np.testing.assert_array_equal(found.scores, [[np.nan, np.nan], [np.nan, 0.5]])
+    np.testing.assert_array_equal(found.costs, [[70, np.nan], [np.nan, 90]])
+
+
+def log(offset: int, value: bytes) -> Record:
+    return Record("any", 0, offset, 0, b"k", value, [])
 
 
 def test_nothing_decided(
