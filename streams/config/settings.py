@@ -22,6 +22,8 @@ from router.budget.windows import Windowing
 from router.estimation.embedders import KINDS
 from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
+from router.policies.baselines import GreedyCost
+from router.policies.eagle import Eagle
 from router.policies.floors import Floors
 from router.policies.quality_floor import QualityFloor
 from router.pricing.coverage import SHARED
@@ -228,6 +230,8 @@ class Config(Section, frozen=True, kw_only=True):
                     known = ", ".join(limits.index)
                     rule = f"{key}: {limited!r} is no model or limit; there are: {known}"
                     raise Invalid("invalid_field", rule, key)
+        _check_policy(self.policy)
+        _check_together(self)
 
     def catalog(self) -> ModelCatalog:
         """The models in the order of the file, priced in nano-units."""
@@ -345,3 +349,42 @@ def _one_of(key: str, word: str, known: Mapping[str, object]) -> None:
     if word not in known:
         rule = f"it must be one of: {', '.join(known)}"
         raise Invalid("invalid_field", f"{key}: found {word!r}, {rule}", key)
+
+
+def _check_policy(policy: PolicySettings) -> None:
+    """Raise Invalid for settings that the policy would leave unheeded."""
+    usual = PolicySettings(expected_queries=policy.expected_queries)
+    for key, of in (("floor", QualityFloor.name), ("eagle", Eagle.name)):
+        if policy.name != of and getattr(policy, key) != getattr(usual, key):
+            rule = f"only the policy {of} heeds it, not {policy.name}"
+            raise wrong(f"policy.{key}", getattr(policy, key), rule)
+    if policy.explore and not policy.explore_money:
+        rule = "no draw of policy.explore could be paid: it must be above 0, or explore 0"
+        raise wrong("policy.explore_money", policy.explore_money, rule)
+
+
+def _check_together(config: Config) -> None:
+    """Raise Invalid where policy, limits, pools and reservations cannot work together."""
+    policy, limits = config.policy, config.limit_set()
+    money = [limit.unit == "currency" for limit in limits.limits]
+    covers = limits.models(list(config.models))[money]
+    kind = POLICIES[policy.name]
+    if issubclass(kind, GreedyCost) and len(config.models) > 1 and (covers == covers[:, :1]).all():
+        rule = (
+            f"{policy.name} takes the model whose budget has most left, and here all draw on the "
+            "same money: give models limits of their own, or take another policy"
+        )
+        raise Invalid("invalid_field", f"policy.name: {rule}", "policy.name")
+    if kind is Eagle and policy.eagle.query_budget is None and not any(money):
+        rule = "eagle spreads the money left over arrivals, and no limit counts money: set it"
+        raise missing("policy.eagle.query_budget", rule)
+    for model in config.catalog().models:
+        whole = config.reservation.mode == "max" and model.max_output_tokens >= model.context
+        if model.pools and whole:
+            rule = (
+                f"the longest holds {model.context} tokens, and max_output_tokens "
+                f"({model.max_output_tokens}) is reserved for queries that set no max_tokens: "
+                "none of these would fit. Lower it, or take [reservation] mode quantile"
+            )
+            key = f"models.{model.name}.pools"
+            raise Invalid("invalid_field", f"{key}: {rule}", key)

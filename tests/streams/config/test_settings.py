@@ -47,6 +47,50 @@ def test_documented_keys_are_the_keys_there_are() -> None:
             assert f"`{key}`" in documented
 
 
+LARGE = SMALL.replace("small", "large")
+SHARED = (SMALL + LARGE).replace('budget = {limit = "5"}', "") + '[budget]\ntotal = "5"\n'
+TOKENS = SHARED.replace("[budget]\ntotal", "[limits.tokens]\nunit = 'tokens'\namount")
+TOKENS = TOKENS.replace('"5"', "5000")
+POOL = "[models.small.pools.only]\ncontext = 4096\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        (SMALL + POLICY + "floor = 0.9", "policy.floor", "only the policy quality-floor"),
+        (SMALL + POLICY + "eagle.k = 16", "policy.eagle", "only the policy eagle heeds it"),
+        (SMALL + POLICY + "explore = 0.1\nexplore_money = 0", "policy.explore_money", "be paid"),
+        (SHARED + POLICY + "name = 'knn-cost'", "policy.name", "all draw on the same money"),
+        (TOKENS + POLICY + "name = 'greedy-cost'", "policy.name", "all draw on the same money"),
+        (TOKENS + POLICY + "name = 'eagle'", "policy.eagle.query_budget", "no limit counts money"),
+        (SMALL + POOL + POLICY, "models.small.pools", "none of these would fit"),
+    ],
+    ids=["floor", "eagle", "explore", "one budget", "no money", "no budget", "short pools"],
+)
+def test_what_cannot_work_together(tmp_path: Path, text: str, key: str, words: str) -> None:
+    """It is refused with the reason, before a router starts."""
+    error = refusal(tmp_path, text)
+    assert error.key == key
+    assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SMALL + POLICY + "name = 'quality-floor'\nfloor = 0.9",
+        SMALL + POLICY + "name = 'eagle'\neagle.k = 16",
+        SMALL + LARGE + POLICY + "name = 'knn-cost'",
+        SMALL + POLICY + "name = 'knn-cost'",
+        TOKENS + POLICY + "name = 'eagle'\neagle.query_budget = 0.01",
+        SMALL + POOL + POLICY + "[reservation]\nmode = 'quantile'",
+    ],
+    ids=["floor", "eagle", "own budgets", "one model", "query budget", "quantile"],
+)
+def test_what_works_together(tmp_path: Path, text: str) -> None:
+    """The same settings where something heeds them."""
+    assert read(tmp_path, text)
+
+
 def _sections() -> list[tuple[str, ...]]:
     config = load(EXAMPLE, {})
     known = {
