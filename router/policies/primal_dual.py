@@ -11,6 +11,7 @@ import numpy as np
 from router.arrays import Bools, Floats, Ints, even_rows
 from router.models.catalog import ModelCatalog
 from router.policies.base import Batch, Decisions, Policy
+from router.policies.draws import uniform
 from router.policies.floors import Floor
 from router.policies.reserve import best_first
 from router.pricing.coverage import Coverage
@@ -70,7 +71,8 @@ class PrimalDual(Policy):
         """Score, then reserve in order of arrival."""
         prices = batch.priced_by(self.limits, self.gamma, self._others)
         price = batch.limits.priced(prices, batch.amounts)
-        return best_first(_score(batch, price), batch, free, self.version)
+        score = _spread_ties(_score(batch, price), price, batch)
+        return best_first(score, batch, free, self.version)
 
     def warm_start(self, quality: Floats, cost: Floats, *others: Floats) -> None:
         """Forecast demand from an even sample of the history."""
@@ -182,6 +184,34 @@ class PrimalDual(Policy):
         self.gamma = np.array([prices.get(name, other) for name, other in known], np.float64)
         self.version = version
         self._others = {name: price for name, price in prices.items() if name not in units}
+
+
+def _spread_ties(score: Floats, price: Floats, batch: Batch) -> Floats:
+    """Return scores in which, of the best models that are alike, one drawn by the query's id leads.
+
+    Models of equal quality, cost and price are told apart by nothing but their order, as when
+    beliefs are all that is known of them: the first one would get all queries, and the others stay
+    unknown.
+
+    Args:
+        score: float64[n, M].
+        price: float64[n, M], of each pair.
+        batch: The n queries.
+    """
+    rows = np.arange(len(score))
+    best = score.argmax(axis=1)
+    tied = score > 0
+    for table in (batch.quality, price, batch.cost):
+        of_best = table[rows, best][:, None]
+        with np.errstate(invalid="ignore"):  # of pairs that are not possible
+            tied &= np.abs(table - of_best) <= TIE * np.abs(of_best)
+    several = np.flatnonzero(tied.sum(axis=1) > 1)
+    if len(several):
+        draws = uniform([batch.ids[row] for row in several.tolist()], 0, "tie")
+        place = (draws * tied[several].sum(axis=1)).astype(np.int64)
+        drawn = (tied[several].cumsum(axis=1) > place[:, None]).argmax(axis=1)
+        score[several, drawn] = np.nextafter(score[several].max(axis=1), np.inf)
+    return score
 
 
 def _score(batch: Batch, price: Floats) -> Floats:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Self
 
 from router.estimation.index.manifest import older_folder, read_manifest
+from router.policies.base import Policy
 from streams.config.settings import Config
 from streams.routing.build import Parts, build
 from streams.routing.prior import exploration
@@ -51,8 +52,8 @@ class Indexes:
         return self._known[version]
 
 
-async def follow_index(config: Config, parts: Parts, take: Callable[[Parts], None]) -> None:
-    """Watch the configured folder, and hand over the parts for each new index in it.
+async def follow_index(config: Config, parts: Parts, take: Callable[[Parts, Policy], None]) -> None:
+    """Watch the configured folder; hand over parts and a policy of theirs for each new index in it.
 
     One that does not fit is refused with a line in the log; routing continues with the present one.
     """
@@ -65,13 +66,14 @@ async def follow_index(config: Config, parts: Parts, take: Callable[[Parts], Non
                 continue
             seen = version
             taken = await loop.run_in_executor(None, build, config, parts.scorer.embedder)
+            policy = await loop.run_in_executor(None, taken.new_policy)
         except (ValueError, OSError) as error:  # IndexRefused, or it is being replaced right now
             if str(error) != logged:
                 logger.error("routing goes on with the index there was: %s", error)
             logged = str(error)
             continue
         seen = taken.scorer.index
-        take(taken)
+        take(taken, policy)
         logger.info("index %s: %d queries of the past", seen, len(taken.scorer.estimator.history))
         if taken.explored:
             logger.warning(exploration(config))

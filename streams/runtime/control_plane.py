@@ -58,6 +58,7 @@ class ControlPlane:
         self.calendar = Calendar(config.windows())
         self._config = config
         self._policy = parts.new_policy()
+        self._published: Mapping[str, Any] | None = None
         self._listeners: list[Listener] = []
         self._advanced = asyncio.Event()
         self.decider = self._new_decider(parts.scorer, 0)
@@ -75,6 +76,7 @@ class ControlPlane:
                 return
             policy = _copy(self._policy)
             policy.restore(prices.state)
+            self._published = prices.state
         except (Invalid, NewerFormat, ValueError) as error:
             logger.error("prices at offset %s are passed over: %s", message.offset(), error)
             return
@@ -102,14 +104,20 @@ class ControlPlane:
             listener(added)
         self._advanced.set()
 
-    def apply_index(self, parts: Parts) -> None:
+    def apply_index(self, parts: Parts, policy: Policy) -> None:
         """Decide by another index from the next chunk on.
 
-        Learned prices stay; those made from history are made from the new one.
+        Published prices stay; those made from history are made from the new one. How much is
+        explored follows from the index.
+
+        Args:
+            parts: On that index.
+            policy: That these have made.
         """
         self.parts = parts
-        if self.decider.price_version == 0:
-            self._policy = parts.new_policy()
+        if self._published is not None:
+            policy.restore(self._published)
+        self._policy = policy
         scorer = parts.scorer.with_newcomers(self.registry.newcomers())
         self.decider = self._new_decider(scorer, self.decider.price_version)
 

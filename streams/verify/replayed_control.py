@@ -26,15 +26,16 @@ class PriceVersions:
         records: Of the topic `prices`, accepted as a router accepts them.
         """
         self._first: dict[str | None, Policy] = {}
-        self._other = new_policy()
+        self._other: dict[str | None, Policy] = {}
+        known = new_policy()
         self._records: dict[int, bytes] = {}
         newest = 0
         for record in records:
             try:
                 prices = decode(Prices, record.value)
-                if prices.policy != self._other.name or prices.version <= newest:
+                if prices.policy != known.name or prices.version <= newest:
                     continue
-                self._other.restore(prices.state)
+                known.restore(prices.state)
             except (Invalid, ValueError):
                 continue
             newest = prices.version
@@ -43,19 +44,20 @@ class PriceVersions:
     def at(self, version: int, parts: Parts) -> Policy | None:
         """Return the policy with the prices of a version, valid until the next call.
 
-        Version 0 is made from the history of `parts`.
+        Version 0 is made from the history of `parts`, which also say how much is explored.
 
         Returns:
             None where the prices have been compacted away.
         """
-        if version == 0:
-            if parts.scorer.index not in self._first:
-                self._first[parts.scorer.index] = parts.new_policy()
-            return self._first[parts.scorer.index]
-        if version not in self._records:
+        index = parts.scorer.index
+        if version and version not in self._records:
             return None
-        self._other.restore(decode(Prices, self._records[version]).state)
-        return self._other
+        made = self._other if version else self._first
+        if index not in made:
+            made[index] = parts.new_policy()
+        if version:
+            made[index].restore(decode(Prices, self._records[version]).state)
+        return made[index]
 
 
 class ReplayedControl:

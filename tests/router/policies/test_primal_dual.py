@@ -166,3 +166,23 @@ def test_refuses_a_strange_snapshot(snapshot: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="price"):
         policy.restore(snapshot)
     assert_array_equal(policy.gamma, [0.0])
+
+
+def test_models_that_are_alike_share_the_queries() -> None:
+    """The query's id draws one of them, whatever comes with it; models of another cost or quality
+    do not share, and one that alone has room takes all."""
+    count = 600
+    policy = PrimalDual(catalog("a", "b", "c", "d"))
+    alike = batch([[0.7, 0.7, 0.7 + 1e-12, 0.6]] * count, [[5.0, 5.0, 5.0, 1.0]] * count)
+    free = np.full(4, 10**9)
+    found = policy.route(alike, free)
+    assert set(found.reason) == {"best"}
+    drawn = np.bincount(found.model, minlength=4)
+    assert drawn[3] == 0
+    assert (np.abs(drawn[:3] - count / 3) < count / 10).all()
+    part = policy.route(alike.take(slice(100, 101)), free)
+    assert part.model[0] == found.model[100]
+    other = batch([[0.7, 0.7, 0.7, 0.6]] * 50, [[5.0, 4.0, 5.0, 1.0]] * 50)
+    assert set(policy.route(other, free).model.tolist()) == {0, 2}
+    only = np.array([0, 10**9, 0, 0])
+    assert set(policy.route(alike, only).model.tolist()) == {1}

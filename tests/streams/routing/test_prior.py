@@ -61,6 +61,10 @@ def test_an_index_of_priors(tmp_path: Path) -> None:
     assert isinstance(parts.new_policy(), Explore)
     _, estimates = parts.scorer.estimate(["anything"], [[1.0, 0.0, 0.0, 0.0]])
     assert np.allclose(estimates.quality, [[0.5, 0.5, 0.7, 0.9]], atol=0.01)
+    for table in (estimates.quality, estimates.cost):
+        assert table[0, 1] == pytest.approx(table[0, 0], rel=1e-9), (
+            "the policy takes them for alike"
+        )
     assert np.allclose(estimates.cost[0] / estimates.cost[0, 0], [1, 1, 1450 / 350, 9], rtol=0.05)
 
 

@@ -26,7 +26,9 @@ class TestFollowIndex:
     async def taken(self, config_file: Path) -> AsyncIterator[asyncio.Queue[Parts]]:
         """What is handed over, while the folder is followed."""
         config, queue = load(config_file), asyncio.Queue[Parts]()
-        following = asyncio.create_task(follow_index(config, build(config), queue.put_nowait))
+        following = asyncio.create_task(
+            follow_index(config, build(config), lambda parts, _: queue.put_nowait(parts))
+        )
         yield queue
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

@@ -135,11 +135,17 @@ def test_an_index_keeps_learned_prices_and_newcomers(control: ControlPlane) -> N
     """Those of history are made from the new one."""
     control.apply_command(command(NEWCOMER, 0))
     other = QueryScorer(CORE.embedder, CORE.estimator, FLEET, index="another")
-    control.apply_index(router_parts(other))
+    parts = router_parts(other)
+    control.apply_index(parts, parts.new_policy())
     assert control.decider.scorer.index == "another"
     assert len(control.decider.scorer.catalog) == 3
     control.apply_prices(prices(1))
-    control.apply_index(router_parts())
+    parts = router_parts()
+    policy = parts.new_policy()
+    control.apply_index(parts, policy)
+    explore = control.decider.policy
+    assert isinstance(explore, Explore), "there is a newcomer"
+    assert explore.policy is policy, "how much it explores is the new index's"
     assert control.decider.scorer.index is None
     assert (control.decider.price_version, control.prices()["small"]) == (1, 0.5)
 
