@@ -106,7 +106,7 @@ kafka-stop: $(STAMP) ## Stop it; its data stay in .kafka
 	$(BIN)/sluice broker stop --data .kafka
 
 bench: $(STAMP) ## Measure each part beside its own baseline
-	@set -e; for file in $$(grep -l '__main__' benchmarks/*.py | grep -v -e /paper -e /chain -e /compare -e /cold_start); do \
+	@set -e; for file in $$(grep -l '__main__' benchmarks/*.py | grep -v -e /paper -e /chain -e /compare -e /cold_start -e /adapters -e /floors -e /forecast); do \
 	  name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
 bench-compare: $(STAMP) ## Run a benchmark (BENCH=latency) on an older commit (REF=) and on these files, and print ratios
