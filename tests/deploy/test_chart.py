@@ -54,7 +54,11 @@ EVERYTHING: dict[str, Any] = {
     "workerDefaults": {"autoscaling": {"enabled": True, "minReplicas": 0}},
     "workers": {"Org/Large:free": {"args": ["--concurrency", "4"], "egressPorts": [8000]}},
     "index": {"build": {"enabled": True, "historyClaim": "history"}},
-    "serve": {"enabled": True, "ingress": {"enabled": True, "host": "llm.example"}},
+    "serve": {
+        "enabled": True,
+        "files": {"existingClaim": "batches"},
+        "ingress": {"enabled": True, "host": "llm.example"},
+    },
     "keda": {"triggerAuthentication": "kafka", "triggerMetadata": {"sasl": "scram_sha512"}},
     "metrics": {
         "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -237,6 +241,20 @@ class TestSluice:
                 assert found is not None, name
                 command = found
             command.make_context(name, arguments, resilient_parsing=True)
+
+    def test_fronts_share_the_files_of_batches(self, case: str) -> None:
+        """What [serve] files is set to is the volume that every pod mounts."""
+        for name, pod in pods(case):
+            [container] = pod["containers"]
+            environment = {one["name"]: one.get("value") for one in container["env"]}
+            places = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+            claims = {
+                volume["name"]: volume.get("persistentVolumeClaim") for volume in pod["volumes"]
+            }
+            shared = case == "everything" and name == "my-sluice-serve"
+            assert environment.get("SLUICE_SERVE_FILES") == ("/files" if shared else None)
+            claim = claims.get(places.get("/files", ""))
+            assert claim == ({"claimName": "batches"} if shared else None)
 
     def config(self, case: str, folder: Path) -> Config:
         """The configuration as a router reads it."""

@@ -126,6 +126,9 @@ env:
   - {name: SLUICE_BROKER, value: {{ .root.Values.kafka.servers | quote }}}
   - {name: SLUICE_INDEX_PATH, value: {{ printf "/index/%s" .root.Values.index.path | quote }}}
   - {name: SLUICE_ROUTER_DATA_DIR, value: /data}
+  {{- with .env }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- with .root.Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
