@@ -1,18 +1,21 @@
 """Quality floors: what was asked and got, and what it cost beside fixed shares and single models.
 
-    python -m benchmarks.floors DATASET... [--seeds 3] [--parts .25,.5,.75,.9]
+    python -m benchmarks.floors DATASET... [--seeds 3] [--parts .1,.25,.5,.75,.9] [--shifted]
 
-A floor lies at a part of the way from the worst to the best model's mean score over the history.
+A floor lies at a part of the way from the cheapest to the best model's mean score over the history.
 There is money for everything. Each dataset is cut at random into 65 % history and 35 % arrivals,
-once a seed. Columns, means over the seeds: the floor; the mean score got; the share of windows of
-250 arrivals with at least the floor less 0.02; the cost over that of the cheapest static mix that
-gets the same score, and over that of the cheapest single model that gets the floor (nothing where
-none does). Both controls know the outcomes of the arrivals.
+once a seed; --shifted has these arrive task by task. Columns, means over the seeds: the floor; the
+mean score got; the share of windows of 250 arrivals with at least the floor less 0.02; the cost
+over that of the cheapest static mix that gets the same score, over that of the cheapest single
+model that gets the floor (nothing where none does), and over that of the best single model. All
+three controls know the outcomes of the arrivals. The last line of a dataset is the correlation of
+floors asked and scores got.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linprog
@@ -50,10 +53,13 @@ def mix_cost(score: Floats, cost: Floats, floor: float) -> float:
     return float(result.fun * cost.max())
 
 
-def figures(data: EvaluationData, part: float, seed: int) -> list[float]:
+def figures(data: EvaluationData, part: float, seed: int, shifted: bool) -> list[float]:
     """Return the columns of one floor on one split."""
     problem = data.problem(Setting(PLENTY, SHARED, seed=seed))
-    low, *_, high = np.sort(np.nanmean(data.history.scores, axis=0)).tolist()
+    if shifted:
+        problem = problem.reordered(np.argsort(data.queries.tasks, kind="stable"))
+    means, costs = np.nanmean(data.history.scores, axis=0), np.nanmean(data.history.costs, axis=0)
+    low, high = float(means[costs.argmin()]), float(means.max())
     floor = low + part * (high - low)
     run = engine.run(make("quality-floor", problem.catalog, seed, floor=floor), problem)
     served = np.flatnonzero(run.served)
@@ -75,6 +81,7 @@ def figures(data: EvaluationData, part: float, seed: int) -> list[float]:
         kept,
         paid / against,
         paid / single if single < np.inf else np.nan,
+        paid / cost[score.argmax()],
     ]
 
 
@@ -83,19 +90,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("datasets", nargs="+")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--parts", default=".25,.5,.75,.9")
+    parser.add_argument("--parts", default=".1,.25,.5,.75,.9")
+    parser.add_argument("--shifted", action="store_true")
     parser.add_argument("--embedder", default="wordllama")
     asked = parser.parse_args()
-    print("dataset", "floor", "got", "windows", "over mix", "over single", sep="\t")
+    print("dataset", "floor", "got", "windows", "over mix", "over single", "over best", sep="\t")
     embedder = sources.embedder_named(asked.embedder)
     for name in asked.datasets:
         data = load(name)
         vectors = sources.embed(data.prompts, embedder)
         splits = list(sources.splits(data, vectors, 0.35, range(asked.seeds)))
+        kept = []
+        name = Path(name).name.partition(".")[0]
         for part in map(float, asked.parts.split(",")):
-            rows = [figures(split, part, seed) for seed, split in enumerate(splits)]
-            cells = np.nanmean(rows, axis=0)
-            print(name, *(f"{cell:.3f}" for cell in cells), sep="\t", flush=True)
+            rows = [figures(split, part, seed, asked.shifted) for seed, split in enumerate(splits)]
+            kept.append(np.nanmean(rows, axis=0))
+            print(name, *(f"{cell:.3f}" for cell in kept[-1]), sep="\t", flush=True)
+        asked_for, got, *_ = np.transpose(kept)
+        print(name, f"correlation {np.corrcoef(asked_for, got)[0, 1]:.3f}", sep="\t", flush=True)
 
 
 if __name__ == "__main__":
