@@ -19,7 +19,7 @@ from schemas import Invalid, Receipt
 from schemas.result import read_settlement
 from streams.kafka.logs import Record
 from streams.state.changelog import entries
-from streams.state.rows import Log, Row, State, row_key
+from streams.state.rows import Log, Row, State, row_key, row_position
 
 NAMED = 20
 """Most queries that one difference names."""
@@ -200,7 +200,7 @@ class _Audit:
         touched: list[tuple[str, str]] = [
             *self._decide("queries", state.queries.decided),
             *self._decide("deferred", state.deferred.decided),
-            *self._expire(),
+            *self._expire(state),
             *self._settle(state.settled, compacted=state.sequence > before + 1),
         ]
         self._rows.clear()
@@ -245,9 +245,13 @@ class _Audit:
             for part in holdings(receipt):
                 yield part.account, receipt.id
 
-    def _expire(self) -> Iterator[tuple[str, str]]:
+    def _expire(self, state: State) -> Iterator[tuple[str, str]]:
         """Rows that count from this state on; those that say so were released at a deadline."""
+        decided = {"queries": state.queries.decided, "deferred": state.deferred.decided}
         for key, row in self._rows.items():
+            log, offset = row_position(key)
+            if offset > decided[log]:  # of a chunk that was cut off: it is decided anew
+                continue
             if row.receipt.decision == "routed":
                 self._open[key] = row
             if row.expired and (held := self.audited.reference.expire(row.receipt.decision_id)):

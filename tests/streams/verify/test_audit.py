@@ -182,6 +182,18 @@ def typical() -> LedgerSnapshot:
     return books
 
 
+def test_rows_of_a_chunk_that_was_cut_off_do_not_count() -> None:
+    """Another commit came before the chunk was decided anew, and otherwise."""
+    books = LedgerSnapshot()
+    books.decide("queries", [("a", 100)])
+    row = books.open[row_key("queries", 0)]
+    cut = structs.replace(row.receipt, source=Source("queries", 0, 1), decision_id="queries/0/1")
+    books.log(row_key("queries", 1).encode(), encode(Row(receipt=cut)))
+    books.commit({})
+    books.decide("queries", [(None, 0)])
+    assert books.audit().differences == []
+
+
 LATE = [  # of the shop's limit, 54 are charged after they were released and held once more
     ("decide", "queries", [("a", 54)], "shop"),
     ("expire", 1),
