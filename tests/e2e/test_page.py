@@ -16,6 +16,7 @@ import pytest
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
 from tests.support.browser import Tab, browser, needs_chromium
+from tests.support.command import run
 from tests.support.front import free_port
 from tests.support.system import System
 
@@ -90,6 +91,30 @@ async def test_it_is_legible(system: System, tab: Tab, tmp_path: Path) -> None:
     await tab.run("openTab('runs')")
     await tab.wait("document.querySelectorAll('#run-table tbody tr').length === 6")
     await tab.picture(pictures / "page-evaluation.png", most=1200)
+    assert tab.errors == []
+
+
+async def test_a_replay_of_the_log_is_drawn(system: System, tab: Tab, tmp_path: Path) -> None:
+    """What `sluice replay` writes of this system's own log has its curve, bars and figures."""
+    pictures = Path(os.environ.get("SLUICE_PICTURES", str(tmp_path)))
+    await asyncio.to_thread(system.wait, "decisions", lambda: len(system.decided()) > 100)
+    url = serve(system, free_port())
+    asked = ("--policy", ",".join(POLICIES), "--budget", "0.5,1,2", "--to", "now")
+    out = ("--json", system.folder / "runs" / "replay.json", "--config", system.config)
+    servers = system.broker.servers
+    code, _, stderr = await asyncio.to_thread(run, "replay", *asked, *out, broker=servers)
+    assert code == 0, stderr
+    await tab.size(1280, 900, False)
+    await opened(tab, url)
+    await tab.run("openTab('runs')")
+    await tab.wait("document.querySelectorAll('#run-list option').length === 3")
+    await tab.run(
+        "document.getElementById('run-list').value = 'replay.json';"
+        "document.getElementById('run-list').dispatchEvent(new Event('change'))"
+    )
+    await tab.wait("document.querySelectorAll('#run-table tbody tr').length === 9")
+    await tab.wait("document.getElementById('run-words').innerText.includes('of the log')")
+    await tab.picture(pictures / "page-replay.png", most=1200)
     assert tab.errors == []
 
 
