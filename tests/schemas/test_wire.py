@@ -133,7 +133,7 @@ def test_control_is_read_by_its_kind(message: ModelControl | BudgetControl) -> N
     ("data", "reason"),
     [
         (b"{}", "kind: found nothing, it is required"),
-        (b'{"kind":"modle"}', "kind: found a string, it must be one of: model, budget"),
+        (b'{"kind":"modle"}', "kind: found a string, it must be one of: model, budget, floor"),
         (b'{"kind":5}', "kind: found a value of another type, it must be a string"),
         (
             b'{"kind":"model","name":"m","action":"add","output_price":1}',
