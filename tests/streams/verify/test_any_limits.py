@@ -6,6 +6,7 @@ Real routers, a real controller and real admin commands, on a log in memory (`De
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -357,5 +358,9 @@ def compare(deployment: Deployment, process: Process) -> None:
     assert [encode(one) for one in taken] == [data for _, data in logged]
 
 
-LimitsMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=25)
+# The suite runs the same examples each time; SLUICE_EXAMPLES=500 runs as many others.
+EXAMPLES = int(os.environ.get("SLUICE_EXAMPLES", "0"))
+LimitsMachine.TestCase.settings = settings(
+    max_examples=EXAMPLES or 40, stateful_step_count=30, derandomize=not EXAMPLES
+)
 TestLimits = LimitsMachine.TestCase
