@@ -57,11 +57,12 @@ def test_a_policy_lives_on_a_log(
     settled, the ledger is what the log adds up to, and every decision comes out byte for byte.
     A floor of a tenant's own is in force at once when it is set."""
     settings: dict[str, dict[str, object]] = {
-        "policy": {"name": policy, "resolve_every": 20, "resolve_seconds": 0.2, "floor": 0.6},
+        "policy": {"name": policy, "resolve_every": 20, "resolve_seconds": 0.2},
         "deferral": {"retry_seconds": 1},
     }
     floors, tenants = policy == "quality-floor", (None, "shop")
     if floors:
+        settings["policy"]["floor"] = 0.6
         settings["tenants.shop"] = {"floor": 0.65}
     with System(
         kafka_broker,
