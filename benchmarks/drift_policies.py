@@ -7,6 +7,7 @@ index is built (`sluice learn`).
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,6 +26,7 @@ class Learner(Policy):
     batch = 32
     """Arrivals that it decides at once."""
 
+    @abstractmethod
     def see_outcomes(
         self, batch: Batch, rows: Ints, model: Ints, score: Floats, cost: Floats
     ) -> None:
@@ -37,7 +39,6 @@ class Learner(Policy):
             score: float64[k].
             cost: float64[k] nano-units.
         """
-        raise NotImplementedError
 
 
 class ParetoBandit(Learner):

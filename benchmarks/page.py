@@ -11,23 +11,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import aiohttp
 import numpy as np
 import psutil
 
 from benchmarks.machine import machine
-from benchmarks.serve import CONFIG, WARM_UP, running, send
-from streams.brokers.kafka import KafkaServer
-from streams.cli.planning import planned
+from benchmarks.serve import WARM_UP, deployed, send
 from streams.client.asynchronous import AsyncClient
-from streams.config.settings import Config, load
-from streams.kafka import clients
-from streams.kafka.topics import create
+from streams.config.settings import Config
 
 MEASURED = ("route", "serve")
 """Commands whose processor time is counted."""
@@ -41,16 +35,8 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=20.0, help="of a turn")
     options.add_argument("--turns", type=int, default=3, help="with, and as many without")
     asked = options.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder,
-        KafkaServer(Path(folder) / "kafka") as broker,
-    ):
-        file = Path(folder) / "sluice.toml"
-        file.write_text(CONFIG.format(folder=folder))
-        config = load(file, {"SLUICE_BROKER": broker.servers})
-        create(clients.admin({"bootstrap.servers": broker.servers}), planned(config))
-        with running(file, broker.servers, "--ui") as (url, processes):
-            asyncio.run(_measure(config, url, processes, asked))
+    with deployed("--ui") as (config, url, processes):
+        asyncio.run(_measure(config, url, processes, asked))
 
 
 async def _measure(

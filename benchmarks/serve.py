@@ -74,18 +74,10 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=10.0, help="of a turn")
     options.add_argument("--turns", type=int, default=3, help="of each way")
     asked = options.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder,
-        KafkaServer(Path(folder) / "kafka") as broker,
-    ):
-        file = Path(folder) / "sluice.toml"
-        file.write_text(CONFIG.format(folder=folder))
-        config = load(file, {"SLUICE_BROKER": broker.servers})
-        create(clients.admin({"bootstrap.servers": broker.servers}), planned(config))
-        with running(file, broker.servers) as (url, processes):
-            front = processes["serve"]
-            work = _measure(config, url, front, asked.rate, asked.seconds, asked.turns)
-            asyncio.run(work)
+    with deployed() as (config, url, processes):
+        front = processes["serve"]
+        work = _measure(config, url, front, asked.rate, asked.seconds, asked.turns)
+        asyncio.run(work)
 
 
 async def _measure(
@@ -144,7 +136,28 @@ async def send(ask: Ask, rate: float, seconds: float) -> list[float]:
 
 
 @contextmanager
-def running(
+def deployed(*more: str) -> Iterator[tuple[Config, str, dict[str, psutil.Process]]]:
+    """Run a Kafka, a router, a worker and a front with topics of their own.
+
+    Args:
+        more: options of the front.
+
+    Yields the configuration, the front's address, and processes by command.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder,
+        KafkaServer(Path(folder) / "kafka") as broker,
+    ):
+        file = Path(folder) / "sluice.toml"
+        file.write_text(CONFIG.format(folder=folder))
+        config = load(file, {"SLUICE_BROKER": broker.servers})
+        create(clients.admin({"bootstrap.servers": broker.servers}), planned(config))
+        with _running(file, broker.servers, *more) as (url, processes):
+            yield config, url, processes
+
+
+@contextmanager
+def _running(
     file: Path, servers: str, *more: str
 ) -> Iterator[tuple[str, dict[str, psutil.Process]]]:
     """Run a router, a worker and a front; yield the front's address, and processes by command.

@@ -107,9 +107,8 @@ class Eagle(Policy):
         limits = self.limits
         counts = limits.unit == 0
         if limits.queries is not None:
-            counts &= limits.queries.all(
-                axis=1
-            )  # those of single tenants bound their queries alone
+            # Those of single tenants bound their queries alone.
+            counts &= limits.queries.all(axis=1)
         whole = counts & limits.models.all(axis=1)
         partly = counts & ~whole
         bounds: list[float] = share[whole].tolist()
