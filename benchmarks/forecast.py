@@ -68,7 +68,7 @@ class Paced(PrimalDual):
         self._forecast_of_day = forecast
         self._told = BEGIN
 
-    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
         """Look at the clock instead of the true number."""
         arrived = len(self._times) - int(np.max(expected))
         if arrived == len(self._times):

@@ -21,7 +21,7 @@ class Horizon:
 
     Where some limit has no window, their number in all is given. Otherwise they are forecast from
     what has arrived (`arrivals.py`): a number given, of one of the longest windows, is what is
-    assumed before any are counted. Queries that wait are expected in any case.
+    assumed before any are counted.
     A minute is too short to pace: what is left of it is planned for as a whole one.
     """
 
@@ -66,23 +66,20 @@ class Horizon:
         rate = self.forecast.rate()
         return np.array([self._whole(rate, self._windowing(name)) for name in names], np.float64)
 
-    def expected(
-        self, moment: float, arrived: int, names: Iterable[str], waiting: int = 0
-    ) -> Floats:
-        """Return float64, the queries to plan for with what is left of each limit, ≥ 1.
+    def expected(self, moment: float, arrived: int, names: Iterable[str]) -> Floats:
+        """Return float64, the arrivals to plan for with what is left of each limit, ≥ 1.
 
         Args:
             moment: Unix seconds.
             arrived: Arrivals so far.
             names: Of limits, or of accounts.
-            waiting: Queries that have arrived and wait.
         """
         left: dict[Windowing, float] = {}
         found = []
         for name in names:
             windowing = self._windowing(name)
             if windowing not in left:
-                left[windowing] = max(self._left(windowing, moment, arrived), waiting, 1.0)
+                left[windowing] = max(self._left(windowing, moment, arrived), 1.0)
             found.append(left[windowing])
         return np.array(found, np.float64)
 

@@ -221,13 +221,14 @@ class Policy(ABC):
     def outdate(self) -> None:  # noqa: B027
         """Have the next `plan` solve, however few queries have arrived: something else changed."""
 
-    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
         """Re-solve prices if due.
 
         Args:
             remaining: int64[R], what is neither spent nor reserved of each limit.
             expected: Future queries that will share it: of all limits, or float64[R] where their
                 windows end at different times.
+            waiting: Queries that have arrived and wait: they will share it, too.
 
         Returns:
             Whether `snapshot()` has changed.

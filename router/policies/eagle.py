@@ -83,16 +83,16 @@ class Eagle(Policy):
         """Have the next `plan` publish."""
         self._unpublished = self._every
 
-    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
         """Publish ratings and budget, if enough has arrived since the last time.
 
-        The money that is left is spread evenly over the arrivals to come, and is at most what
-        limits that cover all models hold.
+        The money that is left is spread evenly over the arrivals to come and what waits, and is at
+        most what limits that cover all models hold.
         """
         if self._unpublished < self._every:
             return False
         self._unpublished = 0
-        share = np.maximum(remaining, 0) / np.maximum(expected, 1.0)
+        share = np.maximum(remaining, 0) / np.maximum(np.add(expected, waiting), 1.0)
         if self._fixed is None and (budgets := self._budgets(share)):
             self.budget = min(budgets)
         self.version += 1

@@ -172,9 +172,9 @@ class Explore(Policy):
         """As the policy does."""
         self.policy.outdate()
 
-    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
         """As the policy does."""
-        return self.policy.plan(remaining, expected)
+        return self.policy.plan(remaining, expected, waiting)
 
     def set_catalog(self, catalog: ModelCatalog, limits: Coverage | None = None) -> None:
         """As the policy does. There are no newcomers afterwards."""

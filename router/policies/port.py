@@ -93,7 +93,7 @@ class Port(Policy):
             self._cost = np.concatenate([self._cost, cost[:left]])
         self._seen += len(quality)
 
-    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
         """Learn N and the budgets on the first call; solve γ once, when the warm-up is over."""
         if self._gamma is not None:
             return False

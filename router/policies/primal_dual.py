@@ -15,13 +15,15 @@ from router.policies.draws import uniform
 from router.policies.floors import Floor
 from router.policies.reserve import best_first
 from router.pricing.coverage import Coverage
-from router.pricing.demand import DemandForecast
+from router.pricing.demand import DemandForecast, spread
 from router.pricing.prices import Program, dual_prices
 
 TIE = 1e-9
 """Of the quality: a score nearer to 0 than this is 0 but for rounding, in the solver or here."""
 LEAST = float(np.finfo(np.float64).tiny)
 """The score of a pair that is worth exactly its price: after all others that are worth theirs."""
+ANOTHER = 2.0
+"""So many times the arrivals expected before are expected where another window has begun."""
 
 
 class PrimalDual(Policy):
@@ -37,7 +39,8 @@ class PrimalDual(Policy):
     share it (Agrawal, Wang and Ye 2014; Li and Ye 2022), solved again every `every` arrivals, or
     more often where few are expected. The first prices come from leave-one-out estimates of the
     history, so that no query is spent on a warm-up; without a history the sample is what has
-    arrived.
+    arrived. Queries that wait share what is left, too: as the part of the arrivals that is worth
+    least.
     """
 
     name = "primal-dual"
@@ -65,7 +68,8 @@ class PrimalDual(Policy):
         self._arrived: list[Floats] = []
         self._covered: Bools | None = None
         self._unsolved = every
-        self._pace = 0.0, 0.0  # arrivals expected in all, and at the last solution
+        self._pace = 0.0, 0.0  # arrivals expected in all, and at the last call of `plan`
+        self._counted = 0  # arrivals seen since the window began
 
     def route(self, batch: Batch, free: Ints) -> Decisions:
         """Score, then reserve in order of arrival."""
@@ -103,12 +107,13 @@ class PrimalDual(Policy):
             covered = queries if self._covered is None else np.hstack([self._covered, queries])
             self._covered = covered[:, -self.window :]
         self._unsolved += len(quality)
+        self._counted += len(quality)
 
     def outdate(self) -> None:
         """Have the next `plan` solve the program."""
         self._unsolved = self.every
 
-    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
         """Solve the program for what is left, if enough queries have arrived since the last time.
 
         Enough is `every`, or one of `parts` of those that share the limits where that is less. If
@@ -117,19 +122,53 @@ class PrimalDual(Policy):
         most = float(np.max(expected, initial=0.0))
         whole, before = self._pace
         whole = most if most > before else whole
+        if most > ANOTHER * before:
+            self._counted = 0
         self._pace = whole, most
-        if most <= 0 or self._unsolved < min(self.every, whole / self.parts):
+        if most + waiting <= 0 or self._unsolved < min(self.every, whole / self.parts):
             return False
         sample = self._arrived if self._forecast is None else self._forecast.sample(most)
         if not sample or not len(sample[0]):
             return False
+        if waiting > 0:
+            sample = self._with_waiting(sample, waiting, most, whole - most)
         quality, *amounts = sample
-        room = np.maximum(remaining, 0) * (len(quality) / np.maximum(expected, 1e-9))
+        sharing = np.maximum(np.add(expected, waiting), 1e-9)
+        room = np.maximum(remaining, 0) * (len(quality) / sharing)
         program = Program(quality, amounts, self._sample_coverage(len(quality)), room)
         self.gamma = dual_prices(program, self.gamma if self.version else None)
         self.version += 1
         self._unsolved = 0
         return True
+
+    def _with_waiting(
+        self, sample: Sequence[Floats], waiting: float, to_come: float, came: float
+    ) -> list[Floats]:
+        """Replace a part of a sample of the arrivals to come by queries like those that wait.
+
+        Which wait is not known here: those of the arrivals that are worth least at the prices of
+        now, as many as the part of the arrivals that waits.
+
+        Args:
+            sample: float64[n, M] each.
+            waiting: Number of the queries that wait, > 0.
+            to_come: Arrivals that are still expected.
+            came: Arrivals so far, as far as they were expected.
+        """
+        newest = self._arrived if self._forecast is None else self._forecast.newest
+        known = newest if len(newest[0]) else list(sample)
+        quality, *amounts = known
+        price = self._sample_coverage(len(quality)).priced(self.gamma, amounts)
+        score = (quality - price).max(axis=1)
+        part = min(waiting / max(came, self._counted, 1.0), 1.0)
+        worst = np.argsort(score, kind="stable")[: max(round(part * len(score)), 1)]
+        size = len(sample[0])
+        count = round(size * waiting / (waiting + to_come))
+        rows, others = worst[spread(len(worst), count)], spread(size, size - count)
+        return [
+            np.concatenate([table[others], new[rows]])
+            for table, new in zip(sample, known, strict=True)
+        ]
 
     def _sample_coverage(self, count: int) -> Coverage:
         """Return the limits of a sample, which is of the tenants that the newest arrivals are of.

@@ -116,7 +116,7 @@ class QualityFloor(Policy):
         """Have the next `plan` publish."""
         self._unpublished = self._every
 
-    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
         """Publish the worths, if enough queries have arrived since the last time."""
         if self._unpublished < self._every or not self._step:
             return False

@@ -62,7 +62,7 @@ class StaticMix(Policy):
             self.quality = quality.mean(axis=0)
             self.cost = cost.mean(axis=0)
 
-    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
         """Solve for the shares once: they stay fixed to the end."""
         if self.solved or self.quality is None or self.cost is None or not len(self.catalog):
             return False

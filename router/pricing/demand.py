@@ -27,6 +27,9 @@ class DemandForecast:
     time; if they come in blocks (one task after the other, a daily rhythm), it is the blocks to
     come. If more of a kind arrive than the history foresees for the whole window, the traffic has
     changed, and the newest arrivals replace the history to that degree.
+
+    Attributes:
+        newest: Estimates of the newest arrivals, float64[n, M] each as `observe` takes them.
     """
 
     def __init__(self, quality: Floats, cost: Floats, size: int, *others: Floats) -> None:
@@ -41,7 +44,7 @@ class DemandForecast:
         self._size = size
         self._tables = [quality, cost, *others]
         self._kind = _kinds(_features(quality, cost))
-        self._newest = [table[:0] for table in self._tables]
+        self.newest = [table[:0] for table in self._tables]
         self._total = self._expected = 0.0
         self._update_centres()
         self._restart(0.0)
@@ -59,9 +62,9 @@ class DemandForecast:
         kind = vq(_features(quality, cost), self._centres)[0]
         self._seen += np.bincount(kind, minlength=len(self._seen))
         arrived = [quality, cost, *others]
-        self._newest = [
+        self.newest = [
             np.concatenate([known, new])[-RECENT:]
-            for known, new in zip(self._newest, arrived, strict=True)
+            for known, new in zip(self.newest, arrived, strict=True)
         ]
 
     def sample(self, expected: float) -> list[Floats]:
@@ -87,11 +90,11 @@ class DemandForecast:
         chance = np.sqrt(max(stands_for - 1.0, 0.0) * came)
         wrong = np.maximum(came - foreseen - chance, 0.0).sum() / max(float(came.sum()), 1.0)
         recent = min(max(LEAST_RECENT, DISTRUST * float(wrong)), 1.0)
-        newest = _spread(len(self._newest[0]), round(recent * self._size))
+        newest = spread(len(self.newest[0]), round(recent * self._size))
         past = self._history_rows(np.maximum(foreseen - came, 0.0), self._size - len(newest))
         return [
             np.concatenate([table[past], new[newest]])
-            for table, new in zip(self._tables, self._newest, strict=True)
+            for table, new in zip(self._tables, self.newest, strict=True)
         ]
 
     def set_catalog(self, catalog: ModelCatalog, before: ModelCatalog) -> None:
@@ -106,7 +109,7 @@ class DemandForecast:
             catalog.align(quality, before, -np.inf),
             *(catalog.align(table, before, 0.0) for table in amounts),
         ]
-        self._newest = [table[:0] for table in self._tables]
+        self.newest = [table[:0] for table in self._tables]
         self._update_centres()
 
     def _update_centres(self) -> None:
@@ -138,11 +141,11 @@ def _features(quality: Floats, cost: Floats) -> Floats:
 
 def _kinds(features: Floats) -> Ints:
     """Return int64[h], each row's kind, 0 and up without gaps (k-means from evenly spread rows)."""
-    begin = features[_spread(len(features), min(KINDS, len(features)))]
+    begin = features[spread(len(features), min(KINDS, len(features)))]
     kinds: Ints = vq(features, kmeans(features, np.unique(begin, axis=0))[0])[0]
     return np.unique(kinds, return_inverse=True)[1].astype(np.int64)
 
 
-def _spread(count: int, wanted: int) -> Ints:
+def spread(count: int, wanted: int) -> Ints:
     """Return int64[wanted] places spread over `count`, some twice where there are fewer."""
     return np.linspace(0, max(count - 1, 0), wanted if count else 0).astype(np.int64)

@@ -177,11 +177,11 @@ class Controller:
         remaining = np.array(money, dtype=np.int64)
         arrived = sum(report.arrivals for report in self._seen.values())
         waiting = sum(report.waiting for report in self._seen.values())
-        expected = self._horizon.expected(now, arrived, names, waiting)
+        expected = self._horizon.expected(now, arrived, names)
         if (basis := self._basis(now, money, waiting, expected)) != self._solved_for:
             self._solved_for = basis
             self._policy.outdate()
-        if await asyncio.to_thread(self._policy.plan, remaining, expected):
+        if await asyncio.to_thread(self._policy.plan, remaining, expected, waiting):
             state = self._policy.snapshot()
             prices = {name: value for name, value in state.items() if name != "version"}
             if prices != self._prices:

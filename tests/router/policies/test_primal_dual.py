@@ -137,6 +137,40 @@ def test_solves_again_after_enough_arrivals() -> None:
     assert policy.version == 2
 
 
+def test_what_is_left_goes_to_the_best_of_what_waits() -> None:
+    """After the last arrival the money that came free is for those that wait, the best of them
+    first: prices neither stay as they were nor fall to nothing."""
+    random = np.random.default_rng(0)
+    policy = PrimalDual(catalog("a"), every=100)
+    policy.warm_start(random.uniform(0, 1, (1000, 1)), np.full((1000, 1), 10.0))
+    arrived = random.uniform(0, 1, (1000, 1))
+    policy.plan(np.array([3000]), 1000.0)
+    policy.observe(arrived, np.full((1000, 1), 10.0))
+    policy.plan(np.array([1000]), 333.0)
+    before = policy.gamma.item()
+    policy.outdate()
+    assert policy.plan(np.array([1000]), 1.0, waiting=700.0)  # the others cost 2000 of the 3000
+    worst = np.sort(arrived[:, 0])[:700]
+    assert 60 <= (worst > 10.0 * policy.gamma.item()).sum() <= 140
+    assert 0.0 < policy.gamma.item() < before
+
+
+def test_what_waits_is_counted_anew_in_another_window() -> None:
+    """Queries of the window before do not make those that wait now look like its worst."""
+    random = np.random.default_rng(0)
+    policies = [PrimalDual(catalog("a"), every=100) for _ in range(2)]
+    arrived = random.uniform(0, 1, (3000, 1))
+    for policy, shown in zip(policies, (arrived, arrived[-500:]), strict=True):
+        policy.warm_start(random.uniform(0, 1, (1000, 1)), np.full((1000, 1), 10.0))
+        policy.plan(np.array([3000]), 3000.0)
+        policy.observe(shown[:-500], np.full((len(shown) - 500, 1), 10.0))
+        policy.plan(np.array([3000]), 1.0)
+        policy.plan(np.array([3000]), 500.0)  # a new window begins
+        policy.observe(shown[-500:], np.full((500, 1), 10.0))
+        assert policy.plan(np.array([2000]), 1.0, waiting=400.0)
+    assert policies[0].gamma == pytest.approx(policies[1].gamma, rel=0.05)
+
+
 def test_registry_keeps_prices_by_name() -> None:
     """Models that stay keep their price, a newcomer costs what the dearest does, and the next
     plan solves for all."""
