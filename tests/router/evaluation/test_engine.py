@@ -55,7 +55,7 @@ class Watching(Policy):
     ) -> None:
         self.told.append(("observe", len(quality)))
 
-    def plan(self, remaining: Ints, expected: float | Floats) -> bool:
+    def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
         self.told.append(("plan", int(np.max(expected))))
         return False
 
