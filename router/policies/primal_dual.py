@@ -15,15 +15,14 @@ from router.policies.draws import uniform
 from router.policies.floors import Floor
 from router.policies.reserve import best_first
 from router.pricing.coverage import Coverage
-from router.pricing.demand import DemandForecast, spread
+from router.pricing.demand import DemandForecast, least_worth, mixed
+from router.pricing.pace import Pace
 from router.pricing.prices import Program, dual_prices
 
 TIE = 1e-9
 """Of the quality: a score nearer to 0 than this is 0 but for rounding, in the solver or here."""
 LEAST = float(np.finfo(np.float64).tiny)
 """The score of a pair that is worth exactly its price: after all others that are worth theirs."""
-ANOTHER = 2.0
-"""So many times the arrivals expected before are expected where another window has begun."""
 
 
 class PrimalDual(Policy):
@@ -58,18 +57,14 @@ class PrimalDual(Policy):
             parts: Solutions, at least, over the queries that limits are for.
         """
         super().__init__(catalog)
-        self.every = every
         self.window = window
-        self.parts = parts
         self.version = 0
         self.gamma: Floats = np.zeros(len(self.limits))
         self._others: dict[str, float] = {}
         self._forecast: DemandForecast | None = None
         self._arrived: list[Floats] = []
         self._covered: Bools | None = None
-        self._unsolved = every
-        self._pace = 0.0, 0.0  # arrivals expected in all, and at the last call of `plan`
-        self._counted = 0  # arrivals seen since the window began
+        self._pace = Pace(every, parts)
 
     def route(self, batch: Batch, free: Ints) -> Decisions:
         """Score, then reserve in order of arrival."""
@@ -106,69 +101,43 @@ class PrimalDual(Policy):
         if queries is not None and len(quality):
             covered = queries if self._covered is None else np.hstack([self._covered, queries])
             self._covered = covered[:, -self.window :]
-        self._unsolved += len(quality)
-        self._counted += len(quality)
+        self._pace.count(len(quality))
 
     def outdate(self) -> None:
         """Have the next `plan` solve the program."""
-        self._unsolved = self.every
+        self._pace.outdate()
 
     def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
         """Solve the program for what is left, if enough queries have arrived since the last time.
 
-        Enough is `every`, or one of `parts` of those that share the limits where that is less. If
-        more are expected than before, another window has begun.
+        `pricing/pace.py` says how many are enough.
         """
         most = float(np.max(expected, initial=0.0))
-        whole, before = self._pace
-        whole = most if most > before else whole
-        if most > ANOTHER * before:
-            self._counted = 0
-        self._pace = whole, most
-        if most + waiting <= 0 or self._unsolved < min(self.every, whole / self.parts):
+        self._pace.expect(most)
+        if most + waiting <= 0 or not self._pace.due:
             return False
         sample = self._arrived if self._forecast is None else self._forecast.sample(most)
         if not sample or not len(sample[0]):
             return False
         if waiting > 0:
-            sample = self._with_waiting(sample, waiting, most, whole - most)
+            sample = self._with_waiting(sample, waiting, most)
         quality, *amounts = sample
         sharing = np.maximum(np.add(expected, waiting), 1e-9)
         room = np.maximum(remaining, 0) * (len(quality) / sharing)
         program = Program(quality, amounts, self._sample_coverage(len(quality)), room)
         self.gamma = dual_prices(program, self.gamma if self.version else None)
         self.version += 1
-        self._unsolved = 0
+        self._pace.solved()
         return True
 
-    def _with_waiting(
-        self, sample: Sequence[Floats], waiting: float, to_come: float, came: float
-    ) -> list[Floats]:
-        """Replace a part of a sample of the arrivals to come by queries like those that wait.
-
-        Which wait is not known here: those of the arrivals that are worth least at the prices of
-        now, as many as the part of the arrivals that waits.
-
-        Args:
-            sample: float64[n, M] each.
-            waiting: Number of the queries that wait, > 0.
-            to_come: Arrivals that are still expected.
-            came: Arrivals so far, as far as they were expected.
-        """
+    def _with_waiting(self, sample: list[Floats], waiting: float, to_come: float) -> list[Floats]:
+        """Replace a part of a sample of the arrivals to come by queries like those that wait."""
         newest = self._arrived if self._forecast is None else self._forecast.newest
-        known = newest if len(newest[0]) else list(sample)
-        quality, *amounts = known
+        quality, *amounts = known = newest if len(newest[0]) else sample
         price = self._sample_coverage(len(quality)).priced(self.gamma, amounts)
-        score = (quality - price).max(axis=1)
-        part = min(waiting / max(came, self._counted, 1.0), 1.0)
-        worst = np.argsort(score, kind="stable")[: max(round(part * len(score)), 1)]
-        size = len(sample[0])
-        count = round(size * waiting / (waiting + to_come))
-        rows, others = worst[spread(len(worst), count)], spread(size, size - count)
-        return [
-            np.concatenate([table[others], new[rows]])
-            for table, new in zip(sample, known, strict=True)
-        ]
+        part = min(waiting / self._pace.came, 1.0)
+        least = least_worth((quality - price).max(axis=1), part)
+        return mixed(sample, [table[least] for table in known], waiting / (waiting + to_come))
 
     def _sample_coverage(self, count: int) -> Coverage:
         """Return the limits of a sample, which is of the tenants that the newest arrivals are of.

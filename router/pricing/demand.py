@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.cluster.vq import kmeans, vq
 
@@ -90,7 +92,7 @@ class DemandForecast:
         chance = np.sqrt(max(stands_for - 1.0, 0.0) * came)
         wrong = np.maximum(came - foreseen - chance, 0.0).sum() / max(float(came.sum()), 1.0)
         recent = min(max(LEAST_RECENT, DISTRUST * float(wrong)), 1.0)
-        newest = spread(len(self.newest[0]), round(recent * self._size))
+        newest = _spread(len(self.newest[0]), round(recent * self._size))
         past = self._history_rows(np.maximum(foreseen - came, 0.0), self._size - len(newest))
         return [
             np.concatenate([table[past], new[newest]])
@@ -132,6 +134,30 @@ class DemandForecast:
         return rows
 
 
+def least_worth(worth: Floats, part: float) -> Ints:
+    """Choose the queries of a sample that wait: which those are is not known here.
+
+    Args:
+        worth: float64[n], what each query would bring, net of its price.
+        part: Of the queries that wait, from 0 to 1.
+
+    Returns:
+        int64[m] row numbers, m ≥ 1, least worth first.
+    """
+    return np.argsort(worth, kind="stable")[: max(round(part * len(worth)), 1)]
+
+
+def mixed(tables: Sequence[Floats], others: Sequence[Floats], part: float) -> list[Floats]:
+    """Return tables of as many rows, of which a part are rows of the others, evenly chosen."""
+    size = len(tables[0])
+    count = round(size * part)
+    kept, added = _spread(size, size - count), _spread(len(others[0]), count)
+    return [
+        np.concatenate([table[kept], other[added]])
+        for table, other in zip(tables, others, strict=True)
+    ]
+
+
 def _features(quality: Floats, cost: Floats) -> Floats:
     """Return float64[n, 2M], scores and log10 of costs: a factor 10 in cost is as far as 0 to 1."""
     return np.hstack(
@@ -141,11 +167,11 @@ def _features(quality: Floats, cost: Floats) -> Floats:
 
 def _kinds(features: Floats) -> Ints:
     """Return int64[h], each row's kind, 0 and up without gaps (k-means from evenly spread rows)."""
-    begin = features[spread(len(features), min(KINDS, len(features)))]
+    begin = features[_spread(len(features), min(KINDS, len(features)))]
     kinds: Ints = vq(features, kmeans(features, np.unique(begin, axis=0))[0])[0]
     return np.unique(kinds, return_inverse=True)[1].astype(np.int64)
 
 
-def spread(count: int, wanted: int) -> Ints:
+def _spread(count: int, wanted: int) -> Ints:
     """Return int64[wanted] places spread over `count`, some twice where there are fewer."""
     return np.linspace(0, max(count - 1, 0), wanted if count else 0).astype(np.int64)

@@ -1,0 +1,45 @@
+"""When prices are due, and how much of a window has come."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.pricing.pace import Pace
+
+
+def test_due_after_so_many_arrivals() -> None:
+    """At first; then every `every` arrivals, however they are counted; and when outdated."""
+    pace = Pace(every=100, parts=16)
+    pace.expect(4000.0)
+    found = [pace.due]
+    pace.solved()
+    for _ in range(4):
+        pace.count(30)
+        found.append(pace.due)
+    pace.solved()
+    found.append(pace.due)
+    pace.outdate()
+    assert [*found, pace.due] == [True, False, False, False, True, False, True]
+
+
+def test_a_short_window_has_its_parts() -> None:
+    """Where few are expected, prices are solved more often."""
+    pace = Pace(every=100, parts=16)
+    pace.expect(160.0)
+    pace.solved()
+    pace.count(10)
+    assert pace.due
+
+
+@given(st.integers(1, 10_000), st.integers(0, 10_000), st.integers(0, 10_000))
+def test_what_came(expected: int, arrived: int, seen: int) -> None:
+    """What was expected and is no longer, or what was seen if that is more; anew in each window."""
+    pace = Pace(every=100, parts=16)
+    pace.expect(float(expected))
+    pace.count(seen)
+    left = max(expected - arrived, 0)
+    pace.expect(float(left))
+    assert pace.came == max(expected - left, seen, 1)
+    pace.expect(2.0 * left + 1)
+    assert pace.came == 1.0
