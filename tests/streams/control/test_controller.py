@@ -337,7 +337,6 @@ async def test_the_largest_limit_leaves_money_to_plan_with() -> None:
 async def test_prices_follow_a_limit_though_nothing_arrives() -> None:
     """A batch that has ended waits for money: it hears of it by prices, once for each change."""
     desk = Desk()
-    desk.policy.every = 1000
     desk.controller.limit({"small": 0, "large": 0})
     sample = {**SAMPLE, "arrivals": 2, "waiting": 2}
     await desk.follow(report(0, 1, share=(0, 0), **sample), report(1, 1, share=(0, 0)))
