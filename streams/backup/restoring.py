@@ -23,9 +23,9 @@ from streams.kafka.admin import TIMEOUT, make
 from streams.kafka.groups import commit
 from streams.kafka.logs import Record, Span
 from streams.kafka.security import Secured
+from streams.kafka.topic_ids import read_ids
 from streams.kafka.topics import Topic
 from streams.kafka.waiting import until_answered
-from streams.runtime.topic_guard import read_ids
 from streams.state.rows import STATE_KEY
 
 UNFINISHED = {

@@ -102,8 +102,8 @@ def command(
 def _data_dir(config: Config, name: str) -> Path:
     """Return the folder of a process's tables, without those of topics that are gone."""
     from streams.cli.planning import admin_of
+    from streams.kafka.topic_ids import read_ids
     from streams.kafka.topics import Topics
-    from streams.runtime.topic_guard import read_ids
     from streams.state.local_tables import forget_other_lives
 
     folder = config.router.data_dir / name

@@ -19,8 +19,8 @@ from streams.kafka.admin import is_embedded
 from streams.kafka.deletion import delete_topics, deployed
 from streams.kafka.groups import Group, groups_of
 from streams.kafka.logs import Logs
+from streams.kafka.topic_ids import read_ids
 from streams.kafka.topics import Topics
-from streams.runtime.topic_guard import read_ids
 
 FILES = (
     "Not in the topics, so keep them as well: the configuration, the folder of the index, and the "

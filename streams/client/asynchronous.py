@@ -24,7 +24,7 @@ from schemas.rejected import Rejected
 from schemas.result import DUPLICATE, read_result
 from schemas.wire import decode, encode
 from streams.client.answers import Answer, Ending, of_rejection, of_result
-from streams.client.errors import GivenUp, QueryError, QueryRejected
+from streams.client.errors import ClientError, GivenUp, QueryError, QueryRejected
 from streams.client.pending import Pending
 from streams.client.reader import AnswerReader
 from streams.config.settings import Config
@@ -33,6 +33,7 @@ from streams.kafka.follower import Follower
 from streams.kafka.logs import Record, to_record
 from streams.kafka.producer import Outbox
 from streams.kafka.security import for_librdkafka
+from streams.kafka.topic_ids import TopicWatch
 from streams.kafka.topics import Topics
 from streams.tracing.context import current
 
@@ -77,6 +78,7 @@ class AsyncClient:
         self._follower: Follower | None = None
         self._outbox: Outbox | None = None
         self._reader: AnswerReader | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> Self:
         """Connect.
@@ -87,16 +89,21 @@ class AsyncClient:
         """
         names = (self._topics.results, self._topics.rejected, self._topics.receipts)
         connection = for_librdkafka(self._config.broker)
+        watch = TopicWatch(connection, (*names, self._topics.control), self._lose)
+        await watch.start()
         self._reader = AnswerReader(connection, names, self._wanted, self._handle, self._since)
         servers, security = self._config.broker.servers, self._config.broker.security
         self._follower = Follower(servers, self._topics.control, self._learn, security)
         await self._follower.caught_up()
         await self._reader.caught_up()
         self._outbox = Outbox(servers, {**security, "linger.ms": 1})
+        self._watching = asyncio.create_task(watch.watch())
         return self
 
     async def close(self) -> None:
         """Disconnect. Queries that were sent go on without this client."""
+        if self._watching is not None:
+            self._watching.cancel()
         for part in (self._outbox, self._follower, self._reader):
             if part is not None:
                 await asyncio.to_thread(part.close)
@@ -138,10 +145,13 @@ class AsyncClient:
 
         Raises:
             QueryRejected: It breaks a rule, and was not sent.
+            ClientError: No answers arrive any more (`failure`); it was not sent.
             KafkaException: The broker did not acknowledge it. It may have it all the same.
         """
         query, data = checked(question, fields)
         assert self._outbox is not None, "open the client first"
+        if self.failure is not None:
+            raise ClientError(self.failure)
         key = query.id.encode()
         if key in self._pending:
             return query.id
@@ -164,6 +174,7 @@ class AsyncClient:
 
         Raises:
             QueryError: It ended without an answer; which class tells why.
+            ClientError: Topics were deleted and made again; no ending can arrive any more.
             KeyError: No query of this id is under way here.
         """
         pending = self._pending[id.encode()]
@@ -208,6 +219,13 @@ class AsyncClient:
             return await self.ask(question, **fields)
         except QueryError as error:
             return error
+
+    def _lose(self, reason: str) -> None:
+        """Stop waiting: the offsets of a topic mean nothing any more."""
+        assert self._reader is not None
+        self._reader.fail(reason)
+        for pending in self._pending.values():
+            pending.abandon(ClientError(reason))
 
     def _learn(self, message: Message) -> None:
         """Take in an admin command: models may have been added."""

@@ -43,6 +43,12 @@ class Pending:
         if not self.ending.done():
             self.ending.set_result(ending)
 
+    def abandon(self, reason: Exception) -> None:
+        """Have all who wait raise an error: no ending can arrive any more."""
+        if not self.ending.done():
+            self.ending.set_exception(reason)
+            self.ending.exception()  # there may be nobody who waits
+
     def follow(self, record: Record) -> None:
         """Note from a receipt whether it waits for money."""
         try:

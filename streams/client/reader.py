@@ -91,6 +91,12 @@ class AnswerReader:
         """Why nothing more is read; None while all is well."""
         return self._failed
 
+    def fail(self, reason: str) -> None:
+        """Take what is read from now on for nothing. Keeps the first reason."""
+        if self._failed is None:
+            self._failed = reason
+            logger.error("answers are not read any more: %s", reason)
+
     async def caught_up(self) -> None:
         """Wait until everything that was there at the start has been handled."""
         await self._caught_up.wait()
@@ -163,9 +169,8 @@ class AnswerReader:
             return key is not None and self._wanted(_bytes(key))
         if error.code() == KafkaError._PARTITION_EOF:
             self._behind.discard((str(message.topic()), int(message.partition() or 0)))
-        elif error.code() in LOST and self._failed is None:
-            self._failed = f"{message.topic()}: {error.str()}"
-            logger.error("answers are not read any more: %s", self._failed)
+        elif error.code() in LOST:
+            self.fail(f"{message.topic()}: {error.str()}")
         return False
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from confluent_kafka import KafkaException
@@ -20,9 +20,13 @@ from router.budget.windows import Calendar
 from schemas.wire import MAX_BYTES
 from streams.client.answers import Answer
 from streams.client.asynchronous import AsyncClient
-from streams.client.errors import QueryError
+from streams.client.errors import ClientError, QueryError
 from streams.config.settings import Config
+from streams.kafka.fatal import die
 from streams.kafka.producer import Headers
+from streams.kafka.security import for_librdkafka
+from streams.kafka.topic_ids import TopicWatch
+from streams.kafka.topics import Topics
 from streams.metrics.health import on_loop
 from streams.metrics.serve import ServeMetrics
 from streams.serve import chat
@@ -55,6 +59,8 @@ class Front:
         self._store = store = Store(config)
         self._batch_routes = BatchRoutes(store, config.serve.body_seconds)
         self._batch_worker = BatchWorker(config, store)
+        names = _read_topics(Topics(config.topics.prefix))
+        self._watch = TopicWatch(for_librdkafka(config.broker), names, die)
         metrics.set_in_flight(lambda: self._in_flight)
         self.client = AsyncClient(
             config,
@@ -86,9 +92,11 @@ class Front:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         async with self.client, self._store:
+            watch = asyncio.create_task(self._watch.watch())
             batches = asyncio.create_task(self._batch_worker.run())
             self._metrics.set_health(on_loop(self._not_ready))
             yield
+            watch.cancel()
             batches.cancel()
             with suppress(asyncio.CancelledError):
                 await batches
@@ -184,7 +192,7 @@ class Front:
             return kept
         try:
             return await self.client.ask(asked.query, self._settings.deferred_seconds)
-        except KafkaException as error:
+        except (ClientError, KafkaException) as error:
             logger.error("a query was not acknowledged: %s", error)
             words = "the query could not be sent; try again later"
             raise ApiError(503, "unavailable", words, headers={"retry-after": "5"}) from None
@@ -197,6 +205,20 @@ class Front:
         return min(
             (ends[name] - now for name in allowed if name in ends), default=self._retry_seconds
         )
+
+
+def _read_topics(topics: Topics) -> Sequence[str]:
+    """Names of the topics whose offsets a front knows, its page included."""
+    return (
+        topics.queries,
+        topics.results,
+        topics.rejected,
+        topics.receipts,
+        topics.control,
+        topics.prices,
+        topics.share_reports,
+        topics.batches,
+    )
 
 
 def _span(method: str, path: str, incoming: Headers) -> Span:

@@ -143,7 +143,7 @@ class State(Versioned, frozen=True, kw_only=True):
         removed: Keys of rows that this record ends. Their removal follows it in the changelog, and
             is repeated after a kill between the two.
         unpublished_expirations: Keys of expired rows whose rejection may not have been published.
-        topics: Ids of the topics that all this refers to, by name (`streams.runtime.topic_guard`).
+        topics: Ids of the topics that all this refers to, by name (`streams.kafka.topic_ids`).
         partitions: Among how many the limits were divided when the deployment began; 0 in states
             of older routers.
     """

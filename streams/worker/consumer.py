@@ -13,9 +13,18 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from streams.kafka import clients
+from streams.kafka.admin import ANSWER, TIMEOUT
+from streams.kafka.waiting import until_answered
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +88,9 @@ class WorkerConsumer:
             on_lost: awaited on the event loop when partitions have already gone.
         """
         self.topic = topic
+        self.topic_id = ""
+        """Of the topic's present life. Stands with each offset that is committed: one that stands
+        with another id is of no use. Empty where the broker tells no ids."""
         self._servers = servers
         self._revoke = on_revoke
         self._lose = on_lost
@@ -144,7 +156,12 @@ class WorkerConsumer:
             raise WorkerError(
                 f"{self._servers} has no topic {self.topic}; make it with: sluice topics create"
             )
-        self._consumer.subscribe([self.topic], on_revoke=self._on_revoke, on_lost=self._on_lost)
+        self._consumer.subscribe(
+            [self.topic],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
         self._all_down = False
         return found
 
@@ -191,7 +208,33 @@ class WorkerConsumer:
                 logger.warning("%s: not committed: %s", self.topic, error.args[0].str())
 
     def _positions(self, offsets: Offsets) -> list[TopicPartition]:
-        return [TopicPartition(self.topic, number, offset) for number, offset in offsets.items()]
+        return [
+            TopicPartition(self.topic, number, offset, metadata=self.topic_id)
+            for number, offset in offsets.items()
+        ]
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Begin where the group has come to, or at the beginning where that was in another life.
+
+        Kafka forgets a topic's offsets when it is deleted; a worker that had not noticed yet may
+        have committed its own once more.
+        """
+        if self.topic_id:
+            committed = until_answered(
+                f"committed offsets of {self.topic}",
+                lambda: consumer.committed(partitions, timeout=ANSWER),
+                TIMEOUT,
+            )
+            for place, last in zip(partitions, committed, strict=True):
+                if last.metadata and last.metadata != self.topic_id:
+                    logger.warning(
+                        "%s, partition %d: offset %d is one of a topic that was deleted, and void",
+                        self.topic,
+                        place.partition,
+                        last.offset,
+                    )
+                    place.offset = OFFSET_BEGINNING
+        consumer.incremental_assign(partitions)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         revoking = self._revoke(self._numbers(partitions))

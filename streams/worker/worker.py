@@ -28,8 +28,10 @@ from schemas.route import Routed
 from schemas.wire import Invalid, decode
 from streams.config.models import served
 from streams.kafka.carried import headers_of
+from streams.kafka.fatal import die, or_die
 from streams.kafka.producer import Headers
 from streams.kafka.starts import StartLog
+from streams.kafka.topic_ids import TopicWatch
 from streams.kafka.topics import LARGEST_MESSAGE
 from streams.kafka.trace import ids
 from streams.tracing.context import carrying
@@ -95,6 +97,8 @@ class Worker:
         self._consumer = WorkerConsumer(
             servers, settings, routed_topic, group, self._revoke, self._lose
         )
+        connection = {"bootstrap.servers": servers, **settings}
+        self._watch = TopicWatch(connection, (routed_topic, *self._publisher.topics), die)
         self._waiting: asyncio.Queue[Job] = asyncio.Queue()
         self._room = asyncio.Event()
         self._breaker = CircuitBreaker(model, concurrency, self._room.set)
@@ -144,11 +148,21 @@ class Worker:
             await self._caller.close()
 
     async def _take_all(self, stop: asyncio.Event) -> None:
-        """Fetch records, pass them on and commit what has finished, until `stop` is set."""
+        """Work through the topic until `stop` is set, or it is deleted and made again."""
         partitions = await self._consumer.open(stop)
         for topic in self._publisher.topics:
             if topic not in partitions:
                 raise WorkerError(f"there is no topic {topic}; make it with: sluice topics create")
+        await self._watch.start()
+        self._consumer.topic_id = self._watch.ids.get(self._consumer.topic, "")
+        watching = asyncio.create_task(or_die("watching the topics", self._watch.watch()))
+        try:
+            await self._take_until(stop)
+        finally:
+            watching.cancel()
+
+    async def _take_until(self, stop: asyncio.Event) -> None:
+        """Fetch records, pass them on and commit what has finished, until `stop` is set."""
         commit_at, paused = 0.0, False
         while not stop.is_set():
             if self._waiting.qsize() >= self._backlog:

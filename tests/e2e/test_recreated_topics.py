@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
 from streams.brokers.kafka import KafkaServer
+from streams.client import AsyncClient, ClientError
+from streams.config.settings import load
 from streams.kafka import clients
 from streams.kafka.fatal import EXIT_CODE
 from streams.kafka.topics import create
 from streams.kafka.waiting import until_answered
 from tests.support.patience import PATIENCE
+from tests.support.serving import Serving
 from tests.support.system import System
 
 
@@ -29,11 +34,11 @@ def recreate(system: System, name: str) -> None:
     until_answered("making it again", make, PATIENCE)
 
 
-def words_at_its_end(system: System, name: str) -> str:
-    """Wait until a router ends by itself, and return what it says last."""
+def words_at_its_end(system: System, name: str, code: int = EXIT_CODE) -> str:
+    """Wait until a process ends by itself, and return what it says last."""
     child = system.children[name]
     child.stopping = True
-    assert child.process.wait(PATIENCE) == EXIT_CODE, child.tail()
+    assert child.process.wait(PATIENCE) == code, child.tail()
     return child.last_words()
 
 
@@ -80,3 +85,51 @@ def test_a_changelog_that_is_gone_is_missed(
         system.start_router("r0")
         said = words_at_its_end(system, "r0")
         assert f"{system.topics.changelog} has no state of partition" in said
+
+
+@pytest.mark.kafka
+def test_workers_fronts_and_clients_end_too(
+    kafka_broker: KafkaServer, tmp_path: Path, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each says which topic it is; a worker that starts again reads the new one from its first
+    record, and a client raises for whoever waits."""
+    monkeypatch.setenv("SLUICE_BROKER", kafka_broker.servers)
+    with Serving(kafka_broker, tmp_path, prefix) as system:
+        system.begin()
+        model = system.models[0]
+        assert asked(system, model, "before") == "before"
+        routed = system.topics.routed(model)
+        worker = system.children["echo"]
+        worker.stopping = True
+        recreate(system, routed)
+        worker.process.wait(PATIENCE)
+        # It may have noticed that the topic was gone before there was another.
+        assert re.search(f"{routed}( is not the one that this process|: .*)", worker.last_words())
+        system.start_echo("echo")
+        assert asked(system, model, "after") == "after"
+        system.stop("echo")
+        asyncio.run(waits_in_vain(system))
+        for name in ("r0", "serve"):
+            said = words_at_its_end(system, name)
+            assert f"topic {system.topics.results} is not the one that this process" in said
+
+
+def asked(system: Serving, model: str, words: str) -> str | None:
+    """Ask a model, through the front."""
+    message = {"role": "user", "content": words}
+    answer = system.client().chat.completions.create(model=model, messages=[message])  # type: ignore[list-item]  # a mapping will do
+    return answer.choices[0].message.content
+
+
+async def waits_in_vain(system: Serving) -> None:
+    """Wait for an answer that nobody gives, while `results` is made again."""
+    async with AsyncClient(load(system.config)) as client:
+        id = await client.submit("nobody answers")
+        waiting = asyncio.create_task(client.wait(id))
+        for name in ("r0", "serve"):
+            system.children[name].stopping = True
+        await asyncio.to_thread(recreate, system, system.topics.results)
+        with pytest.raises(ClientError, match=r"deleted and made again|results: "):
+            await asyncio.wait_for(waiting, PATIENCE)
+        with pytest.raises(ClientError):
+            await client.submit("one more")

@@ -13,6 +13,7 @@ import pytest
 from streams.brokers import Broker
 from streams.brokers.kafka import KafkaServer
 from streams.config.settings import Broker as BrokerSettings
+from streams.kafka import topic_ids
 from streams.kafka.logs import Record
 from streams.kafka.topics import Topics
 from streams.runtime import topic_guard
@@ -30,8 +31,8 @@ class Died(Exception):
 def asked() -> Iterator[Mock]:
     """What the broker is asked for: it answers with `LIFE` until told otherwise."""
     with (
-        patch.object(topic_guard, "read_ids", Mock(return_value=LIFE)),
-        patch.object(topic_guard, "_describe", Mock(return_value=(LIFE, {}))) as ask,
+        patch.object(topic_ids, "read_ids", Mock(return_value=LIFE)),
+        patch.object(topic_ids, "_describe", Mock(return_value=(LIFE, {}))) as ask,
         patch.object(topic_guard, "die", Mock(side_effect=Died)),
     ):
         yield ask
@@ -58,7 +59,7 @@ async def test_a_state_of_another_life_is_refused(asked: Mock) -> None:
 async def test_it_looks_where_a_chunk_goes_back(asked: Mock) -> None:
     """A chunk that follows on the last one costs nothing."""
     own = guard()
-    await own.start()
+    await own.check_state(0, LIFE)
     for chunk in (records(0, 1), records(2, 3), [], records(9)):
         await own.saw(chunk)
     asked.assert_not_called()

@@ -123,6 +123,34 @@ async def test_leaving_commits_what_is_due(kafka_broker: Broker, prefix: str) ->
     assert await member.committed() == 2
 
 
+@pytest.mark.kafka
+async def test_offsets_of_a_topic_that_was_deleted_are_void(
+    kafka_broker: Broker, prefix: str
+) -> None:
+    """What stands with another id is read from the beginning; with the same, or none, it is not."""
+    kafka_broker.create({f"{prefix}routed.m": 1})
+
+    async def life(id: str, *values: bytes) -> list[bytes]:
+        """Read as many records as are expected, and commit behind the last one."""
+        member = Member(kafka_broker, prefix)
+        await member.consumer.open(member.stop)
+        member.consumer.topic_id = id
+        found = await member.read(len(values))
+        await member.consumer.commit({0: found[-1].offset() + 1})
+        await member.consumer.close()
+        return [each.value() for each in found]
+
+    other = Member(kafka_broker, prefix)
+    other.send(b"a", b"b")
+    assert await life("", b"a", b"b") == [b"a", b"b"]
+    other.send(b"c")
+    assert await life("first", b"c") == [b"c"]
+    other.send(b"d")
+    assert await life("first", b"d") == [b"d"]
+    assert await life("second", b"a") == [b"a"]
+    await other.consumer.close()
+
+
 async def test_a_topic_that_is_not_there(embedded_broker: FaultyBroker, prefix: str) -> None:
     """The error names the topic, and the command that makes it."""
     member = Member(embedded_broker, prefix)
