@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
@@ -23,8 +22,9 @@ from confluent_kafka import (
 )
 
 from streams.kafka import clients
-from streams.kafka.admin import ANSWER, TIMEOUT
-from streams.kafka.waiting import until_answered
+from streams.kafka.fatal import die
+from streams.kafka.topic_ids import TopicWatch
+from streams.worker.positions import Positions
 
 logger = logging.getLogger(__name__)
 
@@ -87,11 +87,8 @@ class WorkerConsumer:
                 what to commit for them.
             on_lost: awaited on the event loop when partitions have already gone.
         """
-        self.topic = topic
-        self.topic_id = ""
-        """Of the topic's present life. Stands with each offset that is committed: one that stands
-        with another id is of no use. Empty where the broker tells no ids."""
-        self._servers = servers
+        self._positions = Positions(topic)
+        self._connection = {"bootstrap.servers": servers, **settings}
         self._revoke = on_revoke
         self._lose = on_lost
         self._first: Message | None = None
@@ -105,17 +102,37 @@ class WorkerConsumer:
         self._consumer = clients.group_consumer(own, group, settings)
 
     @property
+    def topic(self) -> str:
+        """The topic that it reads."""
+        return self._positions.topic
+
+    @property
+    def _servers(self) -> str:
+        return str(self._connection["bootstrap.servers"])
+
+    @property
     def is_connected(self) -> bool:
         """Whether a broker has answered, and none has been missed since."""
         return not self._all_down
 
-    async def open(self, stop: asyncio.Event) -> dict[str, int]:
-        """Join the group. Returns every topic's number of partitions. Raises WorkerError.
+    async def open(self, stop: asyncio.Event, others: Sequence[str] = ()) -> TopicWatch:
+        """Join the group. Returns what watches this topic and others from now on.
 
-        stop: once it is set, an unreachable broker is not waited for any longer.
+        Args:
+            stop: once it is set, an unreachable broker is not waited for any longer.
+            others: topics that must be there, too.
+
+        Raises:
+            WorkerError: there is no broker, or a topic is missing.
         """
         self._stop = stop
-        return await self._in_thread(self._open)
+        topics = (self.topic, *others)
+        await self._in_thread(self._require, topics)
+        watch = TopicWatch(self._connection, topics, die)
+        await watch.start()
+        self._positions.topic_id = watch.ids.get(self.topic, "")
+        await self._in_thread(self._join)
+        return watch
 
     async def fetch(self, most: int, timeout: float) -> list[Message]:
         """Wait at most `timeout` seconds for a first record, then take those that are there.
@@ -136,7 +153,7 @@ class WorkerConsumer:
     def commit_soon(self, offsets: Offsets) -> None:
         """Commit without waiting."""
         if offsets:
-            self._consumer.commit(offsets=self._positions(offsets), asynchronous=True)
+            self._consumer.commit(offsets=self._positions.to_commit(offsets), asynchronous=True)
 
     async def commit(self, offsets: Offsets) -> None:
         """Commit and wait. A refusal is logged: the next owner repeats what was not committed."""
@@ -150,27 +167,29 @@ class WorkerConsumer:
     async def _in_thread(self, function: Callable[..., Returned], *arguments: Any) -> Returned:
         return await self._loop.run_in_executor(self._thread, function, *arguments)
 
-    def _open(self) -> dict[str, int]:
-        found = self._partition_counts()
-        if self.topic not in found:
-            raise WorkerError(
-                f"{self._servers} has no topic {self.topic}; make it with: sluice topics create"
-            )
+    def _require(self, topics: Sequence[str]) -> None:
+        found = self._topics()
+        for topic in topics:
+            if topic not in found:
+                raise WorkerError(
+                    f"{self._servers} has no topic {topic}; make it with: sluice topics create"
+                )
+
+    def _join(self) -> None:
         self._consumer.subscribe(
             [self.topic],
-            on_assign=self._on_assign,
+            on_assign=self._positions.assign,
             on_revoke=self._on_revoke,
             on_lost=self._on_lost,
         )
         self._all_down = False
-        return found
 
-    def _partition_counts(self) -> dict[str, int]:
+    def _topics(self) -> Collection[str]:
         began = time.monotonic()
         while True:
             try:
-                topics = self._consumer.list_topics(timeout=min(RETRY_INTERVAL, PATIENCE)).topics
-                return {name: len(topic.partitions) for name, topic in topics.items()}
+                known = self._consumer.list_topics(timeout=min(RETRY_INTERVAL, PATIENCE))
+                return frozenset(known.topics)
             except KafkaException as error:
                 why, waited = error.args[0].str(), time.monotonic() - began
                 unreachable = error.args[0].code() in UNREACHABLE
@@ -184,7 +203,7 @@ class WorkerConsumer:
         self._first = self._consumer.poll(timeout)
         messages = self._consumer.consume(most - 1, 0.01) if self._first and most > 1 else []
         if self._all_down:
-            self._partition_counts()
+            self._topics()
             self._all_down = False
         if self._failure is not None:
             raise WorkerError(self._failure)
@@ -203,38 +222,11 @@ class WorkerConsumer:
     def _commit(self, offsets: Offsets) -> None:
         if offsets:
             try:
-                self._consumer.commit(offsets=self._positions(offsets), asynchronous=False)
+                self._consumer.commit(
+                    offsets=self._positions.to_commit(offsets), asynchronous=False
+                )
             except KafkaException as error:
                 logger.warning("%s: not committed: %s", self.topic, error.args[0].str())
-
-    def _positions(self, offsets: Offsets) -> list[TopicPartition]:
-        return [
-            TopicPartition(self.topic, number, offset, metadata=self.topic_id)
-            for number, offset in offsets.items()
-        ]
-
-    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Begin where the group has come to, or at the beginning where that was in another life.
-
-        Kafka forgets a topic's offsets when it is deleted; a worker that had not noticed yet may
-        have committed its own once more.
-        """
-        if self.topic_id:
-            committed = until_answered(
-                f"committed offsets of {self.topic}",
-                lambda: consumer.committed(partitions, timeout=ANSWER),
-                TIMEOUT,
-            )
-            for place, last in zip(partitions, committed, strict=True):
-                if last.metadata and last.metadata != self.topic_id:
-                    logger.warning(
-                        "%s, partition %d: offset %d is one of a topic that was deleted, and void",
-                        self.topic,
-                        place.partition,
-                        last.offset,
-                    )
-                    place.offset = OFFSET_BEGINNING
-        consumer.incremental_assign(partitions)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         revoking = self._revoke(self._numbers(partitions))

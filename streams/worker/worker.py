@@ -28,10 +28,9 @@ from schemas.route import Routed
 from schemas.wire import Invalid, decode
 from streams.config.models import served
 from streams.kafka.carried import headers_of
-from streams.kafka.fatal import die, or_die
+from streams.kafka.fatal import or_die
 from streams.kafka.producer import Headers
 from streams.kafka.starts import StartLog
-from streams.kafka.topic_ids import TopicWatch
 from streams.kafka.topics import LARGEST_MESSAGE
 from streams.kafka.trace import ids
 from streams.tracing.context import carrying
@@ -39,7 +38,7 @@ from streams.worker.backends.base import Backend
 from streams.worker.call_starts import CallStarts
 from streams.worker.caller import Caller, GivenBack
 from streams.worker.circuit_breaker import CircuitBreaker
-from streams.worker.consumer import Offsets, WorkerConsumer, WorkerError
+from streams.worker.consumer import Offsets, WorkerConsumer
 from streams.worker.jobs import Job, Jobs, Place
 from streams.worker.publisher import ResultPublisher
 
@@ -97,8 +96,6 @@ class Worker:
         self._consumer = WorkerConsumer(
             servers, settings, routed_topic, group, self._revoke, self._lose
         )
-        connection = {"bootstrap.servers": servers, **settings}
-        self._watch = TopicWatch(connection, (routed_topic, *self._publisher.topics), die)
         self._waiting: asyncio.Queue[Job] = asyncio.Queue()
         self._room = asyncio.Event()
         self._breaker = CircuitBreaker(model, concurrency, self._room.set)
@@ -148,43 +145,36 @@ class Worker:
             await self._caller.close()
 
     async def _take_all(self, stop: asyncio.Event) -> None:
-        """Work through the topic until `stop` is set, or it is deleted and made again."""
-        partitions = await self._consumer.open(stop)
-        for topic in self._publisher.topics:
-            if topic not in partitions:
-                raise WorkerError(f"there is no topic {topic}; make it with: sluice topics create")
-        await self._watch.start()
-        self._consumer.topic_id = self._watch.ids.get(self._consumer.topic, "")
-        watching = asyncio.create_task(or_die("watching the topics", self._watch.watch()))
+        """Fetch records, pass them on and commit what has finished, until `stop` is set."""
+        watch = await self._consumer.open(stop, self._publisher.topics)
+        watching = asyncio.create_task(or_die("watching the topics", watch.watch()))
+        commit_at, paused = 0.0, False
         try:
-            await self._take_until(stop)
+            while not stop.is_set():
+                if self._waiting.qsize() >= self._backlog:
+                    paused = True
+                    self._consumer.pause()
+                    self._room.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._room.wait(), 1.0)
+                    messages = await self._consumer.fetch(1, 0.0)
+                else:
+                    if paused:
+                        paused = False
+                        self._consumer.resume()
+                    messages = await self._consumer.fetch(
+                        self._backlog - self._waiting.qsize(), 0.2
+                    )
+                for message in messages:
+                    self._take(message)
+                await asyncio.sleep(0)  # answers that need no waiting are given here
+                self._publisher.poll()
+                self._publisher.check()
+                if time.monotonic() >= commit_at:
+                    commit_at = time.monotonic() + COMMIT_EVERY
+                    self._consumer.commit_soon(self._jobs.to_commit(self._jobs.partitions))
         finally:
             watching.cancel()
-
-    async def _take_until(self, stop: asyncio.Event) -> None:
-        """Fetch records, pass them on and commit what has finished, until `stop` is set."""
-        commit_at, paused = 0.0, False
-        while not stop.is_set():
-            if self._waiting.qsize() >= self._backlog:
-                paused = True
-                self._consumer.pause()
-                self._room.clear()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._room.wait(), 1.0)
-                messages = await self._consumer.fetch(1, 0.0)
-            else:
-                if paused:
-                    paused = False
-                    self._consumer.resume()
-                messages = await self._consumer.fetch(self._backlog - self._waiting.qsize(), 0.2)
-            for message in messages:
-                self._take(message)
-            await asyncio.sleep(0)  # answers that need no waiting are given here
-            self._publisher.poll()
-            self._publisher.check()
-            if time.monotonic() >= commit_at:
-                commit_at = time.monotonic() + COMMIT_EVERY
-                self._consumer.commit_soon(self._jobs.to_commit(self._jobs.partitions))
 
     def _take(self, message: Message) -> None:
         """Queue a record's decision if it is new; reject a record that is no routed query."""
