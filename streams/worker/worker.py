@@ -162,9 +162,8 @@ class Worker:
                     if paused:
                         paused = False
                         self._consumer.resume()
-                    messages = await self._consumer.fetch(
-                        self._backlog - self._waiting.qsize(), 0.2
-                    )
+                    room = self._backlog - self._waiting.qsize()
+                    messages = await self._consumer.fetch(room, 0.2)
                 for message in messages:
                     self._take(message)
                 await asyncio.sleep(0)  # answers that need no waiting are given here
