@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from schemas.payload_fields import priced_fields
 
@@ -21,6 +21,11 @@ BYTES_A_TOKEN = 2
 """Beyond ASCII; a Chinese character has 3 bytes and is one token, in older vocabularies two."""
 
 
+TextKind = Literal["prose", "code", "signs", "scripts"]
+"""Kinds of text of which a token has different numbers of bytes."""
+TEXT_KINDS: tuple[TextKind, ...] = get_args(TextKind)
+
+
 class Content(NamedTuple):
     """What a query holds.
 
@@ -32,6 +37,7 @@ class Content(NamedTuple):
         audio: Number of audio parts.
         choices: Answers that are asked for (`n`).
         dear: Fields and kinds of parts that may change the price, in order of their names.
+        kind: What most of the text is.
     """
 
     size: int
@@ -40,24 +46,28 @@ class Content(NamedTuple):
     audio: int = 0
     choices: int = 1
     dear: tuple[str, ...] = ()
+    kind: TextKind = "prose"
 
 
 def content_of(payload: dict[str, Any] | None, prompt: str | None) -> Content:
     """Return what a checked payload, or a prompt, holds."""
     if payload is None:
         text = (prompt or "").encode()
-        return Content(len(text), likely_tokens(text))
+        signs = _signs(text)
+        return Content(len(text), signs.likely_tokens(), kind=signs.kind())
     counted = _Counted(images=[], audio=[], dear=set(priced_fields(payload)))
     bare = {name: value for name, value in payload.items() if name != "messages"}
     bare["messages"] = [_bare_message(message, counted) for message in payload["messages"]]
     size, chunks = _size(bare)
+    signs = _signs(b"".join(chunks))
     return Content(
         size=size + PART * (len(counted.images) + len(counted.audio)),
-        tokens=likely_tokens(b"".join(chunks)) + (size - sum(map(len, chunks))) // BYTES_A_TOKEN,
+        tokens=signs.likely_tokens() + (size - sum(map(len, chunks))) // BYTES_A_TOKEN,
         images=len(counted.images),
         audio=len(counted.audio),
         choices=payload.get("n") or 1,
         dear=tuple(sorted(counted.dear)),
+        kind=signs.kind(),
     )
 
 
@@ -66,10 +76,35 @@ def likely_tokens(text: bytes) -> int:
 
     Letters and blanks come several to a token, digits and signs alone.
     """
+    return _signs(text).likely_tokens()
+
+
+class _Signs(NamedTuple):
+    """Bytes of a text: of letters and blanks, beyond ASCII, and of digits and signs."""
+
+    letters: int
+    beyond: int
+    alone: int
+
+    def likely_tokens(self) -> int:
+        """Return the tokens, by the habits of tokenizers."""
+        words = -(-self.letters // LETTERS_A_TOKEN) + -(-self.beyond // BYTES_A_TOKEN)
+        return words + self.alone
+
+    def kind(self) -> TextKind:
+        """Return what most of the text is. Every sixth character of code is a sign, at least."""
+        size = sum(self)
+        if self.beyond * 4 > size:
+            return "scripts"
+        if self.alone * 2 > size:
+            return "signs"
+        return "code" if self.alone * 6 > size else "prose"
+
+
+def _signs(text: bytes) -> _Signs:
     letters = len(text) - len(text.translate(None, _LETTERS))
     beyond = len(text.translate(None, _ASCII))
-    alone = len(text) - letters - beyond
-    return -(-letters // LETTERS_A_TOKEN) + -(-beyond // BYTES_A_TOKEN) + alone
+    return _Signs(letters, beyond, len(text) - letters - beyond)
 
 
 class _Counted(NamedTuple):

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta, field
+from msgspec import Meta, Struct, field
 
 from schemas.fields import Count, Name, SignedNano, UnixTime
 from schemas.wire import Versioned
+
+Ratio = Annotated[float, Meta(ge=1, le=1000)]
+
+
+class TokenRatio(Struct, frozen=True, kw_only=True):
+    """How many bytes of a category of text are a token.
+
+    Attributes:
+        mean: Of the answers' usage, newer answers weighing more.
+        conservative: A ratio that follows low observations at once, and high ones slowly.
+        variance: Of the observations, weighed as the mean.
+        count: Observations.
+    """
+
+    mean: Ratio
+    conservative: Ratio
+    variance: Annotated[float, Meta(ge=0)] = 0.0
+    count: Count = 1
 
 
 class Prices(Versioned, frozen=True, kw_only=True):
@@ -22,6 +40,7 @@ class Prices(Versioned, frozen=True, kw_only=True):
         remaining: What is neither spent nor reserved of each limit, in its unit (money in
             nano-units).
         arrivals: Queries that were expected to share it, by limit.
+        token_ratios: Bytes per prompt token, by model and kind of text with a tab between them.
     """
 
     policy: Name
@@ -31,3 +50,4 @@ class Prices(Versioned, frozen=True, kw_only=True):
     expected: Annotated[float, Meta(ge=0)] = 0.0
     remaining: dict[str, SignedNano] = field(default_factory=dict)
     arrivals: dict[str, float] = field(default_factory=dict)
+    token_ratios: dict[str, TokenRatio] = field(default_factory=dict)

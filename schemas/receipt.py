@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import field
 
+from schemas.content import TextKind
 from schemas.fields import Count, Id, Name, Nano, Score, Source, Tokens, Unit, UnixTime
 from schemas.invalid import wrong
 from schemas.wire import Versioned
@@ -50,6 +51,9 @@ class Receipt(Versioned, frozen=True, kw_only=True):
         excluded: Models that cannot take what the query holds, with the reason; empty for none.
         tried: Models whose calls for the query have failed before, in order (failover).
         results_offset: Results of the same partition that were settled before.
+        prompt_bytes: Bytes of a long prompt of nothing but text: the tokens that its answer's usage
+            tells of teach how many bytes are a token.
+        text: What most of that prompt is.
     """
 
     id: Id
@@ -81,6 +85,8 @@ class Receipt(Versioned, frozen=True, kw_only=True):
     tried: list[Name] = field(default_factory=list)
     results_offset: Count = 0
     pool: Name | None = None
+    prompt_bytes: Count = 0
+    text: TextKind | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

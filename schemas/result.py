@@ -20,7 +20,8 @@ DUPLICATE = "DUPLICATE"
 """Error code of what is told to a client that sends an id again: no result of a call."""
 DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
 """Error code where the deadline passed before there was an answer (status 504)."""
-
+TOO_LONG = "CONTEXT_LENGTH_EXCEEDED"
+"""Error code where a model's server refused a query as longer than its context."""
 
 SERVERS_FAULT = frozenset({401, 403, 404, 408, 425, 429})
 """Status codes below 500 of failures that another server might not have."""
@@ -109,8 +110,17 @@ def read_result(data: bytes | None, max_bytes: int = MAX_BYTES) -> Result:
     return Result(**fields, usage=read_usage(reported.usage))
 
 
+def is_too_long(result: Result) -> bool:
+    """Return whether a server refused a query as longer than its context."""
+    return (
+        result.status_code >= FAILED and result.error is not None and result.error.code == TOO_LONG
+    )
+
+
 def is_servers_fault(result: Result) -> bool:
     """Return whether a call failed for a reason that is the server's, not the query's."""
+    if is_too_long(result):
+        return True  # another may have a longer context
     return result.status_code >= 500 or result.status_code in SERVERS_FAULT
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from schemas.content import TextKind
 from schemas.fields import Count, Name, Nano, Score
 from schemas.invalid import wrong
 from schemas.wire import Versioned
@@ -51,6 +52,22 @@ class Game(Struct, frozen=True, kw_only=True):
     results: dict[Name, Score]
 
 
+class TokenUse(Struct, frozen=True, kw_only=True):
+    """How many tokens a model's server has counted in a prompt.
+
+    Attributes:
+        model: That has answered, or has refused the prompt as too long.
+        text: What most of the prompt is.
+        size: Its bytes.
+        tokens: As counted, or the least that are refused.
+    """
+
+    model: Name
+    text: TextKind
+    size: Annotated[int, Meta(ge=1)]
+    tokens: Annotated[int, Meta(ge=1)]
+
+
 class ShareReport(Versioned, frozen=True, kw_only=True):
     """Usage of a partition's shares, and a sample of its estimates.
 
@@ -68,6 +85,7 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
         tenants: Of the sampled queries, "" for none, where a limit tells them apart.
         floors: Names of the sampled queries' quality floors, where the policy keeps any.
         games: Of answers that have been settled, where the policy learns from them.
+        token_uses: Of long prompts whose answers have been settled.
     """
 
     partition: Partition
@@ -83,6 +101,7 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
     tenants: list[str] = field(default_factory=list)
     floors: list[str] = field(default_factory=list)
     games: list[Game] = field(default_factory=list)
+    token_uses: list[TokenUse] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,6 +12,7 @@ from router.arrays import Bools, Floats, Ints, Vectors
 from router.estimation.embedders.base import Embedder, unit
 from router.estimation.estimator import Estimates, Estimator
 from router.estimation.newcomers import with_newcomers
+from router.estimation.prompt_lengths import PromptLengths
 from router.estimation.rated import RatedEstimator
 from router.models.catalog import MILLION, Model, ModelCatalog
 from router.policies.base import Batch
@@ -34,8 +35,8 @@ class QueryConstraints:
         max_tokens: int64[n] output tokens, UNSET where the query does not say.
         max_cost: int64[n] nano-units, UNSET where the query does not say.
         allowed: bool[n, M], the models admitted by the query's own list and by what it holds.
-        likely_tokens: int64[n], the tokens that the prompts probably have at most: whether they
-            fit a context goes by these. None for `prompt_tokens`.
+        likely_tokens: int64[n, M] or int64[n, 1], the tokens that the prompts probably have at
+            most: whether they fit a context goes by these. None for `prompt_tokens`.
         media_tokens: int64[n, M], reserved for images and audio; None for none.
         choices: int64[n], the answers that a query asks for; None for one.
     """
@@ -88,6 +89,7 @@ class QueryScorer:
         mode: Mode = "max",
         newcomers: Iterable[Model] = (),
         index: str | None = None,
+        ratios: Mapping[str, float] | None = None,
     ) -> None:
         """Combine an embedder, an estimator and the models that it knows.
 
@@ -99,6 +101,7 @@ class QueryScorer:
             newcomers: Models without history, estimated by a prior (`newcomers.py`). They follow
                 the known ones in `catalog`.
             index: Version of the index that the estimator rests on.
+            ratios: Bytes per prompt token as learned, by model and kind of text.
         """
         self.embedder = embedder
         self.estimator = estimator
@@ -106,6 +109,7 @@ class QueryScorer:
         self.catalog = known.extended(newcomers)
         self.mode = mode
         self.index = index
+        self.lengths = PromptLengths(ratios or {}, self.catalog.names)
 
     def with_newcomers(self, newcomers: Iterable[Model]) -> QueryScorer:
         """Return a scorer with exactly these newcomers after the known models.
@@ -115,17 +119,23 @@ class QueryScorer:
         """
         return self._with(self.estimator, newcomers)
 
-    def following(self, snapshot: Mapping[str, Any]) -> QueryScorer:
-        """Return a scorer whose estimates take over what a policy's snapshot tells of models; this
-        one where it tells nothing new."""
-        estimator = self.estimator.following(snapshot)
-        if estimator is self.estimator:
+    def following(
+        self, snapshot: Mapping[str, Any], ratios: Mapping[str, float] | None = None
+    ) -> QueryScorer:
+        """Return a scorer that takes over what has been learned; this one where nothing is new.
+
+        Args:
+            snapshot: Of a policy: estimates take over what it tells of models.
+            ratios: Bytes per prompt token, by model and kind of text.
+        """
+        estimator, learned = self.estimator.following(snapshot), dict(ratios or {})
+        if estimator is self.estimator and learned == self.lengths.ratios:
             return self
-        return self._with(estimator, self.catalog.models[len(self.known) :])
+        return self._with(estimator, self._newcomers(), learned)
 
     def unrated(self) -> QueryScorer:
         """Return a scorer that estimates scores, where this one may estimate by ratings."""
-        return self._with(self.estimator.base, self.catalog.models[len(self.known) :])
+        return self._with(self.estimator.base, self._newcomers())
 
     def bound_of(self, model: int) -> Mode:
         """Return what bounds the answers of a model, by number, to queries without `max_tokens`."""
@@ -157,15 +167,17 @@ class QueryScorer:
             ]
         )
         if all(told):
-            vectors = self._vectors(texts, given)
+            vectors = _vectors(self.embedder, texts, given)
             return vectors, self.estimator.estimate(vectors, texts)
         rows = np.flatnonzero(told)
         vectors = np.zeros((len(texts), self.embedder.dimension), dtype=np.float32)
         estimates = self.estimator.usual(len(texts))
         if len(rows):
             some = [texts[row] for row in rows.tolist()]
-            vectors[rows] = self._vectors(
-                some, None if given is None else [given[row] for row in rows.tolist()]
+            vectors[rows] = _vectors(
+                self.embedder,
+                some,
+                None if given is None else [given[row] for row in rows.tolist()],
             )
             estimates = estimates.replaced(rows, self.estimator.estimate(vectors[rows], some))
         return vectors, estimates
@@ -189,7 +201,7 @@ class QueryScorer:
         tokens = self._output_tokens(estimates, constraints)
         media = _or(constraints.media_tokens, np.zeros((1, 1), dtype=np.int64))
         choices = _or(constraints.choices, np.ones(1, dtype=np.int64))[:, None]
-        length = _or(constraints.likely_tokens, constraints.prompt_tokens)[:, None]
+        length = _or(constraints.likely_tokens, prompt)
         pools = self.catalog.pools(length + media + tokens)
         answer = prompt + media, tokens * choices
         bound = self.catalog.cost(*answer, pools) * self.catalog.calls
@@ -243,25 +255,36 @@ class QueryScorer:
         expected = cost * choices + media * self.catalog.input_price / MILLION
         return np.where(self.catalog.free, 0.0, expected)
 
-    def _with(
-        self, estimator: Estimator | RatedEstimator, newcomers: Iterable[Model]
-    ) -> QueryScorer:
-        return QueryScorer(self.embedder, estimator, self.known, self.mode, newcomers, self.index)
+    def _newcomers(self) -> Sequence[Model]:
+        return self.catalog.models[len(self.known) :]
 
-    def _vectors(
-        self, texts: Sequence[str], given: Sequence[Sequence[float] | None] | None
-    ) -> Vectors:
-        if given is None or all(vector is None for vector in given):
-            return self.embedder.encode(texts)
-        vectors = np.empty((len(texts), self.embedder.dimension), dtype=np.float32)
-        own = [row for row, vector in enumerate(given) if vector is None]
-        if own:
-            vectors[own] = self.embedder.encode([texts[row] for row in own])
-        carried = [(row, vector) for row, vector in enumerate(given) if vector is not None]
-        vectors[[row for row, _ in carried]] = unit(
-            [vector for _, vector in carried], self.embedder.dimension
+    def _with(
+        self,
+        estimator: Estimator | RatedEstimator,
+        newcomers: Iterable[Model],
+        ratios: Mapping[str, float] | None = None,
+    ) -> QueryScorer:
+        ratios = self.lengths.ratios if ratios is None else ratios
+        return QueryScorer(
+            self.embedder, estimator, self.known, self.mode, newcomers, self.index, ratios
         )
-        return vectors
+
+
+def _vectors(
+    embedder: Embedder, texts: Sequence[str], given: Sequence[Sequence[float] | None] | None
+) -> Vectors:
+    """Return float32[n, dim]: the embeddings given, and of the other texts those computed."""
+    if given is None or all(vector is None for vector in given):
+        return embedder.encode(texts)
+    vectors = np.empty((len(texts), embedder.dimension), dtype=np.float32)
+    own = [row for row, vector in enumerate(given) if vector is None]
+    if own:
+        vectors[own] = embedder.encode([texts[row] for row in own])
+    carried = [(row, vector) for row, vector in enumerate(given) if vector is not None]
+    vectors[[row for row, _ in carried]] = unit(
+        [vector for _, vector in carried], embedder.dimension
+    )
+    return vectors
 
 
 def _or(values: Ints | None, default: Ints) -> Ints:

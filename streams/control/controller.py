@@ -21,6 +21,7 @@ from router.arrays import Bools, Floats, Ints
 from router.budget.horizon import Horizon
 from router.budget.limits import LimitSet, closed_to, with_tenants
 from router.budget.shares import ShareAllocator
+from router.estimation.token_ratio import TokenRatios, category
 from router.models.catalog import ModelCatalog
 from router.policies.base import Policy
 from router.policies.floors import Floor
@@ -52,6 +53,11 @@ class Controller:
     Size: its collaborators are passed in one by one, so that tests can replace each.
     """
 
+    # Of the last solution; before the first there is none.
+    _solved_at = 0.0
+    _solved_for: object = None
+    _prices: Mapping[str, Any] | None = None
+
     def __init__(
         self,
         catalog: ModelCatalog,
@@ -65,6 +71,7 @@ class Controller:
         topics: Topics,
         every: float,
         clock: Callable[[], float] = time.time,
+        ratios: TokenRatios | None = None,
     ) -> None:
         """Start at version 0.
 
@@ -80,6 +87,7 @@ class Controller:
             topics: names of the topics.
             every: least seconds between two solutions of the prices.
             clock: Unix seconds.
+            ratios: bytes per token as they were published last.
         """
         self._catalog = catalog
         self._limits = limits
@@ -94,11 +102,9 @@ class Controller:
         self._topics = topics
         self._every = every
         self._clock = clock
-        self._solved_at = 0.0
+        self._ratios = ratios or TokenRatios()
         self._closed: frozenset[str] = frozenset()
         self._shape: tuple[tuple[str, ...], frozenset[str]] = (), frozenset()
-        self._solved_for: object = None
-        self._prices: dict[str, Any] | None = None
         self._granted_at = clock()
         self._seen: dict[int, ShareReport] = {}
         self.version = 0
@@ -147,8 +153,7 @@ class Controller:
                 self._seen[report.partition] = report
                 self._horizon.forecast.observe(self._clock(), report.partition, report.arrivals)
                 self._observe(report)
-                for game in report.games:
-                    self._policy.learn(game.model, game.results)
+                self._learn(report)
         except Invalid as error:
             source = Source(record.topic, record.partition, record.offset)
             return Rejected.of(error, record.value, source)
@@ -181,13 +186,13 @@ class Controller:
         if (basis := self._basis(now, money, waiting, expected)) != self._solved_for:
             self._solved_for = basis
             self._policy.outdate()
-        if await asyncio.to_thread(self._policy.plan, remaining, expected, waiting):
-            state = self._policy.snapshot()
-            prices = {name: value for name, value in state.items() if name != "version"}
-            if prices != self._prices:
-                self._prices = prices
-                self.version += 1
-                await self._publish(remaining, expected)
+        solved = await asyncio.to_thread(self._policy.plan, remaining, expected, waiting)
+        state = self._policy.snapshot()
+        prices = {name: value for name, value in state.items() if name != "version"}
+        if self._ratios.take_news() or (solved and prices != self._prices):
+            self._prices = prices
+            self.version += 1
+            await self._publish(remaining, expected)
 
     def _basis(self, now: float, money: Sequence[int], waiting: int, expected: Floats) -> object:
         """Return what prices follow from beside arrivals, and with them while queries wait.
@@ -246,6 +251,13 @@ class Controller:
         floors = _floors(report)
         self._policy.observe(*tables, queries=covered, floors=floors)
 
+    def _learn(self, report: ShareReport) -> None:
+        """Learn what a report's answers tell."""
+        for game in report.games:
+            self._policy.learn(game.model, game.results)
+        for use in report.token_uses:
+            self._ratios.observe(category(use.model, use.text), use.size, use.tokens)
+
     def _sample(self, report: ShareReport) -> list[Floats]:
         """Put a report's sample in the order of the catalog; models it lacks get quality 0."""
         given = [(report.quality, 0.0), (report.cost, 1.0)]
@@ -274,6 +286,7 @@ class Controller:
             expected=float(expected.max(initial=0.0)),
             remaining=dict(zip(names, remaining.tolist(), strict=True)),
             arrivals=dict(zip(names, expected.round(1).tolist(), strict=True)),
+            token_ratios=self._ratios.snapshot(),
         )
         batch = self._outbox.batch()
         batch.send(self._topics.prices, encode(prices), prices.policy.encode(), 0)

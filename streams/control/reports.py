@@ -43,4 +43,5 @@ def report(partition: Partition, models: Sequence[str]) -> ShareReport:
         tenants=[tenant or "" for tenant in tenants] if any(tenants) else [],
         floors=[floor.name for floor in floors],
         games=partition.games.take(),
+        token_uses=partition.token_uses.take(),
     )

@@ -10,8 +10,9 @@ from router.arrays import Ints
 from router.estimation.scorer import UNSET, QueryConstraints, QueryScorer
 from router.models.catalog import Model, ModelCatalog
 from schemas import Invalid, Query
-from schemas.content import Content
+from schemas.content import TEXT_KINDS, Content
 from schemas.payload_fields import how_to_allow
+from streams.config.models import served
 
 CHAT_TEMPLATE = 128
 """Prompt tokens that a model's chat template may add to the text: marks, dates, a default system
@@ -44,13 +45,39 @@ def constraints(
         ids=[query.id for query in queries],
         # A byte-level tokenizer never makes more tokens than there are bytes.
         prompt_tokens=_ints(content.size + CHAT_TEMPLATE for content in contents),
-        likely_tokens=_ints(content.tokens + CHAT_TEMPLATE for content in contents),
+        likely_tokens=_likely_tokens(scorer, contents, tried),
         media_tokens=media,
         choices=_ints(content.choices for content in contents),
         max_tokens=_ints(query.output_tokens or UNSET for query in queries),
         max_cost=_ints(UNSET if query.max_cost is None else query.max_cost for query in queries),
         allowed=allowed,
     )
+
+
+def _likely_tokens(
+    scorer: QueryScorer, contents: Sequence[Content], tried: Sequence[Collection[str]]
+) -> Ints:
+    """Return int64[n, M] or int64[n, 1], the tokens that prompts probably have at most.
+
+    What a pool has refused as too long has more tokens than the pool's context.
+    """
+    tokens = CHAT_TEMPLATE + scorer.lengths.tokens(
+        _ints(content.size for content in contents),
+        _ints(TEXT_KINDS.index(content.kind) for content in contents),
+        _ints(content.tokens for content in contents),
+    )
+    catalog = scorer.catalog
+    for row, names in enumerate(tried):
+        for model in catalog.pooled if names else ():
+            refused = [
+                pool.context
+                for pool in catalog.models[model].pools
+                if served(catalog.names[model], pool.name) in names
+            ]
+            if refused:
+                tokens = np.broadcast_to(tokens, (len(contents), len(catalog))).copy()
+                tokens[row, model] = max(tokens[row, model], *refused)
+    return tokens
 
 
 def excluded(

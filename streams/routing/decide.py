@@ -25,6 +25,7 @@ from streams.routing.arrivals import (
 from streams.routing.constraints import constraints, excluded, no_model
 from streams.routing.decider import Decider
 from streams.routing.drawing import Drawing, Held, draw_on
+from streams.routing.feedback import long_prompt
 from streams.routing.floors import floors_of, on_receipts
 from streams.state.recent_ids import RecentIds
 from streams.state.rows import Log, Refusal, Row
@@ -339,7 +340,7 @@ def _rows(
             receipt = _receipt(arrival, state, context, "deferred", reason, **known)
             yield arrival, Row(receipt=receipt)
             continue
-        known |= _reservation(candidates.scored, scorer, i, model)
+        known |= _reservation(candidates.scored, scorer, i, model) | long_prompt(arrival.content)
         known |= held[i].receipt
         receipt = _receipt(arrival, state, context, "routed", reason, **known)
         yield arrival, context.hold.row(receipt, held[i].window)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from schemas import Rejected
 from schemas.wire import encode
+from streams.config.models import served
 from streams.kafka.carried import carried_headers
 from streams.kafka.logs import LogError, Logs, Record, Span
 from streams.kafka.producer import Outbox
@@ -109,9 +110,14 @@ class Failover:
 
 
 def _tried(row: Row) -> list[str]:
-    """Return the models that have failed a query. One that could not be called has not."""
+    """Return the models that have failed a query, and pools that were too short for it.
+
+    A model that could not be called has not failed.
+    """
     receipt = row.receipt
-    return receipt.tried if row.returned else [*receipt.tried, receipt.model or ""]
+    if row.returned:
+        return receipt.tried
+    return [*receipt.tried, served(receipt.model or "", receipt.pool if row.too_long else None)]
 
 
 def _gone(row: Row) -> Rejected:

@@ -11,10 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from router.budget.charges import MAX_CHARGE, claimed_cost, cost_of
 from router.models.catalog import ModelCatalog
-from schemas import Invalid, Rejected, Result, Source
-from schemas.result import DUPLICATE, FAILED, goes_to_another_model, read_settlement
+from schemas import Invalid, Receipt, Rejected, Result, Source
+from schemas.result import (
+    DUPLICATE,
+    FAILED,
+    goes_to_another_model,
+    is_too_long,
+    read_settlement,
+)
 from schemas.wire import encode
 from streams.kafka.carried import carried_key
 from streams.kafka.producer import Headers, Outbox
@@ -22,7 +30,7 @@ from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
 from streams.kafka.trace import ids
 from streams.metrics.router import Metrics
-from streams.routing.feedback import Feedback, no_feedback
+from streams.routing.feedback import Feedback, no_feedback, token_use
 from streams.routing.publish import SOURCE_PARTITION, trace_headers
 from streams.state.decision_ids import parse_decision_id
 from streams.state.partition import Partition
@@ -126,8 +134,7 @@ class Settler:
             if refusal := refusal or _too_dear(result, self._catalog()):
                 charged.outgoing.append(self._rejection(record, refusal))
             charged.finished[key] = None
-            if game := self._feedback(row.receipt, result):
-                partition.games.add(game)
+            self._learn(partition, row.receipt, result)
             failed = result.status_code >= FAILED
             charged.counted.append((result.model, "failed" if failed else "ok"))
             if span is not UNRECORDED:
@@ -163,10 +170,19 @@ class Settler:
         if charged is not None:
             await partition.commit(charged.failovers, removed=charged.finished)
 
+    def _learn(self, partition: Partition, receipt: Receipt, result: Result) -> None:
+        """Gather what an answer tells, for the next report."""
+        if game := self._feedback(receipt, result):
+            partition.games.add(game)
+        catalog = self._catalog()
+        number = catalog.index.get(result.model)
+        if number is not None and (use := token_use(receipt, result, catalog.models[number])):
+            partition.token_uses.add(use)
+
     def _fail(self, partition: Partition, key: str, row: Row, result: Result) -> dict[str, Row]:
         """End a query without an answer, or have it decided again: then the row of that."""
         if goes_to_another_model(result, len(row.receipt.tried), self._attempts):
-            return partition.record_failover(key, row)
+            return partition.record_failover(key, replace(row, too_long=is_too_long(result)))
         partition.forget([result.id])
         return {}
 

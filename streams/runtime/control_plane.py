@@ -15,9 +15,11 @@ from router.budget.ledger import Ledger, owner, split
 from router.budget.limits import tenants_in_force
 from router.budget.windows import Calendar, Windowing
 from router.estimation.scorer import QueryScorer
+from router.estimation.token_ratio import in_use
 from router.policies.base import Policy
 from schemas import Invalid, ModelControl, Prices
 from schemas.fields import Unit
+from schemas.price import TokenRatio
 from schemas.wire import NewerFormat, decode
 from streams.config.settings import Config
 from streams.control.registry import Registry
@@ -42,6 +44,7 @@ class ControlPlane:
         decider: What decides now; replaced as a whole.
         registry: The state of the commands.
         calendar: The windows of all limits.
+        token_ratios: Bytes per token as they were published last.
     """
 
     def __init__(self, config: Config, parts: Parts, topic: str) -> None:
@@ -59,6 +62,7 @@ class ControlPlane:
         self._config = config
         self._policy = parts.new_policy()
         self._published: Mapping[str, Any] | None = None
+        self.token_ratios: Mapping[str, TokenRatio] = {}
         self._listeners: list[Listener] = []
         self._advanced = asyncio.Event()
         self.decider = self._new_decider(parts.scorer, 0)
@@ -76,7 +80,7 @@ class ControlPlane:
                 return
             policy = _copy(self._policy)
             policy.restore(prices.state)
-            self._published = prices.state
+            self._published, self.token_ratios = prices.state, prices.token_ratios
         except (Invalid, NewerFormat, ValueError) as error:
             logger.error("prices at offset %s are passed over: %s", message.offset(), error)
             return
@@ -200,7 +204,7 @@ class ControlPlane:
         return self._policy.snapshot() if self.decider.price_version else None
 
     def _new_decider(self, scorer: QueryScorer, price_version: int) -> Decider:
-        scorer = scorer.following(self._policy.snapshot())
+        scorer = scorer.following(self._policy.snapshot(), in_use(self.token_ratios))
         return Decider(
             scorer=scorer,
             policy=self.parts.with_trials(self._policy, scorer.catalog),

@@ -10,6 +10,7 @@ import orjson
 
 from router.budget.horizon import Horizon
 from router.budget.shares import ShareAllocator
+from router.estimation.token_ratio import TokenRatios
 from streams.config.settings import Config
 from streams.control.controller import Controller
 from streams.kafka.logs import Logs
@@ -124,6 +125,7 @@ class ControllerHost:
             self._outbox,
             self._topics,
             policy.resolve_seconds,
+            ratios=TokenRatios(self._control.token_ratios),
         )
 
 

@@ -13,6 +13,7 @@ from router.budget.ledger import Ledger
 from router.budget.shares import apply_grant
 from router.policies.floors import Floor
 from schemas import Result, ShareGrant
+from schemas.share import Game, TokenUse
 from schemas.wire import encode
 from streams.state.expiry import Deadlines, DecisionRun
 from streams.state.open_rows import OpenRows, load_state
@@ -20,7 +21,7 @@ from streams.state.ownership import IDLE, Ownership
 from streams.state.progress import Progress
 from streams.state.publication import Publication
 from streams.state.recent_ids import RecentIds, Slot
-from streams.state.reporting import ArrivalSample, Games, HeldBack, UnmetDemand
+from streams.state.reporting import ArrivalSample, HeldBack, Newest, UnmetDemand
 from streams.state.rows import (
     STATE_KEY,
     Log,
@@ -66,7 +67,8 @@ class Partition:
         """Queries that wait in `deferred`, as far as this process knows."""
         self.unmet = UnmetDemand(len(ledger.names))
         self.sample = ArrivalSample()
-        self.games = Games()
+        self.games = Newest[Game]()
+        self.token_uses = Newest[TokenUse]()
         self._held_back = HeldBack()
         self._ownership = ownership
         self._progress = Progress.of(state)

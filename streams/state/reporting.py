@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from router.arrays import Floats, Ints
 from router.policies.floors import Floor
-from schemas.share import Game
+
+Told = TypeVar("Told")
 
 SAMPLE_SIZE = 250
 """Estimates per report at most: the newest."""
@@ -119,18 +121,18 @@ class ArrivalSample:
         return tables or [np.empty((0, 0))] * 2, tenants, floors
 
 
-class Games:
-    """The newest games since the last report, of answers that have been settled."""
+class Newest(Generic[Told]):
+    """What the newest answers since the last report tell, of those that have been settled."""
 
     def __init__(self) -> None:
-        self._games: deque[Game] = deque(maxlen=SAMPLE_SIZE)
+        self._told: deque[Told] = deque(maxlen=SAMPLE_SIZE)
 
-    def add(self, game: Game) -> None:
-        """Add the games of one answer."""
-        self._games.append(game)
+    def add(self, told: Told) -> None:
+        """Add what one answer tells."""
+        self._told.append(told)
 
-    def take(self) -> list[Game]:
-        """Return the games, and reset them."""
-        taken = list(self._games)
-        self._games.clear()
+    def take(self) -> list[Told]:
+        """Return all, and reset it."""
+        taken = list(self._told)
+        self._told.clear()
         return taken

@@ -54,6 +54,8 @@ class Row(Versioned, frozen=True, kw_only=True):
         held: The query ended at its deadline, and a worker had begun its call: the reservation
             stays until there is a result.
         returned: Expired, for no call could be made in time: the query is decided again.
+        too_long: In a row of a query that is to be decided again: it was refused as longer than the
+            context of its model's server.
         marked: Sequence of the commit that has marked it so. Without that commit's state record the
             marks do not count. 0 in rows of older routers, where they always do.
         duplicate_of: The decision on the query that has used the id of a duplicate before.
@@ -69,6 +71,7 @@ class Row(Versioned, frozen=True, kw_only=True):
     expired: bool = False
     held: bool = False
     returned: bool = False
+    too_long: bool = False
     marked: int = 0
     duplicate_of: str | None = None
     release_at: float = 0.0

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from msgspec.structs import replace
+
 from schemas import Receipt
 from schemas.wire import encode
 from streams.kafka.logs import Record
@@ -152,7 +154,8 @@ class DecisionReplayer:
             return "their prices have been compacted away"
         if not self._control.is_complete(first.control_version):
             return "orders before them have been compacted away"
-        return self._control.decider(parts, policy, first)
+        ratios = self._versions.ratios(first.price_version)
+        return self._control.decider(parts, policy, ratios, first)
 
     def _again(
         self, chunk: LoggedReceipts, log: Log, records: Sequence[Record], decider: Decider
@@ -169,7 +172,7 @@ class DecisionReplayer:
             self.done.decisions += 1
             if offset not in logged:
                 self._differ(receipt, "decided, as later records are, but it has no receipt")
-            elif encode(receipt) != logged[offset][1]:
+            elif encode(_as_told(receipt, logged[offset][0])) != logged[offset][1]:
                 self._differ(receipt, unlike(receipt, logged[offset][0]))
             yield receipt
 
@@ -183,6 +186,11 @@ class DecisionReplayer:
         self.done.differences.append(
             Difference(self.done.partition, receipt.id, receipt.decision_id, what)
         )
+
+
+def _as_told(receipt: Receipt, logged: Receipt) -> Receipt:
+    """Leave out of a receipt what older routers did not tell."""
+    return receipt if logged.prompt_bytes else replace(receipt, prompt_bytes=0, text=None)
 
 
 def _room(receipts: Sequence[Receipt]) -> int:

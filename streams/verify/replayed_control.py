@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from router.estimation.scorer import QueryScorer
+from router.estimation.token_ratio import in_use
 from router.models.catalog import ModelCatalog
 from router.policies.base import Policy
 from schemas import Invalid, Prices, Receipt
@@ -40,6 +41,12 @@ class PriceVersions:
                 continue
             newest = prices.version
             self._records[newest] = record.value or b""
+
+    def ratios(self, version: int) -> dict[str, float]:
+        """Return the bytes per token that were published with the prices of a version."""
+        if version not in self._records:
+            return {}
+        return in_use(decode(Prices, self._records[version]).token_ratios)
 
     def at(self, version: int, parts: Parts) -> Policy | None:
         """Return the policy with the prices of a version, valid until the next call.
@@ -104,15 +111,18 @@ class ReplayedControl:
             return self._commands[0].timestamp >= self._complete_since
         return bool(self._followed) and self._followed[-1] == version - 1
 
-    def decider(self, parts: Parts, policy: Policy, first: Receipt) -> Decider:
+    def decider(
+        self, parts: Parts, policy: Policy, ratios: Mapping[str, float], first: Receipt
+    ) -> Decider:
         """Return what has decided a chunk.
 
         Args:
             parts: On the index of the chunk's receipts.
             policy: With the prices of the chunk's receipts.
+            ratios: Bytes per token that came with these.
             first: The chunk's first receipt.
         """
-        scorer = self._scorer(parts).following(policy.snapshot())
+        scorer = self._scorer(parts).following(policy.snapshot(), ratios)
         return Decider(
             scorer=scorer,
             policy=parts.with_trials(policy, scorer.catalog),

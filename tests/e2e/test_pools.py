@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import orjson
+import pytest
 from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 
-from schemas import Receipt, Result, Routed
+from schemas import Prices, Receipt, Rejected, Result, Routed
 from schemas.wire import decode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
+from streams.brokers.kafka import KafkaServer
 from streams.cli import main
 from streams.config.models import served
 from streams.kafka.topics import create
 from tests.support.records import Records
+from tests.support.scripted_model import Reply, ScriptedModel, completion
 from tests.support.system import System
 
 MODEL = "gpt-4-1106"
@@ -59,6 +64,15 @@ def ask(system: System) -> None:
     system.flush()
 
 
+def verify(system: System) -> None:
+    """Re-execute every decision and audit the ledger: all must come out as they were."""
+    for command in (("replay", "--verify"), ("audit",)):
+        environment = {"SLUICE_BROKER": system.broker.servers}
+        config = ("--config", str(system.config))
+        found = CliRunner().invoke(main, [*command, *config], env=environment)
+        assert found.exit_code == 0, found.output
+
+
 def test_each_query_goes_to_the_pool_of_its_length(
     broker: Broker, tmp_path: Path, prefix: str
 ) -> None:
@@ -85,7 +99,105 @@ def test_each_query_goes_to_the_pool_of_its_length(
         # Three words of prompt and of answer: one and two nano-units a token, or one and one.
         spent = sum(state.accounts[MODEL].spent for state in system.states().values())
         assert spent == EACH * (3 + 6) + EACH * (3 + 3)
-        for command in (("replay", "--verify"), ("audit",)):
-            environment = {"SLUICE_BROKER": system.broker.servers}
-            found = CliRunner().invoke(main, [*command, *config], env=environment)
-            assert found.exit_code == 0, found.output
+        verify(system)
+
+
+CONTEXTS = {"short": 2_000, "long": 128_000}
+USUAL, LONG = "|-|\n" * 1_000, "|-|\n" * 33_000
+"""Each word is a token, of 4 bytes; nobody knows that before there is usage."""
+DENSE = "|\n" * 2_000
+"""Of the same kind, with more tokens than others teach: they do not fit the short pool."""
+
+
+class Words(ScriptedModel):
+    """Counts each word as a token, and refuses what does not fit its context."""
+
+    def __init__(self, context: int) -> None:
+        super().__init__()
+        self.context = context
+
+    def _answer(self, data: bytes) -> tuple[Reply, bytes]:
+        body = orjson.loads(data)
+        tokens = len(body["messages"][0]["content"].split())
+        if tokens + body["max_tokens"] > self.context:
+            refusal = b'{"error": {"message": "no", "code": "context_length_exceeded"}}'
+            return Reply(refusal, 400), refusal
+        usage = {"prompt_tokens": tokens, "completion_tokens": 1}
+        return self.otherwise, completion(usage)
+
+
+def answered_by(servers: Mapping[str, ScriptedModel]) -> dict[str, dict[str, object]]:
+    """The settings of a model whose pools have these servers."""
+    prices = {"input_price": "0.001", "output_price": "0.002"}
+    return {
+        "policy": {"resolve_seconds": 0.2},
+        "failover": {"attempts": 1},
+        "deferral": {"retry_seconds": 1},
+        f'models."{MODEL}"': {**prices, "base_url": servers["long"].url},
+        **{
+            f'models."{MODEL}".pools.{name}': {"context": of, "base_url": servers[name].url}
+            for name, of in CONTEXTS.items()
+        },
+    }
+
+
+def send(system: System, prompts: Mapping[str, str]) -> None:
+    """Send queries by id, for the model with the pools."""
+    for name, prompt in prompts.items():
+        asked = {"id": name, "prompt": prompt, "max_tokens": 10, "allowed_models": [MODEL]}
+        system.sent[name] = data = orjson.dumps(asked)
+        system.send(system.topics.queries, data, name.encode())
+    system.flush()
+
+
+def pools_of(system: System) -> dict[str, list[str | None]]:
+    """The pools of each query's decisions, in order."""
+    found: dict[str, list[str | None]] = {}
+    for one in system.read(system.topics.receipts):
+        receipt = decode(Receipt, one.value)
+        found.setdefault(receipt.id, []).append(receipt.pool)
+    return found
+
+
+def wait_learned(system: System) -> None:
+    """Ask until a router counts by what it has learned, and takes the short pool for it."""
+
+    def learned() -> bool:
+        send(system, {f"asked-{len(system.sent)}": USUAL})
+        system.wait_decided()
+        return "short" in chain(*pools_of(system).values())
+
+    system.wait("a learned length", learned)
+
+
+@pytest.mark.kafka
+def test_lengths_are_learned_from_usage(
+    kafka_broker: KafkaServer, tmp_path: Path, prefix: str
+) -> None:
+    """33,000 tokens fit 128,000 once usage has told how long such texts are, and shorter ones go to
+    the short pool. What that refuses all the same goes to the long one. Replay and audit agree."""
+    servers = {name: Words(context) for name, context in CONTEXTS.items()}
+    settings = answered_by(servers)
+    with System(kafka_broker, tmp_path, prefix, plenty=1e4, settings=settings) as system:
+        add_topics(system)
+        system.start_router("r0")
+        system.run("w0", "work", MODEL, "--config", str(system.config))
+        send(system, {"too-long": LONG, **{f"taught-{number}": USUAL for number in range(12)}})
+        system.wait_settled()
+        (refused,) = [decode(Rejected, one.value) for one in system.read(system.topics.rejected)]
+        assert (refused.id, refused.code) == ("too-long", "no_model_allowed")
+        assert set(chain(*pools_of(system).values())) == {None, "long"}
+        wait_learned(system)
+        send(system, {"long": LONG, "dense": DENSE})
+        system.wait("the second decision", lambda: pools_of(system).get("dense", [])[1:] != [])
+        system.wait_settled()
+        found = pools_of(system)
+        assert (found["long"], found["dense"]) == (["long"], ["short", "long"])
+        results = [decode(Result, one.value) for one in system.read(system.topics.results)]
+        ends = {one.id: one.status_code for one in results}
+        assert (ends["long"], ends["dense"]) == (200, 200)
+        published = decode(Prices, system.read(system.topics.prices)[-1].value)
+        assert published.token_ratios.keys() == {f"{MODEL}\tsigns"}
+        verify(system)
+    for server in servers.values():
+        server.close()

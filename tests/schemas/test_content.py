@@ -92,3 +92,19 @@ def test_choices() -> None:
 def test_likely_tokens(text: str, least: int, most: int) -> None:
     """Above what tokenizers make of it, and far below its bytes where it is prose."""
     assert least <= likely_tokens(text.encode()) <= most
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("The cat sat on the mat, and looked at the dog. " * 20, "prose"),
+        ("for (int i = 0; i < n; i++) { total += values[i]; }\n" * 20, "code"),
+        ("3.14159,2.71828,1.41421\n" * 20, "signs"),
+        ("今天天气很好, so it is. " * 20, "scripts"),
+        ("", "prose"),
+    ],
+)
+def test_kinds_of_text(text: str, kind: str) -> None:
+    """By the signs and letters of which most of it is made, bare or in messages."""
+    assert content_of(None, text).kind == kind
+    assert content_of(chat({"type": "text", "text": text}), None).kind == kind

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from schemas import Invalid, Result, Usage, encode
-from schemas.result import read_result
+from schemas.result import TOO_LONG, goes_to_another_model, read_result
 from tests.schemas.refusals import check_refusal
 from tests.schemas.strategies import results
 
@@ -68,3 +68,12 @@ def test_results_are_read_as_they_were_written(result: Result) -> None:
     assert msgspec.structs.replace(read, usage=result.usage) == result
     if result.usage is not None:
         assert read.usage is not None
+
+
+def test_what_is_too_long_for_one_model_goes_to_another() -> None:
+    """Its context may be longer; any other refusal stands."""
+    for code, goes in ((TOO_LONG, True), ("INVALID_REQUEST", False)):
+        error = {"code": code, "message": "no"}
+        refused = read_result(encode({**RESULT, "status_code": 400, "error": error}))
+        assert goes_to_another_model(refused, 0, 1) is goes
+        assert not goes_to_another_model(refused, 1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC
@@ -13,8 +14,19 @@ from schemas.invalid import Invalid
 from schemas.lenient import read_json
 from schemas.usage import LONGEST_TOKEN, Usage, is_believable, reported_usage
 
+LONGEST_REFUSAL = 10_000
+"""Bytes of an error in which its reason is looked for."""
 LONGEST_REASON = 500
 """Characters of a provider's error message that are passed on."""
+
+
+TOO_LONG = re.compile(
+    r"context[ _](length|window|size|limit)|(prompt|input) is too long|inputs\W{0,2} tokens \+"
+    r"|token count.{0,40} exceeds",
+    re.IGNORECASE,
+)
+"""What servers say of a prompt and an answer that do not fit their context: OpenAI, vLLM, SGLang,
+llama.cpp, Anthropic, Bedrock, TGI, Gemini."""
 
 
 class NoCompletion(ValueError):
@@ -74,6 +86,18 @@ def read_reason(data: bytes, secrets: Iterable[str] = ()) -> str:
     except (KeyError, TypeError, ValueError):
         text = data.decode(errors="replace")
     return without(secrets, text)[:LONGEST_REASON] or "the server gave no reason"
+
+
+def says_too_long(status: int, data: bytes) -> bool:
+    """Return whether a server refuses a query as longer than its context.
+
+    Args:
+        status: Of its answer, or of the error in it.
+        data: The body of its answer.
+    """
+    if status not in (400, 422):
+        return False
+    return TOO_LONG.search(data[:LONGEST_REFUSAL].decode(errors="replace")) is not None
 
 
 def without(secrets: Iterable[str], text: str) -> str:

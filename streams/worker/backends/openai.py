@@ -13,7 +13,7 @@ import msgspec
 
 from router.models.catalog import Model
 from schemas.payload_fields import how_to_allow
-from schemas.result import Result
+from schemas.result import TOO_LONG, Result
 from schemas.route import Routed
 from schemas.usage import text_length
 from streams.tracing.context import current, for_http
@@ -32,6 +32,7 @@ from streams.worker.backends.completion import (
     read_completion,
     read_reason,
     read_retry_after,
+    says_too_long,
     without,
 )
 from streams.worker.backends.http_call import CallFailed, Endpoint, Reply
@@ -90,6 +91,7 @@ class _Outcome:
     reason: str = ""
     retry_after: float | None = None
     completion: Completion | None = None
+    code: str = INFERENCE_ERROR
 
 
 @dataclass(slots=True)
@@ -177,8 +179,7 @@ class OpenAI(Backend):
             if outcome.completion is not None and outcome.kind is _Kind.ANSWERED:
                 return self._succeeded(routed, progress, outcome.completion)
             if (wait := self._wait(outcome, progress)) is None:
-                code = INVALID_REQUEST if outcome.kind is _Kind.REFUSED else INFERENCE_ERROR
-                return self._failed(routed, progress, outcome.status, code, outcome.reason)
+                return self._failed(routed, progress, outcome.status, outcome.code, outcome.reason)
             if outcome.kind is _Kind.UNAVAILABLE and not progress.uncertain:
                 raise BackendUnavailable(outcome.reason, outcome.retry_after)
             if self._clock() + wait >= _latest_start(routed):
@@ -238,7 +239,10 @@ class OpenAI(Backend):
         if status == 401:
             reason = f"{self._endpoint.name} refuses the API key: {reason}"
         retry_after = read_retry_after(reply.headers, self._clock())
-        return _Outcome(_kind(status), min(status, 599), reason, retry_after)
+        kind, code = _kind(status), INFERENCE_ERROR
+        if kind is _Kind.REFUSED:
+            code = TOO_LONG if says_too_long(status, reply.data) else INVALID_REQUEST
+        return _Outcome(kind, min(status, 599), reason, retry_after, code=code)
 
     def _succeeded(self, routed: Routed, progress: _Progress, completion: Completion) -> Result:
         usage, cost = completion.usage, None

@@ -157,7 +157,7 @@ def test_media_and_choices_cost() -> None:
     batch = scorer.batch(estimates(1), asked).batch
     assert_array_equal(batch.bound - plain.bound, [[100 * 1 + 20 * 2, 20 * 10 + 20 * 20]])
     assert_allclose(batch.cost, plain.cost * 3 + [[100.0, 200.0]])
-    asked = replace(asked, likely_tokens=np.array([2000]))
+    asked = replace(asked, likely_tokens=np.array([[2000]]))
     assert not scorer.batch(estimates(1), asked).fits.any()
 
 
@@ -171,3 +171,21 @@ def test_each_call_that_may_be_billed_is_reserved_for() -> None:
     )
     assert_array_equal(batch.bound, plain.bound * [2, 1])
     assert_allclose(batch.cost, plain.cost)
+
+
+def test_learned_ratios_replace_others() -> None:
+    """What was known before stays; a scorer with the same ones is itself."""
+    scorer = core().following({}, {"small\tprose": 4.0})
+    assert scorer.following({}, dict(scorer.lengths.ratios)) is scorer
+    assert scorer.with_newcomers([Model("new", 1, 1)]).lengths.ratios == {"small\tprose": 4.0}
+    assert scorer.following({}, {}).lengths.ratios == {}
+
+
+def test_the_length_by_model_is_no_matter_of_money() -> None:
+    """Where a query fits goes by it; what is reserved does not."""
+    asked = wishes(1, prompt_tokens=[2000], max_tokens=[10])
+    short = replace(asked, likely_tokens=np.array([[900, 250]]))
+    assert core().batch(estimates(1), asked).fits.tolist() == [[False, False]]
+    prepared = core().batch(estimates(1), short)
+    assert prepared.fits.tolist() == [[True, True]]
+    assert prepared.batch.bound.tolist() == core().batch(estimates(1), asked).batch.bound.tolist()

@@ -11,9 +11,12 @@ from router.budget.ledger import Ledger
 from router.budget.limits import LimitSet
 from router.estimation.scorer import QueryScorer
 from router.models.catalog import Model, ModelCatalog
+from router.models.pools import NONE, Pool
 from router.policies.primal_dual import PrimalDual
+from schemas import Query
+from schemas.wire import decode
 from streams.routing.arrivals import parse
-from streams.routing.constraints import CHAT_TEMPLATE
+from streams.routing.constraints import CHAT_TEMPLATE, constraints
 from streams.routing.decide import DecisionContext, decide, estimate
 from streams.routing.decider import Decider
 from streams.state.rows import Row
@@ -31,7 +34,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
 SOUND = {"type": "input_audio", "input_audio": {"data": "UklGR", "format": "wav"}}
 
 
-def decided(value: dict[str, Any]) -> Row:
+def decided(value: dict[str, Any], scorer: QueryScorer = SCORER) -> Row:
     """The decision on one query, with money for all."""
     data = orjson.dumps({"id": "a", "embedding": [1.0, 0.0], **value})
     arrivals = parse([record(0, data)], MODELS, SCORER.embedder)
@@ -39,9 +42,9 @@ def decided(value: dict[str, Any]) -> Row:
     partition = open_partition(RecordedOutbox(), memory_store(), ledger=ledger)
     policy = PrimalDual(MODELS)
     limits = LimitSet.per_model(MODELS.names)
-    decider = Decider(SCORER, policy, limits, np.ones(2, dtype=np.bool_))
+    decider = Decider(scorer, policy, limits, np.ones(2, dtype=np.bool_))
     context = DecisionContext(decider, "queries", 1000.0, 10)
-    return decide(estimate(SCORER, arrivals), context, partition)[0]
+    return decide(estimate(scorer, arrivals), context, partition)[0]
 
 
 def chat(*parts: Any, **body: Any) -> dict[str, Any]:
@@ -107,3 +110,34 @@ def test_escapes_cost_nothing_and_prose_fits_by_its_tokens() -> None:
     row = decided({"prompt": text * 4, "max_tokens": 1})
     assert row.refusal is not None
     assert row.refusal.code == "context_too_long"
+
+
+def test_what_was_learned_makes_a_prompt_fit() -> None:
+    """Signs count a token each until usage says otherwise, for this model and kind of text."""
+    prompt = "|---|\n" * 22_000  # 132,000 bytes, 33,000 tokens
+    asked = {"prompt": prompt, "max_tokens": 1}
+    assert decided(asked).refusal is not None
+    learned = SCORER.following({}, {"large\tsigns": 3.9})
+    receipt = decided(asked, learned).receipt
+    assert (receipt.model, receipt.text) == ("large", "signs")
+    assert receipt.prompt_bytes == len(prompt)
+    assert receipt.reserved == 3 * (len(prompt) + CHAT_TEMPLATE) + 4
+    longer = decided({**asked, "prompt": prompt * 5}, learned)
+    assert longer.refusal is not None
+
+
+def test_what_a_pool_has_refused_goes_to_a_longer_one() -> None:
+    """Whatever its estimate; what the longest has refused does not fit the model."""
+    pools = (Pool("short", 1_000, 1, 1), Pool("long", 5_000, 1, 1))
+    models = ModelCatalog([Model("small", 1, 1, context=5_000, pools=pools), Model("large", 1, 1)])
+    scorer = QueryScorer(CORE.embedder, CORE.estimator, models)
+    query = decode(Query, orjson.dumps({"id": "a", "prompt": "hi", "max_tokens": 10}))
+    for tried, pool, fits in (
+        ((), 0, True),
+        (("small.short",), 1, True),
+        (("small.short", "small.long"), NONE, False),
+    ):
+        asked = constraints(scorer, [query], [query.content()], [tried])
+        prepared = scorer.batch(CORE.estimator.usual(1), asked)
+        assert (prepared.pools[0, 0], prepared.fits[0, 0]) == (pool, fits)
+        assert prepared.fits[0, 1]

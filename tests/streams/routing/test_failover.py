@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from router.budget.limits import LimitSet
 from router.policies.primal_dual import PrimalDual
+from schemas.result import TOO_LONG
 from streams.kafka.logs import Logs, Record, Span
 from streams.routing.arrivals import DECISION_ID, FAILOVER, TRIED, parse
 from streams.routing.decide import DecisionContext, decide, estimate
@@ -170,3 +172,19 @@ async def test_what_could_not_be_called_is_decided_again(desk: Desk) -> None:
     assert second.receipt.decision == "duplicate"
     await desk.partition.commit({row_key("deferred", 0): first})
     assert open_partition(desk.outbox, desk.store).failovers == {}
+
+
+async def test_what_was_too_long_for_a_pool_may_go_to_the_next(desk: Desk) -> None:
+    """Its model has not failed: the header names the pool."""
+    failing(desk)
+    row = desk.partition.row(row_key("queries", 0))
+    assert row is not None
+    pooled = structs.replace(row, receipt=structs.replace(row.receipt, pool="short"))
+    await desk.partition.commit({row_key("queries", 0): pooled})
+    await desk.settle(result(0, status_code=400, error={"code": TOO_LONG, "message": "no"}))
+    await failover(desk).follow(desk.partition)
+    (record,) = deferred(desk)
+    assert dict(record.headers)[TRIED] == b"small.short"
+    (again,) = decided(desk.partition, record)
+    assert again.receipt.tried == ["small.short"]
+    assert again.receipt.excluded == {}

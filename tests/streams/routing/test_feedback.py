@@ -1,4 +1,4 @@
-"""Games of answers: of scores and preferences, and for policies that rate models alone."""
+"""What answers tell: games, for policies that rate models alone, and tokens of long prompts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import pytest
 from msgspec import structs
 
 from router.estimation.scorer import QueryScorer
+from router.models.catalog import Model
 from schemas import Receipt, Result
-from schemas.result import read_result
+from schemas.content import Content
+from schemas.result import TOO_LONG, Failure, Usage, read_result
+from schemas.share import TokenUse
 from streams.config.settings import load
 from streams.routing.build import build
-from streams.routing.feedback import feedback_on, no_feedback
+from streams.routing.feedback import LONG, feedback_on, long_prompt, no_feedback, token_use
 from streams.routing.settlement import Settler
+from streams.state.rows import row_key
 from tests.support.desk import Desk, result
 from tests.support.recorded import FLEET, TOPICS, receipt
 
@@ -70,3 +74,56 @@ async def test_games_of_settled_answers_are_reported_once(desk: Desk, rated: Que
         name: s for name, s in {own: 1.0, other: 0.5}.items() if name != "small"
     }
     assert desk.partition.games.take() == []
+
+
+USED = Usage(prompt_tokens=500, completion_tokens=5)
+LARGE = Model("small", 1, 1, context=1_200)
+
+
+def told(tokens: int) -> TokenUse:
+    return TokenUse(model="small", text="prose", size=2_000, tokens=tokens)
+
+
+@pytest.mark.parametrize(
+    ("size", "fields", "use"),
+    [
+        (2_000, {"usage": USED}, told(500)),
+        (2_000, {"usage": None}, None),
+        (2_000, {"usage": USED, "status_code": 500}, None),
+        (0, {"usage": USED}, None),
+        (2_000, {"usage": Usage(prompt_tokens=2_001, completion_tokens=5)}, None),
+        (2_000, {"status_code": 400, "error": Failure(code=TOO_LONG, message="")}, told(1_101)),
+        (2_000, {"status_code": 400, "error": Failure(code="INVALID", message="")}, None),
+    ],
+    ids=["used", "no usage", "failed", "short", "absurd", "too long", "refused"],
+)
+def test_usage_of_long_prompts_is_told(
+    size: int, fields: dict[str, object], use: TokenUse | None
+) -> None:
+    """And what was refused as too long for the context, less the answer; nothing unbelievable."""
+    to = structs.replace(
+        receipt(0, "small"), prompt_bytes=size, text="prose" if size else None, max_tokens=100
+    )
+    assert token_use(to, answer(to, **fields), LARGE) == use
+
+
+def test_receipts_tell_of_long_prompts_of_text() -> None:
+    """Short ones are mostly the chat template, and what an image takes is not in its bytes."""
+    long = Content(LONG, 300, kind="code")
+    assert long_prompt(long) == {"prompt_bytes": LONG, "text": "code"}
+    assert long_prompt(long._replace(size=LONG - 1)) == {}
+    assert long_prompt(long._replace(images=1)) == {}
+    assert long_prompt(None) == {}
+
+
+async def test_usage_of_settled_answers_is_reported_once(desk: Desk) -> None:
+    """As games are."""
+    key = row_key("queries", 0)
+    row = desk.partition.row(key)
+    assert row is not None
+    long = structs.replace(row.receipt, prompt_bytes=2_000, text="prose")
+    await desk.partition.commit({key: structs.replace(row, receipt=long)})
+    used = result(0, usage={"prompt_tokens": 500, "completion_tokens": 1})
+    await desk.settle(used, used)
+    assert desk.partition.token_uses.take() == [told(500)]
+    assert desk.partition.token_uses.take() == []

@@ -13,6 +13,7 @@ from router.estimation.scorer import QueryScorer
 from router.policies.explore import Explore
 from schemas import BudgetControl, ModelControl, Prices
 from schemas.control import Control, control_key
+from schemas.price import TokenRatio
 from schemas.wire import encode
 from streams.runtime import control_plane
 from streams.runtime.control_plane import ControlPlane
@@ -68,6 +69,22 @@ def test_prices_come_with_a_new_policy(control: ControlPlane) -> None:
     assert old.price_version == 0
     assert old.policy.snapshot()["prices"] == {"small": 0.0, "large": 0.0}
     assert control.decider.scorer is old.scorer
+
+
+def test_bytes_per_token_come_with_prices(control: ControlPlane) -> None:
+    """Routers count by them from then on; prices without any are an older controller's."""
+    ratio = TokenRatio(mean=4.0, conservative=3.99, count=50)
+    few = TokenRatio(mean=2.0, conservative=2.0)
+    told = {"small\tprose": ratio, "large\tprose": few}
+    state = {"version": 1, "prices": {}}
+    value = Prices(policy="primal-dual", version=1, state=state, solved_at=1.0, token_ratios=told)
+    control.apply_prices(message(encode(value)))
+    assert control.decider.scorer.lengths.ratios == {"small\tprose": 3.9}
+    assert control.token_ratios == told
+    control.apply_command(command(NEWCOMER))
+    assert control.decider.scorer.lengths.ratios == {"small\tprose": 3.9}
+    control.apply_prices(prices(2))
+    assert control.decider.scorer.lengths.ratios == {}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.share import Game
-from streams.state.reporting import SAMPLE_SIZE, ArrivalSample, Games, HeldBack, UnmetDemand
+from streams.state.reporting import SAMPLE_SIZE, ArrivalSample, HeldBack, Newest, UnmetDemand
 
 
 @given(st.lists(st.integers(0, 2 * SAMPLE_SIZE), max_size=8))
@@ -80,7 +80,7 @@ def test_queries_are_held_back_until_a_window_ends() -> None:
 
 def test_games_are_the_newest_and_told_once() -> None:
     """No more are kept than a report tells."""
-    games = Games()
+    games = Newest[Game]()
     for i in range(SAMPLE_SIZE + 5):
         games.add(Game(model=f"m{i}", results={}))
     taken = games.take()

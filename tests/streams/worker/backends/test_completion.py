@@ -18,6 +18,7 @@ from streams.worker.backends.completion import (
     read_completion,
     read_reason,
     read_retry_after,
+    says_too_long,
 )
 
 NOW = 1_800_000_000.0
@@ -148,3 +149,21 @@ def test_reasons_tell_no_secret() -> None:
 def check(response: object) -> None:
     result = Result(id="a", decision_id="d", model="m", status_code=200, response=response)
     assert read_result(encode(result)) == result
+
+
+@pytest.mark.parametrize(
+    ("status", "data", "too_long"),
+    [
+        (400, b'{"error": {"code": "context_length_exceeded", "message": "x"}}', True),
+        (400, b'{"message": "This model\'s maximum context length is 8192 tokens."}', True),
+        (400, b'{"error": {"type": "exceed_context_size_error"}}', True),
+        (400, b'{"error": {"message": "prompt is too long: 210000 tokens > 200000"}}', True),
+        (422, b'{"error": "`inputs` tokens + `max_new_tokens` must be <= 4096"}', True),
+        (400, b'{"error": {"message": "The input token count (9) exceeds the maximum"}}', True),
+        (400, b'{"error": {"message": "temperature must be at most 2"}}', False),
+        (500, b'{"error": {"code": "context_length_exceeded"}}', False),
+    ],
+)
+def test_what_does_not_fit_a_context(status: int, data: bytes, too_long: bool) -> None:
+    """In the words of the servers in use."""
+    assert says_too_long(status, data) is too_long

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from router.models.catalog import Model
-from schemas.result import Usage
+from schemas.result import TOO_LONG, Usage
 from schemas.wire import encode
 from streams.worker.backends.base import (
     DEADLINE_EXCEEDED,
@@ -148,6 +148,13 @@ async def test_refusals_are_not_retried(
     result = await ask(openai)
     assert (result.status_code, code(result), result.cost) == (refusing, INVALID_REQUEST, 0)
     assert (result.attempts, clock.slept) == (1, [])
+
+
+async def test_a_query_that_is_too_long_is_refused_as_such(openai: OpenAI, server: Server) -> None:
+    """Another model may take it: the code says so. Nothing is charged."""
+    server.replies.append(status(400, "This model's maximum context length is 8192 tokens"))
+    result = await ask(openai)
+    assert (result.status_code, code(result), result.cost) == (400, TOO_LONG, 0)
 
 
 async def test_a_refused_key_is_a_server_that_takes_no_calls(

@@ -1,0 +1,62 @@
+"""What the controller learns of answers and arrivals, and hands on with prices."""
+
+from __future__ import annotations
+
+from router.estimation.token_ratio import ENOUGH, TokenRatios
+from router.policies.floors import Floor
+from tests.support.control_desk import SAMPLE, Desk, report
+from tests.support.recorded import TOPICS
+
+
+async def test_games_are_learned_once() -> None:
+    """A report that comes twice tells the policy of its games once."""
+    desk, game = Desk(), {"model": "small", "results": {"large": 0.5}}
+    told = report(0, 1, games=[game, game])
+    await desk.follow(told, told)
+    await desk.follow(told)
+    assert desk.policy.games == [("small", {"large": 0.5})] * 2
+
+
+async def test_floors_of_a_sample_are_shown_to_the_policy() -> None:
+    """By their names; a report of what is none is rejected."""
+    desk = Desk()
+    await desk.follow(report(0, 1, **SAMPLE, floors=["0.7/shop", "0.8"]))
+    assert desk.policy.floors == [[Floor(0.7, "shop"), Floor(0.8)]]
+    await desk.follow(report(0, 2, **SAMPLE, floors=["0.7", "high"]))
+    (refused,) = desk.outbox.of(TOPICS.rejected)
+    assert "floors" in refused.json()["reason"]
+    assert len(desk.policy.floors) == 1
+
+
+USE = {"model": "small", "text": "prose", "size": 4_000, "tokens": 1_000}
+
+
+async def test_bytes_per_token_are_published_when_enough_is_known() -> None:
+    """With prices or without any, once, until they are others."""
+    desk = Desk()
+    await desk.follow(report(0, 1, token_uses=[USE] * (ENOUGH - 1)), report(1, 1))
+    assert desk.prices() == []
+    told = report(0, 2, token_uses=[USE])
+    await desk.follow(told, told)
+    (prices,) = desk.prices()
+    (ratio,) = prices.token_ratios.values()
+    assert (list(prices.token_ratios), ratio.count) == (["small\tprose"], ENOUGH)
+    assert (ratio.mean, ratio.conservative) == (4.0, 4.0)
+    await desk.follow(report(0, 3, token_uses=[USE]))
+    assert desk.prices() == []
+    await desk.follow(report(0, 4, token_uses=[{**USE, "tokens": 2_000}]))
+    (prices,) = desk.prices()
+    assert prices.token_ratios["small\tprose"].conservative < 2.5
+
+
+async def test_the_next_controller_goes_on_from_published_ratios() -> None:
+    """It publishes none before it has learned others, and keeps them beside new prices."""
+    first = Desk()
+    await first.follow(report(0, 1, token_uses=[USE] * ENOUGH), report(1, 1))
+    (before,) = first.prices()
+    desk = Desk(ratios=TokenRatios(before.token_ratios))
+    await desk.follow(report(0, 1), report(1, 1))
+    assert desk.prices() == []
+    await desk.follow(report(0, 2, **SAMPLE))
+    (prices,) = desk.prices()
+    assert prices.token_ratios == before.token_ratios
