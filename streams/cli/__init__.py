@@ -157,7 +157,7 @@ def _is(error: Exception, module: str, name: str) -> bool:
 def _kafka(error: Any) -> str:
     from confluent_kafka import KafkaError
 
-    from streams.worker.consumer import UNREACHABLE
+    from streams.kafka.presence import UNREACHABLE
 
     cause = error.args[0]
     if not isinstance(cause, KafkaError):

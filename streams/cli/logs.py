@@ -14,6 +14,7 @@ import click
 import orjson
 
 from streams.kafka import fatal
+from streams.kafka.presence import CONNECTION_LINES
 
 Format = Literal["text", "json"]
 
@@ -61,6 +62,7 @@ def configure(level: str, form: Format) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    handler.addFilter(CONNECTION_LINES)
     handler.addFilter(RateBound())
     logging.basicConfig(level=number, handlers=[handler], force=True)
     if number > logging.DEBUG:

@@ -13,12 +13,14 @@ from typing import Any
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+from streams.kafka.presence import CONNECTION_LINES
 from streams.kafka.topics import LARGEST_MESSAGE
 
 Settings = Mapping[str, Any]
 
 LOGGER = logging.getLogger("librdkafka")
 """What clients say while they are polled; without it their lines would go to standard error."""
+LOGGER.addFilter(CONNECTION_LINES)
 
 _CONSUMER: Settings = {
     "enable.auto.commit": False,

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams.kafka import clients
 from streams.kafka.admin import ANSWER, TIMEOUT, is_embedded
+from streams.kafka.presence import PRESENCE
 from streams.kafka.waiting import is_not_yet, until_answered
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class TopicWatch:
         if not self.ids:
             return
         try:
-            now, counts = await asyncio.to_thread(_describe, self._admin, self._names)
+            now, counts = await asyncio.to_thread(self._ask)
         except (KafkaException, TimeoutError) as error:
             if not is_not_yet(error):
                 raise
@@ -99,6 +100,10 @@ class TopicWatch:
         except RuntimeError as error:
             self._changed(str(error))
         self._seen(counts)
+
+    def _ask(self) -> tuple[Ids, Counts]:
+        with PRESENCE.asking():
+            return _describe(self._admin, self._names)
 
 
 def read_ids(admin: AdminClient, names: Sequence[str]) -> Ids:

@@ -23,6 +23,7 @@ from confluent_kafka import (
 
 from streams.kafka import clients
 from streams.kafka.fatal import die
+from streams.kafka.presence import PRESENCE, UNREACHABLE
 from streams.kafka.topic_ids import TopicWatch
 from streams.worker.positions import Positions
 
@@ -31,12 +32,7 @@ logger = logging.getLogger(__name__)
 PATIENCE = 120.0
 """Seconds without any broker after which the worker ends, as routers do."""
 RETRY_INTERVAL = 10.0
-"""Seconds between two attempts to reach a broker, each of which is logged."""
-
-UNREACHABLE = frozenset(
-    {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
-)
-"""Error codes that mean that no broker answers; with any other, one has answered."""
+"""Seconds between two attempts to reach a broker."""
 
 SETTINGS: Mapping[str, Any] = {
     "partition.assignment.strategy": "cooperative-sticky",
@@ -188,7 +184,8 @@ class WorkerConsumer:
         began = time.monotonic()
         while True:
             try:
-                known = self._consumer.list_topics(timeout=min(RETRY_INTERVAL, PATIENCE))
+                with PRESENCE.asking():
+                    known = self._consumer.list_topics(timeout=min(RETRY_INTERVAL, PATIENCE))
                 return frozenset(known.topics)
             except KafkaException as error:
                 why, waited = error.args[0].str(), time.monotonic() - began
@@ -197,7 +194,6 @@ class WorkerConsumer:
                     raise WorkerError(
                         f"no broker at {self._servers} answers for {waited:.0f} seconds ({why})"
                     ) from error
-                logger.warning("no broker at %s answers as yet (%s)", self._servers, why)
 
     def _fetch(self, most: int, timeout: float) -> list[Message]:
         self._first = self._consumer.poll(timeout)
@@ -243,7 +239,7 @@ class WorkerConsumer:
         return numbers
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.str() != self._last_error:
+        if error.code() not in UNREACHABLE and error.str() != self._last_error:
             self._last_error = error.str()
             logger.warning("%s: %s", self.topic, self._last_error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
