@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.drift_policies import Corrected, Learner, ParetoBandit
+from benchmarks.drift_policies import ParetoBandit
 from router.arrays import Floats, Ints, Vectors
 from router.evaluation import sources
 from router.evaluation.budgets import SHARED
@@ -80,7 +80,7 @@ def run(
     policy.set_catalog(problem.catalog, problem.coverage)
     policy.warm_start(believed.warm_quality, believed.warm_cost)
     policy.plan(left, float(n))
-    size = policy.batch if isinstance(policy, Learner) else BATCH
+    size = 1 if isinstance(policy, ParetoBandit) else BATCH
     for start in range(0, n, size):
         rows = np.arange(start, min(start + size, n))
         if later is not None and rows[-1] >= n // 2:
@@ -101,14 +101,24 @@ def run(
             if one != NONE and problem.costs[row, one] <= left[0]:
                 left -= problem.costs[row, one]
                 got[row], model[row] = problem.scores[row, one], one
-        if isinstance(policy, Learner):
-            served = np.flatnonzero(model[rows] != NONE)
-            taken = model[rows[served]]
-            paid = problem.costs[rows[served], taken].astype(np.float64)
-            policy.see_outcomes(batch, served, taken, got[rows[served]], paid)
+        _tell(policy, batch, problem, got[rows], model[rows])
         policy.observe(batch.quality, batch.cost)
         policy.plan(left, float(n - rows[-1] - 1))
     return got, model
+
+
+def _tell(policy: Policy, batch: Batch, problem: Problem, got: Floats, model: Ints) -> None:
+    """Tell a policy what came of a batch: float64[n] scores, and int64[n] models."""
+    served = np.flatnonzero(model != NONE)
+    taken, score = model[served], got[served]
+    paid = problem.costs[[int(batch.ids[row]) for row in served.tolist()], taken].astype(np.float64)
+    if isinstance(policy, ParetoBandit):
+        policy.update(batch, served, taken, score, paid)
+    policy.see_outcomes(
+        [problem.catalog.names[one] for one in taken],
+        score - batch.quality[served, taken],
+        paid / np.maximum(batch.cost[served, taken], 1.0),
+    )
 
 
 def cases(data: EvaluationData, budget: float, seed: int) -> Iterator[tuple[str, Case]]:
@@ -212,7 +222,7 @@ def policies(case: Case, seed: int) -> dict[str, tuple[Policy, OfflineEstimates]
         "static mix": (make("static-mix", problem.catalog, seed), means),
         "pareto-bandit": (bandit, believed),
         "primal-dual": (PrimalDual(problem.catalog), believed),
-        "primal-dual, corrected": (Corrected(problem.catalog), believed),
+        "primal-dual, corrected": (PrimalDual(problem.catalog, corrected=True), believed),
         "primal-dual, told": (PrimalDual(problem.catalog), case.told),
     }
 

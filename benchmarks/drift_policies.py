@@ -1,47 +1,16 @@
-"""Policies that learn from outcomes while they run, for `benchmarks/drift.py`.
-
-Neither runs live: routers decide by estimates and prices alone, and outcomes change them when an
-index is built (`sluice learn`).
-"""
+"""A bandit that learns from outcomes while it runs, for `benchmarks/drift.py`."""
 
 from __future__ import annotations
 
-import math
-from abc import abstractmethod
-from collections.abc import Sequence
-
 import numpy as np
 
-from router.arrays import Bools, Floats, Ints
+from router.arrays import Floats, Ints
 from router.models.catalog import ModelCatalog
 from router.policies.base import Batch, Decisions, Policy
-from router.policies.primal_dual import PrimalDual
 from router.policies.reserve import best_first
-from router.pricing.demand import DemandForecast
 
 
-class Learner(Policy):
-    """A policy that is told of outcomes."""
-
-    batch = 32
-    """Arrivals that it decides at once."""
-
-    @abstractmethod
-    def see_outcomes(
-        self, batch: Batch, rows: Ints, model: Ints, score: Floats, cost: Floats
-    ) -> None:
-        """See the outcomes of queries that were served.
-
-        Args:
-            batch: The queries, as `route` had them.
-            rows: int64[k], which of them were served.
-            model: int64[k], by which model.
-            score: float64[k].
-            cost: float64[k] nano-units.
-        """
-
-
-class ParetoBandit(Learner):
+class ParetoBandit(Policy):
     """LinUCB with forgetting, and a pacer of the rate of spending (arXiv 2604.00136).
 
     argmax_i θ_i·x + α √(xᵀ A_i⁻¹ x) − λ ĉ_i, with λ ← clip(λ + 0.05 (c̄ / B̄ − 1), 0, 5): ĉ_i the
@@ -52,7 +21,6 @@ class ParetoBandit(Learner):
     """
 
     name = "pareto-bandit"
-    batch = 1
     STEP, HIGHEST, RECENT = 0.05, 5.0, 0.05
     FORGET, PRIOR, ALPHA = 0.997, 200.0, 0.05
 
@@ -109,10 +77,16 @@ class ParetoBandit(Learner):
         # It has no notion of leaving a query out: the least bad model is taken.
         return best_first(score - score.min(initial=0.0, where=batch.allowed) + 1, batch, free, 0)
 
-    def see_outcomes(
-        self, batch: Batch, rows: Ints, model: Ints, score: Floats, cost: Floats
-    ) -> None:
-        """Update the chosen models' regressions, and the price."""
+    def update(self, batch: Batch, rows: Ints, model: Ints, score: Floats, cost: Floats) -> None:
+        """Update the chosen models' regressions, and the price.
+
+        Args:
+            batch: The queries, as `route` had them.
+            rows: int64[k], which of them were served.
+            model: int64[k], by which model.
+            score: float64[k].
+            cost: float64[k] nano-units.
+        """
         for row, chosen, got, paid in zip(rows, model, score, cost, strict=True):
             x = self._context[int(batch.ids[row])]
             self._a *= self.FORGET
@@ -125,95 +99,3 @@ class ParetoBandit(Learner):
             self._paid += self.RECENT * (paid - self._paid)
             step = self.STEP * (self._paid / self._budget - 1)
             self._price = min(max(self._price + step, 0.0), self.HIGHEST)
-
-
-class Corrected(PrimalDual, Learner):
-    """`primal-dual` on estimates that outcomes correct, model by model.
-
-    A model's scores and costs are compared with their estimates, older outcomes weighing less. Only
-    a mean difference that chance would hardly make corrects: where nothing changes, nothing does.
-    A correction that no outcome renews fades, so the model is tried again.
-    """
-
-    name = "primal-dual, corrected"
-    FORGET = 0.99
-    """Weight of an outcome against the model's next one."""
-    FADE = 0.5 ** (1 / 500)
-    """Weight of an outcome after an arrival."""
-    SURE = 4.0
-    """Standard errors by which a mean difference must exceed 0."""
-
-    def __init__(self, catalog: ModelCatalog) -> None:
-        super().__init__(catalog)
-        models = len(catalog)
-        self.shift: Floats = np.zeros(models)
-        """Added to estimated scores."""
-        self.factor: Floats = np.ones(models)
-        """Multiplies estimated costs."""
-        self._sums = np.zeros((4, models))
-        self._squares = np.zeros((2, models))
-
-    def route(self, batch: Batch, free: Ints) -> Decisions:
-        """Decide on corrected estimates."""
-        return super().route(self.corrected(batch), free)
-
-    def warm_start(self, quality: Floats, cost: Floats, *others: Floats) -> None:
-        """Forecast demand as it is estimated by then."""
-        super().warm_start(quality, cost, *others)
-        if self._forecast is not None:
-            self._forecast = _Corrected(self._forecast, self)
-
-    def see_outcomes(
-        self, batch: Batch, rows: Ints, model: Ints, score: Floats, cost: Floats
-    ) -> None:
-        """Compare outcomes with estimates, and correct what has changed for certain."""
-        before = self.shift, self.factor
-        fade = self.FADE ** len(batch.ids)
-        self._sums *= fade
-        self._squares *= fade
-        for row, chosen, got, paid in zip(rows, model, score, cost, strict=True):
-            quality = got - float(batch.quality[row, chosen])
-            price = paid / max(float(batch.cost[row, chosen]), 1.0) - 1
-            sums, squares = self._sums[:, chosen], self._squares[:, chosen]
-            sums *= self.FORGET
-            squares *= self.FORGET
-            sums += (1.0, 1.0, quality, price)
-            squares += (quality**2, price**2)
-        self.shift = self._certain(2)
-        self.factor = np.maximum(1 + self._certain(3), 0.05)
-        if not all(np.allclose(*pair, atol=0.05) for pair in zip(before, self._now(), strict=True)):
-            self.outdate()
-
-    def corrected(self, batch: Batch) -> Batch:
-        """Return queries as they are estimated by now."""
-        quality, cost = self.tables([batch.quality, batch.cost])
-        bound = np.maximum(np.ceil(cost), 0).astype(np.int64)
-        return Batch(batch.ids, quality, cost, bound, batch.allowed, batch.coverage)
-
-    def tables(self, tables: Sequence[Floats]) -> list[Floats]:
-        """Return estimated scores and costs as they are corrected by now."""
-        quality, cost = tables
-        return [np.clip(quality + self.shift, 0.0, 1.0), cost * self.factor]
-
-    def _now(self) -> tuple[Floats, Floats]:
-        return self.shift, self.factor
-
-    def _certain(self, row: int) -> Floats:
-        """Return float64[M], the mean differences that are not chance, else 0."""
-        weight = np.maximum(self._sums[0], 1e-9)
-        mean = self._sums[row] / weight
-        spread = np.sqrt(np.maximum(self._squares[row - 2] / weight - mean**2, 1e-4))
-        sure: Bools = np.abs(mean) > self.SURE * spread / np.sqrt(weight) + math.ulp(1.0)
-        return np.where(sure & (weight >= 10), mean, 0.0)
-
-
-class _Corrected(DemandForecast):
-    """A forecast of demand whose sample is corrected when it is drawn."""
-
-    def __init__(self, forecast: DemandForecast, policy: Corrected) -> None:
-        self.__dict__ |= forecast.__dict__
-        self._policy = policy
-
-    def sample(self, expected: float) -> list[Floats]:
-        """Sample queries to come, as they are estimated by now."""
-        return self._policy.tables(super().sample(expected))

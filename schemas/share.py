@@ -68,6 +68,20 @@ class TokenUse(Struct, frozen=True, kw_only=True):
     tokens: Annotated[int, Meta(ge=1)]
 
 
+class Outcome(Struct, frozen=True, kw_only=True):
+    """A judged answer beside what was estimated of it.
+
+    Attributes:
+        model: That has answered.
+        score: Its score less the estimate on the receipt.
+        cost: Its cost over the estimate on the receipt.
+    """
+
+    model: Name
+    score: float
+    cost: Annotated[float, Meta(ge=0)]
+
+
 class ShareReport(Versioned, frozen=True, kw_only=True):
     """Usage of a partition's shares, and a sample of its estimates.
 
@@ -86,6 +100,7 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
         floors: Names of the sampled queries' quality floors, where the policy keeps any.
         games: Of answers that have been settled, where the policy learns from them.
         token_uses: Of long prompts whose answers have been settled.
+        outcomes: Judged answers that have been settled, where the policy corrects estimates.
     """
 
     partition: Partition
@@ -102,6 +117,7 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
     floors: list[str] = field(default_factory=list)
     games: list[Game] = field(default_factory=list)
     token_uses: list[TokenUse] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -109,7 +109,7 @@ def run(policy: Policy, problem: Problem, batch: int | None = None) -> Run:
         result.reason.extend(decisions.reason)
         result.version[rows] = decisions.version
         _charge(problem, rows, chosen, spent, result)
-        policy.observe(arrivals.quality, *arrivals.amounts)
+        _tell(policy, arrivals, problem, estimates, rows[result.served[rows]], result.model)
         policy.plan((problem.limits - spent)[kept], float(n - rows[-1] - 1))
         spent_trace.append(spent.copy())
         price_trace.append(_prices(policy, problem.coverage.names))
@@ -183,6 +183,25 @@ def _charge(problem: Problem, rows: Ints, chosen: Ints, spent: Ints, result: Run
             result.served[row] = True
             result.cost += int(problem.costs[row, column])
             result.performance += float(problem.scores[row, column])
+
+
+def _tell(
+    policy: Policy,
+    arrivals: Batch,
+    problem: Problem,
+    estimates: OfflineEstimates,
+    served: Ints,
+    model: Ints,
+) -> None:
+    """Show a policy arrivals, and what came of those that were served, beside their estimates."""
+    policy.observe(arrivals.quality, *arrivals.amounts)
+    taken = served, model[served]
+    known = np.isfinite(problem.scores[taken])
+    policy.see_outcomes(
+        [problem.catalog.names[one] for one in taken[1][known].tolist()],
+        (problem.scores[taken] - estimates.quality[taken])[known],
+        (problem.costs[taken] / np.maximum(estimates.cost[taken], 1.0))[known],
+    )
 
 
 def _members(changes: tuple[Change, ...], arrival: int, everyone: Ints) -> Ints:

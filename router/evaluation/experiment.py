@@ -20,6 +20,7 @@ from router.evaluation.problem import Problem, make_problem
 from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
 from router.policies.base import Policy
+from router.policies.primal_dual import PrimalDual
 from router.policies.static_mix import StaticMix
 
 REFERENCES: dict[str, Callable[[Problem], Ints]] = {
@@ -244,20 +245,31 @@ def make(name: str, catalog: ModelCatalog, seed: int, **parameters: Any) -> Poli
 
 
 def compare(
-    ground: EvaluationData, setting: Setting, policies: Sequence[str]
+    ground: EvaluationData, setting: Setting, policies: Sequence[str], corrected: bool = False
 ) -> Iterator[tuple[Row, Run, Problem]]:
-    """Yield the figures of the references, then of each policy, in one setting."""
+    """Yield the figures of the references, then of each policy, in one setting.
+
+    Args:
+        ground: The data.
+        setting: One cell of a table.
+        policies: Names.
+        corrected: Whether outcomes correct the estimates of `primal-dual`.
+    """
     ground = ground.with_models(setting.models, setting.seed)
     setting = replace(setting, models=len(ground.history.models))
     problem = ground.problem(setting)
     order = ground.order(setting)
     assigned = {name: ground.assigned(name, setting)[order] for name in REFERENCES}
-    for row, run in judge(problem, setting, policies, assigned):
+    for row, run in judge(problem, setting, policies, assigned, corrected):
         yield row, run, problem
 
 
 def judge(
-    problem: Problem, setting: Setting, policies: Sequence[str], assigned: Mapping[str, Ints]
+    problem: Problem,
+    setting: Setting,
+    policies: Sequence[str],
+    assigned: Mapping[str, Ints],
+    corrected: bool = False,
 ) -> Iterator[tuple[Row, Run]]:
     """Yield the figures of the references, then of each policy, on one problem.
 
@@ -266,13 +278,15 @@ def judge(
         setting: Written to the rows.
         policies: Names.
         assigned: The references' assignments by name, int64[n] each.
+        corrected: Whether outcomes correct the estimates of `primal-dual`.
     """
     reference = engine.settle(problem, assigned[REFERENCE_POLICY])
     for name, chosen in assigned.items():
         run = reference if name == REFERENCE_POLICY else engine.settle(problem, chosen)
         yield _row(name, setting, problem, run, reference.performance), run
     for name in policies:
-        run = engine.run(make(name, problem.catalog, setting.seed), problem)
+        parameters = {"corrected": corrected} if name == PrimalDual.name else {}
+        run = engine.run(make(name, problem.catalog, setting.seed, **parameters), problem)
         row = _row(name, setting, problem, run, reference.performance)
         if name == StaticMix.name and setting.split in budgets.TOGETHER:
             row = _mean([row, *_more_draws(problem, setting, reference.performance)])

@@ -218,6 +218,15 @@ class Policy(ABC):
                 or a mean of these.
         """
 
+    def see_outcomes(self, models: Sequence[str], scores: Floats, costs: Floats) -> None:  # noqa: B027
+        """See judged answers beside their estimates; for policies that correct these.
+
+        Args:
+            models: k names, of those that have answered.
+            scores: float64[k], each score less its estimate.
+            costs: float64[k], each cost over its estimate.
+        """
+
     def outdate(self) -> None:  # noqa: B027
         """Have the next `plan` solve, however few queries have arrived: something else changed."""
 

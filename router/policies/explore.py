@@ -168,6 +168,10 @@ class Explore(Policy):
         """As the policy does."""
         self.policy.learn(model, results)
 
+    def see_outcomes(self, models: Sequence[str], scores: Floats, costs: Floats) -> None:
+        """As the policy does."""
+        self.policy.see_outcomes(models, scores, costs)
+
     def outdate(self) -> None:
         """As the policy does."""
         self.policy.outdate()

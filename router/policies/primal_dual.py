@@ -11,6 +11,7 @@ import numpy as np
 from router.arrays import Bools, Floats, Ints, even_rows
 from router.models.catalog import ModelCatalog
 from router.policies.base import Batch, Decisions, Policy
+from router.policies.corrections import Corrections
 from router.policies.draws import uniform
 from router.policies.floors import Floor
 from router.policies.reserve import best_first
@@ -46,7 +47,12 @@ class PrimalDual(Policy):
     estimator = "best"
 
     def __init__(
-        self, catalog: ModelCatalog, every: int = 250, window: int = 2000, parts: int = 16
+        self,
+        catalog: ModelCatalog,
+        every: int = 250,
+        window: int = 2000,
+        parts: int = 16,
+        corrected: bool = False,
     ) -> None:
         """Start with prices of 0.
 
@@ -55,6 +61,7 @@ class PrimalDual(Policy):
             every: Arrivals between two solutions.
             window: Queries in the sample of a solution.
             parts: Solutions, at least, over the queries that limits are for.
+            corrected: Whether outcomes correct estimates (`corrections.py`).
         """
         super().__init__(catalog)
         self.window = window
@@ -65,9 +72,12 @@ class PrimalDual(Policy):
         self._arrived: list[Floats] = []
         self._covered: Bools | None = None
         self._pace = Pace(every, parts)
+        self._corrections = Corrections(catalog, corrected)
+        self.resumes = corrected  # type: ignore[misc]  # of the class elsewhere
 
     def route(self, batch: Batch, free: Ints) -> Decisions:
         """Score, then reserve in order of arrival."""
+        batch = self._corrections.batch(batch)
         prices = batch.priced_by(self.limits, self.gamma, self._others)
         price = batch.limits.priced(prices, batch.amounts)
         score = _spread_ties(_score(batch, price), price, batch)
@@ -102,6 +112,12 @@ class PrimalDual(Policy):
             covered = queries if self._covered is None else np.hstack([self._covered, queries])
             self._covered = covered[:, -self.window :]
         self._pace.count(len(quality))
+        self._corrections.fade(len(quality))
+
+    def see_outcomes(self, models: Sequence[str], scores: Floats, costs: Floats) -> None:
+        """Compare outcomes with estimates, and correct what has changed for certain."""
+        if self._corrections.learn(models, scores, costs):
+            self.outdate()
 
     def outdate(self) -> None:
         """Have the next `plan` solve the program."""
@@ -119,8 +135,7 @@ class PrimalDual(Policy):
         sample = self._arrived if self._forecast is None else self._forecast.sample(most)
         if not sample or not len(sample[0]):
             return False
-        if waiting > 0:
-            sample = self._with_waiting(sample, waiting, most)
+        sample = self._with_waiting(self._corrections.tables(*sample), waiting, most)
         quality, *amounts = sample
         sharing = np.maximum(np.add(expected, waiting), 1e-9)
         room = np.maximum(remaining, 0) * (len(quality) / sharing)
@@ -132,12 +147,15 @@ class PrimalDual(Policy):
 
     def _with_waiting(self, sample: list[Floats], waiting: float, to_come: float) -> list[Floats]:
         """Replace a part of a sample of the arrivals to come by queries like those that wait."""
+        if waiting <= 0:
+            return sample
         newest = self._arrived if self._forecast is None else self._forecast.newest
-        quality, *amounts = known = newest if len(newest[0]) else sample
+        newest = self._corrections.tables(*newest) if len(newest[0]) else sample
+        quality, *amounts = newest
         price = self._sample_coverage(len(quality)).priced(self.gamma, amounts)
         part = min(waiting / self._pace.came, 1.0)
         least = least_worth((quality - price).max(axis=1), part)
-        return mixed(sample, [table[least] for table in known], waiting / (waiting + to_come))
+        return mixed(sample, [table[least] for table in newest], waiting / (waiting + to_come))
 
     def _sample_coverage(self, count: int) -> Coverage:
         """Return the limits of a sample, which is of the tenants that the newest arrivals are of.
@@ -158,6 +176,7 @@ class PrimalDual(Policy):
             catalog.align(table, before, 0.0 if i else -np.inf)
             for i, table in enumerate(self._arrived)
         ]
+        self._corrections.set_catalog(catalog)
         covered = None if limits is None else limits.queries
         super().set_catalog(catalog, limits)
         self.limits = replace(self.limits, queries=None)
@@ -170,7 +189,7 @@ class PrimalDual(Policy):
     def snapshot(self) -> dict[str, Any]:
         """Return the prices by limit (a model's own limit has its name), and their version."""
         prices = dict(zip(self.limits.names, self.gamma.tolist(), strict=True))
-        return {"version": self.version, "prices": prices}
+        return {"version": self.version, "prices": prices, **self._corrections.entry()}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Replace the prices; a limit of money they do not name gets the highest of such a limit.
@@ -185,6 +204,7 @@ class PrimalDual(Policy):
         given = np.array([*prices.values(), 0.0], np.float64)
         if not (np.isfinite(given) & (given >= 0)).all():
             raise ValueError(f"prices must be finite and at least 0: {dict(prices)}")
+        self._corrections.restore(snapshot.get("corrections", {}))
         units = dict(zip(self.limits.names, self.limits.unit.tolist(), strict=True))
         dearest = max((p for name, p in prices.items() if not units.get(name, 0)), default=0.0)
         missing = [0.0 if unit else dearest for unit in self.limits.unit.tolist()]

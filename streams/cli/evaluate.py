@@ -62,6 +62,7 @@ class EvaluationOptions:
     queries: str | None
     policies: tuple[str, ...]
     controls: bool
+    corrections: bool
     budgets: tuple[float, ...]
     splits: tuple[str, ...]
     limits: Path | None
@@ -108,6 +109,7 @@ class EvaluationOptions:
             "limits": None if self.limits is None else self.limits.name,
             "seeds": self.seeds,
             "orders": self.orders,
+            **({"corrections": True} if self.corrections else {}),
         }
 
 
@@ -127,6 +129,11 @@ class EvaluationOptions:
     "--controls/--no-controls",
     default=True,
     help="Also run the control policies: port, static-mix, greedy, random.",
+)
+@click.option(
+    "--corrections",
+    is_flag=True,
+    help="Have outcomes correct the estimates of primal-dual, as [policy] corrections.",
 )
 @click.option(
     "--budget",
@@ -288,7 +295,7 @@ def _evaluate(asked: EvaluationOptions, bar: Progress) -> Evaluation:
     runs = len(policies) + len(experiment.REFERENCES)
     task = bar.add_task("routing", total=len(jobs) * runs)
     for data, setting, rows in jobs:
-        for one in experiment.compare(data, setting, policies):
+        for one in experiment.compare(data, setting, policies, asked.corrections):
             bar.update(task, advance=1, description=one[0].policy)
             rows.append(one[0])
             if len(found.first) < runs:

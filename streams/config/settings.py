@@ -25,6 +25,7 @@ from router.policies import POLICIES
 from router.policies.baselines import GreedyCost
 from router.policies.eagle import Eagle
 from router.policies.floors import Floors
+from router.policies.primal_dual import PrimalDual
 from router.policies.quality_floor import QualityFloor
 from router.pricing.coverage import SHARED
 from schemas.fields import INT64, Name
@@ -105,7 +106,8 @@ class IndexSettings(Section, frozen=True, kw_only=True):
 
 class PolicySettings(Section, frozen=True, kw_only=True):
     """How queries are decided. expected_queries: arrivals in all, or in the longest window; learned
-    from the log where left out. floor: the mean score that `quality-floor` keeps.
+    from the log where left out. floor: the mean score that `quality-floor` keeps. corrections:
+    whether judged answers correct the estimates of `primal-dual`.
     """
 
     expected_queries: Positive | None = None
@@ -116,6 +118,7 @@ class PolicySettings(Section, frozen=True, kw_only=True):
     explore: Part = 0.0
     explore_money: Part = 1.0
     floor: Part = 0.8
+    corrections: bool = False
     eagle: EagleSettings = field(default_factory=EagleSettings)
     seed: Annotated[int, Meta(ge=0, le=INT64)] = 0
 
@@ -354,7 +357,12 @@ def _one_of(key: str, word: str, known: Mapping[str, object]) -> None:
 def _check_policy(policy: PolicySettings) -> None:
     """Raise Invalid for settings that the policy would leave unheeded."""
     usual = PolicySettings(expected_queries=policy.expected_queries)
-    for key, of in (("floor", QualityFloor.name), ("eagle", Eagle.name)):
+    heeded = {
+        "floor": QualityFloor.name,
+        "eagle": Eagle.name,
+        "corrections": PrimalDual.name,
+    }
+    for key, of in heeded.items():
         if policy.name != of and getattr(policy, key) != getattr(usual, key):
             rule = f"only the policy {of} heeds it, not {policy.name}"
             raise wrong(f"policy.{key}", getattr(policy, key), rule)

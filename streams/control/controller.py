@@ -255,6 +255,10 @@ class Controller:
         """Learn what a report's answers tell."""
         for game in report.games:
             self._policy.learn(game.model, game.results)
+        if told := report.outcomes:
+            scores, costs = ([one.score for one in told], [one.cost for one in told])
+            models = [one.model for one in told]
+            self._policy.see_outcomes(models, np.array(scores), np.array(costs))
         for use in report.token_uses:
             self._ratios.observe(category(use.model, use.text), use.size, use.tokens)
 

@@ -153,7 +153,8 @@ def _settings(config: Config, ratings: Mapping[str, float]) -> dict[str, Any]:
     """Return the settings that the configured policy takes from the [policy] section."""
     policy = config.policy
     if policy.name == "primal-dual":
-        return {"every": policy.resolve_every, "window": policy.window}
+        corrected = {"corrected": policy.corrections}
+        return {"every": policy.resolve_every, "window": policy.window, **corrected}
     if policy.name == "quality-floor":
         return {"floor": policy.floor, "every": policy.resolve_every, "window": policy.window}
     if policy.name == "eagle":

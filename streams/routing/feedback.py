@@ -1,43 +1,54 @@
-"""What an answer tells: games of its model against others, and how many bytes are a token."""
+"""What a settled answer tells: games of its model against others, how many bytes are a token, and
+how far score and cost were from their estimates."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
+from router.budget.charges import known_cost
 from router.estimation.rated import RatedEstimator
 from router.estimation.scorer import QueryScorer
 from router.models.catalog import Model
 from schemas import Receipt, Result
 from schemas.content import Content
 from schemas.result import FAILED, is_too_long
-from schemas.share import Game, TokenUse
+from schemas.share import Game, Outcome, TokenUse
+from streams.state.partition import Partition
 
 LONG = 1_000
 """Bytes from which a prompt teaches how many are a token: in shorter ones the tokens of the chat
 template weigh too much."""
-Feedback = Callable[[Receipt, Result], Game | None]
-"""Returns the games of an answer, None for none."""
 
 
-def no_feedback(receipt: Receipt, result: Result) -> Game | None:
-    """Return nothing: nobody learns from answers."""
-    return None
+class Feedback:
+    """Gathers what answers tell for the next report of their partition."""
 
-
-def feedback_on(scorer: Callable[[], QueryScorer]) -> Feedback:
-    """Return what makes games of answers.
-
-    Args:
+    def __init__(self, scorer: Callable[[], QueryScorer], outcomes: bool = False) -> None:
+        """Args:
         scorer: Returns the one in use; where it does not rate models, there are no games.
-    """
-    return partial(_game, scorer)
+        outcomes: Whether judged answers are told beside their estimates.
+        """
+        self._scorer = scorer
+        self._outcomes = outcomes
+
+    def gather(self, partition: Partition, receipt: Receipt, result: Result) -> None:
+        """Gather what the answer to a decision tells."""
+        scorer = self._scorer()
+        if game := game_of(receipt, result, scorer):
+            partition.games.add(game)
+        number = scorer.catalog.index.get(result.model)
+        if number is not None and (
+            use := token_use(receipt, result, scorer.catalog.models[number])
+        ):
+            partition.token_uses.add(use)
+        if self._outcomes and (outcome := outcome_of(receipt, result, scorer)):
+            partition.outcomes.add(outcome)
 
 
-def _game(scorer: Callable[[], QueryScorer], receipt: Receipt, result: Result) -> Game | None:
+def game_of(receipt: Receipt, result: Result, scorer: QueryScorer) -> Game | None:
     """Return the games of an answer: a preference of a user counts before its score."""
-    estimator = scorer().estimator
+    estimator = scorer.estimator
     if not isinstance(estimator, RatedEstimator) or result.status_code >= FAILED:
         return None
     results = dict(result.preferences)
@@ -46,6 +57,18 @@ def _game(scorer: Callable[[], QueryScorer], receipt: Receipt, result: Result) -
         results = scored | results
     results.pop(result.model, None)
     return Game(model=result.model, results=results) if results else None
+
+
+def outcome_of(receipt: Receipt, result: Result, scorer: QueryScorer) -> Outcome | None:
+    """Return a judged answer beside its estimates; None where it was estimated by another index, or
+    its cost is not known."""
+    estimated, cost = receipt.quality.get(result.model), receipt.cost.get(result.model)
+    if result.score is None or estimated is None or cost is None or receipt.index != scorer.index:
+        return None
+    charged = known_cost(result, scorer.catalog)
+    if charged is None:
+        return None
+    return Outcome(model=result.model, score=result.score - estimated, cost=charged / max(cost, 1))
 
 
 def long_prompt(content: Content | None) -> dict[str, Any]:

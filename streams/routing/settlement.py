@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from router.budget.charges import MAX_CHARGE, claimed_cost, cost_of
 from router.models.catalog import ModelCatalog
-from schemas import Invalid, Receipt, Rejected, Result, Source
+from schemas import Invalid, Rejected, Result, Source
 from schemas.result import (
     DUPLICATE,
     FAILED,
@@ -30,7 +30,7 @@ from streams.kafka.records import ConsumedRecord
 from streams.kafka.topics import Topics
 from streams.kafka.trace import ids
 from streams.metrics.router import Metrics
-from streams.routing.feedback import Feedback, no_feedback, token_use
+from streams.routing.feedback import Feedback
 from streams.routing.publish import SOURCE_PARTITION, trace_headers
 from streams.state.decision_ids import parse_decision_id
 from streams.state.partition import Partition
@@ -84,7 +84,7 @@ class Settler:
         topics: Topics,
         metrics: Metrics,
         attempts: int = 0,
-        feedback: Feedback = no_feedback,
+        feedback: Feedback | None = None,
     ) -> None:
         """Args:
         catalog: Returns the models as they are now, with their prices.
@@ -92,7 +92,7 @@ class Settler:
         topics: Where to.
         metrics: Counts the results that have been settled.
         attempts: Models that a query whose call has failed may go to after the first.
-        feedback: Makes games of answers, for the next report.
+        feedback: Gathers what answers tell, for the next report; None for nobody.
         """
         self._catalog = catalog
         self._outbox = outbox
@@ -134,7 +134,8 @@ class Settler:
             if refusal := refusal or _too_dear(result, self._catalog()):
                 charged.outgoing.append(self._rejection(record, refusal))
             charged.finished[key] = None
-            self._learn(partition, row.receipt, result)
+            if self._feedback is not None:
+                self._feedback.gather(partition, row.receipt, result)
             failed = result.status_code >= FAILED
             charged.counted.append((result.model, "failed" if failed else "ok"))
             if span is not UNRECORDED:
@@ -169,15 +170,6 @@ class Settler:
         partition.record_settlement(offset)
         if charged is not None:
             await partition.commit(charged.failovers, removed=charged.finished)
-
-    def _learn(self, partition: Partition, receipt: Receipt, result: Result) -> None:
-        """Gather what an answer tells, for the next report."""
-        if game := self._feedback(receipt, result):
-            partition.games.add(game)
-        catalog = self._catalog()
-        number = catalog.index.get(result.model)
-        if number is not None and (use := token_use(receipt, result, catalog.models[number])):
-            partition.token_uses.add(use)
 
     def _fail(self, partition: Partition, key: str, row: Row, result: Result) -> dict[str, Row]:
         """End a query without an answer, or have it decided again: then the row of that."""

@@ -32,7 +32,7 @@ from streams.routing.decide import Hold, PreparedChunk
 from streams.routing.deferred_retry import DeferredRetry
 from streams.routing.expiration import Expirer
 from streams.routing.failover import Failover
-from streams.routing.feedback import feedback_on
+from streams.routing.feedback import Feedback
 from streams.routing.pipeline import DecisionPipeline
 from streams.routing.reindex import follow_index
 from streams.routing.settlement import Settler
@@ -219,7 +219,7 @@ class RouterProcess:
             topics,
             self._metrics,
             self._config.failover.attempts,
-            feedback_on(lambda: self._control.decider.scorer),
+            Feedback(lambda: self._control.decider.scorer, self._config.policy.corrections),
         )
         grants = Grants(outbox, topics)
 

@@ -13,7 +13,7 @@ from router.budget.ledger import Ledger
 from router.budget.shares import apply_grant
 from router.policies.floors import Floor
 from schemas import Result, ShareGrant
-from schemas.share import Game, TokenUse
+from schemas.share import Game, Outcome, TokenUse
 from schemas.wire import encode
 from streams.state.expiry import Deadlines, DecisionRun
 from streams.state.open_rows import OpenRows, load_state
@@ -69,6 +69,7 @@ class Partition:
         self.sample = ArrivalSample()
         self.games = Newest[Game]()
         self.token_uses = Newest[TokenUse]()
+        self.outcomes = Newest[Outcome]()
         self._held_back = HeldBack()
         self._ownership = ownership
         self._progress = Progress.of(state)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from router.policies.corrections import by_model
 from schemas import Invalid, Prices, Query, Receipt, Rejected, Result
 from schemas.result import read_result
 from schemas.wire import decode
@@ -24,6 +25,8 @@ class Explanation:
         receipts: Its decisions, in order.
         prices: Price of each model's nano-unit, by version: those that decisions were taken with
             and that the log still has.
+        corrections: By version, what outcomes add to a model's estimated score, and multiply its
+            estimated cost by.
         results: What models answered, in order.
         rejections: Records of it that were refused, in order.
     """
@@ -32,6 +35,7 @@ class Explanation:
     query: Query | None = None
     receipts: list[Receipt] = field(default_factory=list)
     prices: dict[int, Mapping[str, float]] = field(default_factory=dict)
+    corrections: dict[int, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     rejections: list[Rejected] = field(default_factory=list)
 
@@ -48,14 +52,17 @@ class Explanation:
         return None
 
     def scores(self, receipt: Receipt) -> dict[str, float]:
-        """Estimated quality less price times estimated cost, by model; empty without prices."""
+        """Estimated quality less price times estimated cost, as they are corrected, by model; empty
+        without prices."""
         prices = self.prices.get(receipt.price_version)
         if prices is None:
             return {}
-        return {
-            model: quality - prices.get(model, 0.0) * receipt.cost.get(model, 0)
-            for model, quality in receipt.quality.items()
-        }
+        corrections, found = self.corrections.get(receipt.price_version, {}), {}
+        for model, quality in receipt.quality.items():
+            shift, factor = corrections.get(model, (0.0, 1.0))
+            cost = factor * receipt.cost.get(model, 0)
+            found[model] = min(max(quality + shift, 0.0), 1.0) - prices.get(model, 0.0) * cost
+        return found
 
     def short_of_money(self, receipt: Receipt) -> list[str]:
         """Models that scored higher than what was chosen: their limits had no room."""
@@ -93,7 +100,7 @@ def explain(logs: Logs, topics: Topics, id: str) -> Explanation:
             if record.key == key:
                 _add(found.results, lambda: read_result(record.value))  # noqa: B023
         versions = {(receipt.policy, receipt.price_version) for receipt in found.receipts}
-        found.prices = _prices(logs, topics, versions)
+        _add_prices(found, logs, topics, versions)
     return found
 
 
@@ -104,10 +111,10 @@ def _of_key(logs: Logs, spans: Sequence[Span], key: bytes) -> Iterator[Record]:
     return (record for record in logs.read(chosen) if record.key == key)
 
 
-def _prices(
-    logs: Logs, topics: Topics, versions: set[tuple[str, int]]
-) -> dict[int, Mapping[str, float]]:
-    found: dict[int, Mapping[str, float]] = {}
+def _add_prices(
+    found: Explanation, logs: Logs, topics: Topics, versions: set[tuple[str, int]]
+) -> None:
+    """Add the prices of these policies and versions, and the corrections with them."""
     for record in logs.read(logs.spans(topics.prices)):
         try:
             prices = decode(Prices, record.value)
@@ -115,8 +122,8 @@ def _prices(
             continue
         held: Any = prices.state.get("prices")
         if (prices.policy, prices.version) in versions and isinstance(held, dict):
-            found[prices.version] = held
-    return found
+            found.prices[prices.version] = held
+            found.corrections[prices.version] = by_model(prices.state.get("corrections", {}))
 
 
 def _once(receipts: Sequence[Receipt]) -> list[Receipt]:

@@ -48,6 +48,51 @@ def repeated(system: System, out: Path, receipts: Sequence[Receipt]) -> None:
     assert sum(part["decisions"] for part in parts) == len(decisions)
 
 
+def share(system: System, model: str, ids: Sequence[str]) -> float:
+    """The part of queries that was routed to a model."""
+    asked = set(ids)
+    receipts = [decode(Receipt, one.value) for one in system.read(system.topics.receipts)]
+    routed = [one for one in receipts if one.id in asked and one.decision == "routed"]
+    return sum(one.model == model for one in routed) / len(routed)
+
+
+@pytest.mark.kafka
+def test_a_model_that_gets_worse_loses_its_share(
+    kafka_broker: KafkaServer, tmp_path: Path, prefix: str
+) -> None:
+    """Half-way its answers score nothing: judged answers correct what was estimated of it, with the
+    same index, and others are asked. Replay and audit agree."""
+    settings: dict[str, dict[str, object]] = {
+        "policy": {"resolve_every": 20, "resolve_seconds": 0.2, "corrections": True}
+    }
+    with System(kafka_broker, tmp_path, prefix, size=600, plenty=30.0, settings=settings) as system:
+        system.start_router("r0")
+        system.answer()
+        ids = list(system.queries.ids)
+        system.produce(0, 100)
+        system.wait_settled()
+        model = max(system.models, key=lambda name: share(system, name, ids[:100]))
+        before = share(system, model, ids[:100])
+        assert before > 0.5
+        system.stop_answers()
+        system.queries.scores[:, system.models.index(model)] = 0.0
+        system.answer()
+        blocks = iter(range(100, system.size, 20))
+
+        def lost() -> bool:
+            first = next(blocks)
+            system.produce(first, first + 20)
+            system.wait_settled()  # its outcomes come before the next are asked
+            return share(system, model, ids[first : first + 20]) < before / 2
+
+        system.wait("the model to lose its share", lost)
+        assert system.stop("r0") == 0
+        receipts = [decode(Receipt, one.value) for one in system.read(system.topics.receipts)]
+        assert {receipt.index for receipt in receipts} == {receipts[0].index}
+        assert states(system)[-1]["corrections"].keys() <= set(system.models)
+        repeated(system, tmp_path / "verified.json", receipts)
+
+
 @pytest.mark.kafka
 @pytest.mark.parametrize("policy", ["primal-dual", "quality-floor", "eagle"])
 def test_a_policy_lives_on_a_log(

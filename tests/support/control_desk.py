@@ -33,8 +33,8 @@ SAMPLE: dict[str, Any] = {
 class Policy(PrimalDual):
     """The real one, which also says what it was shown."""
 
-    def __init__(self) -> None:
-        super().__init__(FLEET, every=1)
+    def __init__(self, corrected: bool = False) -> None:
+        super().__init__(FLEET, every=1, corrected=corrected)
         self.seen: list[tuple[list[list[float]], list[list[float]]]] = []
         self.floors: list[Sequence[Floor] | None] = []
         self.games: list[tuple[str, Mapping[str, float]]] = []
@@ -63,8 +63,9 @@ class Desk:
         saved: dict[str, Any] | None = None,
         every: float = 0.0,
         ratios: TokenRatios | None = None,
+        corrected: bool = False,
     ) -> None:
-        self.outbox, self.policy, self.now = RecordedOutbox(), Policy(), 1000.0
+        self.outbox, self.policy, self.now = RecordedOutbox(), Policy(corrected), 1000.0
         self.superseded = False
         allocator = ShareAllocator(2, LIMITS)
         if saved is not None:

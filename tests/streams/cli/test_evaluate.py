@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -63,6 +64,32 @@ def test_one_budget_for_all_models(data: Path, tmp_path: Path) -> None:
         assert list(row["limits_nano_usd"]) == ["total"]
         assert row["spent_nano_usd"]["total"] == pytest.approx(row["cost_nano_usd"], rel=0.5)
         assert row["cost_nano_usd"] <= row["limits_nano_usd"]["total"]
+
+
+def test_outcomes_may_correct_estimates(tmp_path: Path) -> None:
+    """Of a model whose answers score nothing any more, in a file's order: others get its queries.
+    The same again gives the same bytes."""
+    whole = outcomes(600)
+    history, queries = whole.take(np.arange(300)), whole.take(np.arange(300, 600))
+    best = int(history.scores.mean(axis=0).argmax())
+    queries.scores[:, best] = 0.0
+    files = [tmp_path / "history.jsonl.gz", tmp_path / "queries.jsonl.gz"]
+    write_jsonl(history, files[0])
+    write_jsonl(queries, files[1])
+    figures = []
+    for number, options in enumerate([[], ["--corrections"], ["--corrections"]]):
+        out = tmp_path / f"{number}.json"
+        asked: list[object] = ["--history", files[0], "--queries", files[1], "--json", out]
+        asked += ["--split", "shared", "--budget", 20, "--no-controls"]
+        result = evaluate(*asked, *options)
+        assert result.exit_code == 0, result.output
+        figures.append(out.read_bytes())
+    assert figures[1] == figures[2]
+    first, second = (
+        next(row for row in json.loads(one)["rows"] if row["policy"] == "primal-dual")
+        for one in figures[:2]
+    )
+    assert second["performance"] > 1.1 * first["performance"]
 
 
 def test_limits_of_a_file(data: Path, tmp_path: Path) -> None:

@@ -58,6 +58,11 @@ POOL = "[models.small.pools.only]\ncontext = 4096\n"
     ("text", "key", "words"),
     [
         (SMALL + POLICY + "floor = 0.9", "policy.floor", "only the policy quality-floor"),
+        (
+            SMALL + POLICY + "name = 'quality-floor'\ncorrections = true",
+            "policy.corrections",
+            "only the policy primal-dual",
+        ),
         (SMALL + POLICY + "eagle.k = 16", "policy.eagle", "only the policy eagle heeds it"),
         (SMALL + POLICY + "explore = 0.1\nexplore_money = 0", "policy.explore_money", "be paid"),
         (SHARED + POLICY + "name = 'knn-cost'", "policy.name", "all draw on the same money"),
@@ -65,7 +70,16 @@ POOL = "[models.small.pools.only]\ncontext = 4096\n"
         (TOKENS + POLICY + "name = 'eagle'", "policy.eagle.query_budget", "no limit counts money"),
         (SMALL + POOL + POLICY, "models.small.pools", "none of these would fit"),
     ],
-    ids=["floor", "eagle", "explore", "one budget", "no money", "no budget", "short pools"],
+    ids=[
+        "floor",
+        "corrections",
+        "eagle",
+        "explore",
+        "one budget",
+        "no money",
+        "no budget",
+        "short pools",
+    ],
 )
 def test_what_cannot_work_together(tmp_path: Path, text: str, key: str, words: str) -> None:
     """It is refused with the reason, before a router starts."""

@@ -60,3 +60,15 @@ async def test_the_next_controller_goes_on_from_published_ratios() -> None:
     await desk.follow(report(0, 2, **SAMPLE))
     (prices,) = desk.prices()
     assert prices.token_ratios == before.token_ratios
+
+
+async def test_outcomes_correct_the_policy() -> None:
+    """Once each, of the models that it knows; what they teach travels with prices."""
+    desk = Desk(corrected=True)
+    told = [{"model": name, "score": -0.5, "cost": 2.0} for name in ("large", "gone")]
+    first = report(0, 1, **SAMPLE, outcomes=told * 20)
+    await desk.follow(first, first, report(1, 1))
+    (prices,) = desk.prices()
+    assert prices.state["corrections"].keys() == {"large"}
+    weight, *_ = prices.state["corrections"]["large"]
+    assert 15 < weight <= 20

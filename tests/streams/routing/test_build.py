@@ -74,3 +74,12 @@ def test_eagle_estimates_by_ratings(config_file: Path) -> None:
 
     dear = parts(NAME="eagle", EAGLE_QUERY_BUDGET="0.25")
     assert dear.new_policy().snapshot()["budget"] == 250_000_000
+
+
+def test_outcomes_correct_primal_dual_where_that_is_set(config_file: Path) -> None:
+    """What is learned then travels with its state."""
+    for setting, found in (("true", True), ("false", False)):
+        config = load(config_file, {"SLUICE_POLICY_CORRECTIONS": setting})
+        policy = build(config).new_policy()
+        assert ("corrections" in policy.snapshot()) is found
+        assert policy.resumes is found

@@ -12,14 +12,14 @@ from router.models.catalog import Model
 from schemas import Receipt, Result
 from schemas.content import Content
 from schemas.result import TOO_LONG, Failure, Usage, read_result
-from schemas.share import TokenUse
+from schemas.share import Outcome, TokenUse
 from streams.config.settings import load
 from streams.routing.build import build
-from streams.routing.feedback import LONG, feedback_on, long_prompt, no_feedback, token_use
+from streams.routing.feedback import LONG, Feedback, game_of, long_prompt, outcome_of, token_use
 from streams.routing.settlement import Settler
 from streams.state.rows import row_key
 from tests.support.desk import Desk, result
-from tests.support.recorded import FLEET, TOPICS, receipt
+from tests.support.recorded import CORE, FLEET, TOPICS, receipt
 
 
 @pytest.fixture
@@ -34,38 +34,41 @@ def answered(rated: QueryScorer) -> Receipt:
     return structs.replace(receipt(0, model), neighbours=list(rated.estimator.history.ids[:2]))
 
 
+def listen(desk: Desk, scorer: QueryScorer, outcomes: bool = False) -> None:
+    """Have the desk's settler gather what answers tell."""
+    feedback = Feedback(lambda: scorer, outcomes)
+    desk.settler = Settler(lambda: FLEET, desk.outbox, TOPICS, desk.metrics, 0, feedback)
+
+
 def answer(to: Receipt, **fields: object) -> Result:
     return structs.replace(read_result(result(0, to.model or "")), **fields)
 
 
 def test_a_score_and_a_preference_are_games(rated: QueryScorer, answered: Receipt) -> None:
     """A preference counts before what the score suggests; the model itself does not play."""
-    game_of, own, other = feedback_on(lambda: rated), *rated.known.names[:2]
-    scored = game_of(answered, answer(answered, score=1.0))
+    own, other = rated.known.names[:2]
+    scored = game_of(answered, answer(answered, score=1.0), rated)
     assert scored is not None
     assert scored.model == own
     assert scored.results.keys() == {other}
     assert scored.results[other] >= 0.5
-    preferred = game_of(answered, answer(answered, score=1.0, preferences={other: 0.0, own: 1.0}))
+    mixed = answer(answered, score=1.0, preferences={other: 0.0, own: 1.0})
+    preferred = game_of(answered, mixed, rated)
     assert preferred is not None
     assert preferred.results == {other: 0.0}
 
 
 def test_what_tells_nothing_is_no_game(rated: QueryScorer, answered: Receipt) -> None:
     """A failure, an answer that nobody has judged, and any answer under another policy."""
-    game_of = feedback_on(lambda: rated)
-    assert game_of(answered, answer(answered)) is None
-    assert game_of(answered, answer(answered, score=0.0, status_code=500)) is None
-    unrated = feedback_on(rated.unrated)
-    assert unrated(answered, answer(answered, score=1.0)) is None
-    assert no_feedback(answered, answer(answered, score=1.0)) is None
+    assert game_of(answered, answer(answered), rated) is None
+    assert game_of(answered, answer(answered, score=0.0, status_code=500), rated) is None
+    assert game_of(answered, answer(answered, score=1.0), rated.unrated()) is None
 
 
 async def test_games_of_settled_answers_are_reported_once(desk: Desk, rated: QueryScorer) -> None:
     """Only what ends a reservation counts: an answer that comes twice plays once."""
     own, other = rated.known.names[:2]
-    feedback = feedback_on(lambda: rated)
-    desk.settler = Settler(lambda: FLEET, desk.outbox, TOPICS, desk.metrics, 0, feedback)
+    listen(desk, rated)
     judged = result(0, preferences={own: 1.0, other: 0.5})
     await desk.settle(judged, judged, result(1))
     (game,) = desk.partition.games.take()
@@ -118,6 +121,7 @@ def test_receipts_tell_of_long_prompts_of_text() -> None:
 
 async def test_usage_of_settled_answers_is_reported_once(desk: Desk) -> None:
     """As games are."""
+    listen(desk, CORE)
     key = row_key("queries", 0)
     row = desk.partition.row(key)
     assert row is not None
@@ -127,3 +131,33 @@ async def test_usage_of_settled_answers_is_reported_once(desk: Desk) -> None:
     await desk.settle(used, used)
     assert desk.partition.token_uses.take() == [told(500)]
     assert desk.partition.token_uses.take() == []
+
+
+def test_a_judged_answer_is_told_beside_its_estimates() -> None:
+    """Where its receipt has them by the index in use, and its cost is known."""
+    to = structs.replace(
+        receipt(0, "small"), quality={"small": 0.75}, cost={"small": 20}, index=CORE.index
+    )
+    judged = answer(to, score=0.25, cost=50)
+    assert outcome_of(to, judged, CORE) == Outcome(model="small", score=-0.5, cost=2.5)
+    for nothing in (
+        structs.replace(judged, score=None),
+        structs.replace(judged, estimated=True),
+        structs.replace(judged, model="other"),
+    ):
+        assert outcome_of(to, nothing, CORE) is None
+    assert outcome_of(structs.replace(to, index="another"), judged, CORE) is None
+
+
+async def test_outcomes_are_gathered_where_the_policy_asks_for_them(desk: Desk) -> None:
+    """Once for each answer that ends a reservation."""
+    desk_row = desk.partition.row(row_key("queries", 0))
+    assert desk_row is not None
+    told = structs.replace(
+        desk_row.receipt, quality={"small": 0.5}, cost={"small": 4}, index=CORE.index
+    )
+    await desk.partition.commit({row_key("queries", 0): structs.replace(desk_row, receipt=told)})
+    listen(desk, CORE, outcomes=True)
+    judged = result(0, score=1.0, cost=2)
+    await desk.settle(judged, judged)
+    assert desk.partition.outcomes.take() == [Outcome(model="small", score=0.5, cost=0.5)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from schemas import Receipt, Result, Source
 from streams.verify.explanation import Explanation
 
@@ -35,6 +37,14 @@ def test_scores() -> None:
         "dear": 0.95 - 10.0,
     }
     assert Explanation("q").scores(one) == {}
+
+
+def test_scores_by_corrected_estimates() -> None:
+    """As outcomes had corrected them when the decision was taken."""
+    one = receipt(decision="routed", reason="best", model="small")
+    found = Explanation("q", prices=PRICES, corrections={3: {"large": (-0.5, 2.0)}})
+    assert found.scores(one)["large"] == pytest.approx(0.4 - 0.4)
+    assert found.scores(one)["small"] == pytest.approx(0.4)
 
 
 def test_limits_that_bound() -> None:
