@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -21,8 +21,13 @@ Kernels = tuple[tuple[float, ...], ...]
 
 CANDIDATES = (5, 8, 12, 16, 24, 32)
 """Numbers of neighbours to choose from by leave-one-out."""
+FITTED = 50_000
+"""Rows, evenly spread over the history, on which the ridge is fitted. More teach it nothing that
+its landmarks could hold; neighbours are looked for among all rows."""
 SAMPLE = 2000
-"""Rows of the history on which choices are made by leave-one-out."""
+"""Of these rows, those on which choices are made by leave-one-out."""
+BLOCK = 4096
+"""Further rows that are predicted at once."""
 CLOSE = 5
 """A neighbour counts as its cosine to the power 2^CLOSE: 1.0, 0.37 and 0.03 at 1, 0.97 and 0.9."""
 DOUBTS = (0.3, 1.0, 3.0, 10.0)
@@ -119,7 +124,11 @@ class Estimator:
 
     @classmethod
     def fit(
-        cls, history: History, index: NeighbourIndex, texts: Sequence[str] | None = None
+        cls,
+        history: History,
+        index: NeighbourIndex,
+        texts: Sequence[str] | None = None,
+        progress: Callable[[int], None] = lambda rows: None,
     ) -> Self:
         """Learn from a history.
 
@@ -127,27 +136,36 @@ class Estimator:
             history: At least two rows.
             index: Finds rows of `history`, numbered alike.
             texts: The history's H prompts where they are kept.
+            progress: Called after each step with the number of rows that it took in.
 
         Raises:
             ValueError: The history has fewer than two rows.
         """
         if len(history) < 2:
             raise ValueError(f"a history of {len(history)}: estimates need at least 2 outcomes")
+        part = even_rows(len(history), FITTED)
+        scores, costs = history.scores[part], history.costs[part]
         features, kernels = None, EMBEDDING_KERNELS
         seen = usual = TextVectors(*np.zeros((2, 1, 0), dtype=np.float32))
-        blocks = [history.embeddings]
+        blocks = [history.embeddings[part]]
         if texts is not None:
-            features, seen = TextFeatures.fit(texts)
+            features, seen = TextFeatures.fit([texts[row] for row in part.tolist()])
             usual = TextVectors(*(block.mean(axis=0, keepdims=True) for block in seen))
-            blocks, kernels = [history.embeddings, *seen], KERNELS
-        log_cost = np.log(np.maximum(history.costs, 1.0))
-        ridge, others = KernelRidge.fit(blocks, kernels, history.scores, log_cost)
-        models = history.scores.shape[1]
-        mean_factor = _mean_factor(history.costs, others[:, models:])
-        missed: Vectors = (history.scores - others[:, :models]).astype(np.float32)
-        rows = sample_rows(len(history))
+            blocks, kernels = [*blocks, *seen], KERNELS
+        ridge, others = KernelRidge.fit(blocks, kernels, scores, np.log(np.maximum(costs, 1.0)))
+        progress(len(part))
+        models = scores.shape[1]
+        mean_factor = _mean_factor(costs, others[:, models:])
+        missed: Vectors = np.empty(history.scores.shape, dtype=np.float32)
+        missed[part] = scores - others[:, :models]
+        for rows in _further(len(history), part):
+            asked = None if texts is None else [texts[row] for row in rows.tolist()]
+            found = ridge(_blocks(history.embeddings[rows], asked, features, usual))
+            missed[rows] = history.scores[rows] - found[:, :models]
+            progress(len(rows))
+        places = even_rows(len(part), SAMPLE)
+        rows, apart = part[places], others[places].astype(np.float32)
         k, doubt = _choose_neighbours(history, index, rows, missed)
-        apart: Vectors = others[rows].astype(np.float32)
         means = np.zeros(models)
         fitted = Fitted(k, doubt, missed, ridge, mean_factor, features, usual, rows, apart, means)
         whole = cls(history, index, fitted).leave_one_out()
@@ -163,15 +181,7 @@ class Estimator:
             vectors: float32[n, dim], unit norm.
             texts: n prompts; None where they are not known.
         """
-        blocks = [vectors]
-        if self.fitted.features is not None:
-            if texts is None:
-                seen = TextVectors(
-                    *(block.repeat(len(vectors), axis=0) for block in self.fitted.usual)
-                )
-            else:
-                seen = self.fitted.features(texts)
-            blocks += seen
+        blocks = _blocks(vectors, texts, self.fitted.features, self.fitted.usual)
         return self._blend(self.fitted.ridge(blocks), self.index.search(vectors, self.k))
 
     def usual(self, count: int) -> Estimates:
@@ -273,9 +283,28 @@ class _Residuals:
         return mean
 
 
-def sample_rows(count: int, most: int = SAMPLE) -> Ints:
-    """Return int64[min(count, most)] rows spread evenly over a history."""
-    return even_rows(count, most)
+def sample_rows(count: int) -> Ints:
+    """Return int64[min(count, SAMPLE)] rows, an even part of those that the ridge is fitted on."""
+    part = even_rows(count, FITTED)
+    return part[even_rows(len(part), SAMPLE)]
+
+
+def _further(count: int, part: Ints) -> Iterator[Ints]:
+    """Yield the rows of a history beyond a part, in blocks."""
+    rows = np.setdiff1d(np.arange(count), part, assume_unique=True)
+    for start in range(0, len(rows), BLOCK):
+        yield rows[start : start + BLOCK]
+
+
+def _blocks(
+    vectors: Vectors, texts: Sequence[str] | None, features: TextFeatures | None, usual: TextVectors
+) -> list[Vectors]:
+    """Return the ridge's blocks of coordinates of n queries; usual ones of texts that lack."""
+    if features is None:
+        return [vectors]
+    if texts is not None:
+        return [vectors, *features(texts)]
+    return [vectors, *(block.repeat(len(vectors), axis=0) for block in usual)]
 
 
 def _others(history: History, index: NeighbourIndex, rows: Ints, k: int) -> Neighbours:

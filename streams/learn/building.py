@@ -66,7 +66,8 @@ def drafted(
     Args:
         config: Names the embedder.
         data: At least two queries, with the configured models.
-        progress: Called with the number of texts of each block that is embedded.
+        progress: Called with the number of queries of each block that is embedded, and again of
+            each that the estimator has taken in.
 
     Raises:
         EmbeddingError: Vectors cannot be had.
@@ -75,7 +76,8 @@ def drafted(
     embedder = make_embedder(config.embedder.kind, **config.embedder.arguments())
     vectors: Vectors = embed(data.prompts, embedder, progress)
     history = data.history(vectors)
-    return Draft(data, history, Estimator.fit(history, ExactIndex(vectors), data.prompts), embedder)
+    estimator = Estimator.fit(history, ExactIndex(vectors), data.prompts, progress)
+    return Draft(data, history, estimator, embedder)
 
 
 def newest(data: Dataset, most: int) -> Dataset:

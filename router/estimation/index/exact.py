@@ -9,6 +9,8 @@ from router.estimation.index.base import NeighbourIndex, Neighbours, best
 
 BLOCK_VALUES = 2_500_000
 """Similarities held at once (10 MB, which caches like); queries are cut into blocks accordingly."""
+LEAST_BLOCK = 32
+"""Queries in a block at least, however long the history: fewer would read it over and over."""
 SPARE = 8
 """Candidates beyond k that are ranked again. BLAS rounds a product differently with the shape of
 its block, so the k best of the product alone could change with the other queries of a call."""
@@ -30,7 +32,7 @@ class ExactIndex(NeighbourIndex):
         return len(self._vectors)
 
     def _search(self, vectors: Vectors, k: int) -> Neighbours:
-        block = max(1, BLOCK_VALUES // len(self))
+        block = max(LEAST_BLOCK, BLOCK_VALUES // len(self))
         parts = [self._block(vectors[i : i + block], k) for i in range(0, len(vectors), block)]
         if len(parts) == 1:
             return parts[0]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from router.arrays import Floats
-from router.estimation.estimator import SAMPLE, Estimator, sample_rows
+from router.arrays import Floats, even_rows
+from router.estimation.estimator import FITTED, SAMPLE, Estimator, sample_rows
 from router.estimation.history import History
 from router.estimation.index.exact import ExactIndex
 from router.estimation.trust import departing
@@ -205,6 +205,33 @@ def test_sample_rows() -> None:
     assert_array_equal(sample_rows(5), np.arange(5))
     assert len(sample_rows(10 * SAMPLE)) == SAMPLE
     assert len(sample_rows(0)) == 0
+    assert set(sample_rows(60_000)) <= set(even_rows(60_000, FITTED))
+
+
+def test_a_long_history_is_fitted_on_a_part_and_corrects_by_all(
+    history: tuple[History, list[str]],
+    queries: tuple[History, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every row has a residual that its own outcome has not taught, and progress tells of all."""
+    monkeypatch.setattr("router.estimation.estimator.FITTED", 400)
+    monkeypatch.setattr("router.estimation.estimator.BLOCK", 150)
+    told: list[int] = []
+    past, texts = history
+    found = Estimator.fit(past, ExactIndex(past.embeddings), texts, told.append)
+    assert told == [400, 150, 150, 100]
+    further = np.setdiff1d(np.arange(800), even_rows(800, 400))
+    index = ExactIndex(np.zeros((1, 8), np.float32))  # whose one row is near to nothing
+    ridge = Estimator(past, index, found.fitted).estimate(
+        past.embeddings[further], [texts[row] for row in further]
+    )
+    missed = past.scores[further] - found.fitted.missed[further]
+    assert_allclose(np.clip(missed, 1e-6, 1.0), ridge.quality, atol=1e-6)
+    assert set(found.fitted.rows) <= set(even_rows(800, 400))
+    guess = found.estimate(queries[0].embeddings, queries[1]).quality
+    whole = fitted(past, texts).estimate(queries[0].embeddings, queries[1]).quality
+    truth = queries[0].scores
+    assert explained(truth, guess) > explained(truth, whole) - 0.05
 
 
 def test_careful_estimates_are_nearer_to_the_means(

@@ -11,10 +11,10 @@ from tests.streams.learn.conftest import history
 
 
 def test_a_draft_is_nowhere_until_it_is_written(config: Config) -> None:
-    """It is fitted, and put in place as a whole; progress tells of each text."""
+    """It is fitted, and put in place as a whole; progress tells of each query twice."""
     told: list[int] = []
     draft = drafted(config, history(30), told.append)
-    assert sum(told) == 30
+    assert sum(told) == 2 * 30
     assert not config.index.path.exists()
     assert draft.write(config, 0).version == read_manifest(config.index.path).version
 
