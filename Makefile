@@ -76,9 +76,11 @@ test-quick: $(STAMP) ## Run the tests that need no real Kafka and no data
 tools: ## Bring prometheus and helm, without which the tests of deploy/ are skipped
 	deploy/tools.sh
 
-chaos: $(STAMP) ## Kill a hundred processes under load, pause twenty (KILLS=, SEED=), and report: 20 minutes. LIMITS=1: under limits that overlap. BROKERS=3: kill each of three brokers ten times instead. OUTAGES=5: stop workers in their calls and kill their server. BATCH=20000: kill what runs a batch of so many lines
+chaos: $(STAMP) ## Kill a hundred processes under load, pause twenty (KILLS=, SEED=), and report: 20 minutes. LIMITS=1: under limits that overlap. BROKERS=3: kill each of three brokers ten times instead. OUTAGES=5: stop workers in their calls and kill their server. FAILOVER=1: kill routers and workers while queries fail over. BATCH=20000: kill what runs a batch of so many lines
 ifdef BATCH
 	SLUICE_LINES=$(BATCH) SLUICE_KILLS=$(or $(KILLS),10) $(BIN)/pytest -q -s tests/chaos/test_batch_kill.py
+else ifdef FAILOVER
+	SLUICE_RATE=60 SLUICE_KILLS=$(or $(KILLS),10) $(BIN)/pytest -q -s tests/chaos/test_failover_kill.py
 else ifdef OUTAGES
 	SLUICE_RATE=60 SLUICE_OUTAGES=$(OUTAGES) $(BIN)/pytest -q -s tests/chaos/test_outages.py
 else ifdef BROKERS
