@@ -1,7 +1,8 @@
-"""The drill of docs/how-to/deploy.md: an alert fires, one command mends it, the alert ends."""
+"""The drill of docs/how-to/deploy.md: an alert fires, the page shows why, one command mends it."""
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from schemas.fields import NANO
 from streams.brokers.kafka import KafkaServer, free_port
+from tests.e2e.test_page import opened, serve
 from tests.e2e.test_replay import sluice
+from tests.support.browser import CHROMIUM, browser
 from tests.support.prometheus import Prometheus, prometheus
 from tests.support.system import System
 
@@ -31,10 +34,26 @@ def spent(system: System, model: str) -> Decimal:
     return Decimal(sum(state.accounts[model].spent for state in states)) / NANO
 
 
+async def page_shows(url: str, condition: str) -> None:
+    """Open the page as an operator does, and wait until it shows something. Nothing where there is
+    no browser."""
+    if CHROMIUM is not None:
+        async with browser() as tab:
+            await opened(tab, url)
+            await tab.wait(condition)
+
+
+def used_up(model: str) -> str:
+    """That the page shows a model's limit as used up, in red."""
+    return f"""[...document.querySelectorAll('.limit')].some((one) =>
+        one.innerText.includes('{model}') && one.innerText.includes('0 % left') &&
+        one.querySelector('.bar.bad'))"""
+
+
 @pytest.mark.kafka
 def test_drill(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) -> None:
     """A limit that is used up, and a router that dies: Prometheus says so by the rules of deploy/,
-    and stops saying so when what the page tells has been done."""
+    the page shows which limit it is, and both stop saying so when what is told has been done."""
     addresses = {name: f"127.0.0.1:{free_port()}" for name in ("r0", "r1", "w0")}
     settings = {"policy": {"window": 50}}
     system = System(kafka_broker, tmp_path, prefix, size=200, plenty=5, settings=settings)
@@ -48,6 +67,7 @@ def test_drill(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) -> None:
             route(name)
         metrics = ("--config", str(system.config), "--metrics", addresses["w0"])
         system.run("w0", "work", *system.models, *metrics, "--dataset", str(system.dataset))
+        page = serve(system, free_port())
         system.wait("Prometheus", server.ready)
         system.wait_members(2)
         system.produce()
@@ -59,7 +79,9 @@ def test_drill(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) -> None:
         assert not fires(server, "SluiceBudgetExhausted", model=model)
         order(system, "budget", "set", model, str(spent(system, model)))
         system.wait("the limit", lambda: fires(server, "SluiceBudgetExhausted", model=model))
+        asyncio.run(page_shows(page, used_up(model)))
         order(system, "budget", "top-up", model, "25")
+        asyncio.run(page_shows(page, f"!({used_up(model)})"))
         system.wait("its end", lambda: not fires(server, "SluiceBudgetExhausted", model=model))
 
         system.kill("r0")
