@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 from schemas import Rejected
 from schemas.wire import encode
@@ -25,6 +26,11 @@ from streams.state.partition import Partition
 from streams.state.rows import Row
 
 logger = logging.getLogger(__name__)
+
+MOST = 1000
+"""Queries that are put into `deferred` together."""
+GAP = 5000
+"""Records between two queries that are read and passed over; another reader costs as much."""
 
 
 class Failover:
@@ -63,11 +69,12 @@ class Failover:
             sent = set()
         sent = sent & partition.failovers.keys()
         self._sent[partition.number] = partition, sent
-        waiting = {id: row for id, (_, row) in partition.failovers.items() if id not in sent}
+        new = ((id, row) for id, (_, row) in partition.failovers.items() if id not in sent)
+        waiting = dict(islice(new, MOST))
         if not waiting:
             return
         try:
-            records = {id: await asyncio.to_thread(self._read, row) for id, row in waiting.items()}
+            records = await asyncio.to_thread(self._read, waiting)
         except LogError as error:
             logger.warning("failed queries are put off: %s", error)
             return
@@ -97,16 +104,31 @@ class Failover:
                 await partition.commit({})
             sent.update(waiting)
 
-    def _read(self, row: Row) -> Record | None:
-        """Return the record that a decision was about, None where retention has removed it."""
-        source = row.receipt.source
-        (span,) = [
-            span for span in self._logs.spans(source.topic) if span.partition == source.partition
-        ]
-        if not span.start <= source.offset < span.end:
-            return None
-        one = Span(source.topic, source.partition, source.offset, source.offset + 1)
-        return next(iter(self._logs.read([one])), None)
+    def _read(self, rows: Mapping[str, Row]) -> dict[str, Record | None]:
+        """Return the records that decisions were about, None where retention has removed one."""
+        found: dict[str, Record | None] = dict.fromkeys(rows)
+        wanted: dict[tuple[str, int], dict[int, str]] = {}
+        for id, row in rows.items():
+            source = row.receipt.source
+            wanted.setdefault((source.topic, source.partition), {})[source.offset] = id
+        for (topic, number), ids in wanted.items():
+            (whole,) = [span for span in self._logs.spans(topic) if span.partition == number]
+            for span in _together([o for o in sorted(ids) if whole.start <= o < whole.end], whole):
+                for record in self._logs.read([span]):
+                    if record.offset in ids:
+                        found[ids[record.offset]] = record
+        return found
+
+
+def _together(offsets: Sequence[int], whole: Span) -> list[Span]:
+    """Return spans of one partition that hold some offsets, and no more than `GAP` between two."""
+    spans: list[Span] = []
+    for offset in offsets:
+        if spans and offset - spans[-1].end <= GAP:
+            spans[-1] = spans[-1]._replace(end=offset + 1)
+        else:
+            spans.append(whole._replace(start=offset, end=offset + 1))
+    return spans
 
 
 def _tried(row: Row) -> list[str]:

@@ -13,6 +13,7 @@ from router.budget.limits import LimitSet
 from router.policies.primal_dual import PrimalDual
 from schemas.result import TOO_LONG
 from streams.kafka.logs import Logs, Record, Span
+from streams.routing import failover as module
 from streams.routing.arrivals import DECISION_ID, FAILOVER, TRIED, parse
 from streams.routing.decide import DecisionContext, decide, estimate
 from streams.routing.decider import Decider
@@ -37,15 +38,18 @@ class Log(Logs):
 
     def __init__(self, start: int = 0) -> None:
         self.start = start
+        self.reads: list[Span] = []
 
     def spans(self, topic: str, *_: Any, **__: Any) -> list[Span]:
         return [Span(topic, 0, self.start, 3), Span(topic, 1, 0, 9)]
 
     def read(self, spans: Iterable[Span], *_: Any) -> Iterator[Record]:
         for span in spans:
-            headers = [("shop", b"7"), (DECISION_ID, b"x")]
-            value = query(f"q{span.start}", max_tokens=1)  # 400 nano-units are free of "large"
-            yield Record(span.topic, span.partition, span.start, 0, b"k", value, headers)
+            self.reads.append(span)
+            for offset in range(span.start, span.end):
+                headers = [("shop", b"7"), (DECISION_ID, b"x")]
+                value = query(f"q{offset}", max_tokens=1)  # 400 nano-units are free of "large"
+                yield Record(span.topic, span.partition, offset, 0, b"k", value, headers)
 
 
 def failing(desk: Desk, attempts: int = 1) -> Desk:
@@ -54,8 +58,8 @@ def failing(desk: Desk, attempts: int = 1) -> Desk:
     return desk
 
 
-def failover(desk: Desk, start: int = 0) -> Failover:
-    return Failover(Log(start), desk.outbox, TOPICS, lambda: [desk.partition])
+def failover(desk: Desk, start: int = 0, log: Log | None = None) -> Failover:
+    return Failover(log or Log(start), desk.outbox, TOPICS, lambda: [desk.partition])
 
 
 def decided(partition: Partition, *records: Record) -> list[Row]:
@@ -109,6 +113,31 @@ async def test_another_copy_is_a_repetition(desk: Desk) -> None:
     await desk.partition.commit({})
     (again,) = decided(open_partition(desk.outbox, desk.store), deferred(desk)[1])
     assert again.receipt.decision == "duplicate"
+
+
+@pytest.mark.parametrize(("gap", "reads"), [(1, [(0, 3)]), (0, [(0, 1), (2, 3)])], ids=str)
+async def test_records_that_stand_together_are_read_together(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, gap: int, reads: list[tuple[int, int]]
+) -> None:
+    """What lies between is passed over; what lies far apart is read apart."""
+    monkeypatch.setattr(module, "GAP", gap)
+    await failing(desk).settle(result(0, status_code=503), result(2, "large", status_code=503))
+    log = Log()
+    await failover(desk, log=log).follow(desk.partition)
+    assert [(span.start, span.end) for span in log.reads] == reads
+    assert [one.value for one in deferred(desk)] == [query(f"q{n}", max_tokens=1) for n in (0, 2)]
+
+
+async def test_many_are_put_off_in_parts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first ones need not wait for all to be read."""
+    monkeypatch.setattr(module, "MOST", 2)
+    await failing(desk).settle(*(result(n, status_code=503) for n in range(2)))
+    await desk.settle(result(2, "large", status_code=503))
+    passes = failover(desk)
+    await passes.follow(desk.partition)
+    assert len(deferred(desk)) == 2
+    await passes.follow(desk.partition)
+    assert len(deferred(desk)) == 3
 
 
 async def test_a_settlement_that_was_cut_off_fails_nothing_over(desk: Desk) -> None:
