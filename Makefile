@@ -114,8 +114,8 @@ bench: $(STAMP) ## Measure each part beside its own baseline
 bench-compare: $(STAMP) ## Run a benchmark (BENCH=latency) on an older commit (REF=) and on these files, and print ratios
 	$(BIN)/python -m benchmarks.compare $(or $(REF),HEAD~1) $(or $(BENCH),latency) $(ARGS)
 
-paper: $(STAMP) ## Repeat the paper's experiments on the data in SLUICE_DATA or ../shared/data
-	$(BIN)/python -m benchmarks.paper
+paper: $(STAMP) ## Repeat the paper's experiments on the data in SLUICE_DATA or ../shared/data (ARGS="--only main --again")
+	$(BIN)/python -m benchmarks.paper $(ARGS)
 
 docs: $(STAMP) ## Build the documentation site into site/; any warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -23,7 +23,7 @@ from scipy.optimize import linprog
 from router.arrays import Floats
 from router.evaluation import engine, sources
 from router.evaluation.budgets import SHARED
-from router.evaluation.experiment import EvaluationData, Setting, make
+from router.evaluation.experiment import EvaluationData, Row, Setting, make, row_of
 from router.evaluation.loaders import load
 
 WINDOW = 250
@@ -53,9 +53,10 @@ def mix_cost(score: Floats, cost: Floats, floor: float) -> float:
     return float(result.fun * cost.max())
 
 
-def figures(data: EvaluationData, part: float, seed: int, shifted: bool) -> list[float]:
-    """Return the columns of one floor on one split."""
-    problem = data.problem(Setting(PLENTY, SHARED, seed=seed))
+def figures(data: EvaluationData, part: float, seed: int, shifted: bool) -> tuple[Row, list[float]]:
+    """Return the row and the columns of one floor on one split."""
+    setting = Setting(PLENTY, SHARED, seed=seed)
+    problem = data.problem(setting)
     if shifted:
         problem = problem.reordered(np.argsort(data.queries.tasks, kind="stable"))
     means, costs = np.nanmean(data.history.scores, axis=0), np.nanmean(data.history.costs, axis=0)
@@ -64,8 +65,9 @@ def figures(data: EvaluationData, part: float, seed: int, shifted: bool) -> list
     run = engine.run(make("quality-floor", problem.catalog, seed, floor=floor), problem)
     served = np.flatnonzero(run.served)
     got = problem.scores[served, run.model[served]]
+    window = max(min(WINDOW, len(got)), 1)
     windows = np.array(
-        [got[i : i + WINDOW].mean() for i in range(0, len(got) - WINDOW + 1, WINDOW)]
+        [got[i : i + window].mean() for i in range(0, len(got) - window + 1, window)]
     )
     known = (
         np.where(problem.known, problem.scores, np.nan),
@@ -75,7 +77,7 @@ def figures(data: EvaluationData, part: float, seed: int, shifted: bool) -> list
     paid, single = run.cost / len(served), cost[score >= floor].min(initial=np.inf)
     kept = float((windows >= floor - SLACK).mean())
     against = mix_cost(score, cost, float(got.mean()))
-    return [
+    columns = [
         floor,
         float(got.mean()),
         kept,
@@ -83,6 +85,7 @@ def figures(data: EvaluationData, part: float, seed: int, shifted: bool) -> list
         paid / single if single < np.inf else np.nan,
         paid / cost[score.argmax()],
     ]
+    return row_of("quality-floor", setting, problem, run), [float(cell) for cell in columns]
 
 
 def main() -> None:
@@ -103,7 +106,9 @@ def main() -> None:
         kept = []
         name = Path(name).name.partition(".")[0]
         for part in map(float, asked.parts.split(",")):
-            rows = [figures(split, part, seed, asked.shifted) for seed, split in enumerate(splits)]
+            rows = [
+                figures(split, part, seed, asked.shifted)[1] for seed, split in enumerate(splits)
+            ]
             kept.append(np.nanmean(rows, axis=0))
             print(name, *(f"{cell:.3f}" for cell in kept[-1]), sep="\t", flush=True)
         asked_for, got, *_ = np.transpose(kept)

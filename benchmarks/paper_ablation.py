@@ -24,7 +24,7 @@ from rich.progress import Progress
 from scipy.cluster.vq import kmeans2
 
 from benchmarks.markdown import markdown_table
-from benchmarks.paper import TEST_FRACTION
+from benchmarks.paper_jobs import TEST_FRACTION
 from router.arrays import Floats, Ints, Vectors
 from router.estimation import estimator as estimator_module
 from router.estimation import kernel_ridge
@@ -168,7 +168,7 @@ def money(known: EstimationInputs) -> OfflineEstimates:
     texts, seen = TextFeatures.fit(known.history_texts)
     past, asked = [known.history.embeddings, *seen], [known.vectors, *texts(known.texts)]
     least = known.history.costs.min(axis=0)
-    ridge, others = KernelRidge.fit(
+    ridge, others, *_ = KernelRidge.fit(
         past, estimator_module.KERNELS, known.history.scores, known.history.costs
     )
     found, m = ridge(asked), known.history.scores.shape[1]

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean
 
 import orjson
 
 from benchmarks.markdown import markdown_table
+from benchmarks.paper_found import (
+    OURS,
+    Found,
+    Groups,
+    Part,
+    datasets_in,
+    group,
+    mean_of,
+    points_in,
+    policies_in,
+    rp_text,
+)
+from benchmarks.paper_policies import all_policies
 from benchmarks.paper_shared import Shared, shared_section
 from router.evaluation import plots
 from router.evaluation.experiment import REFERENCE_POLICY, REFERENCES, Row
 from router.evaluation.summary import summarise
 
-OURS = "primal-dual"
 BASELINES = (
     "random",
     "greedy-perf",
@@ -27,39 +39,19 @@ BASELINES = (
     "predictor-cost",
 )
 """The eight baselines over whose mean the paper states its headline ratios."""
+SHOWN = (*REFERENCES, OURS, "port", "static-mix")
+"""Policies in the plots of one shared budget."""
 MINILM_TITLE = "## Main table with all-MiniLM-L6-v2"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A row of an experiment.
-
-    Attributes:
-        dataset: Name of the data.
-        experiment: Name of the experiment; the page has a section for each.
-        point: What the row is plotted against.
-        row: A policy's figures.
-        note: What was special about it.
-    """
-
-    dataset: str
-    experiment: str
-    point: float | str
-    row: Row
-    note: str = ""
-
-
-Groups = Mapping[tuple[str, float | str, str], list[Row]]
-"""(dataset, point, policy) -> the rows of all seeds."""
-
-
-def write(found: Sequence[Found], out: Path, quick: bool) -> None:
+def write(parts: Sequence[Part], out: Path, quick: bool) -> None:
     """Write the page and its plots below `out`."""
     folder = out / "results"
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [_head(quick)]
+    found = [one for part in parts for one in part.found]
+    texts = [_head(quick), _measured(parts)]
     sections = {
-        "main": _main,
+        "main": lambda rows: "\n\n".join([all_policies(found), _main(rows)]),
         "shared": lambda rows: _shared(rows, folder),
         "minilm": lambda rows: _minilm(rows, [one for one in found if one.experiment == "main"]),
         "grid": lambda rows: _grid(rows, folder),
@@ -72,18 +64,24 @@ def write(found: Sequence[Found], out: Path, quick: bool) -> None:
     for name, section in sections.items():
         rows = [one for one in found if one.experiment == name]
         if rows:
-            parts.append(section(rows))
+            texts.append(section(rows))
         elif name == "minilm":
-            parts.append(f"{MINILM_TITLE}\n\nNot measured: the extra `minilm` was not there.")
-    (out / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+            texts.append(f"{MINILM_TITLE}\n\nNot measured: the extra `minilm` was not there.")
+    (out / "results.md").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
 
 
-def group(found: Iterable[Found]) -> Groups:
-    """Rows by dataset, point and policy."""
-    groups: dict[tuple[str, float | str, str], list[Row]] = {}
-    for one in found:
-        groups.setdefault((one.dataset, one.point, one.row.policy), []).append(one.row)
-    return groups
+def _measured(parts: Sequence[Part]) -> str:
+    """Return a table of the splits of each dataset by experiment, and of which commit they are."""
+    names = sorted({part.dataset for part in parts})
+    rows = []
+    for experiment in dict.fromkeys(part.experiment for part in parts):
+        of = [part for part in parts if part.experiment == experiment]
+        counts = [str(sum(part.dataset == name for part in of) or "–") for name in names]
+        rows.append([experiment, *counts, ", ".join(sorted({part.commit for part in of}))])
+    return (
+        "Random splits that were measured, and the code that measured them:\n\n"
+        + markdown_table(["experiment", *names, "commit"], rows)
+    )
 
 
 def _head(quick: bool) -> str:
@@ -101,37 +99,16 @@ is the best fixed shares for the same budgets, blind to the query. One setting o
 serves all datasets."""
 
 
-def _mean(rows: Sequence[Row], field: str) -> float:
-    return fmean(getattr(row, field) for row in rows)
-
-
-def _rp(rows: Sequence[Row]) -> str:
-    spread = f" ± {pstdev(row.relative for row in rows):.1f}" if len(rows) > 1 else ""
-    return f"{_mean(rows, 'relative'):.1f}{spread}"
-
-
-def _datasets(groups: Groups) -> list[str]:
-    return list(dict.fromkeys(dataset for dataset, _, _ in groups))
-
-
-def _points(groups: Groups, dataset: str) -> list[float | str]:
-    return list(dict.fromkeys(point for name, point, _ in groups if name == dataset))
-
-
-def _policies(groups: Groups) -> list[str]:
-    return list(dict.fromkeys(policy for _, _, policy in groups))
-
-
 def _main(found: Sequence[Found]) -> str:
     groups = group(found)
-    datasets, policies = _datasets(groups), _policies(groups)
+    datasets, policies = datasets_in(groups), policies_in(groups)
     parts = [
         "## Main table",
         "RP in per cent, mean of the splits:",
         markdown_table(
             ["policy", *datasets],
             [
-                [f"**{p}**" if p == OURS else p, *(_rp(groups[d, 1.0, p]) for d in datasets)]
+                [f"**{p}**" if p == OURS else p, *(rp_text(groups[d, 1.0, p]) for d in datasets)]
                 for p in policies
             ],
         ),
@@ -147,12 +124,12 @@ def _main(found: Sequence[Found]) -> str:
                 [
                     [
                         policy,
-                        f"{_mean(group, 'performance'):.1f}",
-                        f"{_mean(group, 'cost') / 1e9:.4f}",
-                        f"{_mean(group, 'per_dollar'):.0f}",
-                        f"{_mean(group, 'served'):.0f}",
-                        f"{_mean(group, 'deferred'):.0f}",
-                        f"{_mean(group, 'lost'):.0f}",
+                        f"{mean_of(group, 'performance'):.1f}",
+                        f"{mean_of(group, 'cost') / 1e9:.4f}",
+                        f"{mean_of(group, 'per_dollar'):.0f}",
+                        f"{mean_of(group, 'served'):.0f}",
+                        f"{mean_of(group, 'deferred'):.0f}",
+                        f"{mean_of(group, 'lost'):.0f}",
                     ]
                     for policy, group in rows
                 ],
@@ -165,7 +142,7 @@ def _shared(found: Sequence[Found], folder: Path) -> str:
     parts = {}
     for dataset in dict.fromkeys(one.dataset for one in found):
         rows = [one for one in found if one.dataset == dataset]
-        lines = summarise(one.row for one in rows)
+        lines = summarise(one.row for one in rows if one.row.policy in SHOWN)
         parts[dataset] = Shared(lines, orjson.loads(rows[0].note))
     return shared_section(parts, folder)
 
@@ -174,13 +151,13 @@ def _ratios(groups: Groups) -> str:
     """Ours over the mean of the eight baselines, in the paper's form."""
     rows = []
     totals: dict[str, list[list[float]]] = {}
-    for dataset in _datasets(groups):
+    for dataset in datasets_in(groups):
         cells = [dataset]
         for policy in (OURS, "port"):
             ratios = []
             for field in ("performance", "per_dollar", "served"):
-                mean = fmean(_mean(groups[dataset, 1.0, name], field) for name in BASELINES)
-                ratios.append(_mean(groups[dataset, 1.0, policy], field) / mean)
+                mean = fmean(mean_of(groups[dataset, 1.0, name], field) for name in BASELINES)
+                ratios.append(mean_of(groups[dataset, 1.0, policy], field) / mean)
             totals.setdefault(policy, []).append(ratios)
             cells += [f"{ratio:.2f}x" for ratio in ratios]
         rows.append(cells)
@@ -203,14 +180,14 @@ def _ratios(groups: Groups) -> str:
 def _minilm(found: Sequence[Found], main: Sequence[Found]) -> str:
     """The same with a better embedder; main: the rows of the main table, for its reference."""
     groups, wordllama = group(found), group(main)
-    datasets = _datasets(groups)
-    shown = [policy for policy in _policies(groups) if policy != REFERENCE_POLICY]
-    rows = [[policy, *(_rp(groups[d, 1.0, policy]) for d in datasets)] for policy in shown]
+    datasets = datasets_in(groups)
+    shown = [policy for policy in policies_in(groups) if policy != REFERENCE_POLICY]
+    rows = [[policy, *(rp_text(groups[d, 1.0, policy]) for d in datasets)] for policy in shown]
     if main:
         against = ["primal-dual, 100 % as above"]
         for dataset in datasets:
-            hundred = _mean(wordllama[dataset, 1.0, REFERENCE_POLICY], "performance")
-            ours = _mean(groups[dataset, 1.0, OURS], "performance")
+            hundred = mean_of(wordllama[dataset, 1.0, REFERENCE_POLICY], "performance")
+            ours = mean_of(groups[dataset, 1.0, OURS], "performance")
             against.append(f"{100 * ours / hundred:.1f}")
         rows.append(against)
     return "\n\n".join(
@@ -227,16 +204,16 @@ def _minilm(found: Sequence[Found], main: Sequence[Found]) -> str:
 def _grid(found: Sequence[Found], folder: Path) -> str:
     """Primal-dual against all others, cell by cell, and where it does not win."""
     groups = group(found)
-    others = [p for p in _policies(groups) if p != OURS and p not in REFERENCES]
+    others = [p for p in policies_in(groups) if p != OURS and p not in REFERENCES]
     head = ["split, budget x", "RP of primal-dual", "performance", "best other", "port"]
     head += ["static-mix", "per $", "best other's per $", "wins"]
     parts = []
     beaten: dict[str, list[str]] = {}
     cells = 0
-    for dataset in _datasets(groups):
+    for dataset in datasets_in(groups):
         table = []
-        for point in _points(groups, dataset):
-            of = {p: _mean(groups[dataset, point, p], "performance") for p in (OURS, *others)}
+        for point in points_in(groups, dataset):
+            of = {p: mean_of(groups[dataset, point, p], "performance") for p in (OURS, *others)}
             best = max(others, key=lambda name: of[name])
             ours = groups[dataset, point, OURS]
             for other in others:
@@ -247,12 +224,12 @@ def _grid(found: Sequence[Found], folder: Path) -> str:
             table.append(
                 [
                     str(point),
-                    _rp(ours),
+                    rp_text(ours),
                     f"{of[OURS]:.1f}",
                     f"{best} {of[best]:.1f}",
                     *(f"{of[control]:.1f}" for control in ("port", "static-mix")),
-                    f"{_mean(ours, 'per_dollar'):.0f}",
-                    f"{_mean(groups[dataset, point, best], 'per_dollar'):.0f}",
+                    f"{mean_of(ours, 'per_dollar'):.0f}",
+                    f"{mean_of(groups[dataset, point, best], 'per_dollar'):.0f}",
                     "yes" if of[OURS] > of[best] else "**no**",
                 ]
             )
@@ -288,11 +265,11 @@ def _verdict(cells: int, beaten: Mapping[str, Sequence[str]]) -> str:
 
 def _curve(found: Sequence[Found], title: str, axis: str, folder: Path) -> str:
     groups = group(found)
-    policies = [policy for policy in _policies(groups) if policy not in REFERENCES]
+    policies = [policy for policy in policies_in(groups) if policy not in REFERENCES]
     rows = [
-        [dataset, str(point), *(_rp(groups[dataset, point, policy]) for policy in policies)]
-        for dataset in _datasets(groups)
-        for point in _points(groups, dataset)
+        [dataset, str(point), *(rp_text(groups[dataset, point, policy]) for policy in policies)]
+        for dataset in datasets_in(groups)
+        for point in points_in(groups, dataset)
     ]
     table = markdown_table(["dataset", axis, *policies], rows)
     return "\n\n".join(
@@ -320,9 +297,9 @@ def _plots(found: Sequence[Found], folder: Path, axis: str, label: str) -> list[
 
 def _orders(found: Sequence[Found]) -> str:
     groups = group(found)
-    datasets = _datasets(groups)
+    datasets = datasets_in(groups)
     count = len({one.point for one in found})
-    policies = [policy for policy in _policies(groups) if policy not in REFERENCES]
+    policies = [policy for policy in policies_in(groups) if policy not in REFERENCES]
     by_policy: dict[tuple[str, str], list[Row]] = {}
     for (dataset, _, policy), rows in groups.items():
         by_policy.setdefault((dataset, policy), []).extend(rows)
@@ -331,7 +308,9 @@ def _orders(found: Sequence[Found]) -> str:
         cells = [policy]
         for dataset in datasets:
             values = [row.relative for row in by_policy[dataset, policy]]
-            cells.append(f"{_rp(by_policy[dataset, policy])} ({min(values):.1f}–{max(values):.1f})")
+            cells.append(
+                f"{rp_text(by_policy[dataset, policy])} ({min(values):.1f}–{max(values):.1f})"
+            )
         table.append(cells)
     return "\n\n".join(
         [
@@ -345,11 +324,12 @@ def _orders(found: Sequence[Found]) -> str:
 def _sorted(found: Sequence[Found]) -> str:
     groups = group(found)
     rows = []
-    for policy in [p for p in _policies(groups) if p not in REFERENCES]:
+    for policy in [p for p in policies_in(groups) if p not in REFERENCES]:
         cells = [policy]
-        for dataset in _datasets(groups):
+        for dataset in datasets_in(groups):
             random, by_task = (
-                _mean(groups[dataset, point, policy], "relative") for point in ("random", "by task")
+                mean_of(groups[dataset, point, policy], "relative")
+                for point in ("random", "by task")
             )
             cells.append(f"{random:.1f} → {by_task:.1f} ({by_task - random:+.1f})")
         rows.append(cells)
@@ -357,15 +337,15 @@ def _sorted(found: Sequence[Found]) -> str:
         [
             "## Queries sorted by task",
             "RP in random order → with each task's queries in one block:",
-            markdown_table(["policy", *_datasets(groups)], rows),
+            markdown_table(["policy", *datasets_in(groups)], rows),
         ]
     )
 
 
 def _change(found: Sequence[Found]) -> str:
     groups = group(found)
-    datasets = _datasets(groups)
-    policies = [policy for policy in _policies(groups) if policy not in REFERENCES]
+    datasets = datasets_in(groups)
+    policies = [policy for policy in policies_in(groups) if policy not in REFERENCES]
     notes = {one.dataset: one.note for one in reversed(found)}
     return "\n\n".join(
         [
@@ -376,7 +356,7 @@ def _change(found: Sequence[Found]) -> str:
             + ".",
             markdown_table(
                 ["policy", *datasets],
-                [[p, *(_rp(groups[d, "half-way", p]) for d in datasets)] for p in policies],
+                [[p, *(rp_text(groups[d, "half-way", p]) for d in datasets)] for p in policies],
             ),
         ]
     )

@@ -80,7 +80,7 @@ def run(policy: Policy, problem: Problem, batch: int | None = None) -> Run:
         estimates = estimates.careful()
     n, everyone = len(problem), np.arange(len(problem.catalog))
     batch = batch or min(BATCH, max(1, n // BATCHES))
-    spent = np.zeros(len(problem.limits), dtype=np.int64)
+    budget = _Budget(problem)
     result = _empty(n, len(problem.limits))
     spent_trace: list[Ints] = []
     # Before a model joins, a policy has not heard of it; it sees only the columns of its catalog.
@@ -92,29 +92,32 @@ def run(policy: Policy, problem: Problem, batch: int | None = None) -> Run:
     policy.warm_start(
         estimates.warm_quality[:, columns], warm_cost, *problem.amounts(warm_cost, columns)[1:]
     )
-    policy.plan(problem.limits[kept], float(n))
+    policy.plan(problem.limits[kept], problem.expected(0)[kept])
     price_trace = [_prices(policy, problem.coverage.names)]
 
-    for rows in _cuts(n, batch, problem.changes):
+    for rows in _cuts(n, batch, [change.after for change in problem.changes] + budget.edges):
         members = _members(problem.changes, int(rows[0]), everyone)
         if not np.array_equal(members, columns):
             columns = members
             coverage, kept = problem.coverage.of_models(columns)
             policy.set_catalog(_part(problem.catalog, columns), coverage)
-            policy.plan((problem.limits - spent)[kept], float(n - rows[0]))
+            policy.plan(budget.left[kept], problem.expected(int(rows[0]))[kept])
         arrivals = _arrivals(problem, estimates, rows, columns, coverage)
-        decisions = policy.route(arrivals, (problem.limits - spent)[kept])
+        decisions = policy.route(arrivals, budget.left[kept])
         chosen = np.where(decisions.model == NONE, NONE, columns[decisions.model])
         result.model[rows] = chosen
         result.reason.extend(decisions.reason)
         result.version[rows] = decisions.version
-        _charge(problem, rows, chosen, spent, result)
+        budget.charge(rows, chosen, result)
         _tell(policy, arrivals, problem, estimates, rows[result.served[rows]], result.model)
-        policy.plan((problem.limits - spent)[kept], float(n - rows[-1] - 1))
-        spent_trace.append(spent.copy())
+        following = int(rows[-1]) + 1
+        if budget.advance(following):
+            policy.outdate()
+        policy.plan(budget.left[kept], problem.expected(following)[kept])
+        spent_trace.append(budget.spent.copy())
         price_trace.append(_prices(policy, problem.coverage.names))
 
-    result.spent = np.array(spent_trace, dtype=np.int64).reshape(-1, len(spent))
+    result.spent = np.array(spent_trace, dtype=np.int64).reshape(-1, len(problem.limits))
     result.prices = np.array(price_trace, dtype=np.float64)
     return result
 
@@ -127,12 +130,14 @@ def settle(problem: Problem, chosen: Ints) -> Run:
         chosen: int64[n] models, NONE for none.
     """
     n, limits = len(problem), len(problem.limits)
-    spent = np.zeros(limits, dtype=np.int64)
+    budget = _Budget(problem)
     result = _empty(n, limits)
     result.model[:] = chosen
     result.reason = ["not_worth" if model == NONE else "best" for model in chosen]
-    _charge(problem, np.arange(n), chosen, spent, result)
-    result.spent = spent[None, :]
+    for rows in _cuts(n, max(n, 1), budget.edges):
+        budget.advance(int(rows[0]))
+        budget.charge(rows, chosen[rows], result)
+    result.spent = budget.spent[None, :]
     result.prices = np.full((1, limits), np.nan)
     return result
 
@@ -172,17 +177,47 @@ def _arrivals(
     )
 
 
-def _charge(problem: Problem, rows: Ints, chosen: Ints, spent: Ints, result: Run) -> None:
-    """Pay for each answer in order of arrival, as far as every limit goes that covers it."""
-    sent = np.flatnonzero(chosen != NONE)
-    query, model = rows[sent], chosen[sent]
-    drawn = problem.coverage.drawn(query, model, problem.true_amounts())
-    for i, (row, column) in enumerate(zip(query.tolist(), model.tolist(), strict=True)):
-        if (spent + drawn[:, i] <= problem.limits).all():
-            spent += drawn[:, i]
-            result.served[row] = True
-            result.cost += int(problem.costs[row, column])
-            result.performance += float(problem.scores[row, column])
+class _Budget:
+    """What a run has spent of each limit, window by window.
+
+    Attributes:
+        spent: int64[R], since the first arrival.
+        edges: Arrivals with which another window of some limit begins.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.spent: Ints = np.zeros(len(problem.limits), dtype=np.int64)
+        self._problem = problem
+        self._begins = problem.begins()
+        self.edges = [int(arrival) for arrival in np.flatnonzero(self._begins.any(axis=0))]
+        self._before = self.spent.copy()  # spent when each limit's window began
+
+    @property
+    def left(self) -> Ints:
+        """int64[R], what the present window of each limit still holds."""
+        return self._problem.limits - (self.spent - self._before)
+
+    def advance(self, arrival: int) -> bool:
+        """Begin the windows that begin with this arrival; whether there are any."""
+        if arrival >= len(self._problem):
+            return False
+        begins = self._begins[:, arrival]
+        self._before[begins] = self.spent[begins]
+        return bool(begins.any())
+
+    def charge(self, rows: Ints, chosen: Ints, result: Run) -> None:
+        """Pay for each answer in order of arrival, as far as every limit goes that covers it."""
+        problem = self._problem
+        sent = np.flatnonzero(chosen != NONE)
+        query, model = rows[sent], chosen[sent]
+        drawn = problem.coverage.drawn(query, model, problem.true_amounts())
+        most = problem.limits + self._before
+        for i, (row, column) in enumerate(zip(query.tolist(), model.tolist(), strict=True)):
+            if (self.spent + drawn[:, i] <= most).all():
+                self.spent += drawn[:, i]
+                result.served[row] = True
+                result.cost += int(problem.costs[row, column])
+                result.performance += float(problem.scores[row, column])
 
 
 def _tell(
@@ -213,9 +248,9 @@ def _members(changes: tuple[Change, ...], arrival: int, everyone: Ints) -> Ints:
     return current
 
 
-def _cuts(n: int, batch: int, changes: tuple[Change, ...]) -> list[Ints]:
-    """Cut arrivals into batches; no batch spans a change of models."""
-    edges = sorted({0, n, *(change.after for change in changes if 0 < change.after < n)})
+def _cuts(n: int, batch: int, edges: Sequence[int]) -> list[Ints]:
+    """Cut arrivals into batches; none spans an edge: a change of models, or of windows."""
+    edges = sorted({0, n, *(edge for edge in edges if 0 < edge < n)})
     return [
         np.arange(start, min(start + batch, end))
         for begin, end in pairwise(edges)

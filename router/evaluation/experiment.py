@@ -15,7 +15,7 @@ from router.evaluation import budgets, engine, offline
 from router.evaluation.datasets import Dataset
 from router.evaluation.engine import Run
 from router.evaluation.estimates import KINDS, PAPER_K, EstimationInputs, OfflineEstimates
-from router.evaluation.limit_file import FileLimit, limits_over
+from router.evaluation.limit_file import FileLimit, limits_over, window_lengths
 from router.evaluation.problem import Problem, make_problem
 from router.models.catalog import ModelCatalog
 from router.policies import POLICIES
@@ -69,7 +69,7 @@ class Row:
         lost: Queries sent whose cost no longer fitted.
         relative: Performance relative to `REFERENCE_POLICY`, per cent.
         spent: Nano-dollars (tokens, requests) by limit; a model's own has its name.
-        limits: Likewise, the amounts.
+        limits: Likewise, the amounts, of all windows together.
     """
 
     policy: str
@@ -122,6 +122,8 @@ class EvaluationData:
         self.left_out = 0
         """Prompts that the history lacks, as they stand among the queries."""
         self.limits: Sequence[FileLimit] = ()
+        self.hours = 0.0
+        """How long all arrivals take, where limits have windows."""
         self._whole: EvaluationData | None = None
         self._made: dict[tuple[str, int], OfflineEstimates] = {}
         self._assigned: dict[tuple[str, Setting], Ints] = {}
@@ -143,17 +145,18 @@ class EvaluationData:
 
     def problem(self, setting: Setting) -> Problem:
         """Make the problem with the setting's budgets and order (not its number of models)."""
-        coverage = None
+        coverage, lengths = None, None
         if setting.split == budgets.SHARED:
             coverage, limits = budgets.shared(self.queries, setting.budget)
         elif setting.split == budgets.GIVEN:
             coverage, limits = limits_over(self.limits, self.queries.models, setting.budget)
+            lengths = window_lengths(self.limits, len(self.queries), self.hours)
         else:
             limits = budgets.limits(
                 self.history, self.queries, setting.budget, setting.split, setting.seed
             )
         rate = _tokens_per_cost(self.history)
-        problem = make_problem(self.queries, limits, self.estimates, coverage, rate)
+        problem = make_problem(self.queries, limits, self.estimates, coverage, rate, lengths)
         return problem if setting.order == 0 else problem.reordered(self.order(setting))
 
     def order(self, setting: Setting) -> Ints:
@@ -181,7 +184,7 @@ class EvaluationData:
             self.k,
         )
         part._whole = self
-        part.limits = self.limits
+        part.limits, part.hours = self.limits, self.hours
         return part
 
     def with_models(self, count: int, seed: int) -> EvaluationData:
@@ -205,7 +208,8 @@ class EvaluationData:
                 self.known.vectors,
                 self.k,
             )
-            self._parts[count, seed].limits = self.limits
+            part = self._parts[count, seed]
+            part.limits, part.hours = self.limits, self.hours
         return self._parts[count, seed]
 
 
@@ -283,11 +287,11 @@ def judge(
     reference = engine.settle(problem, assigned[REFERENCE_POLICY])
     for name, chosen in assigned.items():
         run = reference if name == REFERENCE_POLICY else engine.settle(problem, chosen)
-        yield _row(name, setting, problem, run, reference.performance), run
+        yield row_of(name, setting, problem, run, reference.performance), run
     for name in policies:
         parameters = {"corrected": corrected} if name == PrimalDual.name else {}
         run = engine.run(make(name, problem.catalog, setting.seed, **parameters), problem)
-        row = _row(name, setting, problem, run, reference.performance)
+        row = row_of(name, setting, problem, run, reference.performance)
         if name == StaticMix.name and setting.split in budgets.TOGETHER:
             row = _mean([row, *_more_draws(problem, setting, reference.performance)])
         yield row, run
@@ -298,7 +302,7 @@ def _more_draws(problem: Problem, setting: Setting, reference: float) -> Iterato
     for draw in range(1, DRAWS):
         policy = StaticMix(problem.catalog, seed=setting.seed + 1_000 * draw)
         run = engine.run(policy, problem)
-        yield _row(policy.name, setting, problem, run, reference)
+        yield row_of(policy.name, setting, problem, run, reference)
 
 
 def _mean(rows: Sequence[Row]) -> Row:
@@ -314,7 +318,8 @@ def _mean(rows: Sequence[Row]) -> Row:
     )
 
 
-def _row(name: str, setting: Setting, problem: Problem, run: Run, reference: float) -> Row:
+def row_of(name: str, setting: Setting, problem: Problem, run: Run, reference: float = 0.0) -> Row:
+    """Return the figures of a run, relative to the reference's performance (0: to none)."""
     return Row(
         policy=name,
         setting=setting,
@@ -326,5 +331,5 @@ def _row(name: str, setting: Setting, problem: Problem, run: Run, reference: flo
         lost=run.lost,
         relative=100.0 * run.performance / reference if reference else 0.0,
         spent=dict(zip(problem.coverage.names, run.spent[-1].tolist(), strict=True)),
-        limits=dict(zip(problem.coverage.names, problem.limits.tolist(), strict=True)),
+        limits=dict(zip(problem.coverage.names, problem.totals.tolist(), strict=True)),
     )

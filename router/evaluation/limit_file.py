@@ -8,9 +8,11 @@
     [limits.calls]
     amount = 500
     unit = "requests"
+    window = "hour"                # minute, hour, day or month (of 30 days); default: none
 
-It reads the same tables as the configuration. Recorded outcomes have neither times nor tenants, so
-each amount is for all arrivals, and windows and tenants are refused. The unit "tokens" needs
+It reads the same tables as the configuration. Recorded outcomes have no times: where a limit has a
+window, `--hours` says how long all arrivals take, evenly. They have no tenants, so these are
+refused. The unit "tokens" needs
 outcomes that tell the tokens of prompt and answer.
 """
 
@@ -25,13 +27,17 @@ from typing import Any
 
 import numpy as np
 
-from router.arrays import Ints
+from router.arrays import Floats, Ints
 from router.evaluation.problem import REQUESTS, TOKENS
 from router.pricing.coverage import Coverage
 from schemas.fields import NANO
 
 UNITS = {"currency": 0, "tokens": TOKENS, "requests": REQUESTS}
-FIELDS = frozenset({"amount", "unit", "models"})
+FIELDS = frozenset({"amount", "unit", "models", "window"})
+WINDOWS = {"none": 0.0, "minute": 1 / 60, "hour": 1.0, "day": 24.0, "month": 720.0}
+"""Hours of each kind of window; 0 for one without end."""
+MOST_WINDOWS = 400
+"""Of one limit: the offline programs have a row for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +49,14 @@ class FileLimit:
         amount: Nano-dollars, tokens or requests.
         unit: 0 for money, `TOKENS` or `REQUESTS`.
         models: Names or shell patterns.
+        window: One of `WINDOWS`.
     """
 
     name: str
     amount: float
     unit: int
     models: tuple[str, ...]
+    window: str = "none"
 
 
 def read_limits(path: Path) -> list[FileLimit]:
@@ -85,13 +93,42 @@ def limits_over(
     return coverage, np.floor([limit.amount * multiple for limit in limits]).astype(np.int64)
 
 
+def window_lengths(limits: Sequence[FileLimit], arrivals: int, hours: float) -> Floats | None:
+    """Return float64[R], the arrivals in each limit's window, inf for none; None where none has.
+
+    Args:
+        limits: The limits.
+        arrivals: In all.
+        hours: How long they take, evenly; 0 where nobody said.
+
+    Raises:
+        ValueError: A limit has windows, and how long arrivals take is not known, or there would
+            be too many of them.
+    """
+    lengths = np.full(len(limits), np.inf)
+    for place, limit in enumerate(limits):
+        if length := WINDOWS[limit.window]:
+            if not hours > 0:
+                raise ValueError(
+                    f"the limit {limit.name!r} has a window, and recorded outcomes have no times: "
+                    "--hours says how long all queries take"
+                )
+            if hours > MOST_WINDOWS * length:
+                raise ValueError(
+                    f"the limit {limit.name!r} has {hours / length:.0f} windows in {hours:g} "
+                    f"hours; at most {MOST_WINDOWS} are evaluated"
+                )
+            lengths[place] = arrivals * length / hours
+    return lengths if np.isfinite(lengths).any() else None
+
+
 def _limit(name: str, table: object, where: str) -> FileLimit:
     if not isinstance(table, Mapping):
         raise ValueError(f"{where} must be a table")
     if odd := sorted(set(table) - FIELDS):
         raise ValueError(
-            f"{where}.{odd[0]}: recorded outcomes have no times and no tenants; "
-            "a limit here has amount, unit and models"
+            f"{where}.{odd[0]}: recorded outcomes have no tenants; "
+            "a limit here has amount, unit, window and models"
         )
     unit, amount = table.get("unit", "currency"), _amount(table.get("amount"), where)
     if unit not in UNITS:
@@ -99,7 +136,10 @@ def _limit(name: str, table: object, where: str) -> FileLimit:
     models = table.get("models", ["*"])
     if not isinstance(models, list) or not all(isinstance(one, str) for one in models):
         raise ValueError(f"{where}.models must be a list of names")
-    return FileLimit(name, amount * (NANO if unit == "currency" else 1), UNITS[unit], (*models,))
+    if (window := table.get("window", "none")) not in WINDOWS:
+        raise ValueError(f"{where}.window is {window!r}; it is one of: {', '.join(WINDOWS)}")
+    scale = NANO if unit == "currency" else 1
+    return FileLimit(name, amount * scale, UNITS[unit], (*models,), window)
 
 
 def _amount(value: Any, where: str) -> float:

@@ -65,8 +65,8 @@ def best_assignment(program: Program, available: Bools) -> Ints:
 
 
 def _assign(problem: Problem, quality: Floats, amounts: Sequence[Floats]) -> Ints:
-    limits = problem.limits.astype(np.float64)
-    program = Program(quality, amounts, problem.coverage, limits)
+    coverage, limits = problem.by_window()
+    program = Program(quality, amounts, coverage, limits.astype(np.float64))
     return best_assignment(program, problem.available())
 
 

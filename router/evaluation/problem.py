@@ -50,6 +50,8 @@ class Problem:
         given: What limits cover; None for one money limit a model.
         tokens: int64[n, M], the true tokens of prompt and answer; needed where a limit counts them.
         tokens_per_cost: float64[M], tokens a nano-unit over the history.
+        lengths: float64[R], the arrivals in a window of each limit, inf where it has none; then
+            `limits` are the amounts of each window. None where no limit has windows.
     """
 
     catalog: ModelCatalog
@@ -64,6 +66,7 @@ class Problem:
     given: Coverage | None = None
     tokens: Ints | None = None
     tokens_per_cost: Floats | None = None
+    lengths: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,6 +75,47 @@ class Problem:
     def coverage(self) -> Coverage:
         """What the limits cover."""
         return self.given or Coverage.per_model(self.catalog.names)
+
+    @property
+    def totals(self) -> Ints:
+        """int64[R], what each limit allows in all of its windows."""
+        return self.limits * (self._windows(np.array([max(len(self) - 1, 0)]))[:, 0] + 1)
+
+    def begins(self) -> Bools:
+        """Return bool[R, n], the arrivals with which another window of a limit begins."""
+        number = self._windows(np.arange(len(self)))
+        return np.diff(number, axis=1, prepend=0) > 0
+
+    def expected(self, arrival: int) -> Floats:
+        """Return float64[R], the arrivals from this one on that share what each limit holds."""
+        n = len(self)
+        if self.lengths is None:
+            return np.full(len(self.limits), float(n - arrival))
+        number = self._windows(np.array([min(arrival, n - 1)]))[:, 0]
+        ends = np.where(np.isfinite(self.lengths), np.ceil((number + 1) * self.lengths), n)
+        return np.minimum(ends, n) - float(arrival)
+
+    def by_window(self) -> tuple[Coverage, Ints]:
+        """Return a limit for each window of each limit, and their int64 amounts."""
+        if self.lengths is None:
+            return self.coverage, self.limits
+        number = self._windows(np.arange(len(self)))
+        pairs = [(r, w) for r, row in enumerate(number) for w in range(int(row[-1]) + 1)]
+        limit = np.array([r for r, _ in pairs], dtype=np.int64)
+        coverage = Coverage(
+            tuple(f"{self.coverage.names[r]} {w}" for r, w in pairs),
+            self.coverage.unit[limit],
+            self.coverage.models[limit],
+            np.array([number[r] == w for r, w in pairs], dtype=np.bool_),
+        )
+        return coverage, self.limits[limit]
+
+    def _windows(self, arrivals: Ints) -> Ints:
+        """Return int64[R, m], the number of the window that each of int64[m] arrivals is in."""
+        if self.lengths is None:
+            return np.zeros((len(self.limits), len(arrivals)), dtype=np.int64)
+        # An arrival that stands on an edge but for a rounding error is behind it.
+        return np.floor(arrivals / self.lengths[:, None] + 1e-9).astype(np.int64)
 
     def amounts(self, costs: NDArray[Any], columns: Ints | None = None) -> list[NDArray[Any]]:
         """Return what pairs of query and model will probably draw, a table a unit.
@@ -128,6 +172,7 @@ def make_problem(
     estimates: Callable[[str], OfflineEstimates],
     given: Coverage | None = None,
     tokens_per_cost: Floats | None = None,
+    lengths: Floats | None = None,
 ) -> Problem:
     """Make a problem of a dataset's arrivals, in its order, with costs rounded up.
 
@@ -137,6 +182,7 @@ def make_problem(
         estimates: Returns estimates of the arrivals, by kind.
         given: What limits cover; None for one money limit a model.
         tokens_per_cost: float64[M], tokens a nano-unit over the history.
+        lengths: float64[R], the arrivals in a window of each limit; None where none has windows.
 
     Raises:
         ValueError: A limit counts tokens, and the outcomes do not tell them.
@@ -162,4 +208,5 @@ def make_problem(
         if queries.tokens is None
         else np.ceil(np.where(known, queries.tokens, 0.0)).astype(np.int64),
         tokens_per_cost=tokens_per_cost,
+        lengths=lengths,
     )

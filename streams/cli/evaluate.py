@@ -66,6 +66,7 @@ class EvaluationOptions:
     budgets: tuple[float, ...]
     splits: tuple[str, ...]
     limits: Path | None
+    hours: float
     models: tuple[int, ...]
     orders: int
     seeds: tuple[int, ...]
@@ -107,6 +108,7 @@ class EvaluationOptions:
             "embedder": self.embedder,
             "k": self.k,
             "limits": None if self.limits is None else self.limits.name,
+            "hours": self.hours or None,
             "seeds": self.seeds,
             "orders": self.orders,
             **({"corrections": True} if self.corrections else {}),
@@ -153,6 +155,13 @@ class EvaluationOptions:
     "--limits",
     type=options.FILE,
     help="TOML file of [limits.NAME] tables instead of --split; --budget multiplies the amounts.",
+)
+@click.option(
+    "--hours",
+    default=0.0,
+    type=click.FloatRange(min=0),
+    show_default=False,
+    help="Hours that all queries take, evenly, where a limit of --limits has a window.",
 )
 @click.option(
     "--models",
@@ -269,7 +278,7 @@ def _evaluate(asked: EvaluationOptions, bar: Progress) -> Evaluation:
     limits = read_limits(asked.limits) if asked.limits is not None else []
     datasets = _datasets(asked, bar)
     for data in datasets:
-        data.limits = limits
+        data.limits, data.hours = limits, asked.hours
     found = Evaluation(
         known_queries=len(datasets[0].history),
         left_out=datasets[0].left_out,

@@ -57,6 +57,7 @@ class Watching(Policy):
 
     def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
         self.told.append(("plan", int(np.max(expected))))
+        self.expected.append(float(np.min(expected)))
         return False
 
     def set_catalog(self, catalog: ModelCatalog, limits: Coverage | None = None) -> None:
@@ -141,6 +142,53 @@ def test_a_limit_of_tokens_holds(name: str) -> None:
     assert run.count
 
 
+def windowed(requests: int, length: float) -> Problem:
+    """48 arrivals under one budget, and so many requests in a window of `length` arrivals."""
+    put = ground().problem(Setting(split=SHARED))
+    both = Coverage(("money", "calls"), np.array([0, REQUESTS]), np.ones((2, 3), dtype=np.bool_))
+    return replace(
+        put,
+        given=both,
+        limits=np.array([*put.limits.tolist(), requests]),
+        lengths=np.array([np.inf, length]),
+    )
+
+
+def test_a_window_that_begins_holds_all_of_its_amount() -> None:
+    """Nothing is left over to it; batches end where windows do, and policies hear what is left."""
+    put = windowed(5, 20.0)
+    put = replace(put, costs=np.zeros_like(put.costs))
+    policy = Watching(put.catalog)
+    run = engine.run(policy, put, batch=15)
+    assert np.flatnonzero(run.served).tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        20,
+        21,
+        22,
+        23,
+        24,
+        *range(40, 45),
+    ]
+    assert [told[1] for told in policy.told if told[0] == "route"] == [15, 5, 15, 5, 8]
+    assert [left for _, left in policy.free] == [5, 0, 5, 0, 5]
+    assert policy.expected == [20.0, 5.0, 20.0, 5.0, 8.0, 0.0]
+    assert put.totals.tolist() == [put.limits[0], 15]
+
+
+@every_policy
+def test_limits_with_windows_hold_in_each_window(name: str) -> None:
+    """However windows and batches lie."""
+    put = windowed(4, 9.6)
+    run = engine.run(make(name, put.catalog, seed=0), put, batch=7)
+    number = np.floor(np.arange(48) / 9.6 + 1e-9).astype(int)
+    assert (np.bincount(number[run.served], minlength=5) <= 4).all()
+    assert (run.spent[-1] <= put.totals).all()
+
+
 def test_limits_of_tokens_need_outcomes_that_tell_them() -> None:
     """The error says what is missing, and for which limit."""
     data = ground()
@@ -198,6 +246,6 @@ def test_unrecorded_outcomes_are_not_routed_to() -> None:
 
 def test_batches_end_where_the_fleet_changes() -> None:
     """No batch spans a change."""
-    cuts = engine._cuts(10, 4, (Change(5, (0,)),))
+    cuts = engine._cuts(10, 4, [5])
     assert [rows.tolist() for rows in cuts] == [[0, 1, 2, 3], [4], [5, 6, 7, 8], [9]]
     assert all(a[-1] + 1 == b[0] for a, b in pairwise(cuts))

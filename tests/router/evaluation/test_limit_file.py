@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.evaluation.limit_file import limits_over, read_limits
+from router.evaluation.limit_file import FileLimit, limits_over, read_limits, window_lengths
 from router.evaluation.problem import REQUESTS, TOKENS
 
 MODELS = ("gpt-4", "gpt-3.5", "claude")
@@ -48,7 +48,7 @@ def test_limits_of_a_file(tmp_path: Path) -> None:
         ("[limits.a]\namount = 'much'\n", "amount must be a number"),
         ("[limits.a]\namount = 1\nunit = 'words'\n", "unit is 'words'"),
         ("[limits.a]\namount = 1\ntenants = 'each'\n", "no tenants"),
-        ("[limits.a]\namount = 1\nwindow = 'day'\n", "no times"),
+        ("[limits.a]\namount = 1\nwindow = 'week'\n", "window is 'week'"),
         ("[limits.a]\namount = 1\nmodels = 'gpt'\n", "must be a list"),
         ("[limits.a\n", "limits.toml"),
     ],
@@ -64,3 +64,31 @@ def test_a_limit_must_cover_a_model(tmp_path: Path) -> None:
     path = written(tmp_path, "[limits.a]\namount = 1\nmodels = ['llama*']\n")
     with pytest.raises(ValueError, match="'a' covers no model"):
         limits_over(read_limits(path), MODELS, 1.0)
+
+
+class TestWindows:
+    def test_hours_say_how_many_arrive_in_a_window(self, tmp_path: Path) -> None:
+        """240 a day are 10 an hour; a limit without a window has all."""
+        path = written(
+            tmp_path, "[limits.a]\namount = 1\n[limits.b]\namount = 1\nwindow = 'hour'\n"
+        )
+        lengths = window_lengths(read_limits(path), 240, 24.0)
+        assert lengths is not None
+        assert lengths.tolist() == [float("inf"), 10.0]
+
+    def test_without_windows_there_are_none(self, tmp_path: Path) -> None:
+        """Nobody needs to know the hours."""
+        path = written(tmp_path, "[limits.a]\namount = 1\n")
+        assert window_lengths(read_limits(path), 240, 0.0) is None
+
+    @pytest.mark.parametrize(
+        ("hours", "words"),
+        [
+            pytest.param(0.0, "--hours says how long", id="hours that nobody said"),
+            pytest.param(24.0, "1440 windows in 24 hours", id="too many windows"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, hours: float, words: str) -> None:
+        """With the limit's name."""
+        with pytest.raises(ValueError, match=words):
+            window_lengths([FileLimit("calls", 1.0, REQUESTS, ("*",), "minute")], 240, hours)

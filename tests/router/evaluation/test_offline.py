@@ -100,3 +100,18 @@ def test_references_are_solved_once_for_all_orders() -> None:
     order = base.order(Setting(order=3))
     for name in REFERENCES:
         assert second[name].model.tolist() == first[name].model[order].tolist()
+
+
+def test_references_keep_each_window() -> None:
+    """The programs spend no more in any window than it holds."""
+    put = ground().problem(Setting())
+    put = replace(put, limits=put.limits // 3, lengths=np.full(3, 16.0))
+    for assign in REFERENCES.values():
+        run = settle(put, assign(put))
+        served = np.flatnonzero(run.served)
+        for window in range(3):
+            here = served[served // 16 == window]
+            spent = np.zeros(3, dtype=np.int64)
+            np.add.at(spent, run.model[here], put.costs[here, run.model[here]])
+            assert (spent <= put.limits).all()
+        assert run.count

@@ -104,6 +104,15 @@ def test_limits_of_a_file(data: Path, tmp_path: Path) -> None:
     assert "given limits x 2" in result.output
     rows = json.loads(figures.read_bytes())["rows"]
     assert [row["served"] for row in rows] == [6] * 3
+    limits.write_text("[limits.calls]\namount = 2\nunit = 'requests'\nwindow = 'hour'\n", "utf-8")
+    result = evaluate("--dataset", data, *options, "--hours", 4)
+    assert result.exit_code == 0, result.output
+    rows = json.loads(figures.read_bytes())["rows"]
+    assert [row["limits_nano_usd"]["calls"] for row in rows] == [16] * 3
+    assert all(0 < row["served"] <= 16 for row in rows)
+    result = evaluate("--dataset", data, *options)
+    assert result.exit_code == 1
+    assert "--hours" in result.output
     result = evaluate("--dataset", data, "--limits", tmp_path / "none.toml")
     assert result.exit_code == 1
     assert "none.toml" in result.output
