@@ -12,7 +12,7 @@ from router.evaluation.experiment import Row, Setting
 from tests.support.outcomes import outcomes
 
 pytest.importorskip("matplotlib")
-from benchmarks import paper, paper_page
+from benchmarks import paper, paper_found, paper_page
 
 
 @pytest.fixture(scope="module")
@@ -22,22 +22,32 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def run(data: Path, out: Path, store: Path, *more: str) -> dict[str, bytes]:
+    """Run the command, and return the files that it wrote."""
+    options = ["--quick", "--data", str(data), "--out", str(out), "--store", str(store), *more]
+    result = CliRunner().invoke(paper.main, options)
+    assert result.exit_code == 0, result.output
+    return {path.name: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
 def test_page_has_every_experiment_and_repeats(data: Path, tmp_path: Path) -> None:
-    """All sections with their plots; the same data gives the same bytes."""
-    written = []
-    for name in ("first", "second"):
-        out = tmp_path / name
-        result = CliRunner().invoke(
-            paper.main, ["--quick", "--data", str(data), "--out", str(out), "--jobs", "1"]
-        )
-        assert result.exit_code == 0, result.output
-        written.append({p.name: p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()})
+    """All sections with their plots; a run that was stopped goes on, to the same bytes."""
+    store = tmp_path / "store"
+    some = run(data, tmp_path / "some", store, "--jobs", "1", "--only", "main", "--only", "grid")
+    assert "## One budget for all models" not in some["results.md"].decode()
+    written = [
+        run(data, tmp_path / "whole", store, "--jobs", "1"),
+        run(data, tmp_path / "just written", store, "--jobs", "0"),
+    ]
     assert written[0] == written[1]
     assert set(written[0]) == {
         "results.md", "budget-one.svg", "models-one.svg", "arrivals-one.svg", "money-one.svg"
     }  # fmt: skip
     page = written[0]["results.md"].decode()
     for part in (
+        "## All policies",
+        "### Quality floors",
+        "| one | eagle |",
         "## Main table",
         "3.55x performance",
         "## One budget for all models",
@@ -66,7 +76,7 @@ def test_no_data_is_said(tmp_path: Path) -> None:
 def test_cells_that_are_not_won_are_named(tmp_path: Path) -> None:
     """A cell is held against the best other policy; where that leads, the page says so."""
     rows = [
-        paper_page.Found("d", "grid", point, _row(policy, performance))
+        paper_found.Found("d", "grid", point, _row(policy, performance))
         for point, ours in (("uniform 1", 5.0), ("uniform 2", 7.0))
         for policy, performance in (("primal-dual", ours), ("port", 6.0), ("static-mix", 1.0))
     ]
