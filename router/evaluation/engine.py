@@ -17,7 +17,7 @@ from router.arrays import Bools, Floats, Ints
 from router.evaluation.estimates import OfflineEstimates
 from router.evaluation.problem import Change, Problem
 from router.models.catalog import ModelCatalog
-from router.policies.base import NONE, Batch, Policy
+from router.policies.base import NONE, Batch, Decisions, Policy
 from router.pricing.coverage import Coverage
 
 BATCH = 256
@@ -66,6 +66,12 @@ class Run:
         """Number of queries that the policy sent nowhere."""
         return int((self.model == NONE).sum())
 
+    def record(self, rows: Ints, chosen: Ints, decisions: Decisions) -> None:
+        """Write down the decisions on int64[m] rows, in order, with the models of all chosen."""
+        self.model[rows] = chosen
+        self.reason.extend(decisions.reason)
+        self.version[rows] = decisions.version
+
 
 def run(policy: Policy, problem: Problem, batch: int | None = None) -> Run:
     """Run a policy on a problem.
@@ -105,9 +111,7 @@ def run(policy: Policy, problem: Problem, batch: int | None = None) -> Run:
         arrivals = _arrivals(problem, estimates, rows, columns, coverage)
         decisions = policy.route(arrivals, budget.left[kept])
         chosen = np.where(decisions.model == NONE, NONE, columns[decisions.model])
-        result.model[rows] = chosen
-        result.reason.extend(decisions.reason)
-        result.version[rows] = decisions.version
+        result.record(rows, chosen, decisions)
         budget.charge(rows, chosen, result)
         _tell(policy, arrivals, problem, estimates, rows[result.served[rows]], result.model)
         following = int(rows[-1]) + 1
