@@ -94,10 +94,7 @@ def run(policy: Policy, problem: Problem, batch: int | None = None) -> Run:
     coverage, kept = problem.coverage.of_models(columns)
     if problem.given is not None or len(columns) < len(everyone):
         policy.set_catalog(_part(problem.catalog, columns), coverage)
-    warm_cost = estimates.warm_cost[:, columns]
-    policy.warm_start(
-        estimates.warm_quality[:, columns], warm_cost, *problem.amounts(warm_cost, columns)[1:]
-    )
+    _warm_start(policy, problem, estimates, columns)
     policy.plan(problem.limits[kept], problem.expected(0)[kept])
     price_trace = [_prices(policy, problem.coverage.names)]
 
@@ -222,6 +219,15 @@ class _Budget:
                 result.served[row] = True
                 result.cost += int(problem.costs[row, column])
                 result.performance += float(problem.scores[row, column])
+
+
+def _warm_start(
+    policy: Policy, problem: Problem, estimates: OfflineEstimates, columns: Ints
+) -> None:
+    """Show a policy the estimates of the history, for the models that it knows."""
+    cost = estimates.warm_cost[:, columns]
+    others = problem.amounts(cost, columns)[1:]
+    policy.warm_start(estimates.warm_quality[:, columns], cost, *others)
 
 
 def _tell(
