@@ -167,11 +167,12 @@ class DeferralSettings(Section, frozen=True, kw_only=True):
 
 
 class FailoverSettings(Section, frozen=True, kw_only=True):
-    """Queries whose call failed for the server's reasons. attempts: other models that one may go to
-    after the first; 0 for none.
+    """Queries without an answer. attempts: other models that one may go to whose call failed for
+    the server's reasons; unbegun: all workers announce calls, and what none has begun goes again.
     """
 
     attempts: Annotated[int, Meta(ge=0, le=100)] = 0
+    unbegun: bool = False
 
 
 class ProcessSettings(Section, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import KafkaException
 from msgspec import structs
@@ -33,7 +33,8 @@ Begun = Callable[[int, float, float], Calls]
 class Expirer:
     """Ends what has waited for a result longer than it may, and forgets late results.
 
-    What a worker has given back, for its model's server took no calls, is decided again.
+    What a worker has given back, for its model's server took no calls, is decided again; what no
+    worker has begun, too, where all workers announce their calls.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Expirer:
         seconds: float,
         begins: Callable[[float], Ints],
         begun: Begun,
+        unbegun_again: bool = False,
     ) -> None:
         """Args:
         outbox: Publishes the rejections.
@@ -50,12 +52,14 @@ class Expirer:
         seconds: Time that a result may take.
         begins: Returns the budget windows of a moment, int64[M], by Unix seconds.
         begun: Tells which calls have begun.
+        unbegun_again: Whether all workers announce their calls: what none has begun none will.
         """
         self._outbox = outbox
         self._topics = topics
         self._seconds = seconds
         self._begins = begins
         self._begun = begun
+        self._unbegun_again = unbegun_again
 
     async def expire(self, partition: Partition, now: float) -> None:
         """Reject what is due at `now`, Unix seconds, and release it unless its call has begun.
@@ -84,7 +88,7 @@ class Expirer:
                 if (row := partition.row(key))
             }
             due = partition.deadlines.due(now, self._seconds)
-            overdue = _overdue({key: partition.row(key) for key in due}, calls)
+            overdue = self._overdue({key: partition.row(key) for key in due}, calls)
             forgotten = [key for key, row in late.items() if not row.held]
             partition.record_expirations(overdue)
             rolled = partition.roll(self._begins(now))
@@ -100,6 +104,21 @@ class Expirer:
             await self._give_up(
                 partition.number, (row.receipt for row in late.values() if row.held)
             )
+
+    def _overdue(self, due: Mapping[str, Row | None], calls: Calls) -> dict[str, Row]:
+        """Return the rows that are open, marked by what becomes of them."""
+        return {
+            key: self._ended(row, calls)
+            for key, row in due.items()
+            if row is not None and row.receipt.model is not None and not row.is_overdue
+        }
+
+    def _ended(self, row: Row, calls: Calls) -> Row:
+        decision = row.receipt.decision_id
+        if decision in calls.begun:
+            return structs.replace(row, held=True)
+        again = self._unbegun_again or decision in calls.returned
+        return structs.replace(row, expired=True, returned=again)
 
     async def _reject_earlier(self, partition: Partition) -> None:
         """Publish the rejections that a kill has left, before their rows may be forgotten."""
@@ -145,24 +164,6 @@ class Expirer:
             )
             batch.send(self._topics.results, encode(result), receipt.id.encode(), number)
         await batch.delivered()
-
-
-def _overdue(due: dict[str, Row | None], calls: Calls) -> dict[str, Row]:
-    """Return the rows that are open, marked by what becomes of them."""
-    return {
-        key: _ended(row, calls)
-        for key, row in due.items()
-        if row is not None and row.receipt.model is not None and not row.is_overdue
-    }
-
-
-def _ended(row: Row, calls: Calls) -> Row:
-    decision = row.receipt.decision_id
-    if decision in calls.returned:
-        return structs.replace(row, expired=True, returned=True)
-    if decision in calls.begun:
-        return structs.replace(row, held=True)
-    return structs.replace(row, expired=True)
 
 
 def _what_becomes_of_it(row: Row) -> str:

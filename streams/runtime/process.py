@@ -136,6 +136,7 @@ class RouterProcess:
             config.reservation.deadline_seconds,
             control.calendar.begins,
             StartLog(logs, topics.starts, config.reservation.deadline_seconds).decisions,
+            config.failover.unbegun,
         )
         self.queues = self._new_queues()
         self._retry = self._new_retry()

@@ -35,14 +35,15 @@ def test_a_server_dies_while_a_worker_stands_still(
     """Each time the worker that has the queries is stopped in the middle of its calls, the server
     dies with them, and both come back when the calls' reservations are over.
 
-    Every query is answered but those that the worker had, which end with their reservations, and
-    those whose calls were cut. No limit is exceeded at any record, the server bills no more than is
-    charged, and the audit is equal.
+    Every query is answered but those that the worker had begun, which end with their reservations,
+    and those whose calls were cut. No limit is exceeded at any record, the server bills no more
+    than is charged, and the audit is equal.
     """
     server = ScriptedModel()
     keys = settings(server, concurrency=16)
     keys[f'models."{PAIR[1]}"']["concurrency"] = 16
     keys["reservation"] = {"mode": "max", "deadline_seconds": 8.0}
+    keys["failover"] = {"unbegun": True}
     size = round(RATE * 180 * (OUTAGES + 1))
     with (
         closing(server),
@@ -70,6 +71,7 @@ def test_a_server_dies_while_a_worker_stands_still(
         more_answers(system)
         system.enough()
         system.wait_decided()
+        assert all("is held" in reason for reason in ended(system))
         check(system, server)
         audit(system)
         count, held, calls = len(system.sent), len(ended(system)), len(server.asked[""])

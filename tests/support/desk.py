@@ -60,9 +60,11 @@ class Desk:
         records = [record(first + i, value, TOPICS.results) for i, value in enumerate(values)]
         await self.settler.settle(self.partition, records)
 
-    async def expire(self, now: float, begins: list[int] | None = None) -> None:
+    async def expire(
+        self, now: float, begins: list[int] | None = None, unbegun_again: bool = False
+    ) -> None:
         windows = NO_WINDOWS if begins is None else np.array(begins)
-        expirer = Expirer(self.outbox, TOPICS, 60.0, lambda _: windows, self._begun)
+        expirer = Expirer(self.outbox, TOPICS, 60.0, lambda _: windows, self._begun, unbegun_again)
         await expirer.expire(self.partition, now)
 
     def _begun(self, *_: float) -> Calls:

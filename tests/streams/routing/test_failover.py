@@ -203,6 +203,16 @@ async def test_what_could_not_be_called_is_decided_again(desk: Desk) -> None:
     assert open_partition(desk.outbox, desk.store).failovers == {}
 
 
+async def test_what_no_worker_has_begun_is_decided_again_where_all_announce(desk: Desk) -> None:
+    """What one has begun is held all the same; elsewhere it may be in flight unannounced."""
+    desk.begun = {"queries/0/0"}
+    await desk.expire(DECIDED + 60.0, unbegun_again=True)
+    assert [(one.id, "is held" in one.reason) for one in desk.rejected()] == [("q0", True)]
+    await failover(desk).follow(desk.partition)
+    again = [dict(record.headers)[FAILOVER] for record in deferred(desk)]
+    assert again == [b"queries/0/1", b"queries/0/2"]
+
+
 async def test_what_was_too_long_for_a_pool_may_go_to_the_next(desk: Desk) -> None:
     """Its model has not failed: the header names the pool."""
     failing(desk)
