@@ -130,14 +130,9 @@ class RouterProcess:
         )
         self._metrics = Metrics(parts.scorer.catalog.names, self._live)
         control.listen(self._metrics.know_all)
-        self._expirer = Expirer(
-            outbox,
-            topics,
-            config.reservation.deadline_seconds,
-            control.calendar.begins,
-            StartLog(logs, topics.starts, config.reservation.deadline_seconds).decisions,
-            config.failover.unbegun,
-        )
+        hold, again = config.reservation.deadline_seconds, config.failover.unbegun
+        calls = StartLog(logs, topics.starts, hold).decisions
+        self._expirer = Expirer(outbox, topics, hold, control.calendar.begins, calls, again)
         self.queues = self._new_queues()
         self._retry = self._new_retry()
         self._failover = Failover(logs, outbox, topics, self._partitions.owned)
