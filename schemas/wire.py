@@ -86,8 +86,7 @@ def decode(kind: type[Kind], data: bytes | None, max_bytes: int = MAX_BYTES) -> 
         str(data, "utf-8")  # msgspec does not look into the text of fields that it skips
         message: Kind = read(data)
         names = own_fields(data)
-        nested = data.count(b"{") + data.count(b"[") > MAX_DEPTH
-        if nested or len(set(names)) < len(names) or b"\\u00" in data:
+        if len(set(names)) < len(names) or b"\\u00" in data or not _is_shallow(data):
             _look_closer(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise explain(error, kind, data) from None
@@ -103,6 +102,9 @@ def encode(message: object) -> bytes:
 
 
 _write = msgspec.json.Encoder().encode
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_INNERMOST = re.compile(rb"\[\]|\{\}")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 @cache
@@ -116,6 +118,18 @@ def _reader(kind: Hashable) -> tuple[Callable[[bytes], Any], Callable[[bytes], l
             names |= {each.tag_field} if each.tag_field else set()
     pattern = '"(' + "|".join(sorted(names)) + r')"\s*:'
     return msgspec.json.Decoder(kind).decode, re.compile(pattern.encode()).findall
+
+
+def _is_shallow(data: bytes) -> bool:
+    """Whether JSON has MAX_DEPTH levels at most, its outermost included."""
+    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+        return True
+    brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = _INNERMOST.sub(b"", brackets)
+        if not brackets:
+            return True
+    return False
 
 
 def _look_closer(data: bytes) -> None:
