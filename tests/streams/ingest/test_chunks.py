@@ -14,6 +14,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
+from mode.utils.locks import Event
 
 from streams.ingest.chunks import Chunk, ChunkScheduler, Consumer, chunked
 
@@ -48,6 +49,9 @@ def make_consumer(size: int = 3) -> Consumer:
     consumer._thread = SimpleNamespace(assignment=set)  # type: ignore[assignment]
     consumer.scheduler = chunked({"queries"}, size)()
     consumer.flow_active = True
+    service: Any = consumer
+    service.can_resume_flow, service.suspend_flow = Event(), Event()
+    service._stopped, service._crashed, service._loop = Event(), Event(), None
     consumer._active_partitions = {QUERIES}
     consumer._delivered = {}
     consumer._fetched = {}
@@ -219,6 +223,7 @@ async def test_after_a_seek_a_chunk_follows_on_nothing() -> None:
     await cut(consumer, 0, 1)
     with patch.object(driver.Consumer, "perform_seek", AsyncMock()):
         await consumer.perform_seek()
+    consumer.resume_flow()
     assert await cut(consumer, 0, 1) == [(None, 1)]
     with patch.object(driver.Consumer, "seek", AsyncMock()):
         await consumer.seek(QUERIES, 7)
@@ -262,9 +267,28 @@ async def test_a_fetch_waits_for_a_seek() -> None:
         await seeking.wait()
         chunks = asyncio.create_task(cut(consumer, 2, 3))
         await asyncio.sleep(0)
+        assert not chunks.done()
         sought.set()
         await seek
+        consumer.resume_flow()
     assert await chunks == [(None, 3)]
+
+
+async def test_nothing_is_fetched_between_a_seek_and_the_flow() -> None:
+    """Faust seeks, empties its queues and resumes the flow, in this order: what it delivered
+    between the first two would be lost."""
+    consumer = make_consumer(2)
+    with patch.object(driver.Consumer, "perform_seek", AsyncMock()):
+        await consumer.perform_seek()
+    fetching = AsyncMock(return_value=({}, set()))
+    with patch.object(driver.Consumer, "_wait_next_records", fetching):
+        next_one = asyncio.create_task(consumer._wait_next_records(1.0))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        fetching.assert_not_awaited()
+        consumer.resume_flow()
+        await next_one
+    fetching.assert_awaited_once()
 
 
 async def test_a_recovery_seeks_when_no_fetch_is_under_way() -> None:

@@ -34,7 +34,7 @@ from faust.types.tuples import ConsumerMessage, ack_lock
 from packaging.requirements import Requirement
 
 from streams.ingest.chunks import Consumer, chunked
-from streams.ingest.fetch import ConsumerThread
+from streams.ingest.fetch import LoopConsumer
 from streams.state.store import RocksStore
 
 QUERIES, OTHER = TP("queries", 0), TP("other", 0)
@@ -57,6 +57,17 @@ HOOKS = [
     (driver.Consumer, "_to_message", "(self, tp, record)"),
     (driver.Consumer, "_new_consumer_thread", "(self)"),
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer", "(self, transport)"),
+    (BaseConsumer, "wait_first", "async (self, *coros, timeout)"),
+    (driver.AIOKafkaConsumerThread, "start", "async (self)"),
+    (driver.AIOKafkaConsumerThread, "stop", "async (self)"),
+    (driver.AIOKafkaConsumerThread, "_serve", "async (self)"),
+    (driver.AIOKafkaConsumerThread, "_gather_remaining_tasks", "async (self)"),
+    (driver.AIOKafkaConsumerThread, "getmany", "async (self, active_partitions, timeout)"),
+    (
+        driver.AIOKafkaConsumerThread,
+        "_fetch_records",
+        "async (self, consumer, active_partitions, timeout, max_records)",
+    ),
     (driver.AIOKafkaConsumerThread, "call_thread", "async (self, fun, *args, **kwargs)"),
     (driver.AIOKafkaConsumerThread, "_ensure_consumer", "(self)"),
     (DefaultSchedulingStrategy, "iterate", "(self, records)"),
@@ -264,7 +275,7 @@ async def test_revoked_partitions_reach_the_app_in_the_call(consumer: Consumer) 
 
 async def test_new_consumer_thread_is_what_fetches(consumer: Consumer) -> None:
     """The consumer works through the thread that `_new_consumer_thread` returns."""
-    assert type(consumer._thread) is ConsumerThread
+    assert type(consumer._thread) is LoopConsumer
 
 
 async def test_wait_and_isolation_are_read_at_the_start(consumer: Consumer) -> None:
