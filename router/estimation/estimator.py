@@ -67,6 +67,10 @@ class Estimates:
             columns.append(column)
         return Estimates(*columns)
 
+    def rows(self, rows: slice | Ints) -> Estimates:
+        """Return the estimates of some queries: those of a span, or of int64[m] numbers."""
+        return Estimates(*(column[rows] for column in self._columns()))
+
     def _columns(self) -> tuple[NDArray[Any], ...]:
         return self.quality, self.cost, self.upper_cost, self.neighbours, self.similarity
 

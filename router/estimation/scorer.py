@@ -74,6 +74,26 @@ class Prepared:
     fits: Bools
     pools: Ints
 
+    def rows(self, rows: slice | Ints) -> Prepared:
+        """Return what belongs to some queries: those of a span, or of int64[m] numbers."""
+        batch = self.batch
+        kept = Batch(
+            ids=[batch.ids[i] for i in np.arange(len(batch.ids))[rows].tolist()],
+            quality=batch.quality[rows],
+            cost=batch.cost[rows],
+            bound=batch.bound[rows],
+            allowed=batch.allowed[rows],
+        )
+        return Prepared(
+            kept,
+            self.tokens[rows],
+            self.prompt_tokens[rows],
+            self.output_tokens[rows],
+            self.explicit_max_tokens[rows],
+            self.fits[rows],
+            self.pools[rows],
+        )
+
 
 class QueryScorer:
     """Estimates queries and the reservations that they need.

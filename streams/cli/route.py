@@ -89,6 +89,9 @@ def command(
         _supervise(several, options_of_all, found.process.stop_seconds, metrics, stopper)
         return
     stop_with_parent()
+    # A few texts at a time: handing them to other threads takes longer than reading them. This is
+    # asked for at each call.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     data_dir = _data_dir(found, name)
     embedder = make_embedder(found.embedder.kind, **found.embedder.arguments())
     _ensure_index(found, embedder)

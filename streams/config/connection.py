@@ -48,10 +48,15 @@ class TopicSettings(Section, frozen=True, kw_only=True):
 
 
 class RouterSettings(Section, frozen=True, kw_only=True):
-    """The router's processes. id: of the consumer group and the tables; chunk: queries at most."""
+    """The router's processes.
+
+    id: of the consumer group and the tables; chunk: queries at most; gather_seconds: for which one
+    waits at most for those being decided, to be decided with the others that come meanwhile.
+    """
 
     id: GroupId = "sluice"
     chunk: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    gather_seconds: Annotated[float, Meta(ge=0, le=10)] = 0.02
     store: Literal["memory", "rocksdb"] = "rocksdb"
     data_dir: Path = Path(".sluice")
     session_timeout: Seconds = 6.0

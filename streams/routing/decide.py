@@ -12,7 +12,7 @@ from router.arrays import Bools, Ints
 from router.budget.ledger import Ledger
 from router.estimation.estimator import Estimates
 from router.estimation.scorer import Prepared, QueryScorer
-from router.policies.base import NONE, REASONS, Batch, Decisions
+from router.policies.base import NONE, REASONS, Decisions
 from schemas import Invalid, Receipt
 from streams.kafka.records import ConsumedRecord
 from streams.routing.arrivals import (
@@ -92,6 +92,13 @@ class Candidates:
     arrivals: Sequence[Arrival]
     estimates: Estimates
     scored: Prepared
+
+    def rows(self, rows: slice | Ints) -> Candidates:
+        """Return some of them: those of a span, or of int64[m] numbers."""
+        numbers = np.arange(len(self.arrivals))[rows].tolist()
+        return Candidates(
+            [self.arrivals[i] for i in numbers], self.estimates.rows(rows), self.scored.rows(rows)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +188,23 @@ def estimate(
     return PreparedChunk(scorer, arrivals, Candidates(good, estimates, scored), redelivered)
 
 
+def estimate_together(
+    scorer: QueryScorer,
+    chunks: Sequence[tuple[Sequence[Arrival], Sequence[ConsumedRecord]]],
+) -> list[PreparedChunk]:
+    """Do for several chunks in one call what `estimate` does: (arrivals, redelivered) of each."""
+    if len(chunks) == 1:
+        return [estimate(scorer, *chunks[0])]
+    joint = estimate(scorer, [arrival for arrivals, _ in chunks for arrival in arrivals])
+    split, start = [], 0
+    for arrivals, redelivered in chunks:
+        count = sum(arrival.query is not None for arrival in arrivals)
+        own = joint.candidates.rows(slice(start, start + count)) if joint.candidates else None
+        split.append(PreparedChunk(scorer, arrivals, own if count else None, redelivered))
+        start += count
+    return split
+
+
 def decide(
     prepared: PreparedChunk, context: DecisionContext, state: DecisionState
 ) -> dict[int, Row]:
@@ -247,27 +271,7 @@ def _live(candidates: Candidates | None) -> Candidates | None:
         return candidates
     if not live:
         return None
-    estimates, scored, batch = candidates.estimates, candidates.scored, candidates.scored.batch
-    kept = Batch(
-        ids=[batch.ids[i] for i in live],
-        quality=batch.quality[live],
-        cost=batch.cost[live],
-        bound=batch.bound[live],
-        allowed=batch.allowed[live],
-    )
-    return Candidates(
-        [candidates.arrivals[i] for i in live],
-        replace(estimates, quality=estimates.quality[live], neighbours=estimates.neighbours[live]),
-        Prepared(
-            kept,
-            scored.tokens[live],
-            scored.prompt_tokens[live],
-            scored.output_tokens[live],
-            scored.explicit_max_tokens[live],
-            scored.fits[live],
-            scored.pools[live],
-        ),
-    )
+    return candidates.rows(np.array(live))
 
 
 def tenants_of(candidates: Candidates) -> list[str | None]:

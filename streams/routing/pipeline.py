@@ -28,7 +28,7 @@ from streams.routing.decide import (
     Hold,
     PreparedChunk,
     decide,
-    estimate,
+    estimate_together,
     tenants_of,
 )
 from streams.routing.decider import Decider
@@ -98,11 +98,21 @@ class DecisionPipeline:
         self, partition: Partition, records: Sequence[ConsumedRecord]
     ) -> PreparedChunk:
         """Parse, embed and estimate the records that this partition has not decided yet."""
-        decided = partition.positions[self._log].decided
-        if len(records) <= SMALL and self._decider().scorer.embedder.immediate:
-            return self._prepare(records, decided)
+        (prepared,) = await self.prepare_together([(partition, records)])
+        return prepared
+
+    async def prepare_together(
+        self, chunks: Sequence[tuple[Partition, Sequence[ConsumedRecord]]]
+    ) -> list[PreparedChunk]:
+        """Prepare chunks of different partitions in one call, as `prepare` would one by one."""
+        undecided = [
+            (records, partition.positions[self._log].decided) for partition, records in chunks
+        ]
+        count = sum(len(records) for records, _ in undecided)
+        if count <= SMALL and self._decider().scorer.embedder.immediate:
+            return self._prepare(undecided)
         return await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._prepare, records, decided
+            self._threads, self._prepare, undecided
         )
 
     async def finish(self, partition: Partition, prepared: PreparedChunk) -> None:
@@ -196,14 +206,19 @@ class DecisionPipeline:
         finished = [a.source.offset for a, row in decisions if row.receipt.model is None]
         partition.mark_published(self._log, decisions[-1].arrival.source.offset, finished)
 
-    def _prepare(self, records: Sequence[ConsumedRecord], decided: int) -> PreparedChunk:
-        fresh = [record for record in records if record.offset > decided]
-        redelivered = [record for record in records if record.offset <= decided]
+    def _prepare(
+        self, chunks: Sequence[tuple[Sequence[ConsumedRecord], int]]
+    ) -> list[PreparedChunk]:
+        """chunks: the records of each, and the last offset that is decided already."""
         scorer, began = self._decider().scorer, time.time()
-        prepared = estimate(
-            scorer, parse(fresh, scorer.catalog, scorer.embedder, self._log), redelivered
-        )
-        return replace(prepared, began=began, ended=time.time())
+        parsed = []
+        for records, decided in chunks:
+            fresh = [record for record in records if record.offset > decided]
+            redelivered = [record for record in records if record.offset <= decided]
+            arrivals = parse(fresh, scorer.catalog, scorer.embedder, self._log)
+            parsed.append((arrivals, redelivered))
+        prepared, ended = estimate_together(scorer, parsed), time.time()
+        return [replace(chunk, began=began, ended=ended) for chunk in prepared]
 
     def _is_outdated(self, partition: Partition, prepared: PreparedChunk) -> bool:
         """Return whether the scorer is another by now, or the chunk was delivered twice and has

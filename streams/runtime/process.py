@@ -219,9 +219,11 @@ class RouterProcess:
         )
         grants = Grants(outbox, topics)
 
-        async def prepare(number: int, records: Records) -> PreparedChunk:
-            await self._guard.saw(records)
-            return await pipeline.prepare(await partition(number), records)
+        async def prepare(chunks: Sequence[tuple[int, Records]]) -> Sequence[PreparedChunk]:
+            for _, records in chunks:
+                await self._guard.saw(records)
+            owned = [(await partition(number), records) for number, records in chunks]
+            return await pipeline.prepare_together(owned)
 
         async def finish(number: int, prepared: PreparedChunk) -> None:
             owned = await partition(number)
@@ -240,7 +242,15 @@ class RouterProcess:
 
         size = self._config.router.chunk
         return {
-            "route": PartitionQueues("routing", prepare, finish, size, observe=self._metrics.stage),
+            "route": PartitionQueues(
+                "routing",
+                prepare,
+                finish,
+                size,
+                observe=self._metrics.stage,
+                open_first=partition,
+                gather=self._config.router.gather_seconds,
+            ),
             "settle": PartitionQueues("settling", unprepared, settle, size),
             "grant": PartitionQueues("taking shares", unprepared, grant),
             "control": PartitionQueues("planning", unprepared, control),

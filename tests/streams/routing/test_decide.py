@@ -26,6 +26,7 @@ from streams.routing.decide import (
     Hold,
     decide,
     estimate,
+    estimate_together,
 )
 from streams.routing.decider import Decider
 from streams.state.partition import Partition
@@ -281,6 +282,40 @@ values = st.one_of(
     ),
     st.just(b"no json"),
 )
+
+
+def test_chunks_estimated_together_are_as_if_alone() -> None:
+    """To the last bit, with bad records, chunks of nothing good, and records decided before."""
+    chunks = [
+        [query("a"), b"not JSON", query("b", max_cost=700, embedding=[0.6, 0.8])],
+        [b"{}"],
+        [query("c", max_tokens=3)],
+        [],
+    ]
+    parsed = [
+        (
+            parse([record(i, value) for i, value in enumerate(values)], FLEET, CORE.embedder),
+            [before],
+        )
+        for values, before in zip(chunks, [record(i, b"before") for i in range(4)], strict=True)
+    ]
+    together = estimate_together(CORE, parsed)
+    for found, (arrivals, redelivered) in zip(together, parsed, strict=True):
+        alone = estimate(CORE, arrivals, redelivered)
+        assert (found.arrivals, found.redelivered) == (alone.arrivals, alone.redelivered)
+        assert (found.candidates is None) == (alone.candidates is None)
+        if found.candidates is None or alone.candidates is None:
+            continue
+        assert found.candidates.arrivals == alone.candidates.arrivals
+        estimated, apart = found.candidates.estimates, alone.candidates.estimates
+        for name in ("quality", "cost", "upper_cost", "neighbours", "similarity"):
+            np.testing.assert_array_equal(getattr(estimated, name), getattr(apart, name))
+        mine, theirs = found.candidates.scored, alone.candidates.scored
+        assert mine.batch.ids == theirs.batch.ids
+        for name in ("quality", "cost", "bound", "allowed"):
+            np.testing.assert_array_equal(getattr(mine.batch, name), getattr(theirs.batch, name))
+        for name in ("tokens", "prompt_tokens", "output_tokens", "fits", "pools"):
+            np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
 
 
 @given(
