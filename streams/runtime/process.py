@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from time import time
 from typing import Any, NamedTuple
 
+from router.policies.base import Policy
 from schemas.wire import encode
 from streams.config.settings import Config
 from streams.control.grants import Grants
@@ -148,14 +149,12 @@ class RouterProcess:
         for follower in self._followers:
             await follower.caught_up()
         passes = self._retry.run(self._config.deferral.retry_seconds)
-        indexes = follow_index(self._config, self._control.parts, self._control.apply_index)
+        indexes = follow_index(self._config, self._control.parts, self._take_index)
         self._run("looking at deferred queries", passes)
         self._run("failing over", self._failover.run(FAILOVER_SECONDS))
         self._run("following the index", indexes)
         self._run("watching the topics", self._guard.watch())
-        # What is loaded once stays: full collections that walk it would delay queries.
-        gc.collect()
-        gc.freeze()
+        _keep_what_is_loaded()
         self._started = True
         logger.info("routes queries of %s", self._topics.queries)
 
@@ -304,6 +303,10 @@ class RouterProcess:
 
         self._exit.push_async_callback(stop)
 
+    def _take_index(self, parts: Parts, policy: Policy) -> None:
+        self._control.apply_index(parts, policy)
+        _keep_what_is_loaded()
+
     def _follow_counts(self, counts: Mapping[str, int]) -> None:
         """Take part in sharing new partitions, where all topics have gained them."""
         if self._host.in_use.follow(counts):
@@ -335,3 +338,10 @@ class RouterProcess:
         """Return how many records of `queries` are not decided, of those at the last fetch."""
         end = self._host.highwater(partition.number) or 0
         return max(end - partition.positions["queries"].decided - 1, 0)
+
+
+def _keep_what_is_loaded() -> None:
+    """Have full collections pass over what there is: walking it would delay queries."""
+    gc.unfreeze()  # an index that has been replaced goes
+    gc.collect()
+    gc.freeze()

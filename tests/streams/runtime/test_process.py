@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -138,3 +139,12 @@ async def test_a_revoked_process_owns_nothing(running: Running) -> None:
     await running.process.expire()
     await running.process.revoke()
     assert running.process._live().ledgers == []
+
+
+async def test_a_new_index_is_kept_from_the_collector_too(running: Running) -> None:
+    """Full collections pass over it, as over the one that it replaces, which is let go."""
+    parts = router_parts()
+    loaded = [[] for _ in range(10_000)]  # type: ignore[var-annotated]
+    before = gc.get_freeze_count()
+    running.process._take_index(parts, parts.new_policy())
+    assert gc.get_freeze_count() >= before + len(loaded)
