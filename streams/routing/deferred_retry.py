@@ -19,6 +19,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -68,18 +69,30 @@ class DeferredRetry:
         self._calendar = calendar
         self._clock = clock
         self._one_pass = asyncio.Lock()
+        self._room = asyncio.Event()
         connection = {"bootstrap.servers": servers, **security}
         self._consumer = clients.consumer(connection, "readmission")
 
     async def run(self, every: float) -> None:
-        """Pass over every partition each `every` seconds, or less often where passes take long, and
-        when a window ends."""
+        """Pass over every partition each `every` seconds, or less often where passes take long,
+        when a window ends, and when a partition has gained room."""
         while True:
-            began = time.monotonic()
+            took = 0.0
             for partition in self._partitions():
-                await self._pass(partition)
-            rest = REST * (time.monotonic() - began)
-            await asyncio.sleep(max(min(every, self._until_next_window()), rest))
+                began = time.monotonic()
+                if await self._pass(partition):
+                    took += time.monotonic() - began
+            rest = REST * took
+            self._room.clear()
+            await asyncio.sleep(rest)
+            with suppress(TimeoutError):
+                left = min(every, self._until_next_window()) - rest
+                await asyncio.wait_for(self._room.wait(), max(left, 0.0))
+
+    def granted(self, partition: Partition) -> None:
+        """Pass soon if a partition has been granted room for what waits: others need it, too."""
+        if partition.unmet.fits(partition.ledger.free()):
+            self._room.set()
 
     async def waiting_first(self, partition: Partition) -> None:
         """Pass over a partition now if a window has begun that its waiting queries waited for.
@@ -99,25 +112,30 @@ class DeferredRetry:
         ends = self._calendar.ends(now).values()
         return min((max(end - now, 0.0) for end in ends), default=math.inf) + MOMENT
 
-    async def _pass(self, partition: Partition) -> None:
+    async def _pass(self, partition: Partition) -> bool:
         async with self._one_pass:  # there is one consumer
-            await self._pass_over(partition)
+            return await self._pass_over(partition)
 
-    async def _pass_over(self, partition: Partition) -> None:
+    async def _pass_over(self, partition: Partition) -> bool:
+        """Return False where it is put off, as no broker answers: waiting for one is no work."""
         position = partition.positions["deferred"]
         tp = TopicPartition(self._topic, partition.number)
         try:
             low, end = await asyncio.to_thread(bounds, self._consumer, tp, TIMEOUT)
         except KafkaException as error:  # nothing has begun: the next pass asks again
             logger.warning("%s: a pass over it is put off: %s", self._topic, error.args[0].str())
-            return
+            return False
         partition.record_waiting(end - max(position.decided + 1, low))
         # What was decided but may not have left comes too: its rows say what to publish.
         start = max(position.published + 1, low)
-        if start >= end:
-            return
-        if not await self._would_change(partition, start, end):
-            return
+        partition.unmet.begin_pass()
+        if start < end and await self._would_change(partition, start, end):
+            await self._decide(partition, start, end)
+        partition.unmet.end_pass()
+        return True
+
+    async def _decide(self, partition: Partition, start: int, end: int) -> None:
+        """Decide each query of a span once more."""
         async for records in self._read(partition, start, end):
             prepared = await self._pipeline.prepare(partition, records)
             await self._pipeline.finish(partition, prepared)

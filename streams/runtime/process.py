@@ -234,7 +234,9 @@ class RouterProcess:
             await settler.settle(await partition(number), records)
 
         async def grant(number: int, records: Records) -> None:
-            await grants.take(await partition(number), records)
+            owned = await partition(number)
+            await grants.take(owned, records)
+            self._retry.granted(owned)
 
         async def control(_: int, records: Records) -> None:
             await self._controller.follow(records)

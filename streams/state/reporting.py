@@ -18,7 +18,11 @@ SAMPLE_SIZE = 250
 
 
 class UnmetDemand:
-    """Reservations that found no room since the last report, by account."""
+    """Reservations that found no room since the last report, by account.
+
+    The smallest one of those that wait is told until a pass has found room for it, or that it lacks
+    none any more: a grant takes several reports, and what is told no longer is granted to others.
+    """
 
     def __init__(self, accounts: int) -> None:
         """Args:
@@ -26,12 +30,28 @@ class UnmetDemand:
         """
         self.wanted = np.zeros(accounts, dtype=np.int64)
         self.smallest = np.zeros(accounts, dtype=np.int64)
+        self._waiting: dict[int, int] = {}
+        self._in_pass: dict[int, int] = {}
 
     def add(self, account: int, amount: int) -> None:
         """Record one reservation of `amount` nano-units that an account had no room for."""
         self.wanted[account] += amount
         before = self.smallest[account]
         self.smallest[account] = min(before, amount) if before else amount
+        for smallest in (self._waiting, self._in_pass):
+            smallest[account] = min(smallest.get(account, amount), amount)
+
+    def begin_pass(self) -> None:
+        """Begin to look at all that waits: what lacks room is added once more."""
+        self._in_pass = {}
+
+    def end_pass(self) -> None:
+        """Forget what was not added since the pass began."""
+        self._waiting = dict(self._in_pass)
+
+    def fits(self, free: Ints) -> bool:
+        """Return whether there is room now for something that waits. free: int64[A]."""
+        return any(free[account] >= amount for account, amount in self._waiting.items())
 
     def grow(self, accounts: int) -> None:
         """Extend to a number of accounts; existing ones keep their numbers."""
@@ -45,12 +65,17 @@ class UnmetDemand:
         return bool(self.wanted.any())
 
     def take(self) -> tuple[Ints, Ints]:
-        """Return the sums and the smallest amounts, and reset both.
+        """Return the sums and the smallest amounts, and reset the sums.
 
         Returns:
-            int64[A] and int64[A], nano-units by account.
+            int64[A] and int64[A], nano-units by account. Where nothing was added, but something
+            waits, the sum is 1.
         """
         taken = self.wanted, self.smallest
+        for account, amount in self._waiting.items():
+            self.wanted[account] = max(self.wanted[account], 1)
+            before = self.smallest[account]
+            self.smallest[account] = min(before, amount) if before else amount
         self.wanted, self.smallest = np.zeros_like(self.wanted), np.zeros_like(self.smallest)
         return taken
 

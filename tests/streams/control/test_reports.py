@@ -46,13 +46,14 @@ async def test_a_report_tells_the_accounts_and_what_was_wanted() -> None:
 
 
 async def test_the_next_report_tells_only_what_is_new() -> None:
-    """Accounts are told again; wishes and estimates are not, and no columns without rows."""
+    """Accounts are told again, and that a wish waits; its sum and estimates are not, and no columns
+    without rows."""
     partition = open_partition(RecordedOutbox(), memory_store())
     partition.record_unmet(0, 5)
     partition.record_arrivals([np.ones((1, 2))] * 2, [None])
     first, second = (report(partition, FLEET.names) for _ in range(2))
     assert first.models["small"].wanted == 5
-    assert (second.models["small"].wanted, second.models["small"].smallest) == (0, 0)
+    assert (second.models["small"].wanted, second.models["small"].smallest) == (1, 5)
     assert second.models["small"].share == first.models["small"].share
     assert (second.columns, second.quality, second.cost) == ([], [], [])
     assert (first.tokens, first.tenants) == ([], [])

@@ -28,6 +28,7 @@ from streams.routing.decider import Decider
 from streams.routing.deferred_retry import CHUNK, DeferredRetry
 from streams.routing.pipeline import DecisionPipeline
 from streams.state.partition import Partition
+from streams.state.reporting import UnmetDemand
 from streams.state.rows import Position, row_key
 from tests.support.patience import PATIENCE
 from tests.support.recorded import (
@@ -108,6 +109,7 @@ async def test_a_pass_asks_for_no_more_than_there_is() -> None:
         positions={"deferred": Position(decided=2, published=2)},
         mark_published=lambda *_: None,
         record_waiting=lambda _: None,
+        unmet=UnmetDemand(1),
     )
     passes = DeferredRetry("127.0.0.1:1", {}, "deferred", router, lambda: [partition], Calendar({}))  # type: ignore[arg-type]
     await passes.close()

@@ -50,8 +50,8 @@ def test_what_was_taken_is_not_told_again() -> None:
     assert (quality.tolist(), tenants) == ([[0, 0]], ["bank"])
 
 
-def test_unmet_wishes_are_told_once() -> None:
-    """Their sum and the smallest, by model; then it begins anew."""
+def test_unmet_wishes_are_told_until_a_pass_has_looked() -> None:
+    """Their sum once, and the smallest that waits, by model, as long as it does."""
     unmet = UnmetDemand(2)
     assert not unmet.any()
     for amount in (30, 10, 20):
@@ -61,8 +61,18 @@ def test_unmet_wishes_are_told_once() -> None:
     assert (wanted.tolist(), smallest.tolist()) == ([0, 60], [0, 10])
     unmet.add(0, 5)
     wanted, smallest = unmet.take()
-    assert (wanted.tolist(), smallest.tolist()) == ([5, 0], [5, 0])
+    assert (wanted.tolist(), smallest.tolist()) == ([5, 1], [5, 10])
     assert not unmet.any()
+    unmet.begin_pass()
+    wanted, smallest = unmet.take()
+    assert (wanted.tolist(), smallest.tolist()) == ([1, 1], [5, 10])
+    unmet.add(1, 20)
+    unmet.end_pass()
+    assert [unmet.take()[1].tolist() for _ in range(2)] == [[0, 20], [0, 20]]
+    unmet.begin_pass()
+    unmet.end_pass()
+    wanted, smallest = unmet.take()
+    assert (wanted.tolist(), smallest.tolist()) == ([0, 0], [0, 0])
 
 
 def test_queries_are_held_back_until_a_window_ends() -> None:
