@@ -241,16 +241,11 @@ class RouterProcess:
         async def control(_: int, records: Records) -> None:
             await self._controller.follow(records)
 
-        size = self._config.router.chunk
+        size, gather = self._config.router.chunk, self._config.router.gather_seconds
+        stage = self._metrics.stage
         return {
             "route": PartitionQueues(
-                "routing",
-                prepare,
-                finish,
-                size,
-                observe=self._metrics.stage,
-                open_first=partition,
-                gather=self._config.router.gather_seconds,
+                "routing", prepare, finish, size, observe=stage, open_first=partition, gather=gather
             ),
             "settle": PartitionQueues("settling", unprepared, settle, size),
             "grant": PartitionQueues("taking shares", unprepared, grant),
