@@ -49,6 +49,7 @@ class PartitionManager:
         self._guard = guard
         self._owned: dict[int, Partition] = {}
         self._claims: dict[int, asyncio.Task[Ownership]] = {}
+        self._one_load = asyncio.Lock()
         control.listen(self._apply_command)
 
     def owned(self) -> list[Partition]:
@@ -74,19 +75,17 @@ class PartitionManager:
         await self._guard.check_state(number, None if state is None else state.topics)
         await self._control.wait_for(0 if state is None else state.control)
         among = state.partitions if state is not None else await self._divided()
-        if number in self._owned:
-            return self._owned[number]
-        partition = Partition(self._control.new_ledger(number, among), ownership)
-        partition.apply_control(self._control.registry.version)
-        partition.record_topics(self._guard.ids)
-        partition.record_division(among)
-        if self._claims.get(number) is claimed:
+        async with self._one_load:
+            if number in self._owned:
+                return self._owned[number]
+            partition = await self._load(ownership, among)
+            if self._claims.get(number) is not claimed:  # it was revoked meanwhile
+                await partition.revoke()
+                return partition
             self._owned[number] = partition
-            logger.info("owns partition %d", number, extra={"partition": number})
-            if state is None:
-                await self._begin(partition)
-        else:  # it was revoked meanwhile
-            await partition.revoke()
+        logger.info("owns partition %d", number, extra={"partition": number})
+        if state is None:
+            await self._begin(partition)
         return partition
 
     async def revoke(self) -> None:
@@ -124,6 +123,20 @@ class PartitionManager:
         ownership = Ownership(self._changelog, number, self._store(), self._outbox, self._logs)
         await ownership.claim()
         return ownership
+
+    async def _load(self, ownership: Ownership, among: int) -> Partition:
+        """Load a partition's rows, which may be a million, beside the event loop: heartbeats come
+        from there. Load again where a command has come meanwhile."""
+        while True:
+            version = self._control.registry.version
+            ledger = self._control.new_ledger(ownership.number, among)
+            partition = await asyncio.to_thread(Partition, ledger, ownership)
+            if version == self._control.registry.version:
+                break
+        partition.apply_control(version)
+        partition.record_topics(self._guard.ids)
+        partition.record_division(among)
+        return partition
 
     def _apply_command(self, added: Mapping[str, ModelControl]) -> None:
         for partition in self._owned.values():

@@ -134,7 +134,8 @@ class Ownership:
                 f"the log had reached {self._reached} before: has the topic been made anew?"
             )
         records, end = await asyncio.to_thread(self._unread)
-        self._take(records, end - 1)
+        # There may be many, and heartbeats come from the event loop.
+        await asyncio.to_thread(self._take, records, end - 1)
 
     def _unread(self) -> tuple[list[Record], int]:
         span = self._logs.spans(self._changelog)[self.number]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import AsyncMock, Mock
 
@@ -58,6 +60,28 @@ async def test_a_partition_is_claimed_and_loaded_once(process: Process, log: Sha
     assert process.manager.owned() == [one]
     assert claims(log) == 1
     assert one.ledger.share.tolist() == [500, 1_000]
+
+
+async def test_a_partition_is_loaded_beside_the_event_loop(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats come from there, and there may be a million rows. A command that comes meanwhile
+    counts."""
+    moved, scan = threading.Event(), process.store.scan
+
+    def slow(partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        assert moved.wait(PATIENCE), "the event loop stands still"
+        return scan(partition, prefix)
+
+    monkeypatch.setattr(process.store, "scan", slow)
+    asked = asyncio.create_task(process.manager.get(0))
+    async with asyncio.timeout(PATIENCE):
+        while not process.manager._one_load.locked():
+            await asyncio.sleep(0)
+    process.control.apply_command(command(NEWCOMER, 4))
+    moved.set()
+    partition = await asked
+    assert (partition.control_version, list(partition.ledger.names)[-1]) == (5, "new")
 
 
 async def test_a_revoked_partition_writes_nothing(process: Process, log: SharedLog) -> None:
