@@ -15,6 +15,7 @@ import click
 import pytest
 
 from streams.cli import main
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -23,8 +24,8 @@ PAGES = sorted(
     for page in ROOT.glob(pattern)
 )
 RUNNABLE = ("README.md", "docs/tutorial/first-run.md")
-PATIENCE = 120
-"""Seconds that the blocks of one page may take."""
+A_PAGE = 2 * PATIENCE
+"""Seconds that the blocks of one page may take: they wait several times."""
 
 _FENCE = re.compile(r"^( *)```[^\n]*\n.*?^\1```$", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"<!-- runnable -->\n```sh\n(.*?)```", re.DOTALL)
@@ -165,7 +166,7 @@ def run_blocks(text: str, tmp_path: Path) -> str:
         ) as shell,
     ):
         try:
-            shell.wait(PATIENCE)
+            shell.wait(A_PAGE)
         finally:
             _end(shell.pid)
     shown = output.read_text()
