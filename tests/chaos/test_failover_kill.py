@@ -27,6 +27,8 @@ from tests.support.system import System
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "1"))
 """Of routers, and as many of workers; `make chaos FAILOVER=1` takes ten."""
+PLENTY = 100_000
+"""Of each model, in units of currency: no query waits for money."""
 ROUTERS, WORKERS = ("r0", "r1"), ("w0", "w1")
 
 
@@ -53,6 +55,8 @@ def test_kills_while_queries_fail_over(
     server = Failing()
     keys = settings(server, retry_uncertain=0)
     keys["failover"] = {"attempts": 1}
+    for model in PAIR:
+        keys[f'models."{model}"'] |= {"budget.limit": str(PLENTY)}
     size = round(RATE * 120 * (KILLS + 1))
     random = Random(1)
     with (
@@ -68,7 +72,7 @@ def test_kills_while_queries_fail_over(
             store="rocksdb",
         ) as system,
     ):
-        system.limits = [100 * 10**9] * len(PAIR)
+        system.limits = [PLENTY * 10**9] * len(PAIR)
         for router, worker in zip(ROUTERS, WORKERS, strict=True):
             system.start_router(router)
             start_worker(system, worker)
