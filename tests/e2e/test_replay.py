@@ -34,6 +34,13 @@ def looked_at_again(system: System) -> bool:
     return any(receipt.source.topic == system.topics.deferred for receipt in receipts)
 
 
+def answered(system: System) -> bool:
+    """Whether there is a result of every decision."""
+    receipts = (decode(Receipt, one.value) for one in system.read(system.topics.receipts))
+    routed = {one.decision_id for one in receipts if one.decision == "routed"}
+    return routed <= {one.json()["decision_id"] for one in system.read(system.topics.results)}
+
+
 @pytest.mark.kafka
 def test_the_same_again(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) -> None:
     """Every decision taken again has its receipt's bytes, and the ledger is the live one (I6, I7):
@@ -107,6 +114,8 @@ def test_other_policies(broker: Broker, tmp_path: Path, prefix: str) -> None:
         system.answer()
         system.produce()
         system.wait_settled()
+        assert system.stop("r0") == 0  # it goes on deciding what waits
+        system.wait("the last answers", lambda: answered(system))
         out, again, lines = (tmp_path / name for name in ("a.json", "b.json", "decisions.jsonl"))
         asked = ("replay", "--policy", "primal-dual,random", "--budget", "0.5,1")
         found = sluice(system, *asked, "--json", str(out), "--decisions", str(lines))
