@@ -204,10 +204,7 @@ class PartitionQueues(Generic[Prepared]):
             first = _chunk(events[0])
             self._observe("fetch", first.fetched - first[0].timestamp / 1000)
             self._observe("wait", began - first.fetched)
-        chunks = [
-            (queue.partition, [record for event in events for record in _chunk(event)])
-            for queue, events in taken
-        ]
+        chunks = [(queue.partition, _records(events)) for queue, events in taken]
         prepared = await self._prepare(chunks)
         ended = time.time()
         for (queue, events), each in zip(taken, prepared, strict=True):
@@ -299,6 +296,13 @@ class _Inbox:
 def _chunk(event: EventT[Any]) -> Chunk:
     chunk: Any = event.message.value  # Faust says bytes
     return chunk  # type: ignore[no-any-return]
+
+
+def _records(events: Sequence[EventT[Any]]) -> list[ConsumedRecord]:
+    """Return the records of chunks, each once: after a seek those that wait here come again, and
+    a query that stood twice in one chunk would be its own duplicate."""
+    found = {record.offset: record for event in events for record in _chunk(event)}
+    return [found[offset] for offset in sorted(found)]
 
 
 class _Queue(Generic[Prepared]):

@@ -56,7 +56,7 @@ def test_drill(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) -> None:
     the page shows which limit it is, and both stop saying so when what is told has been done."""
     addresses = {name: f"127.0.0.1:{free_port()}" for name in ("r0", "r1", "w0")}
     settings = {"policy": {"window": 50}}
-    system = System(kafka_broker, tmp_path, prefix, size=200, plenty=5, settings=settings)
+    system = System(kafka_broker, tmp_path, prefix, size=200, plenty=100, settings=settings)
     with prometheus(tmp_path / "prometheus", list(addresses.values())) as server, system:
 
         def route(name: str) -> None:

@@ -360,3 +360,27 @@ async def test_a_partition_that_is_opened_holds_up_no_other() -> None:
     made.may_open(0)
     await until(lambda: theirs.acked)
     await made.queues.close()
+
+
+async def test_what_comes_again_after_a_seek_stands_once_in_a_chunk() -> None:
+    """A seek redelivers what still waits for its partition to be opened."""
+    opened, found = asyncio.Event(), list[list[int]]()
+
+    async def open_first(_: int) -> None:
+        await opened.wait()
+
+    async def prepare(chunks: Sequence[tuple[int, Sequence[Any]]]) -> list[None]:
+        found.extend([record.offset for record in records] for _, records in chunks)
+        return [None] * len(chunks)
+
+    async def finish(_: int, prepared: None) -> None:
+        pass
+
+    queues = PartitionQueues("routing", prepare, finish, 100, open_first=open_first)
+    events = [event(10, None), event(20, 19), event(0, None), event(10, 9), event(20, 19)]
+    for each in events:
+        await queues.put(each)
+    opened.set()
+    await until(lambda: all(each.acked for each in events))
+    await queues.close()
+    assert found == [list(range(30))]
