@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Protocol, get_args
+from typing import get_args
 
 from router.budget.holdings import holdings
 from router.budget.ledger import Accounts, account_key
@@ -28,6 +28,7 @@ from streams.runtime.controller_host import ACCOUNTS_KEY
 from streams.state.fence import rightful
 from streams.state.rows import ROW_PREFIXES, STATE_BYTES, STATE_KEY, Row, State
 from tests.support.charges import answers, charged_cost, counted
+from tests.support.moment import moment
 from tests.support.patience import PATIENCE
 from tests.support.records import Record, trace
 from tests.support.system import System
@@ -36,14 +37,6 @@ Place = tuple[str, int, int]
 """Topic, partition and offset."""
 Sums = dict[int, Counter[str]]
 """Nano-units by partition and account."""
-
-
-class Reads(Protocol):
-    """What `moment` wants of a system."""
-
-    def read(self, topic: str) -> list[Record]:
-        """All records of a topic, to its end now."""
-        ...
 
 
 @dataclass
@@ -150,22 +143,6 @@ class Story:
         }
         found = [decode(Row, value) for place, value in rows.items() if place not in ended]
         return {row.receipt.decision_id: row for row in found}
-
-
-def moment(system: Reads, topics: Iterable[str]) -> dict[str, list[Record]]:
-    """All records of some topics at one moment, by topic: none came between two readings of all.
-
-    A pass over what waits may route one more at any time. Raises AssertionError where the topics
-    do not rest for so long as two readings take, within `PATIENCE` seconds.
-    """
-    names, until = list(topics), time.monotonic() + PATIENCE
-    before = {name: list(system.read(name)) for name in names}
-    while True:
-        after = {name: list(system.read(name)) for name in names}
-        if all(len(after[name]) == len(before[name]) for name in names):
-            return before
-        assert time.monotonic() < until, "the topics go on and on: there is no moment to look at"
-        before = after
 
 
 def hold(system: System, drained: bool = True) -> Story:

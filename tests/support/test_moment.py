@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import invariants
+from tests.support.moment import moment
 from tests.support.records import Record
 
 
@@ -30,7 +30,7 @@ def test_a_moment_is_the_same_of_all_topics() -> None:
     busy = Busy(steps=5)
     torn = {name: len(busy.read(name)) for name in ("receipts", "changelog")}
     assert torn == {"receipts": 0, "changelog": 1}
-    found = invariants.moment(busy, ["receipts", "changelog"])
+    found = moment(busy, ["receipts", "changelog"])
     assert {name: len(records) for name, records in found.items()} == {
         "receipts": 5,
         "changelog": 5,
@@ -39,6 +39,6 @@ def test_a_moment_is_the_same_of_all_topics() -> None:
 
 def test_topics_that_never_rest_are_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no moment to look at: that is an error, and not an endless wait."""
-    monkeypatch.setattr(invariants, "PATIENCE", 0.0)
+    monkeypatch.setattr("tests.support.moment.PATIENCE", 0.0)
     with pytest.raises(AssertionError, match="on and on"):
-        invariants.moment(Busy(steps=1000), ["receipts", "changelog"])
+        moment(Busy(steps=1000), ["receipts", "changelog"])
