@@ -30,8 +30,9 @@ def sluice(system: System, *arguments: str) -> Result:
 
 
 def routed(system: System) -> list[Receipt]:
+    """The decisions for a model, each once: after a kill receipts leave again."""
     found = [decode(Receipt, record.value) for record in system.read(system.topics.receipts)]
-    return [receipt for receipt in found if receipt.decision == "routed"]
+    return list({one.decision_id: one for one in found if one.decision == "routed"}.values())
 
 
 def told_the_same(system: System) -> None:
