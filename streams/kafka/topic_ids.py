@@ -34,10 +34,6 @@ Counts = Mapping[str, int]
 """Numbers of partitions by topic."""
 
 
-def _ignore(counts: Counts) -> None:
-    """Do nothing with the numbers of partitions."""
-
-
 class TopicWatch:
     """Knows the ids of topics at the start, and says when one has changed."""
 
@@ -46,7 +42,7 @@ class TopicWatch:
         connection: clients.Settings,
         names: Sequence[str],
         changed: Callable[[str], object],
-        seen: Callable[[Counts], None] = _ignore,
+        seen: Callable[[Counts], None] = lambda counts: None,
     ) -> None:
         """Connect to nothing yet.
 

@@ -100,13 +100,16 @@ class Story:
         """The final accounts of each partition."""
         return {number: states[-1].accounts for number, states in self.states().items()}
 
+    def refused(self) -> set[str]:
+        """Ids of queries that were rejected."""
+        topics = {one.topic for one in (*self.queries, *self.deferred)}
+        return {m.id for _, m in self.rejected if m.source.topic in topics and m.id is not None}
+
     def lost(self) -> set[str]:
         """Ids of queries that were sent, and are neither routed nor rejected nor deferred."""
-        topics = {one.topic for one in (*self.queries, *self.deferred)}
-        found = {message.id for _, message in self.routed}
-        found |= {record.json()["id"] for record in self.deferred}
-        found |= {m.id for _, m in self.rejected if m.source.topic in topics and m.id is not None}
-        return self.sent.keys() - found
+        routed = {message.id for _, message in self.routed}
+        deferred = {record.json()["id"] for record in self.deferred}
+        return self.sent.keys() - routed - deferred - self.refused()
 
     def settled(self) -> bool:
         """Whether every query is somewhere, each routed one has a result, and nothing is reserved.
@@ -169,12 +172,10 @@ def hold(system: System, drained: bool = True) -> Story:
 def ends_once(story: Story) -> None:
     """I1: every query that was sent is routed, or rejected, or still deferred: one of them."""
     routed = {message.id for _, message in story.routed}
-    topics = {record.topic for record in story.queries} | {r.topic for r in story.deferred}
-    rejected = {m.id for _, m in story.rejected if m.source.topic in topics and m.id is not None}
     lost = story.lost()
     told = [receipt for _, receipt in story.receipts if receipt.id in lost]
     assert not lost, f"queries are lost; their receipts: {told}"
-    assert not (routed & rejected & story.sent.keys()), (
+    assert not (routed & story.refused() & story.sent.keys()), (
         "queries were sent to a model and rejected as well"
     )
     receipts = {receipt.id for _, receipt in story.receipts}
