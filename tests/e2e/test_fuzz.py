@@ -29,7 +29,7 @@ def test_fuzz(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) -> None:
     """10,000 damaged messages on each input topic: no process ends; results and reports that nobody
     awaits change no account, nor do orders, and queries after them are decided and settled as
     ever."""
-    with System(kafka_broker, tmp_path, prefix, size=500, store="rocksdb", plenty=3.0) as system:
+    with System(kafka_broker, tmp_path, prefix, size=500, store="rocksdb", plenty=100.0) as system:
         topics = system.topics
         router = system.start_router("r0")
         system.answer()

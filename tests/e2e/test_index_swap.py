@@ -24,7 +24,8 @@ def test_learning_from_the_log(kafka_broker: KafkaServer, tmp_path: Path, prefix
     """`sluice history` and `sluice index build` make an index from what the log knows; both
     routers take it over without a restart, as their receipts say; a replay takes the decisions
     on either index again, and without the old one says what it lacks (I6)."""
-    with System(kafka_broker, tmp_path, prefix, size=300) as system:
+    # Nothing waits for money: a pass would decide more between two readings.
+    with System(kafka_broker, tmp_path, prefix, size=300, plenty=100.0) as system:
         routers = [system.start_router(name) for name in ("r0", "r1")]
         system.wait_members(2)
         system.start_worker("answers")

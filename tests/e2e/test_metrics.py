@@ -23,7 +23,8 @@ def scraped(at: str) -> dict[str, float]:
 def test_metrics(embedded_broker: EmbeddedBroker, tmp_path: Path, prefix: str) -> None:
     """Decisions, results and money are those of the topics; only loopback is asked."""
     router, worker = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    with System(embedded_broker, tmp_path, prefix, size=100) as system:
+    # Nothing waits for money: a pass would decide more between two readings.
+    with System(embedded_broker, tmp_path, prefix, size=100, plenty=100.0) as system:
         options = ("--config", str(system.config), "--metrics")
         system.run("r0", "route", *options, router, "--name", "r0")
         system.run("w0", "work", *system.models, *options, worker, "--dataset", str(system.dataset))
