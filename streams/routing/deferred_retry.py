@@ -139,8 +139,9 @@ class DeferredRetry:
         async for records in self._read(partition, start, end):
             prepared = await self._pipeline.prepare(partition, records)
             await self._pipeline.finish(partition, prepared)
-            # Where rows were finished, too.
-            partition.mark_published("deferred", records[-1].offset, [])
+            if partition.owned:  # else none of them may have been decided
+                # Where rows were finished, too.
+                partition.mark_published("deferred", records[-1].offset, [])
 
     async def _would_change(self, partition: Partition, start: int, end: int) -> bool:
         """Return whether a pass would change anything; one that does not is not written down."""

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+from confluent_kafka import KafkaException
+
 from schemas import ModelControl
 from streams.kafka.logs import Logs
 from streams.kafka.producer import Outbox
@@ -13,7 +15,7 @@ from streams.runtime.control_plane import ControlPlane
 from streams.runtime.topic_guard import TopicGuard
 from streams.state.changelog import division
 from streams.state.open_rows import load_state
-from streams.state.ownership import Ownership
+from streams.state.ownership import Ownership, Superseded
 from streams.state.partition import Partition
 from streams.state.store import PartitionStore
 
@@ -89,15 +91,24 @@ class PartitionManager:
         return partition
 
     async def revoke(self) -> None:
-        """Forget all partitions, after what is being written."""
+        """Forget all partitions, after what is being written and published."""
         # A claim that arrived later would supersede the next owner.
         await asyncio.gather(*self._claims.values(), return_exceptions=True)
         self._claims.clear()
         if self._owned:
             logger.info("gives up partitions %s", ", ".join(map(str, sorted(self._owned))))
-        for partition in self._owned.values():
-            await partition.revoke()
+        await asyncio.gather(*map(self._give_up, self._owned.values()))
         self._owned.clear()
+
+    async def _give_up(self, partition: Partition) -> None:
+        try:
+            await partition.revoke()
+        except (TimeoutError, Superseded, KafkaException) as error:
+            logger.info(
+                "partition %d goes before all was written: some messages may leave again (%r)",
+                partition.number,
+                error,
+            )
 
     async def _divided(self) -> int:
         """Return among how many partitions the limits were divided when the deployment began.

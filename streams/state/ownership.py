@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 IDLE = 60.0
 """Seconds after which an idle owner writes an empty row: keys that a former owner has shadowed must
 be written again within the changelog's compaction lag."""
+LAST_WRITE = 10.0
+"""Seconds for which a partition that goes is waited for. What it leaves undone comes again."""
 _HEARTBEAT_KEY = b"owner"
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from msgspec.structs import replace
-
 from router.arrays import Floats, Ints
 from router.budget.holdings import Holding, holdings
 from router.budget.ledger import Ledger
@@ -17,7 +15,7 @@ from schemas.share import Game, Outcome, TokenUse
 from schemas.wire import encode
 from streams.state.expiry import Deadlines, DecisionRun
 from streams.state.open_rows import OpenRows, load_state
-from streams.state.ownership import IDLE, Ownership
+from streams.state.ownership import IDLE, LAST_WRITE, Ownership
 from streams.state.progress import Progress
 from streams.state.publication import Publication
 from streams.state.recent_ids import RecentIds, Slot
@@ -260,6 +258,7 @@ class Partition:
 
     def expirations_published(self) -> None:
         """Record that the rejections of all expired rows have been published."""
+        self._publication.unwritten |= bool(self._progress.unpublished_expirations)
         self._progress.unpublished_expirations = []
 
     def roll(self, begins: Ints) -> bool:
@@ -325,10 +324,11 @@ class Partition:
         finished = [key for key in self._finished if key not in rows]
         over = [*self._rows.half_removed, *finished, *removed]
         rows, self._undone, self._finished = {**self._undone, **rows}, {}, []
+        self._publication.unwritten = False
         self._progress.sequence += 1
         state = self._progress.to_state(self.ledger.accounts(), self.recent.count, over)
         changes: dict[bytes, bytes | None] = {
-            key.encode(): encode(self._stamped(row)) for key, row in rows.items()
+            key.encode(): encode(row.marked_by(state.sequence)) for key, row in rows.items()
         }
         changes.update((slot_key(i), encode(slot)) for i, slot in self._changed_slots.items())
         self._changed_slots = {}
@@ -336,12 +336,6 @@ class Partition:
         changes.update((key.encode(), None) for key in over)
         await self._ownership.write(changes)
         self._rows.repaired()
-
-    def _stamped(self, row: Row) -> Row:
-        """Return a row as it is written: its marks count with this commit's state record."""
-        if not row.is_overdue or row.marked:
-            return row
-        return replace(row, marked=self._progress.sequence)
 
     async def confirm(self) -> None:
         """Make sure that this process still owns the partition, and has seen all of its records.
@@ -393,6 +387,14 @@ class Partition:
         return self.waiting > 0 and self._held_back.has_ended(self.ledger.begins_of(begins))
 
     async def revoke(self) -> None:
-        """Wait for what is being written, and write nothing from then on."""
+        """Decide nothing from then on; wait for what is being published, and write how far it came:
+        the next owner would publish it again.
+
+        Raises as `commit`, and TimeoutError where it takes longer than `LAST_WRITE`.
+        """
         async with self.lock:
             self.owned = False
+        async with asyncio.timeout(LAST_WRITE), self.lock:
+            await self._publication.complete()
+            if self._publication.unwritten:
+                await self.commit({})

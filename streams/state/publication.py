@@ -18,13 +18,21 @@ class Publication:
         self._positions = positions
         self._inherited = {log: position.decided for log, position in positions.items()}
         self._moved = asyncio.Event()
+        self.unwritten = False
+        """Whether something has been published that no commit says to have been."""
 
     def mark(self, log: Log, offset: int) -> None:
         """Record that everything up to `offset` has been published."""
         position = self._positions[log]
+        self.unwritten |= offset > position.published
         position.published = max(position.published, offset)
         self._moved.set()
         self._moved = asyncio.Event()
+
+    async def complete(self) -> None:
+        """Wait until everything that this process decided has been published."""
+        for log, position in self._positions.items():
+            await self.wait(log, position.decided)
 
     async def wait(self, log: Log, offset: int) -> bool:
         """Wait until a record that this process decided has been published.

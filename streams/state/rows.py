@@ -83,6 +83,10 @@ class Row(Versioned, frozen=True, kw_only=True):
         """Whether its deadline has passed, and its sender has been told so."""
         return self.expired or self.held
 
+    def marked_by(self, commit: int) -> Row:
+        """Return the row as a commit writes it: its marks count with that one's state record."""
+        return replace(self, marked=commit) if self.is_overdue and not self.marked else self
+
     def unmarked(self) -> Row:
         """Return the row as it was before its deadline passed."""
         return replace(self, expired=False, held=False, returned=False, marked=0)

@@ -16,12 +16,14 @@ from streams.runtime.partition_manager import PartitionManager
 from streams.runtime.topic_guard import TopicGuard
 from streams.state.changelog import division
 from streams.state.ownership import Superseded
-from streams.state.rows import STATE_KEY
+from streams.state.rows import STATE_KEY, Row
 from tests.streams.runtime.test_control_plane import NEWCOMER, command
 from tests.support.patience import PATIENCE
-from tests.support.recorded import Unfenced, memory_store
+from tests.support.recorded import Unfenced, memory_store, receipt
 from tests.support.router_config import router_config, router_parts
 from tests.support.shared_log import LOG, SharedLog
+
+LAST_WRITE = "streams.state.partition.LAST_WRITE"
 
 
 class Process:
@@ -114,6 +116,22 @@ async def test_the_next_owner_supersedes(process: Process, log: SharedLog, tmp_p
     assert new.settled == 3
     with pytest.raises(Superseded):
         await old.commit({})
+
+
+async def test_a_partition_goes_though_its_last_write_fails(
+    process: Process, log: SharedLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another owner is there already, or what was decided does not leave in time."""
+    partition = await process.manager.get(0)
+    partition.mark_published("queries", 3, [])
+    await Process(log, tmp_path).manager.get(0)
+    await process.manager.revoke()
+    assert (partition.owned, process.manager.owned()) == (False, [])
+    monkeypatch.setattr(LAST_WRITE, 0.01)
+    stuck = await process.manager.get(0)
+    stuck.record_decisions("queries", {9: Row(receipt=receipt(9))})
+    await process.manager.revoke()
+    assert (stuck.owned, process.manager.owned()) == (False, [])
 
 
 async def test_commands_reach_all_owned_partitions(process: Process) -> None:

@@ -89,6 +89,28 @@ async def test_a_partition_is_loaded_as_it_was_committed(
     assert again.deadlines.due(1060.0, 60.0) == [row_key("queries", 2), Q3]
 
 
+async def test_what_a_revoked_partition_has_published_is_written(
+    partition: Partition, outbox: RecordedOutbox, store: MemoryStore
+) -> None:
+    """Once, and nothing where there is nothing to tell; expirations count, too."""
+    await partition.revoke()
+    assert outbox.sent == []
+    partition = open_partition(outbox, store)
+    await decide(partition, receipt(2))
+    overdue = Row(receipt=receipt(2), expired=True)
+    key = row_key("queries", 2)
+    partition.record_expirations({key: overdue})
+    await partition.commit({key: overdue})
+    partition.mark_published("queries", 2, [])
+    partition.expirations_published()
+    await partition.revoke()
+    again = open_partition(outbox, store)
+    assert (again.positions["queries"], again.unpublished_expirations) == (Position(2, 2), [])
+    count = len(outbox.sent)
+    await again.revoke()
+    assert len(outbox.sent) == count
+
+
 async def test_rows_beyond_the_state_do_not_count(
     outbox: RecordedOutbox, partition: Partition
 ) -> None:

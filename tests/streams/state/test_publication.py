@@ -37,8 +37,22 @@ async def test_what_is_decided_here_is_waited_for() -> None:
     assert await waiting
 
 
+async def test_all_that_is_decided_here_is_waited_for() -> None:
+    """Of both logs; what was decided before is not."""
+    positions, publication = loaded(decided=5, published=3)
+    await publication.complete()
+    positions["deferred"].decided = 1
+    waiting = asyncio.create_task(publication.complete())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    publication.mark("deferred", 1)
+    await waiting
+    assert publication.unwritten
+
+
 async def test_publication_never_falls_back() -> None:
     """Whatever is published again."""
     positions, publication = loaded(decided=5, published=5)
     publication.mark("queries", 2)
     assert positions["queries"].published == 5
+    assert not publication.unwritten
