@@ -74,6 +74,19 @@ FREE_VALUES: Mapping[str, Collection[Any]] = {
 FREE_TOOLS = frozenset({"function", "custom"})
 """Types of tools that the sender runs; servers run the others, and charge for it."""
 
+TOOL_FIELDS = FREE_TOOLS | {
+    "description",
+    "format",
+    "functionDeclarations",
+    "function_declarations",
+    "input_schema",
+    "name",
+    "parameters",
+    "strict",
+    "type",
+}
+"""Fields of a tool that the sender runs."""
+
 
 def priced_fields(payload: Mapping[str, Any]) -> list[str]:
     """Return the fields of a body that may change what its answer costs.
@@ -83,18 +96,40 @@ def priced_fields(payload: Mapping[str, Any]) -> list[str]:
 
     Returns:
         Their names, as `allow_fields` of a model lists them; a tool that the server runs counts
-        as `tools.` and its type. A field that is null counts as left out.
+        as `tools.` and its type or name. A field that is null counts as left out.
     """
     found = [
         name
         for name, value in payload.items()
         if value is not None and name not in FREE_FIELDS and value not in FREE_VALUES.get(name, ())
     ]
-    tools = payload.get("tools")
-    for tool in tools if isinstance(tools, list) else ():
-        kind = (tool.get("type") or "function") if isinstance(tool, Mapping) else "function"
-        if str(kind) not in FREE_TOOLS and f"tools.{kind}" not in found:
-            found.append(f"tools.{kind}")
+    found += sorted(_priced_tools(payload.get("tools")))
+    return found
+
+
+def _priced_tools(tools: object) -> set[str]:
+    """What of a body's tools may change the price, as `allow_fields` lists it.
+
+    A tool that the server runs may stand under its own name, without a type or beside a function,
+    as Gemini has them: `{"googleSearch": {}}`.
+    """
+    if not isinstance(tools, list):
+        return {"tools"} if tools else set()
+    found: set[str] = set()
+    for tool in tools:
+        if isinstance(tool, str):
+            found.add(f"tools.{tool}")
+        if not isinstance(tool, Mapping):
+            continue
+        kind = str(tool.get("type") or "function")
+        if kind not in FREE_TOOLS:
+            found.add(f"tools.{kind}")
+            continue
+        given = {name for name, value in tool.items() if value is not None}
+        found |= {f"tools.{name}" for name in given - TOOL_FIELDS}
+        function = tool.get("function")
+        if isinstance(function, Mapping) and function.get("cache_control") is not None:
+            found.add("tools.cache_control")
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from schemas.fields import INT64, Count
-from schemas.invalid import wrong
+from schemas.invalid import Invalid, wrong
 
 LONGEST_TOKEN = 128
 """Characters; no vocabulary in use has a longer token, so a text has at least length / this."""
@@ -166,12 +166,17 @@ _COMPLETION = frozenset(
     ]
 )
 _TOTAL = frozenset(("total_tokens", "totalTokens", "totalTokenCount", "total_token_count"))
-_READ_BESIDE = frozenset(("cache_read_input_tokens", "cacheReadInputTokens"))
-_CACHE_WRITES = frozenset(("cache_creation_input_tokens", "cacheWriteInputTokens"))
+_READ_BESIDE = frozenset(
+    ("cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
+)
+_CACHE_WRITES = frozenset(
+    ("cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+)
 _CACHED = _READ_BESIDE | frozenset(
     [
         "cached_tokens",
         "cachedTokens",
+        "cachedInputTokens",
         "cachedContentTokenCount",
         "cached_content_token_count",
         "prompt_cache_hit_tokens",
@@ -204,9 +209,17 @@ def _numbers(report: Mapping[str, Any]) -> dict[str, Any]:
     for details in given.keys() & _DETAILS:
         if isinstance(given[details], Mapping):
             for name in given[details].keys() & (_CACHED | _REASONING):
-                if given[details][name] not in (None, ""):
+                if _is_count(given[details][name]):
                     given.setdefault(name, given[details][name])
     return given
+
+
+def _is_count(value: object) -> bool:
+    """Whether a detail can be read; the sums do not depend on one that cannot."""
+    try:
+        return value not in (None, "") and _whole("", value) >= 0
+    except Invalid:
+        return False
 
 
 def _is_beside(
@@ -255,6 +268,8 @@ _TEXTS = (
     "text",
     "refusal",
     "reasoning_content",
+    "reasoning",
+    "thinking",
     "tool_calls",
     "function_call",
     "function",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Meta
 
 from router.budget.limits import Limit
+from schemas.control import check_time_zone
 from schemas.fields import INT64, NANO, Name, Unit, UnixTime, Window
 from schemas.invalid import wrong
 from streams.config.connection import Section
@@ -26,10 +26,7 @@ class Allowance(Section, frozen=True, kw_only=True):
     carry_over: bool = False
 
     def __post_init__(self) -> None:
-        try:
-            ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise wrong("time_zone", self.time_zone, "it must be an IANA name") from None
+        check_time_zone(self.time_zone)
 
     def starts_at(self) -> float | None:
         """When the first window begins, Unix seconds; None where it was not said."""

@@ -93,7 +93,7 @@ def completion(answer: Answer, created: int) -> dict[str, Any]:
         "object": "chat.completion",
         "created": said.get("created") or created,
         **{k: v for k, v in said.items() if k not in ("id", "object", "created", "model")},
-        "choices": said.get("choices") or [_no_words()],
+        "choices": _choices(answer.response),
         "usage": said.get("usage") or _usage(answer),
         "model": answer.model,
         "sluice": {
@@ -129,13 +129,16 @@ def events(whole: Mapping[str, Any], usage: bool) -> Iterator[bytes]:
     def chunk(**fields: Any) -> bytes:
         return b"data: " + msgspec.json.encode({**shared, **fields}) + b"\n\n"
 
-    for choice in whole["choices"]:
-        index, message = choice.get("index", 0), dict(choice.get("message") or {})
+    for place, choice in enumerate(whole["choices"]):
+        index, message = choice.get("index"), _message(choice)
+        index = place if index is None else index
         role = message.pop("role", "assistant")
-        if calls := message.get("tool_calls"):
-            message["tool_calls"] = [{"index": i, **call} for i, call in enumerate(calls)]
-        for delta in ({"role": role, "content": ""}, message):
-            yield chunk(choices=[{"index": index, "delta": delta, "finish_reason": None}])
+        if isinstance(calls := message.get("tool_calls"), list):
+            numbered = [(i, call) for i, call in enumerate(calls) if isinstance(call, Mapping)]
+            message["tool_calls"] = [{"index": i, **call} for i, call in numbered]
+        likely = {"logprobs": found} if (found := choice.get("logprobs")) is not None else {}
+        for delta, more in (({"role": role, "content": ""}, {}), (message, likely)):
+            yield chunk(choices=[{"index": index, "delta": delta, "finish_reason": None, **more}])
         reason = choice.get("finish_reason") or "stop"
         yield chunk(choices=[{"index": index, "delta": {}, "finish_reason": reason}])
     if usage:
@@ -221,9 +224,22 @@ def _id(key: str | None, caller: Caller, body: bytes) -> str | None:
     return f"{IDEMPOTENT}{whose}-{sha256(body).hexdigest()[:16]}"
 
 
-def _no_words() -> dict[str, Any]:
-    message = {"role": "assistant", "content": ""}
-    return {"index": 0, "message": message, "finish_reason": "stop"}
+def _choices(response: object) -> list[Mapping[str, Any]]:
+    """The choices of a response, which may have any form; words alone are one."""
+    given = response.get("choices") if isinstance(response, Mapping) else None
+    found = [c for c in given if isinstance(c, Mapping)] if isinstance(given, list) else []
+    words = response if isinstance(response, str) else ""
+    message = {"role": "assistant", "content": words}
+    return found or [{"index": 0, "message": message, "finish_reason": "stop"}]
+
+
+def _message(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a choice's message; of words alone, as other APIs have them, one that says them."""
+    message = choice.get("message")
+    if isinstance(message, Mapping):
+        return dict(message)
+    words = message or choice.get("text")
+    return {"content": words} if isinstance(words, str) else {}
 
 
 def _usage(answer: Answer) -> dict[str, int]:

@@ -52,6 +52,14 @@ FORMS: list[tuple[dict[str, Any], Usage]] = [
      usage(12, 34, 7)),
     ({"inputTokens": 12, "outputTokens": 34, "totalTokens": 46, "cacheReadInputTokens": 5},
      usage(12, 34, 5)),
+    ({"inputTokens": 2, "outputTokens": 34, "totalTokens": 46, "cacheReadInputTokenCount": 7,
+      "cacheWriteInputTokenCount": 3}, usage(12, 34, 7)),
+    ({"inputTokens": 12, "outputTokens": 34, "totalTokens": 46, "cachedInputTokens": 5},
+     usage(12, 34, 5)),
+    # a detail that cannot be read takes nothing from the sums
+    ({**OPENAI, "prompt_tokens_details": {"cached_tokens": "n/a"},
+      "completion_tokens_details": {"reasoning_tokens": -1}}, usage(12, 34)),
+    ({**OPENAI, "prompt_tokens_details": {"cached_tokens": True}}, usage(12, 34)),
     ({"promptTokenCount": 12, "candidatesTokenCount": 30, "thoughtsTokenCount": 4,
       "totalTokenCount": 46, "cachedContentTokenCount": 5}, usage(12, 34, 5, 4)),
     ({"promptTokenCount": 12, "thoughtsTokenCount": 34, "totalTokenCount": 46},
@@ -99,7 +107,7 @@ def test_reports_that_say_nothing(report: object) -> None:
         ({**OPENAI, "completion_tokens": True}, "usage.completion_tokens"),
         ({**OPENAI, "completion_tokens": {}}, "usage.completion_tokens"),
         ({**OPENAI, "total_tokens": float("nan")}, "usage.total_tokens"),
-        ({**OPENAI, "prompt_tokens_details": {"cached_tokens": -5}}, "usage.cached_tokens"),
+        ({**OPENAI, "cached_tokens": -5}, "usage.cached_tokens"),
     ],
 )
 def test_reports_that_are_none(report: object, field: str) -> None:
@@ -147,6 +155,18 @@ def test_what_is_believed(used: Usage, text: str, believed: bool) -> None:
         {"choices": [{"message": {"role": "assistant", "content": text}}]},
         {"choices": [{"message": {"content": [{"type": "text", "text": text}]}}]},
         {"choices": [{"message": {"tool_calls": [{"function": {"arguments": text}}]}}]},
+        {"choices": [{"message": {"content": "", "reasoning": text}}]},
+        {
+            "choices": [
+                {
+                    "message": {
+                        "content": [
+                            {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
+                        ]
+                    }
+                }
+            ]
+        },
         {"message": {"content": text}},
     ):
         assert is_believable(used, response, CONTEXT) == believed

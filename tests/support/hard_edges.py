@@ -71,6 +71,21 @@ USAGE = [
     _usage("digits", _plain(prompt_tokens="10", completion_tokens="20"), (10, 20)),
     _usage("null_details", _plain(prompt_tokens_details=None), (10, 20)),
     _usage("anthropic", {"input_tokens": 10, "output_tokens": 20}, (10, 20)),
+    _usage("unreadable_details", _plain(prompt_tokens_details={"cached_tokens": "n/a"}), (10, 20)),
+    _usage(
+        "bedrock",
+        {"inputTokens": 4, "outputTokens": 20, "totalTokens": 30, "cacheReadInputTokenCount": 6},
+        (10, 20),
+    ),
+    Case(
+        "usage_zeros_beside_reasoning",
+        Reply(
+            completion(_plain(completion_tokens=0), "X").replace(
+                b'"X"', b'"", "reasoning": "' + b"word " * 500 + b'"'
+            )
+        ),
+        charged="reserved",
+    ),
     _usage("ollama", None, (10, 20), prompt_eval_count=10, eval_count=20),
     _usage(
         "gemini",
@@ -99,6 +114,12 @@ ANSWERS = [
     Case(
         "error_for_choices",
         Reply(b'{"choices": [], "error": {"message": "no", "code": 400}}'),
+        end="failed",
+        charged=(0, 0),
+    ),
+    Case(
+        "error_in_the_choices",
+        Reply(b'{"choices": [{"message": {"content": ""}, "error": {"code": 400}}]}'),
         end="failed",
         charged=(0, 0),
     ),
@@ -159,6 +180,8 @@ QUERIES = [
     _dear("best_of", best_of=4),
     _dear("num_predict", num_predict=60_000),
     _dear("server_tool", tools=[{"type": "web_search"}]),
+    _dear("server_tool_by_name", tools=[{"googleSearch": {}}]),
+    _dear("tool_in_the_cache", tools=[{"function": {"name": "f"}, "cache_control": {}}]),
     _dear("unheard_of", some_new_field=1),
     Case("free_tier", query=_chat(_user(), service_tier="default", temperature=0, user="u")),
     Case(

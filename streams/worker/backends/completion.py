@@ -12,7 +12,7 @@ from typing import Any
 
 from schemas.invalid import Invalid
 from schemas.lenient import read_json
-from schemas.usage import LONGEST_TOKEN, Usage, is_believable, reported_usage
+from schemas.usage import LONGEST_TOKEN, Usage, is_believable, reported_usage, text_length
 
 LONGEST_REFUSAL = 10_000
 """Bytes of an error in which its reason is looked for."""
@@ -65,8 +65,8 @@ def read_completion(data: bytes, context: int, asked: int = 0) -> Completion:
         raise NoCompletion(str(error)) from error
     if not isinstance(answer, dict):
         raise NoCompletion("it is no object")
-    choices, problem = answer.get("choices"), answer.get("error")
-    if not choices and problem:
+    choices, problem = answer.get("choices"), _problem(answer)
+    if problem:
         return Completion(answer, _usage(answer, context, asked), _status(problem))
     if not isinstance(choices, list):
         raise NoCompletion("it has no list of choices")
@@ -81,7 +81,8 @@ def read_reason(data: bytes, secrets: Iterable[str] = ()) -> str:
         secrets: The API key, and what else was sent that is nobody's business.
     """
     try:
-        error = read_json(data)["error"]
+        answer = read_json(data)
+        error = _problem(answer) or answer["error"]
         text = str(error["message"] if isinstance(error, dict) else error)
     except (KeyError, TypeError, ValueError):
         text = data.decode(errors="replace")
@@ -119,8 +120,8 @@ def read_retry_after(headers: dict[str, str], now: float) -> float | None:
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
-        try:
-            seconds = float(value) * unit
+        try:  # several, where a proxy adds its own: the longest
+            seconds = max(map(float, value.split(","))) * unit
         except ValueError:
             continue
         if isfinite(seconds):
@@ -140,6 +141,17 @@ def _usage(answer: dict[str, Any], context: int, asked: int) -> Usage | None:
     if usage is None or usage.prompt_tokens * LONGEST_TOKEN < asked:
         return None
     return usage if is_believable(usage, answer, context) else None
+
+
+def _problem(answer: dict[str, Any]) -> object:
+    """The error that stands where choices should; gateways put it into the choices, too."""
+    choices = answer.get("choices")
+    if not choices:
+        return answer.get("error")
+    if text_length(choices) or not isinstance(choices, list):
+        return None
+    found = [choice.get("error") for choice in choices if isinstance(choice, dict)]
+    return found[0] if len(found) == len(choices) and all(found) else None
 
 
 def _status(error: object) -> int:

@@ -9,6 +9,7 @@ import pytest
 from router.budget.windows import Windowing
 from schemas.invalid import Invalid
 from streams.config.limits import to_nano
+from streams.config.loader import ConfigError
 from streams.config.settings import Config, load
 
 FILE = """
@@ -93,3 +94,12 @@ def test_an_amount_is_whole_nano_units(amount: str) -> None:
 
     with pytest.raises(Invalid, match="amount"):
         to_nano("amount", Decimal(amount))
+
+
+@pytest.mark.parametrize("zone", ["", "Atlantis", "Europe", "../etc", "x" * 300])
+def test_a_window_is_in_a_known_time_zone(tmp_path: Path, zone: str) -> None:
+    """A part of a name is none, though it is a folder where the names are kept."""
+    file = tmp_path / "sluice.toml"
+    file.write_text(FILE.replace("Europe/Berlin", zone))
+    with pytest.raises(ConfigError, match=r"limits.fair.time_zone: .*it must be an IANA name"):
+        load(file, {})

@@ -147,6 +147,51 @@ def test_an_answer_without_words() -> None:
     assert whole["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
 
+def test_an_answer_of_words_alone() -> None:
+    """A worker may answer in any form; words are the message."""
+    whole = chat.completion(answer(response="hello"), 17)
+    assert whole["choices"][0]["message"] == {"role": "assistant", "content": "hello"}
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        (None, ""),
+        ("hello", ""),
+        ([None], ""),
+        ([{}], None),
+        ([{"index": None, "message": None}], None),
+        ([{"message": "hello"}], "hello"),
+        ([{"text": "hello"}], "hello"),
+        ([{"message": ["hello"]}], None),
+        ([{"message": {"content": "hello", "tool_calls": [None, "f"]}}], "hello"),
+        ([{"message": {"content": "hello", "tool_calls": {"id": "c"}}}], "hello"),
+    ],
+    ids=str,
+)
+def test_events_of_odd_choices(choices: object, said: str | None) -> None:
+    """An answer that is paid for reaches its client, whatever form its server gave it."""
+    found = _chunks(chat.completion(answer(response={"choices": choices}), 17))
+    assert [each["choices"][0]["finish_reason"] for each in found] == [None, None, "stop"]
+    assert found[1]["choices"][0]["delta"].get("content") == said
+
+
+def test_events_of_several_choices() -> None:
+    """Each has an index of its own, and its log probabilities stand beside its words."""
+    likely = {"content": [{"token": "a", "logprob": -0.1}]}
+    choices = [{"message": {"content": "a"}, "logprobs": likely}, {"message": {"content": "b"}}]
+    found = _chunks(chat.completion(answer(response={"choices": choices}), 17))
+    said = [each["choices"][0] for each in found if each["choices"][0]["delta"].get("content")]
+    assert [(each["index"], each["delta"]["content"]) for each in said] == [(0, "a"), (1, "b")]
+    assert [each.get("logprobs") for each in said] == [likely, None]
+
+
+def _chunks(whole: dict[str, Any]) -> list[Any]:
+    parts = [part.removeprefix(b"data: ").strip() for part in chat.events(whole, usage=False)]
+    assert parts.pop() == b"[DONE]"
+    return [msgspec.json.decode(part) for part in parts]
+
+
 def test_events() -> None:
     """Events hold the role, the words, calls of tools by index, the end, the usage and [DONE]."""
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}

@@ -79,10 +79,25 @@ def test_usage_of_too_few_tokens_for_the_question() -> None:
 )
 def test_errors_with_a_good_status(error: object, status: int) -> None:
     """They are failures, of the status that they name."""
-    forms: list[dict[str, Any]] = [{}, {"choices": []}, {"choices": None}]
-    for choices in forms:
-        data = json.dumps({"error": error, **choices}).encode()
+    silent = {"index": 0, "message": {"role": "assistant", "content": ""}, "error": error}
+    forms: list[dict[str, Any]] = [
+        {"error": error},
+        {"error": error, "choices": []},
+        {"error": error, "choices": None},
+        {"choices": [silent]},
+        {"error": None, "choices": [silent, silent]},
+    ]
+    for form in forms:
+        data = json.dumps(form).encode()
         assert read_completion(data, 1000).failure == status
+        assert read_reason(data) == "x" or status in (429, 503)
+
+
+def test_an_error_after_words() -> None:
+    """What was said before it is an answer, and one choice's error is not the others'."""
+    broken = {"message": {"content": "It was"}, "error": {"code": 502}}
+    for choices in ([broken], [broken, {"message": {"content": ""}, "error": {"code": 502}}]):
+        assert read_completion(json.dumps({"choices": choices}).encode(), 1000).failure is None
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", b"[1]", b"null", b"{}", b'{"choices": 1}'])
@@ -106,7 +121,8 @@ def test_what_is_no_completion(data: bytes) -> None:
         ("soon", None),
         ("nan", None),
         ("inf", None),
-        ("5, 10", None),
+        ("5, 10", 10.0),
+        ("10, soon", None),
         ("", None),
     ],
 )
