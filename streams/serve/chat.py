@@ -227,7 +227,8 @@ def _id(key: str | None, caller: Caller, body: bytes) -> str | None:
 def _choices(response: object) -> list[Mapping[str, Any]]:
     """The choices of a response, which may have any form; words alone are one."""
     given = response.get("choices") if isinstance(response, Mapping) else None
-    found = [c for c in given if isinstance(c, Mapping)] if isinstance(given, list) else []
+    listed = given if isinstance(given, list) else []
+    found: list[Mapping[str, Any]] = [each for each in listed if isinstance(each, Mapping)]
     words = response if isinstance(response, str) else ""
     message = {"role": "assistant", "content": words}
     return found or [{"index": 0, "message": message, "finish_reason": "stop"}]
