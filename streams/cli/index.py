@@ -63,10 +63,10 @@ def build(
         left = len(whole) - len(dataset)
         click.echo(f"left out: the first {left} queries (--most {most})", err=True)
     dataset = _of_models(dataset, list(config.models))
-    with click.progressbar(length=2 * len(dataset), label="embedding, then fitting") as bar:
-        draft = drafted(config, dataset, bar.update)
-    click.echo(f"writing {folder}", err=True)
     try:
+        with click.progressbar(length=2 * len(dataset), label="embedding, then fitting") as bar:
+            draft = drafted(config, dataset, bar.update)
+        click.echo(f"writing {folder}", err=True)
         manifest = draft.write(config, keep, folder)
     except ValueError as error:
         raise click.ClickException(str(error)) from None

@@ -15,6 +15,7 @@ from schemas.control import ModelControl, ModelServer
 from streams.cli import options
 from streams.cli.accounts import check_known, show_accounts
 from streams.config.limits import to_nano
+from streams.config.servers import check_address, check_headers
 from streams.config.settings import Config, load
 
 NAME = click.argument("name")
@@ -80,6 +81,8 @@ def _server(values: dict[str, Any]) -> ModelServer | None:
     named = {"name": "server_name"}
     fields = {field: values.pop(named.get(field, field)) for field in ModelServer.__struct_fields__}
     given = {field: value for field, value in fields.items() if value is not None}
+    check_address("base_url", given.get("base_url"))
+    check_headers("extra_headers", given.get("extra_headers") or {})
     return ModelServer(**given) if given else None
 
 

@@ -17,6 +17,7 @@ from router.models.catalog import Model
 from streams.cli import logs, options
 from streams.cli.stopping import Stopper
 from streams.config.models import ModelSettings, served
+from streams.config.servers import api_key
 from streams.config.settings import Config, load
 from streams.kafka.logs import Logs
 from streams.kafka.security import for_librdkafka
@@ -321,7 +322,7 @@ def _wait_without(empty: Sequence[str], at: Address | None) -> None:
 def _key(model: str, settings: ModelSettings) -> str | None:
     if settings.api_key_env is None:
         return None
-    if key := os.environ.get(settings.api_key_env, "").strip():  # files end in a line break
+    if key := api_key(settings.api_key_env, os.environ):
         return key
     raise click.ClickException(
         f"the environment variable {settings.api_key_env} is empty: models.{model}.api_key_env "

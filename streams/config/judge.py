@@ -9,6 +9,7 @@ from schemas.fields import Name
 from schemas.invalid import missing, wrong
 from streams.config.connection import Seconds, Section
 from streams.config.limits import to_nano
+from streams.config.servers import check_address
 
 
 class JudgeSettings(Section, frozen=True, kw_only=True):
@@ -34,6 +35,7 @@ class JudgeSettings(Section, frozen=True, kw_only=True):
             raise missing("model", rule) if self.model is None else wrong("model", self.model, rule)
         if self.base_url is not None and self.name is None:
             raise missing("name", "base_url needs it: what the server calls the model")
+        check_address("base_url", self.base_url)
         for key in ("input_price", "output_price", "budget"):
             to_nano(key, getattr(self, key))
 

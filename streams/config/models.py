@@ -14,6 +14,7 @@ from schemas.fields import MediaTokens, Name, Tokens
 from schemas.invalid import wrong
 from streams.config.connection import Part, Seconds, Section
 from streams.config.limits import ModelBudget, to_nano
+from streams.config.servers import check_address, check_headers
 
 Calls = Annotated[int, Meta(ge=1, le=10_000)]
 
@@ -26,6 +27,9 @@ class PoolSettings(Section, frozen=True, kw_only=True):
     output_price: Decimal | None = None
     base_url: str | None = None
     concurrency: Calls | None = None
+
+    def __post_init__(self) -> None:
+        check_address("base_url", self.base_url)
 
     def priced(self, name: str, input_price: int, output_price: int) -> Pool:
         """This pool in a catalog. input_price, output_price: the model's, nano-units a million."""
@@ -76,6 +80,8 @@ class ModelSettings(Section, frozen=True, kw_only=True):
             self.context,
             self.cached_price(),
         )
+        check_address("base_url", self.base_url)
+        check_headers("extra_headers", self.extra_headers)
         contexts: dict[int, str] = {}
         for name, pool in self.pools.items():
             if pool.context > self.context:

@@ -41,15 +41,11 @@ from streams.config.connection import (
 )
 from streams.config.eagle import EagleSettings
 from streams.config.judge import JudgeSettings
-from streams.config.limits import (
-    Allowance,
-    LimitSettings,
-    TotalBudget,
-    to_nano,
-)
+from streams.config.limits import Allowance, LimitSettings, TotalBudget, to_nano
 from streams.config.loader import ConfigError, read
 from streams.config.models import ModelSettings, served
 from streams.config.serve import ServeSettings
+from streams.config.servers import check_address
 
 __all__ = ["Broker", "Config", "ConfigError", "RouterSettings", "TopicSettings", "load"]
 
@@ -88,6 +84,7 @@ class EmbedderSettings(Section, frozen=True, kw_only=True):
         for name in needs.get(self.kind, ()):
             if getattr(self, name) is None:
                 raise missing(name, f"embedder {self.kind} needs it")
+        check_address("url", self.url)
 
     def arguments(self) -> dict[str, Any]:
         """What `make_embedder` takes beside the kind: the keys that are set."""

@@ -18,6 +18,7 @@ from streams.client.earlier import Earlier
 from streams.client.errors import QueryError
 from streams.client.runs import RUN
 from streams.config.judge import JudgeSettings
+from streams.config.servers import api_key
 from streams.judge.verdict import TOKENS, Message
 from streams.worker.backends.base import Backend, BackendUnavailable
 from streams.worker.backends.openai import OpenAI
@@ -105,7 +106,7 @@ class EndpointCalls:
         """Return the calls to the configured server."""
         assert settings.base_url is not None
         model = settings.priced()
-        key = os.environ.get(settings.api_key_env) if settings.api_key_env else None
+        key = api_key(settings.api_key_env, os.environ) if settings.api_key_env else None
         return cls(
             OpenAI(
                 model.name,

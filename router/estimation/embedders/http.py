@@ -56,7 +56,12 @@ class HttpEmbedder(Embedder):
             raise ValueError("url holds a user or password: name the key by api_key_env instead")
         if min(dimension, batch_size, attempts) < 1:
             raise ValueError("dimension, batch_size and attempts must be at least 1")
-        key = os.environ.get(api_key_env, "") if api_key_env else ""
+        key = os.environ.get(api_key_env, "").strip() if api_key_env else ""
+        if not key.isascii():
+            raise EmbeddingError(
+                f"the environment variable {api_key_env} must hold printable ASCII only: copy the "
+                "API key again"
+            )
         if api_key_env and not key:
             raise EmbeddingError(
                 f"the environment variable {api_key_env} is empty: it must hold the API key"

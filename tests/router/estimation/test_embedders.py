@@ -318,6 +318,14 @@ class TestHttp:
         with pytest.raises(EmbeddingError, match="environment variable TEST_KEY is empty"):
             HttpEmbedder(server.url, "m", DIMENSION, api_key_env="TEST_KEY")
 
+    def test_a_key_that_cannot_be_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A line break at its end is none of it; other letters than ASCII are refused."""
+        monkeypatch.setenv("TEST_KEY", "sk-secret\n")
+        HttpEmbedder("http://127.0.0.1/v1", "m", DIMENSION, api_key_env="TEST_KEY")
+        monkeypatch.setenv("TEST_KEY", "sk-\u200bsecret")
+        with pytest.raises(EmbeddingError, match="variable TEST_KEY must hold printable ASCII"):
+            HttpEmbedder("http://127.0.0.1/v1", "m", DIMENSION, api_key_env="TEST_KEY")
+
     @pytest.mark.parametrize("url", ["ftp://x/v1", "127.0.0.1:80", "http://user:pass@x/v1"])
     def test_url(self, url: str) -> None:
         """Other schemes, and addresses with a password in them, are refused."""

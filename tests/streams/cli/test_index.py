@@ -86,6 +86,15 @@ class TestIndex:
         assert code == 1
         assert "bad.jsonl, line 1: 'id' must be a string" in stderr
 
+    def test_a_history_of_one_is_too_short(self, config: Path, tmp_path: Path) -> None:
+        """Said in a line, not by a traceback."""
+        short = tmp_path / "short.jsonl"
+        row = {name: {"small": 1, "org/large": 1} for name in ("scores", "cost_usd")}
+        short.write_text(json.dumps({"id": "1", "prompt": "?", **row}))
+        code, _, stderr = run("index", "build", "--history", short, "-c", config)
+        assert code == 1
+        assert "a history of 1: estimates need at least 2 outcomes" in stderr
+
     def test_another_folder_is_not_overwritten(self, config: Path, tmp_path: Path) -> None:
         """A folder that is no index stays as it is."""
         file = history(tmp_path / "h.jsonl.gz", ("small", "org/large"))

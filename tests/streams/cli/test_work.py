@@ -92,6 +92,14 @@ def test_what_cannot_be_is_said(config: Path, arguments: list[str], code: int, w
     assert words in stderr.splitlines()[-1]
 
 
+def test_a_key_that_cannot_be_sent(config: Path) -> None:
+    """It is not shown."""
+    code, stderr = run("org/large", "-c", config, A_KEY_OF_TESTS="sk-\u200bsecret")
+    assert code == 1
+    assert "A_KEY_OF_TESTS must hold printable ASCII only" in stderr.splitlines()[-1]
+    assert "secret" not in stderr
+
+
 def test_an_unknown_model(embedded_broker: Broker, config: Path, prefix: str) -> None:
     """Neither the configuration nor a command knows it."""
     embedded_broker.create({f"{prefix}control": 1})
