@@ -28,6 +28,18 @@ class TokenRatio(Struct, frozen=True, kw_only=True):
     count: Count = 1
 
 
+class ImageTokens(Struct, frozen=True, kw_only=True):
+    """How many prompt tokens an image has taken at most, where that is more than is declared.
+
+    Attributes:
+        declared: The model's `image_tokens` at that time; this counts only as long as it is that.
+        tokens: Reserved for each image instead.
+    """
+
+    declared: Count
+    tokens: Count
+
+
 class Prices(Versioned, frozen=True, kw_only=True):
     """One version of a policy's state.
 
@@ -41,6 +53,7 @@ class Prices(Versioned, frozen=True, kw_only=True):
             nano-units).
         arrivals: Queries that were expected to share it, by limit.
         token_ratios: Bytes per prompt token, by model and kind of text with a tab between them.
+        image_tokens: Prompt tokens of an image, of models that take more than they declare.
     """
 
     policy: Name
@@ -51,3 +64,4 @@ class Prices(Versioned, frozen=True, kw_only=True):
     remaining: dict[str, SignedNano] = field(default_factory=dict)
     arrivals: dict[str, float] = field(default_factory=dict)
     token_ratios: dict[str, TokenRatio] = field(default_factory=dict)
+    image_tokens: dict[str, ImageTokens] = field(default_factory=dict)

@@ -52,8 +52,10 @@ class Receipt(Versioned, frozen=True, kw_only=True):
         tried: Models whose calls for the query have failed before, in order (failover).
         results_offset: Results of the same partition that were settled before.
         prompt_bytes: Bytes of a long prompt of nothing but text: the tokens that its answer's usage
-            tells of teach how many bytes are a token.
-        text: What most of that prompt is.
+            tells of teach how many bytes are a token. Of a prompt with images the bytes of its
+            text, to teach how many tokens these take.
+        text: What most of that prompt is; none with images.
+        images: Images of a prompt without audio.
     """
 
     id: Id
@@ -87,6 +89,7 @@ class Receipt(Versioned, frozen=True, kw_only=True):
     pool: Name | None = None
     prompt_bytes: Count = 0
     text: TextKind | None = None
+    images: Count = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -68,6 +68,20 @@ class TokenUse(Struct, frozen=True, kw_only=True):
     tokens: Annotated[int, Meta(ge=1)]
 
 
+class ImageUse(Struct, frozen=True, kw_only=True):
+    """How many prompt tokens images took that took more than was reserved for them.
+
+    Attributes:
+        model: That has answered.
+        declared: Tokens that it declares for an image.
+        tokens: That each took.
+    """
+
+    model: Name
+    declared: Count
+    tokens: Annotated[int, Meta(ge=1)]
+
+
 class Outcome(Struct, frozen=True, kw_only=True):
     """A judged answer beside what was estimated of it.
 
@@ -100,6 +114,7 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
         floors: Names of the sampled queries' quality floors, where the policy keeps any.
         games: Of answers that have been settled, where the policy learns from them.
         token_uses: Of long prompts whose answers have been settled.
+        image_uses: Of images that took more tokens than were reserved for them.
         outcomes: Judged answers that have been settled, where the policy corrects estimates.
     """
 
@@ -117,6 +132,7 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
     floors: list[str] = field(default_factory=list)
     games: list[Game] = field(default_factory=list)
     token_uses: list[TokenUse] = field(default_factory=list)
+    image_uses: list[ImageUse] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:

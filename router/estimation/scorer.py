@@ -12,7 +12,7 @@ from router.arrays import Bools, Floats, Ints, Vectors
 from router.estimation.embedders.base import Embedder, unit
 from router.estimation.estimator import Estimates, Estimator
 from router.estimation.newcomers import with_newcomers
-from router.estimation.prompt_lengths import PromptLengths
+from router.estimation.prompt_lengths import LearnedTokens, PromptLengths
 from router.estimation.rated import RatedEstimator
 from router.models.catalog import MILLION, Model, ModelCatalog
 from router.policies.base import Batch
@@ -109,7 +109,7 @@ class QueryScorer:
         mode: Mode = "max",
         newcomers: Iterable[Model] = (),
         index: str | None = None,
-        ratios: Mapping[str, float] | None = None,
+        learned: LearnedTokens = LearnedTokens(),  # noqa: B008  # immutable
     ) -> None:
         """Combine an embedder, an estimator and the models that it knows.
 
@@ -121,7 +121,7 @@ class QueryScorer:
             newcomers: Models without history, estimated by a prior (`newcomers.py`). They follow
                 the known ones in `catalog`.
             index: Version of the index that the estimator rests on.
-            ratios: Bytes per prompt token as learned, by model and kind of text.
+            learned: What usage has taught of the tokens of prompts.
         """
         self.embedder = embedder
         self.estimator = estimator
@@ -129,7 +129,7 @@ class QueryScorer:
         self.catalog = known.extended(newcomers)
         self.mode = mode
         self.index = index
-        self.lengths = PromptLengths(ratios or {}, self.catalog.names)
+        self.lengths = PromptLengths(learned, self.catalog)
 
     def with_newcomers(self, newcomers: Iterable[Model]) -> QueryScorer:
         """Return a scorer with exactly these newcomers after the known models.
@@ -140,16 +140,18 @@ class QueryScorer:
         return self._with(self.estimator, newcomers)
 
     def following(
-        self, snapshot: Mapping[str, Any], ratios: Mapping[str, float] | None = None
+        self,
+        snapshot: Mapping[str, Any],
+        learned: LearnedTokens = LearnedTokens(),  # noqa: B008  # immutable
     ) -> QueryScorer:
         """Return a scorer that takes over what has been learned; this one where nothing is new.
 
         Args:
             snapshot: Of a policy: estimates take over what it tells of models.
-            ratios: Bytes per prompt token, by model and kind of text.
+            learned: What usage has taught of the tokens of prompts.
         """
-        estimator, learned = self.estimator.following(snapshot), dict(ratios or {})
-        if estimator is self.estimator and learned == self.lengths.ratios:
+        estimator = self.estimator.following(snapshot)
+        if estimator is self.estimator and learned == self.lengths.learned:
             return self
         return self._with(estimator, self._newcomers(), learned)
 
@@ -282,11 +284,11 @@ class QueryScorer:
         self,
         estimator: Estimator | RatedEstimator,
         newcomers: Iterable[Model],
-        ratios: Mapping[str, float] | None = None,
+        learned: LearnedTokens | None = None,
     ) -> QueryScorer:
-        ratios = self.lengths.ratios if ratios is None else ratios
+        learned = self.lengths.learned if learned is None else learned
         return QueryScorer(
-            self.embedder, estimator, self.known, self.mode, newcomers, self.index, ratios
+            self.embedder, estimator, self.known, self.mode, newcomers, self.index, learned
         )
 
 

@@ -156,16 +156,6 @@ class ModelCatalog:
         cost: Ints = -(-nano_millionths // MILLION)
         return cost
 
-    def media_tokens(self, images: Ints, audio: Ints) -> Ints:
-        """Return the prompt tokens of images and audio parts, int64[n, M].
-
-        Args:
-            images: int64[n], the number of images of each query.
-            audio: int64[n], the number of audio parts.
-        """
-        tokens: Ints = images[:, None] * self.image_tokens + audio[:, None] * self.audio_tokens
-        return tokens
-
     def output_tokens_for(self, amount: Ints, prompt_tokens: Ints) -> Ints:
         """Return the output tokens that amounts pay for, int64[n, M] (inverse of `cost`).
 

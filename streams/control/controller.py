@@ -21,6 +21,7 @@ from router.arrays import Bools, Floats, Ints
 from router.budget.horizon import Horizon
 from router.budget.limits import LimitSet, closed_to, with_tenants
 from router.budget.shares import ShareAllocator
+from router.estimation.image_tokens import ImageMaxima
 from router.estimation.token_ratio import TokenRatios, category
 from router.models.catalog import ModelCatalog
 from router.policies.base import Policy
@@ -72,6 +73,7 @@ class Controller:
         every: float,
         clock: Callable[[], float] = time.time,
         ratios: TokenRatios | None = None,
+        images: ImageMaxima | None = None,
     ) -> None:
         """Start at version 0.
 
@@ -88,6 +90,7 @@ class Controller:
             every: least seconds between two solutions of the prices.
             clock: Unix seconds.
             ratios: bytes per token as they were published last.
+            images: tokens of images, the same.
         """
         self._catalog = catalog
         self._limits = limits
@@ -95,14 +98,12 @@ class Controller:
         self._priced: dict[str, None] = {}
         self._policy = policy
         self._allocator = allocator
-        self._save = save
-        self._confirm = confirm
+        self._save, self._confirm = save, confirm
         self._horizon = horizon
-        self._outbox = outbox
-        self._topics = topics
-        self._every = every
-        self._clock = clock
+        self._outbox, self._topics = outbox, topics
+        self._every, self._clock = every, clock
         self._ratios = ratios or TokenRatios()
+        self._images = images or ImageMaxima()
         self._closed: frozenset[str] = frozenset()
         self._shape: tuple[tuple[str, ...], frozenset[str]] = (), frozenset()
         self._granted_at = clock()
@@ -189,7 +190,8 @@ class Controller:
         solved = await asyncio.to_thread(self._policy.plan, remaining, expected, waiting)
         state = self._policy.snapshot()
         prices = {name: value for name, value in state.items() if name != "version"}
-        if self._ratios.take_news() or (solved and prices != self._prices):
+        learned = [one.take_news() for one in (self._ratios, self._images)]
+        if any(learned) or (solved and prices != self._prices):
             self._prices = prices
             self.version += 1
             await self._publish(remaining, expected)
@@ -261,6 +263,15 @@ class Controller:
             self._policy.see_outcomes(models, np.array(scores), np.array(costs))
         for use in report.token_uses:
             self._ratios.observe(category(use.model, use.text), use.size, use.tokens)
+        for image in report.image_uses:
+            if self._images.observe(image.model, image.declared, image.tokens):
+                logger.warning(
+                    "%s: an image took %d prompt tokens, its image_tokens are %d: from now on more "
+                    "is reserved for each; raise image_tokens",
+                    image.model,
+                    image.tokens,
+                    image.declared,
+                )
 
     def _sample(self, report: ShareReport) -> list[Floats]:
         """Put a report's sample in the order of the catalog; models it lacks get quality 0."""
@@ -291,6 +302,7 @@ class Controller:
             remaining=dict(zip(names, remaining.tolist(), strict=True)),
             arrivals=dict(zip(names, expected.round(1).tolist(), strict=True)),
             token_ratios=self._ratios.snapshot(),
+            image_tokens=self._images.snapshot(),
         )
         batch = self._outbox.batch()
         batch.send(self._topics.prices, encode(prices), prices.policy.encode(), 0)

@@ -44,5 +44,6 @@ def report(partition: Partition, models: Sequence[str]) -> ShareReport:
         floors=[floor.name for floor in floors],
         games=partition.games.take(),
         token_uses=partition.token_uses.take(),
+        image_uses=partition.image_uses.take(),
         outcomes=partition.outcomes.take(),
     )

@@ -34,7 +34,7 @@ def constraints(
         tried: Models that have failed each of them before; empty for none of any.
     """
     catalog = scorer.catalog
-    media = catalog.media_tokens(
+    media = scorer.lengths.media_tokens(
         _ints(content.images for content in contents), _ints(content.audio for content in contents)
     )
     allowed = np.array([catalog.mask(query.allowed_models or catalog.names) for query in queries])

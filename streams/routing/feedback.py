@@ -1,5 +1,5 @@
-"""What a settled answer tells: games of its model against others, how many bytes are a token, and
-how far score and cost were from their estimates."""
+"""What a settled answer tells: games of its model against others, how many bytes are a token, what
+images take, and how far score and cost were from their estimates."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 from router.budget.charges import known_cost
 from router.estimation.rated import RatedEstimator
 from router.estimation.scorer import QueryScorer
+from router.estimation.token_ratio import MOST_RATIO
 from router.models.catalog import Model
 from schemas import Receipt, Result
 from schemas.content import Content
 from schemas.result import FAILED, is_too_long
-from schemas.share import Game, Outcome, TokenUse
+from schemas.share import Game, ImageUse, Outcome, TokenUse
+from schemas.usage import is_believable
+from streams.routing.constraints import CHAT_TEMPLATE
 from streams.state.partition import Partition
 
 LONG = 1_000
@@ -42,8 +45,37 @@ class Feedback:
             use := token_use(receipt, result, scorer.catalog.models[number])
         ):
             partition.token_uses.add(use)
+        if number is not None and (image := image_use(receipt, result, scorer, number)):
+            partition.image_uses.add(image)
         if self._outcomes and (outcome := outcome_of(receipt, result, scorer)):
             partition.outcomes.add(outcome)
+
+
+def image_use(
+    receipt: Receipt, result: Result, scorer: QueryScorer, number: int
+) -> ImageUse | None:
+    """Return the tokens of each image of a prompt that took more than was reserved; None for other
+    prompts, and where they are not known.
+
+    Args:
+        receipt: Of the decision.
+        result: Its answer.
+        scorer: Knows what is reserved for an image.
+        number: Of the model in its catalog.
+    """
+    model, usage = scorer.catalog.models[number], result.usage
+    if not receipt.images or usage is None or result.estimated or result.status_code >= FAILED:
+        return None
+    held = receipt.images * int(scorer.lengths.image_tokens[number])
+    if usage.prompt_tokens <= receipt.prompt_bytes + CHAT_TEMPLATE + held:
+        return None
+    if not is_believable(usage, result.response, model.context):
+        return None
+    # No text has fewer tokens: what the images are taken for is too much, never too little.
+    left = usage.prompt_tokens - int(receipt.prompt_bytes / MOST_RATIO)
+    return ImageUse(
+        model=model.name, declared=model.image_tokens or 0, tokens=-(-left // receipt.images)
+    )
 
 
 def game_of(receipt: Receipt, result: Result, scorer: QueryScorer) -> Game | None:
@@ -72,8 +104,13 @@ def outcome_of(receipt: Receipt, result: Result, scorer: QueryScorer) -> Outcome
 
 
 def long_prompt(content: Content | None) -> dict[str, Any]:
-    """Return what a receipt tells of a query whose answer will teach how many bytes are a token."""
-    if content is None or content.images or content.audio or content.size < LONG:
+    """Return what a receipt tells of a query whose answer will teach how many bytes are a token, or
+    how many tokens images take."""
+    if content is None or content.audio:
+        return {}
+    if content.images:
+        return {"prompt_bytes": content.size, "images": content.images}
+    if content.size < LONG:
         return {}
     return {"prompt_bytes": content.size, "text": content.kind}
 

@@ -10,6 +10,7 @@ import orjson
 
 from router.budget.horizon import Horizon
 from router.budget.shares import ShareAllocator
+from router.estimation.image_tokens import ImageMaxima
 from router.estimation.token_ratio import TokenRatios
 from streams.config.settings import Config
 from streams.control.controller import Controller
@@ -126,6 +127,7 @@ class ControllerHost:
             self._topics,
             policy.resolve_seconds,
             ratios=TokenRatios(self._control.token_ratios),
+            images=ImageMaxima(self._control.learned.images),
         )
 
 

@@ -11,7 +11,7 @@ from router.budget.ledger import Ledger
 from router.budget.shares import apply_grant
 from router.policies.floors import Floor
 from schemas import Result, ShareGrant
-from schemas.share import Game, Outcome, TokenUse
+from schemas.share import Game, ImageUse, Outcome, TokenUse
 from schemas.wire import encode
 from streams.state.expiry import Deadlines, DecisionRun
 from streams.state.open_rows import OpenRows, load_state
@@ -67,6 +67,7 @@ class Partition:
         self.sample = ArrivalSample()
         self.games = Newest[Game]()
         self.token_uses = Newest[TokenUse]()
+        self.image_uses = Newest[ImageUse]()
         self.outcomes = Newest[Outcome]()
         self._held_back = HeldBack()
         self._ownership = ownership
@@ -387,8 +388,7 @@ class Partition:
         return self.waiting > 0 and self._held_back.has_ended(self.ledger.begins_of(begins))
 
     async def revoke(self) -> None:
-        """Decide nothing from then on; wait for what is being published, and write how far it came:
-        the next owner would publish it again.
+        """Decide nothing from then on; wait for what is being published; write how far it came.
 
         Raises as `commit`, and TimeoutError where it takes longer than `LAST_WRITE`.
         """

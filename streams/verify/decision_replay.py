@@ -154,8 +154,8 @@ class DecisionReplayer:
             return "their prices have been compacted away"
         if not self._control.is_complete(first.control_version):
             return "orders before them have been compacted away"
-        ratios = self._versions.ratios(first.price_version)
-        return self._control.decider(parts, policy, ratios, first)
+        learned = self._versions.learned(first.price_version)
+        return self._control.decider(parts, policy, learned, first)
 
     def _again(
         self, chunk: LoggedReceipts, log: Log, records: Sequence[Record], decider: Decider
@@ -190,7 +190,9 @@ class DecisionReplayer:
 
 def _as_told(receipt: Receipt, logged: Receipt) -> Receipt:
     """Leave out of a receipt what older routers did not tell."""
-    return receipt if logged.prompt_bytes else replace(receipt, prompt_bytes=0, text=None)
+    if logged.prompt_bytes or logged.images:
+        return receipt
+    return replace(receipt, prompt_bytes=0, text=None, images=0)
 
 
 def _room(receipts: Sequence[Receipt]) -> int:

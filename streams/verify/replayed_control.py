@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
+from router.estimation.prompt_lengths import LearnedTokens
 from router.estimation.scorer import QueryScorer
-from router.estimation.token_ratio import in_use
 from router.models.catalog import ModelCatalog
 from router.policies.base import Policy
 from schemas import Invalid, Prices, Receipt
@@ -42,11 +42,11 @@ class PriceVersions:
             newest = prices.version
             self._records[newest] = record.value or b""
 
-    def ratios(self, version: int) -> dict[str, float]:
-        """Return the bytes per token that were published with the prices of a version."""
+    def learned(self, version: int) -> LearnedTokens:
+        """Return what was published of prompts' tokens with the prices of a version."""
         if version not in self._records:
-            return {}
-        return in_use(decode(Prices, self._records[version]).token_ratios)
+            return LearnedTokens()
+        return LearnedTokens.of(decode(Prices, self._records[version]))
 
     def at(self, version: int, parts: Parts) -> Policy | None:
         """Return the policy with the prices of a version, valid until the next call.
@@ -112,17 +112,17 @@ class ReplayedControl:
         return bool(self._followed) and self._followed[-1] == version - 1
 
     def decider(
-        self, parts: Parts, policy: Policy, ratios: Mapping[str, float], first: Receipt
+        self, parts: Parts, policy: Policy, learned: LearnedTokens, first: Receipt
     ) -> Decider:
         """Return what has decided a chunk.
 
         Args:
             parts: On the index of the chunk's receipts.
             policy: With the prices of the chunk's receipts.
-            ratios: Bytes per token that came with these.
+            learned: That came with these.
             first: The chunk's first receipt.
         """
-        scorer = self._scorer(parts).following(policy.snapshot(), ratios)
+        scorer = self._scorer(parts).following(policy.snapshot(), learned)
         return Decider(
             scorer=scorer,
             policy=parts.with_trials(policy, scorer.catalog),

@@ -12,6 +12,7 @@ from router.budget.horizon import Horizon
 from router.budget.limits import LimitSet
 from router.budget.shares import ShareAllocator
 from router.budget.windows import Windowing
+from router.estimation.image_tokens import ImageMaxima
 from router.estimation.token_ratio import TokenRatios
 from router.policies.floors import Floor
 from router.policies.primal_dual import PrimalDual
@@ -64,6 +65,7 @@ class Desk:
         every: float = 0.0,
         ratios: TokenRatios | None = None,
         corrected: bool = False,
+        images: ImageMaxima | None = None,
     ) -> None:
         self.outbox, self.policy, self.now = RecordedOutbox(), Policy(corrected), 1000.0
         self.superseded = False
@@ -84,6 +86,7 @@ class Desk:
             every,
             lambda: self.now,
             ratios,
+            images,
         )
 
     async def _save(self, accounts: dict[str, Any]) -> None:

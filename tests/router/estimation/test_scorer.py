@@ -13,6 +13,7 @@ from router.estimation.embedders.base import Embedder
 from router.estimation.estimator import Estimates, Estimator
 from router.estimation.history import History
 from router.estimation.index.exact import ExactIndex
+from router.estimation.prompt_lengths import LearnedTokens
 from router.estimation.scorer import UNSET, Mode, QueryConstraints, QueryScorer
 from router.models.catalog import Model, ModelCatalog
 from router.models.pools import NONE, Pool
@@ -175,10 +176,11 @@ def test_each_call_that_may_be_billed_is_reserved_for() -> None:
 
 def test_learned_ratios_replace_others() -> None:
     """What was known before stays; a scorer with the same ones is itself."""
-    scorer = core().following({}, {"small\tprose": 4.0})
-    assert scorer.following({}, dict(scorer.lengths.ratios)) is scorer
-    assert scorer.with_newcomers([Model("new", 1, 1)]).lengths.ratios == {"small\tprose": 4.0}
-    assert scorer.following({}, {}).lengths.ratios == {}
+    scorer = core().following({}, LearnedTokens({"small\tprose": 4.0}))
+    assert scorer.following({}, scorer.lengths.learned) is scorer
+    grown = scorer.with_newcomers([Model("new", 1, 1)])
+    assert grown.lengths.learned.ratios == {"small\tprose": 4.0}
+    assert scorer.following({}, LearnedTokens()).lengths.learned.ratios == {}
 
 
 def test_the_length_by_model_is_no_matter_of_money() -> None:

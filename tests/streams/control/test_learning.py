@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+from router.estimation.image_tokens import ImageMaxima
 from router.estimation.token_ratio import ENOUGH, TokenRatios
 from router.policies.floors import Floor
+from schemas.price import ImageTokens
 from tests.support.control_desk import SAMPLE, Desk, report
 from tests.support.recorded import TOPICS
 
@@ -60,6 +64,29 @@ async def test_the_next_controller_goes_on_from_published_ratios() -> None:
     await desk.follow(report(0, 2, **SAMPLE))
     (prices,) = desk.prices()
     assert prices.token_ratios == before.token_ratios
+
+
+IMAGE_USE = {"model": "small", "declared": 100, "tokens": 1_000}
+
+
+async def test_tokens_of_images_are_published_and_said_when_they_are_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At once, in one line of the log, and the next controller goes on from them."""
+    desk = Desk()
+    await desk.follow(report(0, 1, image_uses=[IMAGE_USE]), report(1, 1))
+    (prices,) = desk.prices()
+    assert prices.image_tokens == {"small": ImageTokens(declared=100, tokens=1_024)}
+    assert "small: an image took 1000 prompt tokens, its image_tokens are 100" in caplog.text
+    await desk.follow(report(0, 2, image_uses=[IMAGE_USE]))
+    assert desk.prices() == []
+    assert caplog.text.count("took") == 1
+    desk = Desk(images=ImageMaxima(prices.image_tokens))
+    await desk.follow(report(0, 1, image_uses=[IMAGE_USE]), report(1, 1))
+    assert desk.prices() == []
+    await desk.follow(report(0, 2, **SAMPLE))
+    (again,) = desk.prices()
+    assert again.image_tokens == prices.image_tokens
 
 
 async def test_outcomes_correct_the_policy() -> None:

@@ -8,14 +8,23 @@ import pytest
 from msgspec import structs
 
 from router.estimation.scorer import QueryScorer
-from router.models.catalog import Model
+from router.models.catalog import Model, ModelCatalog
 from schemas import Receipt, Result
 from schemas.content import Content
 from schemas.result import TOO_LONG, Failure, Usage, read_result
-from schemas.share import Outcome, TokenUse
+from schemas.share import ImageUse, Outcome, TokenUse
 from streams.config.settings import load
 from streams.routing.build import build
-from streams.routing.feedback import LONG, Feedback, game_of, long_prompt, outcome_of, token_use
+from streams.routing.constraints import CHAT_TEMPLATE
+from streams.routing.feedback import (
+    LONG,
+    Feedback,
+    game_of,
+    image_use,
+    long_prompt,
+    outcome_of,
+    token_use,
+)
 from streams.routing.settlement import Settler
 from streams.state.rows import row_key
 from tests.support.desk import Desk, result
@@ -110,12 +119,45 @@ def test_usage_of_long_prompts_is_told(
     assert token_use(to, answer(to, **fields), LARGE) == use
 
 
+SEEING = QueryScorer(
+    CORE.embedder,
+    CORE.estimator,
+    ModelCatalog([Model("small", 1, 1, image_tokens=100), Model("large", 1, 1)]),
+)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "fields", "each"),
+    [
+        (800 + CHAT_TEMPLATE + 200, {}, None),
+        (800 + CHAT_TEMPLATE + 201, {}, (800 + CHAT_TEMPLATE + 201 - 100 + 1) // 2),
+        (40_100, {}, 20_000),
+        (40_100, {"status_code": 500}, None),
+        (40_100, {"estimated": True}, None),
+        (10**9, {}, None),
+    ],
+    ids=["reserved", "one more", "many", "failed", "estimated", "absurd"],
+)
+def test_images_that_took_more_than_was_reserved_are_told(
+    tokens: int, fields: dict[str, object], each: int | None
+) -> None:
+    """Less the fewest tokens that the text beside them can have: what they take is no less."""
+    to = structs.replace(receipt(0, "small"), prompt_bytes=800, images=2)
+    used = Usage(prompt_tokens=tokens, completion_tokens=5)
+    found = image_use(to, answer(to, usage=used, **fields), SEEING, 0)
+    told = None if each is None else ImageUse(model="small", declared=100, tokens=each)
+    assert found == told
+    plain = structs.replace(to, images=0)
+    assert image_use(plain, answer(plain, usage=used), SEEING, 0) is None
+
+
 def test_receipts_tell_of_long_prompts_of_text() -> None:
     """Short ones are mostly the chat template, and what an image takes is not in its bytes."""
     long = Content(LONG, 300, kind="code")
     assert long_prompt(long) == {"prompt_bytes": LONG, "text": "code"}
     assert long_prompt(long._replace(size=LONG - 1)) == {}
-    assert long_prompt(long._replace(images=1)) == {}
+    assert long_prompt(long._replace(images=2)) == {"prompt_bytes": LONG, "images": 2}
+    assert long_prompt(long._replace(images=1, audio=1)) == {}
     assert long_prompt(None) == {}
 
 
@@ -131,6 +173,22 @@ async def test_usage_of_settled_answers_is_reported_once(desk: Desk) -> None:
     await desk.settle(used, used)
     assert desk.partition.token_uses.take() == [told(500)]
     assert desk.partition.token_uses.take() == []
+    assert desk.partition.image_uses.take() == []
+
+
+async def test_what_images_of_settled_answers_took_is_reported_once(desk: Desk) -> None:
+    """As games are."""
+    listen(desk, SEEING)
+    key = row_key("queries", 0)
+    row = desk.partition.row(key)
+    assert row is not None
+    shown = structs.replace(row.receipt, prompt_bytes=0, images=1)
+    await desk.partition.commit({key: structs.replace(row, receipt=shown)})
+    used = result(0, usage={"prompt_tokens": 5_000, "completion_tokens": 1})
+    await desk.settle(used, used)
+    (use,) = desk.partition.image_uses.take()
+    assert use.tokens == 5_000
+    assert desk.partition.image_uses.take() == []
 
 
 def test_a_judged_answer_is_told_beside_its_estimates() -> None:

@@ -79,12 +79,12 @@ def test_bytes_per_token_come_with_prices(control: ControlPlane) -> None:
     state = {"version": 1, "prices": {}}
     value = Prices(policy="primal-dual", version=1, state=state, solved_at=1.0, token_ratios=told)
     control.apply_prices(message(encode(value)))
-    assert control.decider.scorer.lengths.ratios == {"small\tprose": 3.9}
+    assert control.decider.scorer.lengths.learned.ratios == {"small\tprose": 3.9}
     assert control.token_ratios == told
     control.apply_command(command(NEWCOMER))
-    assert control.decider.scorer.lengths.ratios == {"small\tprose": 3.9}
+    assert control.decider.scorer.lengths.learned.ratios == {"small\tprose": 3.9}
     control.apply_prices(prices(2))
-    assert control.decider.scorer.lengths.ratios == {}
+    assert control.decider.scorer.lengths.learned.ratios == {}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from router.estimation.prompt_lengths import LearnedTokens
 from router.policies.explore import Explore
 from schemas import ModelControl, Prices
 from schemas.control import Control, control_key
@@ -78,7 +79,10 @@ def test_models_are_open_as_they_were() -> None:
     policy = PARTS.new_policy()
     for version, is_open in ((0, True), (1, False), (2, True)):
         control.follow(version)
-        assert control.decider(PARTS, policy, {}, receipt(0)).open.tolist() == [is_open, True]
+        assert control.decider(PARTS, policy, LearnedTokens(), receipt(0)).open.tolist() == [
+            is_open,
+            True,
+        ]
 
 
 def test_a_model_with_the_name_of_a_limit_is_not_added() -> None:
@@ -93,9 +97,10 @@ def test_a_new_model_is_scored_from_its_command_on() -> None:
     control = ReplayedControl(FLEET, FLEET.names, commands(PAUSE, NEWCOMER))
     assert len(control.complete) == 3
     assert list(control.follow(1)) == []
-    assert len(control.decider(PARTS, PARTS.new_policy(), {}, receipt(0)).scorer.catalog) == 2
+    before = control.decider(PARTS, PARTS.new_policy(), LearnedTokens(), receipt(0))
+    assert len(before.scorer.catalog) == 2
     assert list(control.follow(2)) == ["new"]
-    decider = control.decider(PARTS, PARTS.new_policy(), {}, receipt(0))
+    decider = control.decider(PARTS, PARTS.new_policy(), LearnedTokens(), receipt(0))
     assert len(decider.scorer.catalog) == 3
     assert isinstance(decider.policy, Explore)
 
@@ -126,12 +131,12 @@ def test_bytes_per_token_come_with_prices() -> None:
     """Each version has its own; what has been compacted away has none, as version 0."""
     ratios = {"small\tprose": TokenRatio(mean=4.0, conservative=3.5, count=20)}
     versions = priced(prices(1, 0.1, ratios=ratios), prices(2, 0.1))
-    assert [versions.ratios(version) for version in (0, 1, 2, 3)] == [
+    assert [versions.learned(version).ratios for version in (0, 1, 2, 3)] == [
         {},
         {"small\tprose": 3.5},
         {},
         {},
     ]
     control = ReplayedControl(FLEET, FLEET.names, [])
-    decider = control.decider(PARTS, PARTS.new_policy(), versions.ratios(1), receipt(0))
-    assert decider.scorer.lengths.ratios == {"small\tprose": 3.5}
+    decider = control.decider(PARTS, PARTS.new_policy(), versions.learned(1), receipt(0))
+    assert decider.scorer.lengths.learned.ratios == {"small\tprose": 3.5}
