@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,41 +60,60 @@ def _ask_process(host: str, port: int) -> None:
 
 def _ask_broker(config_file: Path, wanted: str | None) -> None:
     """Print the group that this machine has a member in. Raises ClickException for none."""
-    from confluent_kafka import ConsumerGroupState
-
     from streams.config.connection import load_connection
     from streams.kafka import clients
     from streams.kafka.security import for_librdkafka
     from streams.kafka.topics import Topics
 
     config = load_connection(config_file)
-    topics = Topics(config.topics.prefix)
-    own = dict.fromkeys([config.router.id, *map(topics.routed, config.models)])
-    groups = [wanted] if wanted else list(own)
     here = _own_addresses(config.broker.servers)
     admin = clients.admin(for_librdkafka(config.broker))
-    for name in groups:
-        found = _description(admin, name)
-        hosts = {member.host.lstrip("/") for member in found.members}
-        if found.state not in (ConsumerGroupState.DEAD, ConsumerGroupState.EMPTY) and hosts & here:
-            click.echo(f"in group {name}, {found.state.name.lower()}")
-            return
-    raise click.ClickException(
-        f"no member of group {' or '.join(groups)} is from this machine ({', '.join(sorted(here))})"
-    )
+    workers = Topics(config.topics.prefix).routed("")
+    found = _group_here(admin, [wanted or config.router.id], here)
+    if found is None and wanted is None:
+        # Workers of pools, and of models that were added at run time, are in no configuration.
+        found = _group_here(admin, _groups(admin, workers), here)
+    if found is None:
+        asked = wanted or f"{config.router.id} or {workers}*"
+        where = ", ".join(sorted(here))
+        raise click.ClickException(f"no member of group {asked} is from this machine ({where})")
+    click.echo(f"in group {found.group_id}, {found.state.name.lower()}")
 
 
-def _description(admin: Any, group: str) -> Any:
-    """Return a consumer group's state and members; waits for a coordinator that is being made."""
+def _group_here(admin: Any, names: Sequence[str], here: Collection[str]) -> Any:
+    """Return the description of the first group with a member at these addresses, None for none.
+
+    Waits for a coordinator that is being made.
+    """
+    from confluent_kafka import ConsumerGroupState
+
     from streams.kafka.admin import ANSWER
     from streams.kafka.waiting import until_answered
 
-    def ask() -> Any:
-        return admin.describe_consumer_groups([group], request_timeout=ANSWER)[group].result(
-            TIMEOUT
-        )
+    def ask() -> list[Any]:
+        described = admin.describe_consumer_groups(list(names), request_timeout=ANSWER)
+        return [described[name].result(TIMEOUT) for name in names]
 
-    return until_answered(f"describing the consumer group {group}", ask, TIMEOUT)
+    if not names:
+        return None
+    over = (ConsumerGroupState.DEAD, ConsumerGroupState.EMPTY)
+    for one in until_answered(f"describing consumer groups {', '.join(names)}", ask, TIMEOUT):
+        hosts = {member.host.lstrip("/") for member in one.members}
+        if one.state not in over and not hosts.isdisjoint(here):
+            return one
+    return None
+
+
+def _groups(admin: Any, prefix: str) -> list[str]:
+    """Return the names of all consumer groups that begin so."""
+    from streams.kafka.admin import ANSWER
+    from streams.kafka.waiting import until_answered
+
+    def ask() -> list[str]:
+        listed = admin.list_consumer_groups(request_timeout=ANSWER).result(TIMEOUT)
+        return sorted(one.group_id for one in listed.valid if one.group_id.startswith(prefix))
+
+    return until_answered("listing the consumer groups", ask, TIMEOUT)
 
 
 def _own_addresses(servers: str) -> set[str]:

@@ -80,6 +80,19 @@ class TestHealth:
         # A group of somebody else's is none of this configuration's.
         assert run("health", "-c", config, broker=kafka_broker.servers)[0] == 1
         reader.close()
+        worker = Consumer(
+            {
+                "bootstrap.servers": kafka_broker.servers,
+                "group.id": f"{prefix}routed.added.pool",
+            }
+        )
+        worker.subscribe([f"{prefix}queries"])
+        while not worker.assignment():
+            worker.poll(0.1)
+        # Of a pool, or of a model that the configuration does not name.
+        code, stdout, _ = run("health", "-c", config, broker=kafka_broker.servers)
+        assert (code, stdout) == (0, f"in group {prefix}routed.added.pool, stable\n")
+        worker.close()
         code, _, stderr = run(*health, broker=kafka_broker.servers)
         assert code == 1
         assert "is from this machine (127.0.0.1)" in stderr
