@@ -77,7 +77,30 @@ LEAST: dict[str, Any] = {
     "networkPolicy": {"enabled": False},
     "serviceAccount": {"create": False},
 }
-CASES: Mapping[str, dict[str, Any]] = {"default": {}, "everything": EVERYTHING, "least": LEAST}
+POOLS: dict[str, Any] = {
+    "config": MODELS
+    + """
+[models.small.pools.short]
+context = 8192
+base_url = "http://short.models.svc:8001/v1"
+[models.small.pools.long]
+context = 128000
+""",
+    "workerDefaults": {"autoscaling": {"enabled": True}},
+    "workers": {
+        "small.short": {
+            "args": ["--concurrency", "128"],
+            "egressPorts": [8001],
+            "autoscaling": {"minReplicas": 3},
+        }
+    },
+}
+CASES: Mapping[str, dict[str, Any]] = {
+    "default": {},
+    "everything": EVERYTHING,
+    "least": LEAST,
+    "pools": POOLS,
+}
 VERSIONS = ("1.27.0", "1.37.0")
 """Kubernetes' versions: the oldest that the chart names, and the newest whose schemas there are."""
 
@@ -131,7 +154,11 @@ class TestHelm:
         ("values", "words"),
         [
             ({"router": {"replica": 3}}, "additional properties 'replica' not allowed"),
-            ({"workers": {"medium": {"replicas": 3}}}, "config has no such model; there are: l"),
+            (
+                {"workers": {"medium": {"replicas": 3}}},
+                "config has no such model or pool; there are: l",
+            ),
+            ({"workers": {"small.none": {}}}, "no such model or pool; there are: large, small"),
             ({"kafka": {"servers": "kafka"}}, "does not match pattern"),
             ({"config": "models = nothing"}, "config is not TOML"),
             ({"config": "[policy]"}, "config has no [models.NAME]"),
@@ -281,6 +308,30 @@ class TestSluice:
         assert found == {"Org/Large:free": ["--concurrency", "4"], "small": []}
         assert found.keys() == config.models.keys()
         assert [name for name, _ in pods("least") if "worker" in name] == ["my-sluice-worker-large"]
+
+    def test_a_pool_has_workers_of_its_own_where_values_name_it(self, tmp_path: Path) -> None:
+        """The model's answer in all of its pools, and follow the lag of each that has none."""
+        config, topics = self.config("pools", tmp_path), Topics("llm.")
+        found = {
+            pod["containers"][0]["args"][1]: pod["containers"][0]["args"][4:]
+            for _, pod in pods("pools")
+            if pod["containers"][0]["args"][0] == "work"
+        }
+        assert found == {"Org/Large:free": [], "small": [], "small.short": ["--concurrency", "128"]}
+        assert set(found) <= set(config.served())
+        [ports] = [
+            [port["port"] for port in manifest["spec"]["egress"][0]["ports"]]
+            for manifest in rendered("pools")
+            if manifest["kind"] == "NetworkPolicy" and "-short" in manifest["metadata"]["name"]
+        ]
+        assert ports == [8001]
+        scaled = [m["spec"] for m in rendered("pools") if m["kind"] == "ScaledObject"]
+        lag = [[trigger["metadata"]["topic"] for trigger in spec["triggers"]] for spec in scaled]
+        assert sorted(lag) == [
+            [topics.routed("Org/Large:free")],
+            [topics.routed("small"), topics.routed("small.long")],
+            [topics.routed("small.short")],
+        ]
 
     def test_scaling_looks_at_the_groups_that_there_are(self, tmp_path: Path) -> None:
         """KEDA reads the lag of the topic and group that routers and workers use, and starts no

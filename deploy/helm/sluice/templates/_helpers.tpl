@@ -30,25 +30,47 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- .Values.serviceAccount.name | default (ternary (include "sluice.fullname" .) "default" .Values.serviceAccount.create) -}}
 {{- end -}}
 
-{{/* What sluice.toml says and the chart must know, as YAML. */}}
+{{/* What sluice.toml says and the chart must know, as YAML. workers: models, and pools that values name; served: by
+worker the models and pools whose lag it follows. */}}
 {{- define "sluice.settings" -}}
 {{- $config := fromToml .Values.config -}}
 {{- with $config.Error -}}{{- fail (printf "config is not TOML: %s" .) -}}{{- end -}}
 {{- if not $config.models -}}{{- fail "config has no [models.NAME]" -}}{{- end -}}
 {{- $topics := $config.topics | default dict -}}
+{{- $models := keys $config.models | sortAlpha -}}
+{{- $workers := $models -}}
+{{- $served := dict -}}
+{{- $pooled := list -}}
+{{- range $model := $models -}}
+{{- $all := list $model -}}
+{{- range $pool := keys ((index $config.models $model).pools | default dict) | sortAlpha -}}
+{{- $name := printf "%s.%s" $model $pool -}}
+{{- $pooled = append $pooled $name -}}
+{{- if hasKey $.Values.workers $name -}}
+{{- $workers = append $workers $name -}}
+{{- $_ := set $served $name (list $name) -}}
+{{- else -}}
+{{- $all = append $all $name -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $served $model $all -}}
+{{- end -}}
+{{- $known := concat $models $pooled -}}
 {{- range $name, $_ := .Values.workers -}}
-{{- if not (hasKey $config.models $name) -}}
-{{- fail (printf "workers.%s: config has no such model; there are: %s" $name (join ", " (keys $config.models | sortAlpha))) -}}
+{{- if not (has $name $known) -}}
+{{- fail (printf "workers.%s: config has no such model or pool; there are: %s" $name (join ", " $known)) -}}
 {{- end -}}
 {{- end -}}
 prefix: {{ $topics.prefix | default "" | quote }}
 partitions: {{ $topics.partitions | default 3 }}
 modelPartitions: {{ $topics.model_partitions | default 3 }}
 group: {{ ($config.router | default dict).id | default "sluice" | quote }}
-models: {{ keys $config.models | sortAlpha | toJson }}
+models: {{ $models | toJson }}
+workers: {{ $workers | toJson }}
+served: {{ $served | toJson }}
 {{- end -}}
 
-{{/* A model's workers: workerDefaults under workers.NAME. Takes dict root, model. */}}
+{{/* A model's or pool's workers: workerDefaults under workers.NAME. Takes dict root, model. */}}
 {{- define "sluice.worker" -}}
 {{- $own := index .root.Values.workers .model | default dict -}}
 {{- mustMergeOverwrite (deepCopy .root.Values.workerDefaults) $own | toJson -}}
