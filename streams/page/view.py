@@ -19,6 +19,7 @@ from schemas.fields import NANO
 from schemas.result import DUPLICATE, FAILED
 from streams.config.settings import Config
 from streams.control.registry import Registry
+from streams.page import floors
 from streams.page.explained import explained
 from streams.page.models import ModelWatch
 from streams.page.timeline import Timeline
@@ -45,6 +46,7 @@ class View:
         self._configured = dict(limits) | config.tenant_limits()
         self._units = {limit.name: limit.unit for limit in config.limit_set().limits}
         self._calendar = Calendar(config.windows())
+        self._floors = config.floors()
         self._catalog = config.catalog()
         self._early: OrderedDict[str, tuple[Result, float]] = OrderedDict()
         self._open: OrderedDict[str, Receipt] = OrderedDict()
@@ -67,6 +69,7 @@ class View:
         kind = receipt.model if receipt.model is not None else receipt.decision
         step.add(f"flow:{kind}")
         step.add(f"reason:{receipt.reason}")
+        floors.count(step, receipt)
         self._wait(receipt)
         for name, quality in receipt.quality.items():
             self._watch(name).estimated(quality, receipt.cost.get(name, 0))
@@ -151,6 +154,7 @@ class View:
                 for name, watch in self.models.items()
             ],
             "limits": self._limits(now, prices),
+            "floors": floors.shown(self.registry.floors(self._floors), recent),
             "waits": self._waits(now),
             "owned": sum(now - moment < 5 for moment, _ in self._reports.values()),
             "decisions": list(reversed(self._last)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from decimal import Decimal, DecimalException, InvalidOperation
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -55,7 +56,7 @@ def read(
 
     Args:
         body: OpenAI's chat-completions body.
-        headers: X-Sluice-Deadline, X-Sluice-Max-Cost, X-Sluice-Tenant, Idempotency-Key.
+        headers: X-Sluice-Deadline, -Max-Cost, -Tenant, -Floor, Idempotency-Key.
         caller: Whose request it is.
         models: Names that it may ask for.
         deadline_seconds: Where it names no deadline.
@@ -73,6 +74,7 @@ def read(
         "tenant": _tenant(headers, caller),
         "allowed_models": names,
         "max_cost": _max_cost(headers.get("x-sluice-max-cost")),
+        "floor": _floor(headers.get("x-sluice-floor")),
         "deadline": time.time() + _deadline(headers, deadline_seconds),
         "created": time.time(),
         "metadata": asked.get("metadata") or None,
@@ -197,6 +199,16 @@ def _max_cost(given: str | None) -> int | None:
     except DecimalException:  # also one that is too large to be multiplied
         words = "X-Sluice-Max-Cost: it must be an amount in units of currency, such as 0.01"
         raise ApiError(400, "invalid_field", words, "X-Sluice-Max-Cost") from None
+
+
+def _floor(given: str | None) -> float | None:
+    if given is None:
+        return None
+    with suppress(ValueError):
+        if 0 <= (floor := float(given)) <= 1:
+            return floor
+    words = "X-Sluice-Floor: it must be a mean score from 0 to 1, such as 0.8"
+    raise ApiError(400, "invalid_field", words, "X-Sluice-Floor")
 
 
 def _deadline(headers: Mapping[str, str], default: float) -> float:

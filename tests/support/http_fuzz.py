@@ -46,6 +46,8 @@ HEADERS: Sequence[tuple[str, str]] = (
     ("X-Sluice-Deadline", "-1"),
     ("X-Sluice-Max-Cost", "1e999999999"),
     ("X-Sluice-Max-Cost", "\xe9"),
+    ("X-Sluice-Floor", "1e400"),
+    ("X-Sluice-Floor", "\xe9"),
     ("X-Sluice-Tenant", "\xff"),
     ("X-Sluice-Tenant", "t" * 1000),
     ("Idempotency-Key", "\xe9" * 300),

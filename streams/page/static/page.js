@@ -103,6 +103,7 @@ function draw() {
   const steps = [...rows.values()].filter((row) => row.t >= since).sort((a, b) => a.t - b.t);
   drawTiles(steps);
   drawLimits();
+  drawFloors();
   drawCharts(steps);
   drawBackends();
   drawWaits();
@@ -187,6 +188,30 @@ function drawLimits() {
       order.addEventListener("click", () => askOrder({ name: one.key.split("\t")[0], tenant: one.key.split("\t")[1], action: "limit" }, one));
       figures.append(" ", order);
     }
+  });
+}
+
+function drawFloors() {
+  $("floors-card").hidden = !state.floors.length;
+  keep($("floors"), state.floors, (one) => one.value, () => {
+    const line = make("div", "limit");
+    const bar = make("div", "bar");
+    bar.append(make("span", "spent"), make("span", "pace"));
+    line.append(make("span", "name"), bar, make("span", "figures"));
+    return line;
+  }, (line, one) => {
+    const [name, bar, figures] = line.children;
+    const [reached, mark] = bar.children;
+    const score = one.estimated == null ? "none sent" : one.estimated.toFixed(3);
+    name.textContent = `${one.value}` + (one.whose.length ? ` · ${one.whose.join(", ")}` : "");
+    reached.style.width = 100 * (one.estimated ?? 0) + "%";
+    mark.style.left = `calc(${100 * one.value}% - 1px)`;
+    bar.className = "bar " + (one.estimated != null && one.estimated < one.value - 0.01 ? "warn" : "");
+    bar.setAttribute("role", "img");
+    bar.setAttribute("aria-label", `floor ${one.value}, estimated ${score}`);
+    const gave = [[one.gave_way_floor, "below for want of money"], [one.gave_way_query, "wait for money"]]
+      .filter(([count]) => count).map(([count, words]) => ` · ${count} ${words}`).join("");
+    figures.replaceChildren(make("b", "", score), ` of ${one.sent} sent${gave}`);
   });
 }
 

@@ -63,11 +63,13 @@ def test_the_payload() -> None:
 
 
 def test_headers() -> None:
-    """Deadline, cost and tenant come from headers; of a key with a tenant, from the key."""
+    """Deadline, cost, floor and tenant come from headers; of a key with a tenant, from the key."""
     given = {"x-sluice-deadline": "5", "x-sluice-max-cost": "0.01", "x-sluice-tenant": "shop"}
+    given["x-sluice-floor"] = " 0.85"
     query = read(headers=given)
     assert query.deadline == pytest.approx(time.time() + 5, abs=4)
-    assert (query.max_cost, query.tenant) == (10_000_000, "shop")
+    assert (query.max_cost, query.tenant, query.floor) == (10_000_000, "shop", 0.85)
+    assert read().floor is None
     assert read(Caller("k", "trial")).tenant == "trial"
     assert read(Caller("k", "shop"), given).tenant == "shop"
 
@@ -102,6 +104,9 @@ def test_repeated_requests() -> None:
         ({"x-sluice-max-cost": "1e99"}, {}, 400, "X-Sluice-Max-Cost"),
         ({"x-sluice-max-cost": "1e999999999"}, {}, 400, "X-Sluice-Max-Cost"),
         ({"x-sluice-max-cost": "NaN"}, {}, 400, "X-Sluice-Max-Cost"),
+        ({"x-sluice-floor": "high"}, {}, 400, "X-Sluice-Floor"),
+        ({"x-sluice-floor": "1.01"}, {}, 400, "X-Sluice-Floor"),
+        ({"x-sluice-floor": "nan"}, {}, 400, "X-Sluice-Floor"),
         ({"idempotency-key": ""}, {}, 400, "Idempotency-Key"),
         ({"x-sluice-tenant": "\n"}, {}, 400, "tenant"),
     ],
