@@ -110,6 +110,21 @@ def read_result(data: bytes | None, max_bytes: int = MAX_BYTES) -> Result:
     return Result(**fields, usage=read_usage(reported.usage))
 
 
+_FIRST = "a query of this id is in flight or answered: decision "
+
+
+def duplicate_of(decision: str | None) -> Failure:
+    """Return what a client is told that sends an id again. decision: on the first query."""
+    return Failure(code=DUPLICATE, message=f"{_FIRST}{decision}")
+
+
+def first_decision(result: Result) -> str | None:
+    """Return the decision on the first query of an id that was sent again; None for any other."""
+    if result.error is None or result.error.code != DUPLICATE:
+        return None
+    return result.error.message.removeprefix(_FIRST)
+
+
 def is_too_long(result: Result) -> bool:
     """Return whether a server refused a query as longer than its context."""
     return (

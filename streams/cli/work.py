@@ -273,7 +273,7 @@ def _servers(
 
     def backend(name: str, one: Served) -> Backend:
         model, settings = one.model, _settings(config, one)
-        if settings.base_url is None:
+        if not settings.base_url:
             raise click.ClickException(
                 f"models.{model}.base_url is missing: name the model's server in the "
                 "configuration, or answer without one: with --echo, or from recorded outcomes "

@@ -9,26 +9,29 @@ async with AsyncClient(load()) as client:
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from confluent_kafka import Message
+from confluent_kafka import KafkaException, Message
 
 from router.models.catalog import ModelCatalog
 from schemas.invalid import Invalid
 from schemas.query import Query
 from schemas.rejected import Rejected
-from schemas.result import DUPLICATE, read_result
+from schemas.result import first_decision, read_result
 from schemas.wire import decode, encode
 from streams.client.answers import Answer, Ending, of_rejection, of_result
 from streams.client.errors import ClientError, GivenUp, QueryError, QueryRejected
 from streams.client.pending import Pending
 from streams.client.reader import AnswerReader
+from streams.client.repeats import Repeats
 from streams.config.settings import Config
 from streams.control.registry import Registry
+from streams.kafka.errors import BrokerError
 from streams.kafka.follower import Follower
 from streams.kafka.logs import Record, to_record
 from streams.kafka.producer import Outbox
@@ -40,6 +43,10 @@ from streams.tracing.context import current
 Question = str | Mapping[str, Any] | Query
 """A prompt, an OpenAI chat-completions body, or a whole query."""
 Returned = TypeVar("Returned")
+logger = logging.getLogger(__name__)
+
+AGAIN = 0.5
+"""Seconds until a query is sent again whose first of the same id was failing when it came."""
 IN_FLIGHT = 1000
 """Queries that `ask_all` has sent and that have not ended, at most."""
 
@@ -79,6 +86,8 @@ class AsyncClient:
         self._outbox: Outbox | None = None
         self._reader: AnswerReader | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._repeats = Repeats(config.broker, config.failover.attempts)
+        self._repeating: set[asyncio.Task[None]] = set()
 
     async def open(self) -> Self:
         """Connect.
@@ -104,6 +113,8 @@ class AsyncClient:
         """Disconnect. Queries that were sent go on without this client."""
         if self._watching is not None:
             self._watching.cancel()
+        for task in self._repeating:
+            task.cancel()
         for part in (self._outbox, self._follower, self._reader):
             if part is not None:
                 await asyncio.to_thread(part.close)
@@ -149,7 +160,6 @@ class AsyncClient:
             KafkaException: The broker did not acknowledge it. It may have it all the same.
         """
         query, data = checked(question, fields)
-        assert self._outbox is not None, "open the client first"
         if self.failure is not None:
             raise ClientError(self.failure)
         key = query.id.encode()
@@ -157,13 +167,17 @@ class AsyncClient:
             return query.id
         self._pending[key] = Pending(query)
         try:
-            batch = self._outbox.batch()
-            batch.send(self._topics.queries, data, key, headers=current())
-            await batch.delivered()
+            await self._send(key, data)
         except BaseException:
             self._pending.pop(key, None)
             raise
         return query.id
+
+    async def _send(self, key: bytes, data: bytes) -> None:
+        assert self._outbox is not None, "open the client first"
+        batch = self._outbox.batch()
+        batch.send(self._topics.queries, data, key, headers=current())
+        await batch.delivered()
 
     async def wait(self, id: str, patience: float | None = None) -> Answer:
         """Return the answer to a query that was submitted.
@@ -256,10 +270,14 @@ class AsyncClient:
         try:
             if record.topic == self._topics.results:
                 result = read_result(record.value)
-                repeated = result.error is not None and result.error.code == DUPLICATE
-                # What is repeated on purpose has its answer already, or gets it.
-                if repeated and self._kept(record.key or b""):
-                    return None
+                if self._kept(key := record.key or b""):
+                    if (first := first_decision(result)) is not None:
+                        if pending is not None:
+                            task = asyncio.create_task(self._repeat(pending, key, first))
+                            self._repeating.add(task)
+                            task.add_done_callback(self._repeating.discard)
+                        return None
+                    self._repeats.note(key, result)
                 if pending and pending.goes_on(result, self._config.failover.attempts):
                     return None
                 return of_result(result, self._catalog)
@@ -269,6 +287,21 @@ class AsyncClient:
         # A result that came twice is rejected under the same key: it says nothing of the query.
         log = self._topics.logs.get(rejected.source.topic)
         return None if log is None else of_rejection(rejected, deferred=log == "deferred")
+
+    async def _repeat(self, pending: Pending, key: bytes, first: str) -> None:
+        """Bring a query to its end that was repeated on purpose, where the first of its id does
+        not. Mostly the answer to that comes, or has come, for both.
+        """
+        try:
+            if self._repeats.has_failed(key, first):
+                await asyncio.sleep(AGAIN)
+                if not pending.ending.done():
+                    await self._send(key, encode(pending.query))
+            elif await asyncio.to_thread(self._repeats.is_over, first):
+                reason = "it was sent before, and the answer is not kept any more: take a new id"
+                pending.end(QueryRejected(pending.query.id, "duplicate", reason, "id"))
+        except (BrokerError, KafkaException) as error:  # it is waited for until its deadline
+            logger.warning("query %s: what became of the first is not known: %s", key, error)
 
 
 async def as_they_end(

@@ -54,11 +54,7 @@ def check(number: int, line: bytes, batch: str = "") -> Line:
     Raises:
         Invalid: the line is no query.
     """
-    if (
-        b'"custom_id"' in line
-        and (keys := decode(_Keys, line)).id is None
-        and keys.body is not None
-    ):
+    if b'"custom_id"' in line and decode(_Keys, line) == _Keys():
         query = _from_batch(decode(_Request, line), batch)
         return Line(number, query.id.encode(), encode(query))
     query = decode(_Row, line)
@@ -162,10 +158,11 @@ class _Row(Query, frozen=True, kw_only=True):
 
 
 class _Keys(Message, frozen=True, kw_only=True):
-    """What tells a request of a batch file from a query."""
+    """What a query has, and a request of a batch file has not."""
 
     id: Any = None
-    body: Any = None
+    prompt: Any = None
+    payload: Any = None
 
 
 class _Request(Message, frozen=True, kw_only=True):

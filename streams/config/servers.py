@@ -18,9 +18,9 @@ def check_address(key: str, url: str | None) -> None:
 
     Args:
         key: Of the setting.
-        url: The address; None where there is none.
+        url: The address; None or "" where there is none, as `${NAME:-}` may leave it.
     """
-    if url is None:
+    if not url:
         return
     try:
         parts = urlsplit(url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from schemas import Query, Receipt, Rejected, Result, Routed
-from schemas.result import DUPLICATE, Failure
+from schemas.result import duplicate_of
 from schemas.wire import encode
 from streams.config.models import served
 from streams.kafka.carried import TRACE, carried_headers, carried_key
@@ -83,10 +83,7 @@ def _duplicate(row: Row) -> Result:
         model="none",
         status_code=409,
         cost=0,
-        error=Failure(
-            code=DUPLICATE,
-            message=f"a query of this id is in flight or answered: decision {row.duplicate_of}",
-        ),
+        error=duplicate_of(row.duplicate_of),
     )
 
 

@@ -17,8 +17,8 @@ from router.budget.charges import MAX_CHARGE, claimed_cost, cost_of
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Rejected, Result, Source
 from schemas.result import (
-    DUPLICATE,
     FAILED,
+    first_decision,
     goes_to_another_model,
     is_too_long,
     read_settlement,
@@ -235,7 +235,7 @@ class Settler:
 
     def _tells_of_a_duplicate(self, partition: Partition, result: Result) -> bool:
         """Return whether a router has sent this itself, to a client that sent an id again."""
-        if result.error is None or result.error.code != DUPLICATE:
+        if first_decision(result) is None:
             return False
         row = partition.row(self._row_key(partition, result.decision_id))
         return row is None or row.receipt.model is None

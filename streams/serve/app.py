@@ -34,7 +34,7 @@ from streams.serve.batch_routes import BatchRoutes
 from streams.serve.batch_store import Store
 from streams.serve.batch_worker import BatchWorker
 from streams.serve.bounds import KeptAnswers, Rates, read_body
-from streams.serve.errors import ApiError, of_query, too_many
+from streams.serve.errors import ApiError, of_answer, of_query, too_many
 from streams.serve.keys import Caller, bearer, find_caller
 from streams.tracing.context import carrying, of_http
 from streams.tracing.spans import Span, tracer
@@ -178,6 +178,8 @@ class Front:
                 answer = await self._ask(asked)
             except QueryError as error:
                 raise of_query(error, self._retry_after(asked)) from None
+        if (lost := of_answer(answer)) is not None:
+            raise lost
         whole, headers = chat.completion(answer, int(time.time())), chat.described(answer)
         if not asked.stream:
             return JSONResponse(whole, headers=headers)

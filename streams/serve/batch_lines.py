@@ -12,7 +12,7 @@ from schemas.query import Query
 from streams.client.answers import Answer, Ending
 from streams.client.errors import BudgetExceeded, DeadlineExceeded, QueryError
 from streams.serve import chat
-from streams.serve.errors import ApiError, of_query
+from streams.serve.errors import ApiError, of_answer, of_query
 from streams.serve.keys import Caller
 
 METHOD, URL = "POST", "/v1/chat/completions"
@@ -110,11 +110,13 @@ def outcome(batch: Batch, request: Request, ending: Ending | ApiError) -> tuple[
     """Return whether a request was answered, and its line in the output or error file."""
     id = batch.query_id(request.number)
     line: dict[str, Any] = {"id": id, "custom_id": request.custom_id}
+    sluice = {"cost": getattr(ending, "cost", 0)}
+    if isinstance(ending, Answer):
+        ending = of_answer(ending) or ending
     if isinstance(ending, Answer):
         body = chat.completion(ending, int(time.time()))
         line["response"] = {"status_code": 200, "request_id": id, "body": body}
         return True, msgspec.json.encode({**line, "error": None})
-    sluice = {"cost": getattr(ending, "cost", 0)}
     if (code := _unexecuted(batch, ending)) is not None:
         error = {"code": code, "message": UNEXECUTED[code]}
         line |= {"response": None, "error": error, "sluice": sluice}

@@ -90,13 +90,14 @@ def read(
 def completion(answer: Answer, created: int) -> dict[str, Any]:
     """Return an answer in OpenAI's form, with what Sluice knows of it beside."""
     said = answer.response if isinstance(answer.response, dict) else {}
+    used = said.get("usage")
     return {
         "id": said.get("id") or f"chatcmpl-{answer.id}",
         "object": "chat.completion",
         "created": said.get("created") or created,
         **{k: v for k, v in said.items() if k not in ("id", "object", "created", "model")},
         "choices": _choices(answer.response),
-        "usage": said.get("usage") or _usage(answer),
+        "usage": used if used and isinstance(used, Mapping) else _usage(answer),
         "model": answer.model,
         "sluice": {
             "id": answer.id,
@@ -132,7 +133,7 @@ def events(whole: Mapping[str, Any], usage: bool) -> Iterator[bytes]:
         return b"data: " + msgspec.json.encode({**shared, **fields}) + b"\n\n"
 
     for place, choice in enumerate(whole["choices"]):
-        index, message = choice.get("index"), _message(choice)
+        index, message = choice.get("index"), dict(choice["message"])
         index = place if index is None else index
         role = message.pop("role", "assistant")
         if isinstance(calls := message.get("tool_calls"), list):
@@ -240,19 +241,19 @@ def _choices(response: object) -> list[Mapping[str, Any]]:
     """The choices of a response, which may have any form; words alone are one."""
     given = response.get("choices") if isinstance(response, Mapping) else None
     listed = given if isinstance(given, list) else []
-    found: list[Mapping[str, Any]] = [each for each in listed if isinstance(each, Mapping)]
+    found = [{**each, "message": _message(each)} for each in listed if isinstance(each, Mapping)]
     words = response if isinstance(response, str) else ""
     message = {"role": "assistant", "content": words}
     return found or [{"index": 0, "message": message, "finish_reason": "stop"}]
 
 
-def _message(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a choice's message; of words alone, as other APIs have them, one that says them."""
+def _message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A choice's message; for words alone, as other APIs have them, one that says them."""
     message = choice.get("message")
     if isinstance(message, Mapping):
-        return dict(message)
+        return message
     words = message or choice.get("text")
-    return {"content": words} if isinstance(words, str) else {}
+    return {"role": "assistant", "content": words if isinstance(words, str) else ""}
 
 
 def _usage(answer: Answer) -> dict[str, int]:

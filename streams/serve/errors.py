@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from streams.client.answers import Answer
 from streams.client.errors import (
     BudgetExceeded,
     DeadlineExceeded,
@@ -15,6 +16,7 @@ from streams.client.errors import (
 
 LONGEST_RETRY = 60
 """Seconds; clients should not retry by themselves what takes longer."""
+_REFUSALS = {"too_large": 413, "duplicate": 409}
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -63,6 +65,19 @@ def too_many(code: str, message: str, retry_after: float) -> ApiError:
     return ApiError(429, code, message, headers=headers)
 
 
+def of_answer(answer: Answer) -> ApiError | None:
+    """Return the response for an answer that no message could carry; None for any other.
+
+    It is paid for: asking again would pay again.
+    """
+    lost = answer.result.error
+    if lost is None or answer.response is not None:
+        return None
+    headers = {"x-sluice-id": answer.id, "x-should-retry": "false"}
+    words = f"{answer.model} has answered, and its answer is lost: {lost.message}"
+    return ApiError(502, lost.code.lower(), words, headers=headers)
+
+
 def of_query(error: QueryError, retry_after: float) -> ApiError:
     """Return the response for a query that ended without an answer.
 
@@ -78,7 +93,7 @@ def of_query(error: QueryError, retry_after: float) -> ApiError:
     if isinstance(error, DeadlineExceeded):
         return ApiError(504, error.code, error.reason, headers=headers)
     if isinstance(error, QueryRejected):
-        status = 413 if error.code == "too_large" else 400
+        status = _REFUSALS.get(error.code, 400)
         param = error.field.removeprefix("payload.") if error.field else None
         return ApiError(status, error.code, error.reason, param, headers)
     if isinstance(error, ModelFailed):

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 
 from schemas import Invalid, Result, Usage, encode
-from schemas.result import TOO_LONG, goes_to_another_model, read_result
+from schemas.result import (
+    TOO_LONG,
+    Failure,
+    duplicate_of,
+    first_decision,
+    goes_to_another_model,
+    read_result,
+)
 from tests.schemas.refusals import check_refusal
 from tests.schemas.strategies import results
 
@@ -77,3 +84,16 @@ def test_what_is_too_long_for_one_model_goes_to_another() -> None:
         refused = read_result(encode({**RESULT, "status_code": 400, "error": error}))
         assert goes_to_another_model(refused, 0, 1) is goes
         assert not goes_to_another_model(refused, 1, 1)
+
+
+def test_what_is_told_of_an_id_that_is_sent_again() -> None:
+    """It names the decision on the first query; other results name none."""
+    told: dict[str, Any] = {
+        "id": "q",
+        "decision_id": "queries/0/9",
+        "model": "none",
+        "status_code": 409,
+    }
+    assert first_decision(Result(**told, error=duplicate_of("queries/0/7"))) == "queries/0/7"
+    assert first_decision(Result(**told)) is None
+    assert first_decision(Result(**told, error=Failure(code="X", message="no"))) is None

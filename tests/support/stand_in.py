@@ -35,9 +35,9 @@ def answered(query: Query, source: Source, model: str = "small", **fields: Any) 
     """A result of 3 and 2 tokens that repeats the query."""
     return Result(
         id=query.id,
-        decision_id=f"{source.topic}-{source.partition}-{source.offset}",
         model=model,
         **{
+            "decision_id": f"{source.topic}-{source.partition}-{source.offset}",
             "status_code": 200,
             "usage": Usage(prompt_tokens=3, completion_tokens=2),
             "response": completion(query.text(), model),

@@ -33,3 +33,9 @@ def test_the_rate_is_kept() -> None:
     lines = [Line(number, b"", b"") for number in range(5)]
     assert list(paced(lines, 4.0, Clocked(), lambda: now)) == lines
     assert left == pytest.approx([0.0, 0.25, 0.5, 0.75, 1.0])
+
+
+def test_a_request_of_a_batch_file_without_a_body() -> None:
+    """It is told what it lacks, not what a query has."""
+    with pytest.raises(Invalid, match="body: found nothing, it is required"):
+        check(1, b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions"}')

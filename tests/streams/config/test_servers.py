@@ -12,6 +12,7 @@ from streams.config.servers import api_key, check_address, check_headers
     "url",
     [
         None,
+        "",
         "http://127.0.0.1:8000/v1",
         "https://api.example.com/v1/",
         "http://[::1]:8000/v1",
@@ -27,7 +28,6 @@ def test_addresses(url: str | None) -> None:
 @pytest.mark.parametrize(
     ("url", "rule"),
     [
-        ("", "such as http"),
         ("localhost:8000/v1", "such as http"),
         ("127.0.0.1:8000", "such as http"),
         ("ftp://x/v1", "such as http"),

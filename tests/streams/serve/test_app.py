@@ -9,10 +9,13 @@ from pathlib import Path
 
 import openai
 import pytest
+from msgspec import structs
 
-from schemas import Query, Source
+from schemas import Query, Result, Source
+from schemas.result import Failure, duplicate_of
 from streams.brokers import Broker
 from streams.serve.keys import hashed, new_key
+from streams.state.decision_ids import decision_id
 from tests.streams.client.test_asynchronous import by_prompt
 from tests.support.front import RunningFront, deploy
 from tests.support.stand_in import Message, StandIn, answered
@@ -174,6 +177,74 @@ def test_repeated_requests(tmp_path: Path, prefix: str, broker: Broker) -> None:
         assert len(answers) == 3
         assert len(set(answers)) == 1
         assert len(seen) == 2
+
+
+def test_an_answer_that_is_lost(tmp_path: Path, prefix: str, broker: Broker) -> None:
+    """One that no message could carry is an error, and not an answer without words."""
+    config = deploy(tmp_path, prefix, broker)
+    lost = Failure(code="RESPONSE_TOO_LARGE", message="the answer makes a message of 2 MB")
+
+    def large(query: Query, source: Source) -> Sequence[Message]:
+        return [answered(query, source, response=None, error=lost)]
+
+    with StandIn(broker, config, large), RunningFront(config) as front:
+        found = front.post(body("a"))
+        assert found.status_code == 502
+        assert found.json()["error"]["code"] == "response_too_large"
+        assert found.headers["x-should-retry"] == "false"
+
+
+def told(query: Query, source: Source, first: Source) -> Result:
+    """What a router says of an id that it has decided before."""
+    return Result(
+        id=query.id,
+        decision_id=decision_id(source),
+        model="none",
+        status_code=409,
+        cost=0,
+        error=duplicate_of(decision_id(first)),
+    )
+
+
+def test_a_request_repeated_at_its_failure(tmp_path: Path, prefix: str, broker: Broker) -> None:
+    """It is asked again, where the router had not settled the failure when it came."""
+    config = deploy(tmp_path, prefix, broker)
+    came: list[Source] = []
+
+    def late(query: Query, source: Source) -> Sequence[Message]:
+        came.append(source)
+        if len(came) == 2:
+            return [told(query, source, came[0])]
+        found = answered(query, source, decision_id=decision_id(source))
+        if len(came) > 2:
+            return [found]
+        failure = Failure(code="INVALID_REQUEST", message="no")
+        return [structs.replace(found, status_code=400, response=None, error=failure)]
+
+    with StandIn(broker, config, late), RunningFront(config) as front:
+        assert front.post(body("a"), idempotency_key="k").status_code == 400
+        assert front.post(body("a"), idempotency_key="k").status_code == 200
+        assert len(came) == 3
+
+
+def test_a_request_repeated_too_late(
+    tmp_path: Path, prefix: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the first answer is not kept any more, it is told so, and waits for nothing."""
+    monkeypatch.setattr("streams.client.repeats.SLACK", -1000.0)
+    config = deploy(tmp_path, prefix, broker, "[serve]\nidempotency_seconds = 0.001\n")
+    came: list[Source] = []
+
+    def once(query: Query, source: Source) -> Sequence[Message]:
+        came.append(source)
+        return [answered(query, source) if len(came) == 1 else told(query, source, came[0])]
+
+    with StandIn(broker, config, once), RunningFront(config) as front:
+        assert front.post(body("a"), idempotency_key="k").status_code == 200
+        late = front.post(body("a"), idempotency_key="k")
+        assert late.status_code == 409
+        assert late.json()["error"]["code"] == "duplicate"
+        assert "not kept any more" in late.json()["error"]["message"]
 
 
 def test_bodies(front: RunningFront) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.result import Failure
 from streams.serve.batch_lines import Batch, Request, outcome, read
 from streams.serve.keys import Caller
 from tests.streams.serve.test_chat import MESSAGES, answer
@@ -71,3 +72,14 @@ def test_an_answer() -> None:
     assert (told["id"], told["custom_id"], told["error"]) == ("batch_1/7", "a", None)
     assert told["response"]["status_code"] == 200
     assert told["response"]["body"]["choices"][0]["message"]["content"] == "hello"
+
+
+def test_an_answer_that_is_lost() -> None:
+    """One that no message could carry is paid for, and stands in the error file."""
+    lost = Failure(code="RESPONSE_TOO_LARGE", message="the answer makes a message of 2 MB")
+    answered, data = outcome(BATCH, Request(7, "a", None, None), answer(response=None, error=lost))
+    told = msgspec.json.decode(data)
+    assert not answered
+    assert told["response"]["status_code"] == 502
+    assert told["response"]["body"]["error"]["code"] == "response_too_large"
+    assert told["response"]["body"]["sluice"]["cost"] == 700

@@ -164,11 +164,11 @@ def test_an_answer_of_words_alone() -> None:
         (None, ""),
         ("hello", ""),
         ([None], ""),
-        ([{}], None),
-        ([{"index": None, "message": None}], None),
+        ([{}], ""),
+        ([{"index": None, "message": None}], ""),
         ([{"message": "hello"}], "hello"),
         ([{"text": "hello"}], "hello"),
-        ([{"message": ["hello"]}], None),
+        ([{"message": ["hello"]}], ""),
         ([{"message": {"content": "hello", "tool_calls": [None, "f"]}}], "hello"),
         ([{"message": {"content": "hello", "tool_calls": {"id": "c"}}}], "hello"),
     ],
@@ -176,7 +176,10 @@ def test_an_answer_of_words_alone() -> None:
 )
 def test_events_of_odd_choices(choices: object, said: str | None) -> None:
     """An answer that is paid for reaches its client, whatever form its server gave it."""
-    found = _chunks(chat.completion(answer(response={"choices": choices}), 17))
+    whole = chat.completion(answer(response={"choices": choices, "usage": [1]}), 17)
+    assert whole["choices"][0]["message"]["content"] == said
+    assert whole["usage"]["total_tokens"] == 5
+    found = _chunks(whole)
     assert [each["choices"][0]["finish_reason"] for each in found] == [None, None, "stop"]
     assert found[1]["choices"][0]["delta"].get("content") == said
 

@@ -21,6 +21,7 @@ from streams.serve.errors import of_query
         (DeadlineExceeded("q", "deadline_exceeded", "no"), 504),
         (QueryRejected("q", "invalid_field", "no", "payload.messages"), 400),
         (QueryRejected("q", "too_large", "no"), 413),
+        (QueryRejected("q", "duplicate", "no"), 409),
         (ModelFailed("q", "INVALID_REQUEST", "no", 400), 400),
         (ModelFailed("q", "INVALID_REQUEST", "no", 403), 502),
         (ModelFailed("q", "INFERENCE_ERROR", "no", 503), 502),
