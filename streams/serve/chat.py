@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal, DecimalException, InvalidOperation
 from hashlib import sha256
@@ -237,7 +237,7 @@ def _id(key: str | None, caller: Caller, body: bytes) -> str | None:
     return f"{IDEMPOTENT}{whose}-{sha256(body).hexdigest()[:16]}"
 
 
-def _choices(response: object) -> list[Mapping[str, Any]]:
+def _choices(response: object) -> Sequence[Mapping[str, Any]]:
     """The choices of a response, which may have any form; words alone are one."""
     given = response.get("choices") if isinstance(response, Mapping) else None
     listed = given if isinstance(given, list) else []
