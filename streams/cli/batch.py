@@ -115,7 +115,13 @@ def _state(file: Path, output: Path) -> Iterator[_State]:
             raise click.ClickException(f"{path}: another process is running this batch") from None
         kept.seek(0)
         if data_before := kept.read():
-            state = msgspec.json.decode(data_before, type=_State)
+            try:
+                state = msgspec.json.decode(data_before, type=_State)
+            except msgspec.DecodeError as error:
+                raise click.ClickException(
+                    f"{path} is broken ({error}): this run cannot go on; name another --out, and "
+                    "every request is asked and paid for again"
+                ) from None
             if state.digest != digest:
                 raise click.ClickException(
                     f"{output} holds answers to another input than {file}: name another --out"

@@ -32,6 +32,8 @@ LARGEST_FILE = 200_000_000
 """Bytes."""
 UPLOAD_SECONDS = 600.0
 COPY = 1 << 20
+MOST_FILES, MOST_BATCHES, BATCHES = 10_000, 100, 20
+"""On a page of a list: at most, and of batches where the request does not say. As OpenAI has it."""
 
 
 class BatchRoutes:
@@ -64,7 +66,10 @@ class BatchRoutes:
 
     async def files(self, request: Request, caller: Caller) -> Response:
         """GET /v1/files."""
-        return _page(self._store.files(caller.name), request)
+        found = self._store.files(caller.name)
+        if purpose := request.query_params.get("purpose"):
+            found = [file for file in found if file.purpose == purpose]
+        return _page(found, request, MOST_FILES, MOST_FILES)
 
     async def file(self, request: Request, caller: Caller) -> Response:
         """GET /v1/files/{id}."""
@@ -173,20 +178,41 @@ def _json(value: StoredFile | StoredBatch) -> Response:
     return JSONResponse(_plain(value))
 
 
-def _page(values: Sequence[StoredFile | StoredBatch], request: Request) -> Response:
-    """A page of a list: `limit` of those that come after the id `after`."""
-    asked = request.query_params.get("limit", "20")
-    limit = min(max(int(asked), 1), 100) if asked.isdecimal() and len(asked) < 6 else 20
-    ids = [value.id for value in values]
+def _page(
+    values: Sequence[StoredFile | StoredBatch],
+    request: Request,
+    most: int = MOST_BATCHES,
+    usual: int = BATCHES,
+) -> Response:
+    """A page of a list: `limit` of those that come after the id `after`, in `order`.
+
+    Args:
+        values: The newest first.
+        request: Whose query string says what is wanted.
+        most: Values on a page.
+        usual: The same where the request does not say.
+
+    Raises:
+        ApiError: `limit` is no number, or `order` neither asc nor desc.
+    """
+    asked, order = request.query_params.get("limit"), request.query_params.get("order", "desc")
+    if asked is not None and not (asked.isdecimal() and int(asked[:9]) > 0):
+        words = f"limit: it must be a whole number from 1 to {most}"
+        raise ApiError(400, "invalid_field", words, "limit")
+    if order not in ("asc", "desc"):
+        raise ApiError(400, "invalid_field", "order: it must be asc or desc", "order")
+    limit = usual if asked is None else min(int(asked[:9]), most)
+    ordered = values if order == "desc" else values[::-1]
+    ids = [value.id for value in ordered]
     after = request.query_params.get("after")
     first = ids.index(after) + 1 if after in ids else 0
-    shown = values[first : first + limit]
+    shown = ordered[first : first + limit]
     return JSONResponse(
         {
             "object": "list",
             "data": [_plain(value) for value in shown],
             "first_id": shown[0].id if shown else None,
             "last_id": shown[-1].id if shown else None,
-            "has_more": first + limit < len(values),
+            "has_more": first + limit < len(ordered),
         }
     )

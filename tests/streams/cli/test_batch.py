@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from streams.brokers.embedded import EmbeddedBroker
 from streams.cli import main
+from tests.streams.cli.conftest import LIMITED
 from tests.streams.serve.test_batch_run import lines
 from tests.support.front import deploy
 from tests.support.stand_in import StandIn
@@ -37,3 +38,15 @@ def test_run(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> No
     other = CliRunner().invoke(main, command, env=environment)
     assert other.exit_code == 1
     assert "another input" in other.output
+
+
+def test_a_broken_state(tmp_path: Path) -> None:
+    """Said in a line, with what to do."""
+    (tmp_path / "sluice.toml").write_text(LIMITED.format(prefix=""))
+    (tmp_path / "batch.jsonl").write_bytes(b"{}")
+    (tmp_path / "batch.out.state.json").write_bytes(b'{"id":')
+    command = ["batch", "run", str(tmp_path / "batch.jsonl"), "-c", str(tmp_path / "sluice.toml")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    assert "batch.out.state.json is broken" in result.output
+    assert "name another --out" in result.output

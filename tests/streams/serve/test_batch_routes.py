@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import msgspec
 import openai
 import pytest
@@ -58,6 +59,22 @@ def test_a_batch(tmp_path: Path, prefix: str, broker: Broker) -> None:
         client.files.delete(file.id)
         with pytest.raises(openai.NotFoundError):
             client.files.retrieve(file.id)
+
+
+def test_lists(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+    """Of one purpose only, page by page, in either order: who deletes what a list shows must not
+    be shown anything else."""
+    with RunningFront(deploy(tmp_path, prefix, embedded_broker)) as front:
+        client = front.client()
+        made = [client.files.create(file=("f", b"{}"), purpose="batch").id for _ in range(3)]
+        assert list(client.files.list(purpose="batch_output")) == []
+        assert {each.id for each in client.files.list(purpose="batch", limit=2)} == set(made)
+        newest = [each.id for each in client.files.list(limit=1)]
+        assert [each.id for each in client.files.list(order="asc")] == newest[::-1]
+        for wrong in ("limit=x", "limit=0", "order=up"):
+            found = httpx.get(f"{front.url}/v1/files?{wrong}")
+            assert found.status_code == 400
+            assert found.json()["error"]["param"] == wrong.partition("=")[0]
 
 
 def test_cancel(tmp_path: Path, prefix: str, broker: Broker) -> None:
