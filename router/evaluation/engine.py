@@ -3,6 +3,9 @@
 For each batch the policy decides on estimates; then the true costs are charged. A query whose true
 cost no longer fits its model's budget is lost. Nothing looks at a query's own outcome before it is
 decided.
+
+The paper decides each query once. With `retry`, queries that were sent nowhere are decided again
+after each batch, oldest first, as routers do, and after the last batch until nothing changes.
 """
 
 from __future__ import annotations
@@ -14,16 +17,16 @@ from itertools import pairwise
 import numpy as np
 
 from router.arrays import Bools, Floats, Ints
-from router.evaluation.estimates import OfflineEstimates
 from router.evaluation.problem import Change, Problem
 from router.models.catalog import ModelCatalog
 from router.policies.base import NONE, Batch, Decisions, Policy
-from router.pricing.coverage import Coverage
 
 BATCH = 256
 """Arrivals decided at once, as in the paper's code, where there are many."""
 BATCHES = 16
 """Batches at least: of few arrivals, the first batch alone could otherwise spend all the money."""
+LAST_PASSES = 16
+"""Passes, at most, over what still waits after the last arrival."""
 
 
 @dataclass(slots=True)
@@ -35,21 +38,25 @@ class Run:
         reason: n keys of `policies.base.REASONS`.
         served: bool[n], sent and paid.
         version: int64[n], of the prices used.
+        turn: int64[n], the place of each query's last decision among all decisions.
         spent: int64[batches, M] nano-units, after each batch.
         prices: float64[1 + batches, M], before the first batch and after each; NaN where a policy
             has none.
         performance: Sum of the served queries' scores.
         cost: Nano-units spent.
+        decided: Number of decisions: n, or more where queries are decided again.
     """
 
     model: Ints
     reason: list[str]
     served: Bools
     version: Ints
+    turn: Ints
     spent: Ints
     prices: Floats
     performance: float = 0.0
     cost: int = 0
+    decided: int = 0
 
     @property
     def count(self) -> int:
@@ -67,57 +74,44 @@ class Run:
         return int((self.model == NONE).sum())
 
     def record(self, rows: Ints, chosen: Ints, decisions: Decisions) -> None:
-        """Write down the decisions on int64[m] rows, in order, with the models of all chosen."""
+        """Write down the decisions on int64[m] rows, with the models of all chosen."""
         self.model[rows] = chosen
-        self.reason.extend(decisions.reason)
+        for row, reason in zip(rows.tolist(), decisions.reason, strict=True):
+            self.reason[row] = reason
         self.version[rows] = decisions.version
+        self.turn[rows] = self.decided + np.arange(len(rows))
+        self.decided += len(rows)
 
 
-def run(policy: Policy, problem: Problem, batch: int | None = None) -> Run:
+def run(policy: Policy, problem: Problem, batch: int | None = None, retry: bool = False) -> Run:
     """Run a policy on a problem.
 
     Args:
         policy: A fresh instance, for the problem's catalog.
         problem: Arrivals, budgets, estimates and outcomes.
         batch: Arrivals decided at once; by default `BATCH`, or fewer, so that there are `BATCHES`.
+        retry: Whether queries that were sent nowhere are decided again.
     """
-    estimates = problem.estimates(policy.estimator)
-    if problem.coverage.shared_by_models:
-        estimates = estimates.careful()
-    n, everyone = len(problem), np.arange(len(problem.catalog))
+    n = len(problem)
     batch = batch or min(BATCH, max(1, n // BATCHES))
-    budget = _Budget(problem)
-    result = _empty(n, len(problem.limits))
+    driver = _Driver(policy, problem)
     spent_trace: list[Ints] = []
-    # Before a model joins, a policy has not heard of it; it sees only the columns of its catalog.
-    columns = _members(problem.changes, 0, everyone)
-    coverage, kept = problem.coverage.of_models(columns)
-    if problem.given is not None or len(columns) < len(everyone):
-        policy.set_catalog(_part(problem.catalog, columns), coverage)
-    _warm_start(policy, problem, estimates, columns)
-    policy.plan(problem.limits[kept], problem.expected(0)[kept])
     price_trace = [_prices(policy, problem.coverage.names)]
-
-    for rows in _cuts(n, batch, [change.after for change in problem.changes] + budget.edges):
-        members = _members(problem.changes, int(rows[0]), everyone)
-        if not np.array_equal(members, columns):
-            columns = members
-            coverage, kept = problem.coverage.of_models(columns)
-            policy.set_catalog(_part(problem.catalog, columns), coverage)
-            policy.plan(budget.left[kept], problem.expected(int(rows[0]))[kept])
-        arrivals = _arrivals(problem, estimates, rows, columns, coverage)
-        decisions = policy.route(arrivals, budget.left[kept])
-        chosen = np.where(decisions.model == NONE, NONE, columns[decisions.model])
-        result.record(rows, chosen, decisions)
-        budget.charge(rows, chosen, result)
-        _tell(policy, arrivals, problem, estimates, rows[result.served[rows]], result.model)
+    changes = [change.after for change in problem.changes]
+    for rows in _cuts(n, batch, changes + driver.budget.edges):
+        driver.follow_models(int(rows[0]))
+        driver.arrive(rows)
         following = int(rows[-1]) + 1
-        if budget.advance(following):
+        if driver.budget.advance(following):
             policy.outdate()
-        policy.plan(budget.left[kept], problem.expected(following)[kept])
-        spent_trace.append(budget.spent.copy())
+        if retry:
+            driver.plan_and_retry(following, LAST_PASSES if following == n else 1)
+        else:
+            driver.plan(following)
+        spent_trace.append(driver.budget.spent.copy())
         price_trace.append(_prices(policy, problem.coverage.names))
 
+    result = driver.result
     result.spent = np.array(spent_trace, dtype=np.int64).reshape(-1, len(problem.limits))
     result.prices = np.array(price_trace, dtype=np.float64)
     return result
@@ -146,9 +140,10 @@ def settle(problem: Problem, chosen: Ints) -> Run:
 def _empty(n: int, limits: int) -> Run:
     return Run(
         model=np.full(n, NONE, dtype=np.int64),
-        reason=[],
+        reason=[""] * n,
         served=np.zeros(n, dtype=np.bool_),
         version=np.zeros(n, dtype=np.int64),
+        turn=np.arange(n),
         spent=np.zeros((0, limits), dtype=np.int64),
         prices=np.zeros((0, limits)),
     )
@@ -157,25 +152,6 @@ def _empty(n: int, limits: int) -> Run:
 def _part(catalog: ModelCatalog, columns: Ints) -> ModelCatalog:
     """Return the models of these numbers."""
     return ModelCatalog(catalog.models[i] for i in columns)
-
-
-def _arrivals(
-    problem: Problem, estimates: OfflineEstimates, rows: Ints, columns: Ints, coverage: Coverage
-) -> Batch:
-    """Return these arrivals as a policy sees them that knows these models and limits."""
-    part = np.ix_(rows, columns)
-    cost, *amounts = problem.amounts(estimates.cost[part], columns)
-    bound, *bounds = (np.maximum(np.ceil(table), 0).astype(np.int64) for table in (cost, *amounts))
-    return Batch(
-        ids=[problem.ids[row] for row in rows],
-        quality=estimates.quality[part],
-        cost=cost,
-        bound=bound,
-        allowed=problem.known[part],
-        coverage=coverage,
-        other_amounts=amounts,
-        other_bounds=bounds,
-    )
 
 
 class _Budget:
@@ -221,32 +197,116 @@ class _Budget:
                 result.performance += float(problem.scores[row, column])
 
 
-def _warm_start(
-    policy: Policy, problem: Problem, estimates: OfflineEstimates, columns: Ints
-) -> None:
-    """Show a policy the estimates of the history, for the models that it knows."""
-    cost = estimates.warm_cost[:, columns]
-    others = problem.amounts(cost, columns)[1:]
-    policy.warm_start(estimates.warm_quality[:, columns], cost, *others)
+class _Driver:
+    """Puts arrivals to a policy, charges what comes of them, and tells the policy.
 
+    Attributes:
+        budget: What is spent.
+        result: What came of the queries so far.
+    """
 
-def _tell(
-    policy: Policy,
-    arrivals: Batch,
-    problem: Problem,
-    estimates: OfflineEstimates,
-    served: Ints,
-    model: Ints,
-) -> None:
-    """Show a policy arrivals, and what came of those that were served, beside their estimates."""
-    policy.observe(arrivals.quality, *arrivals.amounts)
-    taken = served, model[served]
-    known = np.isfinite(problem.scores[taken])
-    policy.see_outcomes(
-        [problem.catalog.names[one] for one in taken[1][known].tolist()],
-        (problem.scores[taken] - estimates.quality[taken])[known],
-        (problem.costs[taken] / np.maximum(estimates.cost[taken], 1.0))[known],
-    )
+    def __init__(self, policy: Policy, problem: Problem) -> None:
+        """Show the policy the history, and have it plan."""
+        estimates = problem.estimates(policy.estimator)
+        self._estimates = estimates.careful() if problem.coverage.shared_by_models else estimates
+        self._policy = policy
+        self._problem = problem
+        self._everyone = np.arange(len(problem.catalog))
+        self.budget = _Budget(problem)
+        self.result = _empty(len(problem), len(problem.limits))
+        # Before a model joins, a policy has not heard of it; it sees only the columns of its
+        # catalog.
+        self._columns = _members(problem.changes, 0, self._everyone)
+        self._coverage, self._kept = problem.coverage.of_models(self._columns)
+        if problem.given is not None or len(self._columns) < len(self._everyone):
+            policy.set_catalog(_part(problem.catalog, self._columns), self._coverage)
+        cost = self._estimates.warm_cost[:, self._columns]
+        others = problem.amounts(cost, self._columns)[1:]
+        policy.warm_start(self._estimates.warm_quality[:, self._columns], cost, *others)
+        self.plan(0)
+
+    def follow_models(self, arrival: int) -> None:
+        """Tell the policy where other models take queries from this arrival on."""
+        members = _members(self._problem.changes, arrival, self._everyone)
+        if np.array_equal(members, self._columns):
+            return
+        self._columns = members
+        self._coverage, self._kept = self._problem.coverage.of_models(members)
+        self._policy.set_catalog(_part(self._problem.catalog, members), self._coverage)
+        self.plan(arrival)
+
+    def arrive(self, rows: Ints) -> None:
+        """Decide int64[m] new arrivals, and show them to the policy."""
+        arrivals = self._decide(rows)
+        self._policy.observe(arrivals.quality, *arrivals.amounts)
+        self._see_outcomes(rows)
+
+    def plan(self, arrival: int, waiting: float = 0.0) -> None:
+        """Have the policy plan for the arrivals from this one on, and for so many that wait."""
+        kept = self._kept
+        expected = self._problem.expected(arrival)[kept]
+        self._policy.plan(self.budget.left[kept], expected, waiting)
+
+    def plan_and_retry(self, arrival: int, passes: int) -> None:
+        """Plan with what waits, and decide it again, until nothing more is sent.
+
+        Args:
+            arrival: Number of the next one.
+            passes: At most.
+        """
+        for _ in range(passes):
+            waiting = self._waiting(arrival)
+            if not len(waiting):
+                self.plan(arrival)
+                return
+            self._policy.outdate()  # what waits is decided otherwise by new prices only
+            self.plan(arrival, float(len(waiting)))
+            self._decide(waiting)
+            self._see_outcomes(waiting)
+            if (self.result.model[waiting] == NONE).all():
+                return
+
+    def _waiting(self, arrival: int) -> Ints:
+        """Return the rows before this one that were sent nowhere, and not given up."""
+        rows = np.flatnonzero(self.result.model[:arrival] == NONE)
+        return rows[[self.result.reason[row] != "dropped" for row in rows.tolist()]]
+
+    def _decide(self, rows: Ints) -> Batch:
+        arrivals = self._batch(rows)
+        decisions = self._policy.route(arrivals, self.budget.left[self._kept])
+        chosen = np.where(decisions.model == NONE, NONE, self._columns[decisions.model])
+        self.result.record(rows, chosen, decisions)
+        self.budget.charge(rows, chosen, self.result)
+        return arrivals
+
+    def _batch(self, rows: Ints) -> Batch:
+        """Return queries as a policy sees them that knows the models and limits of now."""
+        problem, columns = self._problem, self._columns
+        part = np.ix_(rows, columns)
+        tables = problem.amounts(self._estimates.cost[part], columns)
+        bounds = [np.maximum(np.ceil(table), 0).astype(np.int64) for table in tables]
+        return Batch(
+            ids=[problem.ids[row] for row in rows],
+            quality=self._estimates.quality[part],
+            cost=tables[0],
+            bound=bounds[0],
+            allowed=problem.known[part],
+            coverage=self._coverage,
+            other_amounts=tables[1:],
+            other_bounds=bounds[1:],
+        )
+
+    def _see_outcomes(self, rows: Ints) -> None:
+        """Show the policy what came of those that were served, beside their estimates."""
+        problem, estimates = self._problem, self._estimates
+        served = rows[self.result.served[rows]]
+        taken = served, self.result.model[served]
+        known = np.isfinite(problem.scores[taken])
+        self._policy.see_outcomes(
+            [problem.catalog.names[one] for one in taken[1][known].tolist()],
+            (problem.scores[taken] - estimates.quality[taken])[known],
+            (problem.costs[taken] / np.maximum(estimates.cost[taken], 1.0))[known],
+        )
 
 
 def _members(changes: tuple[Change, ...], arrival: int, everyone: Ints) -> Ints:

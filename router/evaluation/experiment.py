@@ -45,6 +45,7 @@ class Setting:
         models: Number of models; 0 for all.
         seed: Of split, orders and draws.
         order: Number of the order of arrival; 0 for the order given.
+        retry: Whether policies decide queries again that were sent nowhere; references never do.
     """
 
     budget: float = 1.0
@@ -52,6 +53,7 @@ class Setting:
     models: int = 0
     seed: int = 0
     order: int = 0
+    retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ class EvaluationData:
 
     def assigned(self, reference: str, setting: Setting) -> Ints:
         """Return int64[n], a reference's assignment in the order given."""
-        setting = replace(setting, order=0)
+        setting = replace(setting, order=0, retry=False)
         if (reference, setting) not in self._assigned:
             self._assigned[reference, setting] = REFERENCES[reference](self.problem(setting))
         return self._assigned[reference, setting]
@@ -290,7 +292,8 @@ def judge(
         yield row_of(name, setting, problem, run, reference.performance), run
     for name in policies:
         parameters = {"corrected": corrected} if name == PrimalDual.name else {}
-        run = engine.run(make(name, problem.catalog, setting.seed, **parameters), problem)
+        policy = make(name, problem.catalog, setting.seed, **parameters)
+        run = engine.run(policy, problem, retry=setting.retry)
         row = row_of(name, setting, problem, run, reference.performance)
         if name == StaticMix.name and setting.split in budgets.TOGETHER:
             row = _mean([row, *_more_draws(problem, setting, reference.performance)])
@@ -301,7 +304,7 @@ def _more_draws(problem: Problem, setting: Setting, reference: float) -> Iterato
     """Yield the static mix's rows with other seeds, so that luck is no part of the control."""
     for draw in range(1, DRAWS):
         policy = StaticMix(problem.catalog, seed=setting.seed + 1_000 * draw)
-        run = engine.run(policy, problem)
+        run = engine.run(policy, problem, retry=setting.retry)
         yield row_of(policy.name, setting, problem, run, reference)
 
 

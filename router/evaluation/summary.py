@@ -154,4 +154,5 @@ def decisions(run: Run, problem: Problem, kind: str) -> Iterator[dict[str, Any]]
                 for i, name in enumerate(names)
             },
             "prices_version": int(run.version[row]),
+            **({"turn": int(run.turn[row])} if run.decided > len(problem) else {}),
         }

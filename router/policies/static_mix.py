@@ -26,7 +26,8 @@ class StaticMix(Policy):
     max Σ p_i d̄_i  with  N Σ_i p_i ā_ri ≤ B_r,  Σ p_i ≤ 1: shares p from means over the history.
 
     Each query draws its model from p (by seed and id); the rest of the shares is deferred. Without
-    means, all models are equally likely.
+    means, all models are equally likely. When no more arrivals are expected and queries wait, p is
+    solved for these and what is left, and they draw anew.
     """
 
     name = "static-mix"
@@ -39,11 +40,14 @@ class StaticMix(Policy):
         self.quality: Floats | None = None
         self.cost: Floats | None = None
         self.solved = False
+        self.late = 0
+        """Solutions for what waits."""
 
     def route(self, batch: Batch, free: Ints) -> Decisions:
         """Draw a model, or none, by the shares."""
         edges = np.cumsum(self.share)
-        chosen = np.searchsorted(edges, uniform(batch.ids, self.seed, "static-mix"), side="right")
+        purpose = f"static-mix {self.late}" if self.late else "static-mix"
+        chosen = np.searchsorted(edges, uniform(batch.ids, self.seed, purpose), side="right")
         drawn = chosen < len(self.catalog)
         row = np.flatnonzero(drawn)
         may = np.zeros(len(chosen), dtype=np.bool_)
@@ -63,11 +67,16 @@ class StaticMix(Policy):
             self.cost = cost.mean(axis=0)
 
     def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
-        """Solve for the shares once: they stay fixed to the end."""
-        if self.solved or self.quality is None or self.cost is None or not len(self.catalog):
+        """Solve for the shares once: they stay fixed until only queries that wait are left."""
+        late = self.solved and waiting > 0 and float(np.max(expected, initial=0.0)) <= 0
+        if self.quality is None or self.cost is None or not len(self.catalog):
             return False
+        if self.solved and not late:
+            return False
+        self.late += late
         money = self.limits.unit == 0
-        room = np.maximum(remaining / np.maximum(expected, 1.0), 1e-9)[money]
+        sharing = np.maximum(waiting if late else expected, 1.0)
+        room = np.maximum(remaining / sharing, 1e-9)[money]
         drawn = np.where(self.limits.models[money], self.cost, 0.0) / room[:, None]
         everything = np.ones((1, len(self.catalog)))
         result = linprog(
@@ -101,6 +110,7 @@ class StaticMix(Policy):
             "quality": None if self.quality is None else _by_model(self.catalog, self.quality),
             "cost": None if self.cost is None else _by_model(self.catalog, self.cost),
             "solved": self.solved,
+            "late": self.late,
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
@@ -116,6 +126,7 @@ class StaticMix(Policy):
                 means = None if given is None else _of_model(self.catalog, given, None)
                 setattr(self, field, means)
             self.solved = bool(snapshot["solved"])
+            self.late = int(snapshot.get("late", 0))
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is no snapshot of static-mix: {error!r}") from error
 

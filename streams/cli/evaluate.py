@@ -63,6 +63,7 @@ class EvaluationOptions:
     policies: tuple[str, ...]
     controls: bool
     corrections: bool
+    retry: bool
     budgets: tuple[float, ...]
     splits: tuple[str, ...]
     limits: Path | None
@@ -112,6 +113,7 @@ class EvaluationOptions:
             "seeds": self.seeds,
             "orders": self.orders,
             **({"corrections": True} if self.corrections else {}),
+            **({"retry": True} if self.retry else {}),
         }
 
 
@@ -136,6 +138,11 @@ class EvaluationOptions:
     "--corrections",
     is_flag=True,
     help="Have outcomes correct the estimates of primal-dual, as [policy] corrections.",
+)
+@click.option(
+    "--retry",
+    is_flag=True,
+    help="Decide deferred queries again after each batch, as routers do, not once as the paper.",
 )
 @click.option(
     "--budget",
@@ -285,7 +292,7 @@ def _evaluate(asked: EvaluationOptions, bar: Progress) -> Evaluation:
         singles=single_models(datasets[0].queries),
     )
     jobs = [
-        (data, Setting(budget, split, count, seed, order), found.rows)
+        (data, Setting(budget, split, count, seed, order, asked.retry), found.rows)
         for (seed, data), budget, split, count, order in product(
             zip(asked.seeds, datasets, strict=True),
             asked.budgets,

@@ -179,6 +179,66 @@ def test_a_window_that_begins_holds_all_of_its_amount() -> None:
     assert put.totals.tolist() == [put.limits[0], 15]
 
 
+def test_queries_that_wait_get_a_new_window_first() -> None:
+    """With `retry`, in their order; the decisions' turns tell when."""
+    put = windowed(5, 20.0)
+    put = replace(put, costs=np.zeros_like(put.costs), limits=put.limits * np.array([1_000, 1]))
+    policy = make("greedy-perf", put.catalog, seed=0)
+    run = engine.run(policy, put, batch=15, retry=True)
+    assert np.flatnonzero(run.served).tolist() == list(range(15))
+    assert run.lost == 0
+    assert run.turn[:5].tolist() == [0, 1, 2, 3, 4]
+    assert (run.turn[5:10] > 15).all()
+    assert (run.turn[10:15] > run.turn[5:10]).all()
+
+
+@every_policy
+def test_budgets_hold_where_queries_are_decided_again(name: str) -> None:
+    """Decisions in the order of their turns, charged once more, come to the same."""
+    put = problem()
+    run = engine.run(make(name, put.catalog, seed=0), put, batch=8, retry=True)
+    assert (run.spent <= put.limits).all()
+    order = np.argsort(run.turn)
+    charged = engine.settle(put.reordered(order), run.model[order])
+    assert charged.performance == pytest.approx(run.performance)
+    assert charged.cost == run.cost
+    assert charged.served.tolist() == run.served[order].tolist()
+
+
+class Sparing(Policy):
+    """Sends nothing while more arrivals are expected, and then one query a pass."""
+
+    name = "sparing"
+
+    def __init__(self, catalog: ModelCatalog) -> None:
+        super().__init__(catalog)
+        self.left = 0.0
+        self.waiting: list[float] = []
+
+    def route(self, batch: Batch, free: Ints) -> Decisions:
+        n = len(batch.ids)
+        model = np.full(n, NONE)
+        model[: 1 if self.left == 0 else 0] = 0
+        return Decisions(model, ["not_worth"] * n, np.ones(n))
+
+    def plan(self, remaining: Ints, expected: float | Floats, waiting: float = 0.0) -> bool:
+        self.left = float(np.max(expected))
+        self.waiting.append(waiting)
+        return False
+
+
+def test_what_is_left_is_spent_on_what_waits() -> None:
+    """After the last arrival policies plan for what waits, pass by pass."""
+    put = problem()
+    put = replace(put, costs=np.zeros_like(put.costs))
+    policy = Sparing(put.catalog)
+    once = engine.run(Sparing(put.catalog), put, batch=30)
+    run = engine.run(policy, put, batch=30, retry=True)
+    assert policy.waiting[:5] == [0.0, 30.0, 48.0, 47.0, 46.0]
+    assert once.count == 0
+    assert run.count == engine.LAST_PASSES
+
+
 @every_policy
 def test_limits_with_windows_hold_in_each_window(name: str) -> None:
     """However windows and batches lie."""

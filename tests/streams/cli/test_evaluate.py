@@ -92,6 +92,23 @@ def test_outcomes_may_correct_estimates(tmp_path: Path) -> None:
     assert second["performance"] > 1.1 * first["performance"]
 
 
+def test_deferred_queries_may_be_decided_again(data: Path, tmp_path: Path) -> None:
+    """Their decisions say when; the same again gives the same bytes, once is the default."""
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    decided = tmp_path / "decisions.jsonl"
+    for file in files:
+        result = evaluate(
+            *("--dataset", data, "--budget", 0.5, "--retry", "--json", file),
+            *("--decisions", decided),
+        )
+        assert result.exit_code == 0, result.output
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert json.loads(files[0].read_bytes())["settings"]["retry"] is True
+    turns = [json.loads(line)["turn"] for line in decided.read_text("utf-8").splitlines()]
+    assert len(set(turns)) == len(turns)
+    assert max(turns) >= len(turns)
+
+
 def test_limits_of_a_file(data: Path, tmp_path: Path) -> None:
     """Any limits, scaled by --budget."""
     limits, figures = tmp_path / "limits.toml", tmp_path / "out.json"
