@@ -10,10 +10,8 @@ from typing import Any
 import openai
 import orjson
 import pytest
-from click.testing import CliRunner
 
 from streams.brokers.kafka import KafkaServer
-from streams.cli import main
 from tests.support import invariants
 from tests.support.serving import Serving
 
@@ -61,10 +59,7 @@ def test_a_batch_outlives_what_runs_it(can_run_kafka: None, tmp_path: Path, pref
         invariants.one_model(story)
         invariants.within_limits(story)
         invariants.same_messages(story)
-        audit = CliRunner().invoke(
-            main, ["audit", "--config", str(system.config)], env={"SLUICE_BROKER": broker.servers}
-        )
-        assert audit.exit_code == 0, audit.output
+        system.sluice("audit")
         print(f"{LINES} lines, kills: {dict(kills.killed)}")
     assert sorted(each["custom_id"] for each in told) == sorted(f"c{n + 1}" for n in range(LINES))
     assert batch.request_counts is not None

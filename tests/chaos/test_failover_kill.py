@@ -16,14 +16,13 @@ import pytest
 from schemas import Receipt, Result
 from schemas.result import FAILED
 from streams.brokers.kafka import KafkaServer
-from tests.chaos.test_outages import PRICES
-from tests.e2e.test_hard_edges import PAIR, SMALL, audit, settings, spent
 from tests.support import invariants
 from tests.support.chaos import RATE
 from tests.support.invariants import Story
 from tests.support.records import Record
 from tests.support.scripted_model import Reply, ScriptedModel
 from tests.support.system import System
+from tests.support.two_models import PAIR, PRICES, SMALL, settings, spent, start_worker, two_models
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "1"))
 """Of routers, and as many of workers; `make chaos FAILOVER=1` takes ten."""
@@ -61,14 +60,14 @@ def test_kills_while_queries_fail_over(
     random = Random(1)
     with (
         closing(server),
-        System(
+        two_models(
             kafka_broker,
             tmp_path,
             prefix,
+            keys,
             size=size,
-            models=PAIR,
+            past=500,
             model_partitions=2,
-            settings=keys,
             store="rocksdb",
         ) as system,
     ):
@@ -93,11 +92,6 @@ def test_kills_while_queries_fail_over(
         check(story)
         money_is_exact(system, story)
         print(f"{2 * KILLS} kills, {len(system.sent)} queries, {len(moved(system))} failed over")
-
-
-def start_worker(system: System, name: str) -> None:
-    """For both models."""
-    system.run(name, "work", *PAIR, "--config", str(system.config))
 
 
 def fail_over(system: System, count: int) -> None:
@@ -147,7 +141,7 @@ def money_is_exact(system: System, story: Story) -> None:
     assert {model: spent(system, model) for model in PAIR} == costs
     accounts = (each for last in story.last_accounts().values() for each in last.values())
     assert not any(account.reserved for account in accounts)
-    audit(system)
+    system.sluice("audit")
 
 
 def first_results(story: Story) -> Mapping[str, tuple[float, Result]]:

@@ -11,7 +11,6 @@ import pytest
 
 from schemas.result import FAILED
 from streams.brokers.kafka import KafkaServer
-from tests.e2e.test_hard_edges import PAIR, audit, settings, spent
 from tests.e2e.test_paused_workers import ended
 from tests.support import invariants
 from tests.support.chaos import RATE
@@ -19,13 +18,12 @@ from tests.support.growth import grow
 from tests.support.records import Record
 from tests.support.scripted_model import ScriptedModel
 from tests.support.system import System
+from tests.support.two_models import PAIR, PRICES, settings, spent, start_worker, two_models
 
 OUTAGES = int(os.environ.get("SLUICE_OUTAGES", "1"))
 """`make chaos OUTAGES=5` is what docs/reliability.md reports."""
 GROWN = 6
 WORKERS = ("w0", "w1")
-PRICES = dict(zip(PAIR, (10 * 150 + 20 * 600, 10 * 2500 + 20 * 10_000), strict=True))
-"""Nano-units of an answer."""
 
 
 @pytest.mark.kafka
@@ -47,20 +45,14 @@ def test_a_server_dies_while_a_worker_stands_still(
     size = round(RATE * 180 * (OUTAGES + 1))
     with (
         closing(server),
-        System(
-            kafka_broker,
-            tmp_path,
-            prefix,
-            size=size,
-            models=PAIR,
-            model_partitions=2,
-            settings=keys,
+        two_models(
+            kafka_broker, tmp_path, prefix, keys, size=size, past=500, model_partitions=2
         ) as system,
     ):
         system.limits = [100 * 10**9] * len(PAIR)
         system.start_router("r0")
         for name in WORKERS:
-            system.run(name, "work", *PAIR, "--config", str(system.config))
+            start_worker(system, name)
         system.produce_meanwhile(rate=RATE)
         for number in range(OUTAGES):
             more_answers(system)
@@ -73,7 +65,7 @@ def test_a_server_dies_while_a_worker_stands_still(
         system.wait_decided()
         assert all("is held" in reason for reason in ended(system))
         check(system, server)
-        audit(system)
+        system.sluice("audit")
         count, held, calls = len(system.sent), len(ended(system)), len(server.asked[""])
         print(f"{OUTAGES} outages, {count} queries, {calls} calls, {held} of them held")
 

@@ -10,17 +10,9 @@ import pytest
 from streams.brokers.kafka import KafkaServer
 from tests.e2e.test_transactions import transactional
 from tests.support import invariants
-from tests.support.command import run
 from tests.support.patience import PATIENCE
 from tests.support.records import Record, Records, trace
 from tests.support.system import System
-
-
-def sluice(system: System, *arguments: object, code: int = 0) -> str:
-    """Run a command, and return what it says."""
-    found, stdout, stderr = run(*arguments, "-c", system.config, broker=system.broker.servers)
-    assert found == code, stdout + stderr
-    return stdout + stderr
 
 
 def everything(system: System) -> dict[str, list[Record]]:
@@ -58,20 +50,20 @@ def test_backed_up_deleted_restored(kafka_broker: KafkaServer, tmp_path: Path, p
         system.produce(30, 60)
         system.wait_settled()
         backup = tmp_path / "backup"
-        assert "have members" in sluice(system, "topics", "backup", backup, code=1)
-        assert "have members" in sluice(system, "topics", "delete", "--yes", code=1)
+        assert "have members" in system.sluice("topics", "backup", backup, code=1)
+        assert "have members" in system.sluice("topics", "delete", "--yes", code=1)
         assert (system.stop("w0"), system.stop("r0")) == (0, 0)
         system.produce(60, 90)  # clients go on
-        sluice(system, "topics", "backup", backup)
+        system.sluice("topics", "backup", backup)
         before = everything(system)
-        assert "have records" in sluice(system, "topics", "restore", backup, code=1)
-        asked = sluice(system, "topics", "delete", code=1)
+        assert "have records" in system.sluice("topics", "restore", backup, code=1)
+        asked = system.sluice("topics", "delete", code=1)
         assert f"{system.topics.queries}: 9" in asked
         assert "Aborted" in asked
-        sluice(system, "topics", "delete", "--yes")
-        assert "is missing" in sluice(system, "topics", "check", code=1)
-        sluice(system, "topics", "restore", backup)
-        sluice(system, "topics", "check")
+        system.sluice("topics", "delete", "--yes")
+        assert "is missing" in system.sluice("topics", "check", code=1)
+        system.sluice("topics", "restore", backup)
+        system.sluice("topics", "check")
         system.records.close()
         system.records = Records(kafka_broker.servers, system.counts)
         assert_same(system, before, everything(system))
@@ -85,8 +77,7 @@ def test_backed_up_deleted_restored(kafka_broker: KafkaServer, tmp_path: Path, p
         answered = [record.json()["decision_id"] for record in system.read(system.topics.results)]
         assert len(set(answered)) == len(answered), "nothing is answered twice"
         assert (system.stop("w0"), system.stop("r0")) == (0, 0)
-        sluice(system, "audit")
-        sluice(system, "replay", "--verify")
+        system.verify()
 
 
 def assert_same(

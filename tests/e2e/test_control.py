@@ -11,7 +11,7 @@ from router.policies.base import REASONS
 from schemas import Receipt
 from schemas.wire import decode
 from streams.brokers.kafka import KafkaServer
-from tests.e2e.test_replay import figures, sluice
+from tests.e2e.test_replay import figures
 from tests.support import invariants
 from tests.support.system import System
 
@@ -30,8 +30,7 @@ class Operator:
     def order(self, *arguments: str) -> int:
         """Give an order, and wait until it is known on all partitions. Returns its version."""
         system = self._system
-        found = sluice(system, *arguments)
-        assert found.exit_code == 0, found.output
+        system.sluice(*arguments)
         ordered = system.read(system.topics.control)[-1]
         self.version = ordered.offset + 1
         words = " ".join(arguments[:3])
@@ -110,9 +109,8 @@ def test_orders(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) -> None:
         system.answer(0.1, NEWCOMER)
         system.wait("the newcomer to be tried", lambda: len(sent(system, NEWCOMER, added)) >= 5)
         for again in (NEWCOMER, cheap):
-            found = sluice(system, "model", "add", again, *terms)
-            assert found.exit_code == 1, found.output
-            assert "already" in found.output
+            found = system.sluice("model", "add", again, *terms, code=1)
+            assert "already" in found
         system.kill("r0")
         system.wait_members(1)
         system.start_router("r0")
@@ -140,16 +138,14 @@ def test_orders(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) -> None:
         assert all(0 < receipt.propensity <= 0.3 for receipt in tried)
 
         out = tmp_path / "verified.json"
-        found = sluice(system, "replay", "--verify", "--json", str(out))
-        assert found.exit_code == 0, found.output
+        system.sluice("replay", "--verify", "--json", str(out))
         verified = figures(out)
         assert all(part["adopted"] == 0 for part in verified["partitions"])
         decisions = {receipt.decision_id for receipt in receipts(system)}
         assert sum(part["decisions"] for part in verified["partitions"]) == len(decisions)
         known = {receipt.control_version for receipt in receipts(system)}
         assert known == set(range(operator.version + 1))
-        found = sluice(system, "audit", "--json", str(out))
-        assert found.exit_code == 0, found.output
+        system.sluice("audit", "--json", str(out))
         assert figures(out)["equal"]
         assert NEWCOMER in figures(out)["accounts"]
 

@@ -11,7 +11,6 @@ from confluent_kafka.cimpl import NewPartitions
 
 from streams.brokers.kafka import KafkaServer
 from tests.support import invariants
-from tests.support.command import run
 from tests.support.growth import grow
 from tests.support.patience import PATIENCE
 from tests.support.records import trace
@@ -59,7 +58,7 @@ def grow_queries_alone(system: System) -> None:
     told = f"finish with `sluice topics grow --partitions {AFTER}`"
     logs = [system.children[name].log for name in ("r0", "r1")]
     system.wait("routers to say so", lambda: all(told in log.read_text() for log in logs))
-    assert told in run("topics", "check", "-c", str(system.config), broker=servers)[2]
+    assert told in system.sluice("topics", "check")
     system.producer.list_topics(queries, timeout=PATIENCE)
     for row in range(300, 320):
         id, number = system.queries.ids[row], BEFORE + row % (AFTER - BEFORE)
@@ -70,11 +69,10 @@ def grow_queries_alone(system: System) -> None:
 
 def tools_agree(system: System) -> None:
     """All that reads a deployment accepts one that has grown; it grows no more, and never back."""
-    config, servers = str(system.config), system.broker.servers
-    for command in (["audit"], ["replay", "--verify"], ["budget", "show"], ["topics", "check"]):
-        code, stdout, stderr = run(*command, "-c", config, broker=servers)
-        assert code == 0, stdout + stderr
-    command = ["topics", "grow", "-c", config, "--partitions"]
-    assert "0 grown" in run(*command, str(AFTER), broker=servers)[1]
-    assert "partitions cannot be taken away" in run(*command, "2", broker=servers)[2]
-    assert "Kafka cannot take partitions away" in run(*command, "4", broker=servers)[2]
+    system.verify()
+    system.sluice("budget", "show")
+    system.sluice("topics", "check")
+    command = ("topics", "grow", "--partitions")
+    assert "0 grown" in system.sluice(*command, AFTER)
+    assert "partitions cannot be taken away" in system.sluice(*command, 2, code=1)
+    assert "Kafka cannot take partitions away" in system.sluice(*command, 4, code=1)

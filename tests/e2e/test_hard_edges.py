@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,66 +13,27 @@ from router.budget.ledger import account_key
 from schemas import Receipt
 from schemas.wire import decode
 from streams.brokers.kafka import KafkaServer
-from tests.e2e.test_replay import sluice
 from tests.support.hard_edges import CASES, IMAGE, INPUT, OUTPUT, Case
 from tests.support.scripted_model import Reply, ScriptedModel, completion
-from tests.support.system import MODELS, System
+from tests.support.system import System
+from tests.support.two_models import (
+    LARGE,
+    SMALL,
+    Settings,
+    ask,
+    charged,
+    named,
+    reserved,
+    results,
+    send,
+    settings,
+    spent,
+    start,
+    two_models,
+    wait_answered,
+)
 
 pytestmark = pytest.mark.kafka
-
-SMALL, LARGE = PAIR = MODELS[0], MODELS[2]
-Settings = dict[str, dict[str, object]]
-
-
-def settings(server: ScriptedModel, **small: object) -> Settings:
-    """Two models on one server. small: further keys of the cheap one."""
-    common: dict[str, object] = {
-        "context": 128_000,
-        "max_output_tokens": 2048,
-        "base_url": server.url,
-        "timeout": 20.0,
-        "concurrency": 64,
-    }
-    cheap = {"input_price": "0.15", "output_price": "0.60", "budget.limit": "100"}
-    dear = {"input_price": "2.50", "output_price": "10.00", "budget.limit": "100"}
-    return {
-        f'models."{SMALL}"': {**common, **cheap, **small},
-        f'models."{LARGE}"': {**common, **dear},
-        "reservation": {"mode": "max"},
-        "deferral": {"retry_seconds": 0.5},
-    }
-
-
-def start(system: System) -> None:
-    """Start a router, and a worker that calls the models' servers."""
-    system.start_router("r0")
-    system.run("w0", "work", SMALL, LARGE, "--config", str(system.config))
-
-
-def send(system: System, records: dict[str, bytes]) -> None:
-    """Send queries by id, and wait for the acknowledgement."""
-    for id, data in records.items():
-        system.sent[id] = data
-        system.send(system.topics.queries, data, id.encode())
-    system.flush()
-
-
-def results(system: System) -> dict[str, Any]:
-    """The last result by query id."""
-    return {one["id"]: one for one in map(_json, system.read(system.topics.results))}
-
-
-def _json(record: Any) -> Any:
-    return record.json()
-
-
-def spent(system: System, account: str) -> int:
-    """Nano-units, over all partitions."""
-    return sum(
-        state.accounts[account].spent
-        for state in system.states().values()
-        if account in state.accounts
-    )
 
 
 class Ended(NamedTuple):
@@ -94,15 +55,12 @@ def ended(
     tenants: Settings = {f"tenants.{case.name}.limits": {f'"{SMALL}"': "50"} for case in CASES}
     keys = {**settings(server, image_tokens=IMAGE), **tenants}
     folder = tmp_path_factory.mktemp("edges")
-    with System(
-        kafka_broker, folder, "edges.", size=100, past=100, models=PAIR, settings=keys
-    ) as system:
+    with two_models(kafka_broker, folder, "edges.", keys) as system:
         start(system)
         send(system, {case.name: case.record(SMALL) for case in CASES})
         system.wait_settled()
         yield {case.name: _ended(system, server, case) for case in CASES}
-        found = sluice(system, "audit")
-        assert found.exit_code == 0, found.output
+        system.sluice("audit")
     server.close()
 
 
@@ -158,35 +116,6 @@ def _ended(system: System, server: ScriptedModel, case: Case) -> Ended:
     )
 
 
-def ask(ids: Iterable[str], model: str | None = SMALL, **fields: object) -> dict[str, bytes]:
-    """Queries by id. model: the only one that they may go to."""
-    allowed = {} if model is None else {"allowed_models": [model]}
-    fields = {"prompt": "Write an essay.", "max_tokens": 20, **allowed, **fields}
-    return {id: orjson.dumps({"id": id, **fields}) for id in ids}
-
-
-def named(prefix: str, count: int) -> list[str]:
-    return [f"{prefix}{number}" for number in range(count)]
-
-
-def wait_answered(system: System, ids: Iterable[str]) -> None:
-    """Wait until these queries have an answer; one that has failed is an error."""
-    wanted = set(ids)
-
-    def answered() -> bool:
-        found = {id: one for id, one in results(system).items() if id in wanted}
-        failed = [one for one in found.values() if one["status_code"] >= 300]
-        assert not failed, failed
-        return len(found) == len(wanted)
-
-    system.wait("answers", answered)
-
-
-def audit(system: System) -> None:
-    found = sluice(system, "audit")
-    assert found.exit_code == 0, found.output
-
-
 def test_a_worker_that_sleeps_through_deadlines(
     kafka_broker: KafkaServer, tmp_path: Path, prefix: str
 ) -> None:
@@ -197,9 +126,7 @@ def test_a_worker_that_sleeps_through_deadlines(
     server.otherwise = Reply(server.otherwise.body.replace(b'"X"', b"{MAX}"))
     keys = settings(server, **{"budget.limit": f"{limit / 1e9:.9f}"})
     keys["reservation"] = {"mode": "max", "deadline_seconds": 4.0}
-    with System(
-        kafka_broker, tmp_path, prefix, size=100, past=100, models=PAIR, settings=keys
-    ) as system:
+    with two_models(kafka_broker, tmp_path, prefix, keys) as system:
         start(system)
         first = named("first", 2)
         send(system, ask(first))
@@ -218,19 +145,8 @@ def test_a_worker_that_sleeps_through_deadlines(
         wait_answered(system, last)
         system.wait_settled()
         assert charged(server) == spent(system, SMALL) <= limit
-        audit(system)
+        system.sluice("audit")
     server.close()
-
-
-def reserved(system: System, account: str) -> int:
-    """Nano-units, over all partitions."""
-    accounts = [state.accounts for state in system.states().values()]
-    return sum(one[account].reserved for one in accounts if account in one)
-
-
-def charged(server: ScriptedModel) -> int:
-    """Nano-units that the server would bill for all of its calls, each of which used its limit."""
-    return sum(60 * INPUT + body["max_tokens"] * OUTPUT for body in server.asked[""])
 
 
 def test_money_that_comes_and_images_that_cost(
@@ -245,9 +161,7 @@ def test_money_that_comes_and_images_that_cost(
     keys = settings(server, image_tokens=40_000, **{"budget.limit": "0.0002"})
     keys[f'models."{LARGE}"']["budget.limit"] = "0.002"
     keys["tenants.images.limits"] = {f'"{SMALL}"': "0.01"}
-    with System(
-        kafka_broker, tmp_path, prefix, size=100, past=100, partitions=1, models=PAIR, settings=keys
-    ) as system:
+    with two_models(kafka_broker, tmp_path, prefix, keys, partitions=1) as system:
         start(system)
         plain = named("plain", 60)
         send(system, ask(plain, model=None))
@@ -255,8 +169,7 @@ def test_money_that_comes_and_images_that_cost(
         calm(system)
         assert len(results(system)) < 60
         for model in (SMALL, LARGE):
-            account = sluice(system, "budget", "set", model, "1000")
-            assert account.exit_code == 0, account.output
+            system.sluice("budget", "set", model, "1000")
         wait_answered(system, plain)
         system.wait_settled()
 
@@ -268,7 +181,7 @@ def test_money_that_comes_and_images_that_cost(
         system.wait_decided()
         calm(system)
         assert 0 < spent(system, account_key(SMALL, "images")) <= 10_000_000
-        audit(system)
+        system.sluice("audit")
     server.close()
 
 
@@ -306,9 +219,7 @@ def test_a_server_that_is_busy(
     slow.otherwise = busy
     keys = settings(slow)
     keys[f'models."{LARGE}"']["base_url"] = well.url
-    with System(
-        kafka_broker, tmp_path, prefix, size=100, past=100, models=PAIR, settings=keys
-    ) as system:
+    with two_models(kafka_broker, tmp_path, prefix, keys) as system:
         start(system)
         waiting = named("waiting", 60)
         send(system, ask(waiting))
@@ -321,6 +232,6 @@ def test_a_server_that_is_busy(
         wait_answered(system, [*waiting, *others])
         system.wait_settled()
         assert spent(system, SMALL) == 60 * (10 * INPUT + 20 * OUTPUT)
-        audit(system)
+        system.sluice("audit")
     for server in (slow, well):
         server.close()

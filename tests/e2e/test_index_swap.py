@@ -11,7 +11,7 @@ from router.evaluation.datasets import read_jsonl
 from schemas import Receipt
 from schemas.wire import decode
 from streams.brokers.kafka import KafkaServer
-from tests.e2e.test_replay import figures, sluice
+from tests.e2e.test_replay import figures
 from tests.support.system import System
 
 
@@ -35,10 +35,9 @@ def test_learning_from_the_log(kafka_broker: KafkaServer, tmp_path: Path, prefix
         assert {receipt.index for receipt in receipts(system)} == {first}
 
         learned = tmp_path / "learned.jsonl.gz"
-        found = sluice(system, "history", str(learned))
-        assert found.exit_code == 0, found.output
+        found = system.sluice("history", str(learned))
         told = read_jsonl(learned)
-        assert f"{len(told)} answered queries, {len(told)} of them judged" in found.output
+        assert f"{len(told)} answered queries, {len(told)} of them judged" in found
         sent = {receipt.id: receipt.model for receipt in receipts(system) if receipt.model}
         assert set(told.ids) == set(sent)
         recorded = dict(zip(system.queries.ids, system.queries.prompts, strict=True))
@@ -46,8 +45,7 @@ def test_learning_from_the_log(kafka_broker: KafkaServer, tmp_path: Path, prefix
 
         base = tmp_path / "history.jsonl.gz"
         both = ("--history", str(base), "--history", str(learned))
-        found = sluice(system, "index", "build", *both)
-        assert found.exit_code == 0, found.output
+        system.sluice("index", "build", *both)
         manifest = read_manifest(tmp_path / "index")
         assert manifest.count == system.past + len(told)
 
@@ -64,13 +62,10 @@ def test_learning_from_the_log(kafka_broker: KafkaServer, tmp_path: Path, prefix
             assert system.stop(name) == 0
 
         out = tmp_path / "verified.json"
-        found = sluice(system, "replay", "--verify", "--json", str(out))
-        assert found.exit_code == 0, found.output
+        system.sluice("replay", "--verify", "--json", str(out))
         decisions = {receipt.decision_id for receipt in receipts(system)}
         assert sum(part["decisions"] for part in figures(out)["partitions"]) == len(decisions)
 
-        found = sluice(system, "index", "build", *both, "--keep", "0")
-        assert found.exit_code == 0, found.output
-        found = sluice(system, "replay", "--verify")
-        assert found.exit_code == 1, found.output
-        assert "their index is not kept" in found.output.replace("\n", " ")
+        system.sluice("index", "build", *both, "--keep", "0")
+        found = system.sluice("replay", "--verify", code=1)
+        assert "their index is not kept" in found.replace("\n", " ")

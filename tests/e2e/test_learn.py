@@ -11,7 +11,6 @@ from router.estimation.index.manifest import read_manifest
 from schemas import Receipt
 from schemas.wire import decode
 from streams.brokers.kafka import KafkaServer
-from tests.support.command import run
 from tests.support.system import System
 
 
@@ -49,6 +48,4 @@ def test_a_schedule_teaches_a_running_router(
         receipts = [decode(Receipt, one.value) for one in system.read(system.topics.receipts)]
         by_index = {receipt.index for receipt in receipts}
         assert {prior, learned} <= by_index
-        for command in (["audit"], ["replay", "--verify"]):
-            code, stdout, stderr = run(*command, *at, broker=kafka_broker.servers)
-            assert code == 0, stdout + stderr
+        system.verify()

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from streams.brokers.kafka import KafkaServer
-from tests.e2e.test_hard_edges import (
+from tests.support.hard_edges import INPUT, OUTPUT
+from tests.support.invariants import Story, within_limits
+from tests.support.scripted_model import Reply, ScriptedModel, completion
+from tests.support.system import System
+from tests.support.two_models import (
     PAIR,
     SMALL,
     ask,
-    audit,
     charged,
     named,
     reserved,
@@ -21,12 +24,9 @@ from tests.e2e.test_hard_edges import (
     settings,
     spent,
     start,
+    two_models,
     wait_answered,
 )
-from tests.support.hard_edges import INPUT, OUTPUT
-from tests.support.invariants import Story, within_limits
-from tests.support.scripted_model import Reply, ScriptedModel, completion
-from tests.support.system import System
 
 pytestmark = pytest.mark.kafka
 
@@ -44,16 +44,7 @@ def test_a_worker_that_stands_still_in_its_calls(
     keys["reservation"] = {"mode": "max", "deadline_seconds": 8.0}
     with (
         closing(server),
-        System(
-            kafka_broker,
-            tmp_path,
-            prefix,
-            size=100,
-            past=100,
-            partitions=1,
-            models=PAIR,
-            settings=keys,
-        ) as system,
+        two_models(kafka_broker, tmp_path, prefix, keys, partitions=1) as system,
     ):
         system.limits = [limit, 100 * 10**9]
         start(system)
@@ -79,7 +70,7 @@ def test_a_worker_that_stands_still_in_its_calls(
         assert 0 < spent(system, SMALL) <= limit
         assert len(results(system)) >= 2
         within_limits(Story.of(system))
-        audit(system)
+        system.sluice("audit")
 
 
 def charged_small(server: ScriptedModel) -> int:
@@ -104,7 +95,7 @@ def test_a_server_that_is_away_for_longer_than_a_reservation(
     keys["reservation"] = {"mode": "max", "deadline_seconds": 6.0}
     with (
         closing(server),
-        System(kafka_broker, tmp_path, prefix, size=100, past=100, models=PAIR, settings=keys) as s,
+        two_models(kafka_broker, tmp_path, prefix, keys) as s,
     ):
         start(s)
         waiting = named("waiting", count)
@@ -116,4 +107,4 @@ def test_a_server_that_is_away_for_longer_than_a_reservation(
         assert not ended(s)
         assert len(s.read(s.topics.results)) == count
         assert spent(s, SMALL) == count * (10 * INPUT + 20 * OUTPUT)
-        audit(s)
+        s.sluice("audit")

@@ -8,25 +8,16 @@ from typing import Any
 
 import orjson
 import pytest
-from click.testing import CliRunner
 
 from schemas import Prices, Receipt
 from schemas.wire import decode
 from streams.brokers.kafka import KafkaServer
-from streams.cli import main
 from tests.support.system import System
 
 
 def states(system: System) -> list[dict[str, Any]]:
     """What the policy has published, in order."""
     return [decode(Prices, one.value).state for one in system.read(system.topics.prices)]
-
-
-def sluice(system: System, *arguments: str) -> None:
-    """Run a command against the system's broker; it must succeed."""
-    command = [*arguments, "--config", str(system.config)]
-    found = CliRunner().invoke(main, command, env={"SLUICE_BROKER": system.broker.servers})
-    assert found.exit_code == 0, found.output
 
 
 def learned(policy: str, published: Sequence[Mapping[str, Any]]) -> bool:
@@ -40,8 +31,8 @@ def learned(policy: str, published: Sequence[Mapping[str, Any]]) -> bool:
 
 def repeated(system: System, out: Path, receipts: Sequence[Receipt]) -> None:
     """Audit the ledger and re-execute every decision: all must come out as they were."""
-    sluice(system, "audit")
-    sluice(system, "replay", "--verify", "--json", str(out))
+    system.sluice("audit")
+    system.sluice("replay", "--verify", "--json", str(out))
     parts = orjson.loads(out.read_bytes())["partitions"]
     assert sum(part["adopted"] for part in parts) == 0
     decisions = {receipt.decision_id for receipt in receipts}
@@ -125,7 +116,7 @@ def test_a_policy_lives_on_a_log(
         system.wait("some decisions", lambda: len(system.decided()) >= 30)
         system.kill("r0")
         if floors:
-            sluice(system, "floor", "set", "0.7", "--tenant", "shop")
+            system.sluice("floor", "set", "0.7", "--tenant", "shop")
         system.start_router("r0")
         system.wait("a published state", lambda: bool(states(system)))
         for first in range(60, 120, 10):  # routers take over a state between two of these

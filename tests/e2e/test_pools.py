@@ -8,7 +8,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 
 from schemas import Prices, Receipt, Rejected, Result, Routed
@@ -16,7 +15,6 @@ from schemas.wire import decode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
-from streams.cli import main
 from streams.config.models import served
 from streams.kafka.topics import create
 from tests.support.records import Records
@@ -64,15 +62,6 @@ def ask(system: System) -> None:
     system.flush()
 
 
-def verify(system: System) -> None:
-    """Re-execute every decision and audit the ledger: all must come out as they were."""
-    for command in (("replay", "--verify"), ("audit",)):
-        environment = {"SLUICE_BROKER": system.broker.servers}
-        config = ("--config", str(system.config))
-        found = CliRunner().invoke(main, [*command, *config], env=environment)
-        assert found.exit_code == 0, found.output
-
-
 def test_each_query_goes_to_the_pool_of_its_length(
     broker: Broker, tmp_path: Path, prefix: str
 ) -> None:
@@ -99,7 +88,7 @@ def test_each_query_goes_to_the_pool_of_its_length(
         # Three words of prompt and of answer: one and two nano-units a token, or one and one.
         spent = sum(state.accounts[MODEL].spent for state in system.states().values())
         assert spent == EACH * (3 + 6) + EACH * (3 + 3)
-        verify(system)
+        system.verify()
 
 
 CONTEXTS = {"short": 2_000, "long": 128_000}
@@ -198,6 +187,6 @@ def test_lengths_are_learned_from_usage(
         assert (ends["long"], ends["dense"]) == (200, 200)
         published = decode(Prices, system.read(system.topics.prices)[-1].value)
         assert published.token_ratios.keys() == {f"{MODEL}\tsigns"}
-        verify(system)
+        system.verify()
     for server in servers.values():
         server.close()

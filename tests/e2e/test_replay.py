@@ -7,21 +7,13 @@ from typing import Any
 
 import orjson
 import pytest
-from click.testing import CliRunner, Result
 from msgspec import structs
 
 from schemas import Receipt
 from schemas.wire import decode, encode
 from streams.brokers import Broker
 from streams.brokers.kafka import KafkaServer
-from streams.cli import main
 from tests.support.system import System
-
-
-def sluice(system: System, *arguments: str) -> Result:
-    """Run a command against the system's broker."""
-    command = [*arguments, "--config", str(system.config)]
-    return CliRunner().invoke(main, command, env={"SLUICE_BROKER": system.broker.servers})
 
 
 def figures(path: Path) -> Any:
@@ -73,8 +65,7 @@ def test_the_same_again(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) 
             assert system.stop(name) == 0
 
         out = tmp_path / "verified.json"
-        found = sluice(system, "replay", "--verify", "--json", str(out))
-        assert found.exit_code == 0, found.output
+        system.sluice("replay", "--verify", "--json", str(out))
         verified = figures(out)
         receipts = [decode(Receipt, one.value) for one in system.read(system.topics.receipts)]
         decisions = {receipt.decision_id for receipt in receipts}
@@ -85,8 +76,7 @@ def test_the_same_again(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) 
         assert all(part["adopted"] == 0 for part in verified["partitions"])
 
         prom = tmp_path / "sluice_audit.prom"
-        found = sluice(system, "audit", "--json", str(out), "--metrics-file", str(prom))
-        assert found.exit_code == 0, found.output
+        system.sluice("audit", "--json", str(out), "--metrics-file", str(prom))
         assert "sluice_audit_equal 1.0" in prom.read_text().splitlines()
         books = figures(out)
         assert books["equal"]
@@ -100,9 +90,8 @@ def test_the_same_again(kafka_broker: KafkaServer, tmp_path: Path, prefix: str) 
         system.send(system.topics.receipts, encode(false), routed.id.encode())
         system.flush()
         for command in (["replay", "--verify"], ["audit"]):
-            found = sluice(system, *command)
-            assert found.exit_code == 1, found.output
-            assert routed.decision_id in found.output.replace("\n", "")
+            found = system.sluice(*command, code=1)
+            assert routed.decision_id in found.replace("\n", "")
 
 
 def test_other_policies(broker: Broker, tmp_path: Path, prefix: str) -> None:
@@ -118,9 +107,8 @@ def test_other_policies(broker: Broker, tmp_path: Path, prefix: str) -> None:
         system.wait("the last answers", lambda: answered(system))
         out, again, lines = (tmp_path / name for name in ("a.json", "b.json", "decisions.jsonl"))
         asked = ("replay", "--policy", "primal-dual,random", "--budget", "0.5,1")
-        found = sluice(system, *asked, "--json", str(out), "--decisions", str(lines))
-        assert found.exit_code == 0, found.output
-        sluice(system, *asked, "--json", str(again))
+        system.sluice(*asked, "--json", str(out), "--decisions", str(lines))
+        system.sluice(*asked, "--json", str(again))
         assert out.read_bytes() == again.read_bytes()
         values = figures(out)
         assert values["queries"] == 300
@@ -138,23 +126,13 @@ def test_other_policies(broker: Broker, tmp_path: Path, prefix: str) -> None:
         assert len(lines.read_bytes().splitlines()) == 300
 
         cheap = system.models[0]
-        found = sluice(
-            system,
-            "replay",
-            "--policy",
-            "primal-dual",
-            "--models",
-            cheap,
-            "--decisions",
-            str(lines),
-        )
-        assert found.exit_code == 0, found.output
+        asked = ("replay", "--policy", "primal-dual", "--models", cheap)
+        system.sluice(*asked, "--decisions", lines)
         chosen = {orjson.loads(line)["model"] for line in lines.read_bytes().splitlines()}
         assert cheap in chosen <= {cheap, None}
 
-        found = sluice(system, "replay", "--policy", "random", "--from", "2100-01-01")
-        assert found.exit_code == 1
-        assert "no query of that time has been decided" in found.output
+        found = system.sluice("replay", "--policy", "random", "--from", "2100-01-01", code=1)
+        assert "no query of that time has been decided" in found
 
 
 def test_without_exploration(broker: Broker, tmp_path: Path, prefix: str) -> None:
@@ -165,9 +143,8 @@ def test_without_exploration(broker: Broker, tmp_path: Path, prefix: str) -> Non
         system.produce()
         system.wait_settled()
         out = tmp_path / "out.json"
-        found = sluice(system, "replay", "--policy", "random", "--json", str(out))
-        assert found.exit_code == 0, found.output
-        assert "did not explore" in found.output
+        found = system.sluice("replay", "--policy", "random", "--json", str(out))
+        assert "did not explore" in found
         values = figures(out)
         assert not values["explored"]
         assert values["policies"][0]["score"]["inverse"] is None

@@ -8,14 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import orjson
-from click.testing import CliRunner, Result
 
 from router.budget.ledger import account_key, owner
 from schemas import Receipt
 from schemas.wire import decode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
-from streams.cli import main
 from tests.support import invariants
 from tests.support.records import trace
 from tests.support.system import MODELS, System
@@ -41,12 +39,6 @@ def produce(system: System, rows: Iterable[int], tenants: Mapping[int, str]) -> 
         system.sent[id] = data
         system.send(system.topics.queries, data, id.encode(), headers=trace(id))
     system.flush()
-
-
-def sluice(system: System, *arguments: str) -> Result:
-    """Run a command against the system's broker."""
-    command = [*arguments, "--config", str(system.config)]
-    return CliRunner().invoke(main, command, env={"SLUICE_BROKER": system.broker.servers})
 
 
 def receipts(system: System) -> list[Receipt]:
@@ -83,9 +75,7 @@ def test_a_tenant_keeps_to_its_limits_and_others_go_on(
         assert all((r.tenant == "shop") == (owners[r.id] == "shop") for r in decided if r.model)
 
         assert system.stop("r0") == 0
-        for command in ("replay", "--verify"), ("audit",):
-            found = sluice(system, *command)
-            assert found.exit_code == 0, found.output
+        system.verify()
         # A last look at what waits may have routed one more before the stop.
         story = invariants.hold(system, drained=False)
         spent: Counter[str] = Counter()
@@ -111,8 +101,7 @@ def test_tenants_that_wait_do_not_starve_one_another(
 
         def set_limits(tenant: str, limit: str) -> None:
             for model in MODELS:
-                found = sluice(system, "budget", "set", model, limit, "--tenant", tenant)
-                assert found.exit_code == 0, found.output
+                system.sluice("budget", "set", model, limit, "--tenant", tenant)
 
         def sent_to_models(tenant: str) -> list[Receipt]:
             owners = {system.queries.ids[row]: name for row, name in tenants.items()}
@@ -131,7 +120,7 @@ def test_tenants_that_wait_do_not_starve_one_another(
         set_limits("bank", "1")
         system.wait("the bank's", lambda: {r.id for r in sent_to_models("bank")} >= bank)
         assert not sent_to_models("shop")
-        shown = sluice(system, "budget", "show").output
+        shown = system.sluice("budget", "show")
         assert all(
             f"{model} ({tenant})" in shown for model in MODELS for tenant in ("shop", "bank")
         )
@@ -152,9 +141,7 @@ def test_tenants_that_wait_do_not_starve_one_another(
         for tenant in ("shop", "bank"):
             in_order(system, sent_to_models(tenant))
         assert system.stop("r0") == 0
-        for command in ("replay", "--verify"), ("audit",):
-            found = sluice(system, *command)
-            assert found.exit_code == 0, found.output
+        system.verify()
         invariants.hold(system, drained=False)
 
 
@@ -181,9 +168,7 @@ def test_a_window_rolls_over(embedded_broker: EmbeddedBroker, tmp_path: Path, pr
         )
         system.wait_settled()
         assert system.stop("r0") == 0
-        for command in ("replay", "--verify"), ("audit",):
-            found = sluice(system, *command)
-            assert found.exit_code == 0, found.output
+        system.verify()
         used: Counter[tuple[str, int]] = Counter()
         for state in system.states().values():
             for name, account in state.accounts.items():

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from click.testing import CliRunner
-
-from streams.cli import main
 from tests.support.system import System
 
 
 def grow(system: System, partitions: int) -> None:
     """Run `sluice topics grow`; the test sends to and looks at the new partitions from now on."""
-    command = ["topics", "grow", "--config", str(system.config), "--partitions", str(partitions)]
-    done = CliRunner().invoke(main, command, env={"SLUICE_BROKER": system.broker.servers})
-    assert done.exit_code == 0, done.output
+    system.sluice("topics", "grow", "--partitions", partitions)
     planned = system.topics.planned(system.models, partitions, system.model_partitions)
     system.partitions = partitions
     system.counts = {topic.name: topic.partitions for topic in planned}

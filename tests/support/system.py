@@ -16,20 +16,20 @@ from typing import Self
 
 import numpy as np
 import orjson
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from router.evaluation.datasets import Dataset, write_jsonl
 from router.evaluation.workload import synthesize
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
-from streams.cli import main as sluice
 from streams.kafka.fatal import EXIT_CODE
 from streams.kafka.topics import Topics, create
 from streams.state.changelog import last_states
 from streams.state.rows import State
 from tests.support.answers import Answers
 from tests.support.child import Child
+from tests.support.command import run
 from tests.support.patience import PATIENCE
 from tests.support.records import Record, Records, trace
 
@@ -134,6 +134,17 @@ class System:
         """Start any other command of `sluice` beside the routers."""
         return self._start(name, *arguments)
 
+    def sluice(self, *arguments: object, code: int = 0) -> str:
+        """Run a command to its end, and return what it says. code: with which it must end."""
+        found, *said = run(*arguments, "--config", self.config, broker=self.broker.servers)
+        assert found == code, "".join(said)
+        return "".join(said)
+
+    def verify(self) -> None:
+        """Take every decision again and audit the ledger: all must come out as they were."""
+        self.sluice("replay", "--verify")
+        self.sluice("audit")
+
     def kill(self, name: str) -> None:
         """End a process as a crash does (SIGKILL)."""
         self.children[name].end(signal.SIGKILL)
@@ -204,21 +215,6 @@ class System:
             return len(owned) == count and all(owned) and together == everything
 
         self.wait(f"{count} routers that share the partitions", shared)
-
-    def lag(self) -> dict[tuple[str, int], int]:
-        """Records behind what the routers have committed, by topic and partition of input."""
-        topics = (self.topics.queries, self.topics.results, self.topics.share_reports)
-        places = [TopicPartition(topic, n) for topic in topics for n in range(self.counts[topic])]
-        asked = {"bootstrap.servers": self.broker.servers, "group.id": self.group, "log_level": 0}
-        client = Consumer(asked)
-        try:
-            return {
-                (place.topic, place.partition): client.get_watermark_offsets(place)[1]
-                - max(place.offset, 0)
-                for place in client.committed(places, timeout=10.0)
-            }
-        finally:
-            client.close()
 
     # Messages
 
@@ -349,8 +345,7 @@ class System:
         self.dataset = self.folder / "queries.jsonl.gz"
         write_jsonl(self.queries, self.dataset)
         write_jsonl(self.history, self.folder / "history.jsonl.gz")
-        command = ["index", "build", "--history", str(self.folder / "history.jsonl.gz")]
-        sluice([*command, "--config", str(self.config)], standalone_mode=False)
+        self.sluice("index", "build", "--history", self.folder / "history.jsonl.gz")
 
     def _toml(self) -> str:
         sections: dict[str, dict[str, object]] = {
