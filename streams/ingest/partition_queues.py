@@ -42,8 +42,8 @@ Prepare = Callable[[Sequence[tuple[int, Sequence[ConsumedRecord]]]], Awaitable[S
 """(partition number, records) of each chunk -> of each whatever `Finish` takes."""
 Finish = Callable[[int, Prepared], Awaitable[None]]
 """(partition number, prepared chunk): processes it for good."""
-Open = Callable[[int], Awaitable[object]]
-"""(partition number): makes a partition ready for its first chunk."""
+Step = Callable[[int], Awaitable[object]]
+"""(partition number): what must come before a partition's first chunk, or before each."""
 
 Observe = Callable[[str, float], None]
 """(stage, seconds): told how long each chunk took in it."""
@@ -56,8 +56,8 @@ async def unprepared(
     return [records for _, records in chunks]
 
 
-async def opened(_: int) -> None:
-    """Do nothing: the `Open` of topics that need none."""
+async def nothing(_: int) -> None:
+    """Do nothing: the `Step` of topics that need none."""
 
 
 def ignore(_: str, __: float) -> None:
@@ -75,7 +75,8 @@ class PartitionQueues(Generic[Prepared]):
         size: int = 1,
         patience: float = PATIENCE,
         observe: Observe = ignore,
-        open_first: Open = opened,
+        open_first: Step = nothing,
+        before: Step = nothing,
         gather: float = 0.0,
     ) -> None:
         """Args:
@@ -88,13 +89,14 @@ class PartitionQueues(Generic[Prepared]):
         observe: Told the stages fetch (from the record's timestamp until the process has it), wait
             (in the inbox), prepare, and turn (until the chunk before is finished).
         open_first: Awaited with each partition's first chunk, which no other partition waits for.
+        before: Awaited before each chunk is finished; `close` cancels it, and does not wait for it.
         gather: Seconds for which chunks wait at most for those under way.
         """
         self._name = name
         self._size = size
         self._prepare = prepare
         self._finish = finish
-        self._open = open_first
+        self._steps = open_first, before
         self._gather = gather
         self._queues: dict[TP, _Queue[Prepared]] = {}
         self._patience = patience
@@ -126,7 +128,7 @@ class PartitionQueues(Generic[Prepared]):
     def _opened(self, tp: TP) -> _Queue[Prepared]:
         """Make the queue of a partition."""
         what = f"{self._name} on partition {tp.partition}"
-        queue = _Queue(what, tp.partition, self._open, self._finish, self._size, self._look.soon)
+        queue = _Queue(what, tp.partition, self._steps, self._finish, self._size, self._look.soon)
         queue.observe = self._observe
         self._queues[tp] = queue
         return queue
@@ -312,12 +314,15 @@ class _Queue(Generic[Prepared]):
         self,
         what: str,
         partition: int,
-        open_first: Open,
+        steps: tuple[Step, Step],
         finish: Finish[Prepared],
         size: int,
         wake: Callable[[], None],
     ) -> None:
-        """wake: called when there may be something to prepare."""
+        """Args:
+        steps: `open_first` and `before`.
+        wake: Called when there may be something to prepare.
+        """
         self.last: int | None = None
         self.partition = partition
         self.preparing = False
@@ -326,8 +331,9 @@ class _Queue(Generic[Prepared]):
         self._wake = wake
         self._is_open = False
         self._ready: asyncio.Queue[tuple[list[EventT[Any]], Prepared, float]] = asyncio.Queue(1)
-        self._busy = asyncio.Lock()
-        self._task = asyncio.create_task(or_die(what, self._finishing(open_first, finish)))
+        self._in_hand = False
+        self._finishes = asyncio.Lock()
+        self._task = asyncio.create_task(or_die(what, self._finishing(*steps, finish)))
 
     @property
     def may_prepare(self) -> bool:
@@ -337,29 +343,32 @@ class _Queue(Generic[Prepared]):
     @property
     def is_busy(self) -> bool:
         """Whether a chunk is being prepared or finished."""
-        return self.preparing or not self._ready.empty() or self._busy.locked()
+        return self.preparing or not self._ready.empty() or self._in_hand
 
     def prepared(self, events: list[EventT[Any]], prepared: Prepared, at: float) -> None:
         """Take a prepared chunk, of these events, to be finished next. at: Unix seconds."""
         self.preparing = False
         self._ready.put_nowait((events, prepared, at))
 
-    async def _finishing(self, open_first: Open, finish: Finish[Prepared]) -> None:
+    async def _finishing(self, open_first: Step, before: Step, finish: Finish[Prepared]) -> None:
         await open_first(self.partition)
         self._is_open = True
         self._wake()
         while True:
             events, prepared, since = await self._ready.get()
+            self._in_hand = True
             self._wake()
-            async with self._busy:
+            await before(self.partition)
+            async with self._finishes:
                 self.observe("turn", time.time() - since)
                 await finish(self.partition, prepared)
                 for event in events:
                     event.ack()
+            self._in_hand = False
             self._wake()  # what has been gathered meanwhile
 
     async def close(self) -> None:
-        async with self._busy:
+        async with self._finishes:
             self._task.cancel()
         self.inbox.clear()  # lets go of an agent that waits to put
         await asyncio.gather(self._task, return_exceptions=True)

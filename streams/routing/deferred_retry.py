@@ -19,7 +19,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -69,6 +69,7 @@ class DeferredRetry:
         self._calendar = calendar
         self._clock = clock
         self._one_pass = asyncio.Lock()
+        self._interrupted = False
         self._room = asyncio.Event()
         connection = {"bootstrap.servers": servers, **security}
         self._consumer = clients.consumer(connection, "readmission")
@@ -101,6 +102,22 @@ class DeferredRetry:
         """
         if partition.waits_for_new_window(self._calendar.begins(self._clock())):
             await self._pass(partition)
+            if self._interrupted:  # nothing more is to be decided here
+                async with self._one_pass:
+                    pass
+
+    @asynccontextmanager
+    async def interrupted(self) -> AsyncIterator[None]:
+        """End the pass that goes on, when it has finished its chunk, and begin none meanwhile.
+
+        Passes over a long backlog would hold up whoever is to have the partitions next.
+        """
+        self._interrupted = True
+        try:
+            async with self._one_pass:
+                yield
+        finally:
+            self._interrupted = False
 
     async def close(self) -> None:
         """Close the consumer; `run` has been cancelled."""
@@ -114,7 +131,7 @@ class DeferredRetry:
 
     async def _pass(self, partition: Partition) -> bool:
         async with self._one_pass:  # there is one consumer
-            return await self._pass_over(partition)
+            return not self._interrupted and await self._pass_over(partition)
 
     async def _pass_over(self, partition: Partition) -> bool:
         """Return False where it is put off, as no broker answers: waiting for one is no work."""
@@ -157,7 +174,7 @@ class DeferredRetry:
         """Yield the records of a span by chunks, while the partition is owned."""
         self._consumer.assign([TopicPartition(self._topic, partition.number, start)])
         idle_since, reached = time.monotonic(), start
-        while reached < end and partition.owned:
+        while reached < end and partition.owned and not self._interrupted:
             # More than there is would be waited for.
             most = min(end - reached, CHUNK)
             messages = await asyncio.to_thread(self._consumer.consume, most, 1.0)

@@ -175,8 +175,9 @@ class RouterProcess:
 
     async def revoke(self) -> None:
         """Finish what is being decided and forget everything that may change hands."""
-        await asyncio.gather(*(queues.close() for queues in self.queues.values()))
-        await self._partitions.revoke()
+        async with self._retry.interrupted():
+            await asyncio.gather(*(queues.close() for queues in self.queues.values()))
+            await self._partitions.revoke()
         await self._controller.release()
 
     async def close(self) -> None:
@@ -225,9 +226,10 @@ class RouterProcess:
             return await pipeline.prepare_together(owned)
 
         async def finish(number: int, prepared: PreparedChunk) -> None:
-            owned = await partition(number)
-            await self._retry.waiting_first(owned)
-            await pipeline.finish(owned, prepared)
+            await pipeline.finish(await partition(number), prepared)
+
+        async def waiting_first(number: int) -> None:
+            await self._retry.waiting_first(await partition(number))
 
         async def settle(number: int, records: Records) -> None:
             await self._guard.saw(records)
@@ -245,7 +247,14 @@ class RouterProcess:
         stage = self._metrics.stage
         return {
             "route": PartitionQueues(
-                "routing", prepare, finish, size, observe=stage, open_first=partition, gather=gather
+                "routing",
+                prepare,
+                finish,
+                size,
+                observe=stage,
+                open_first=partition,
+                before=waiting_first,
+                gather=gather,
             ),
             "settle": PartitionQueues("settling", unprepared, settle, size),
             "grant": PartitionQueues("taking shares", unprepared, grant),

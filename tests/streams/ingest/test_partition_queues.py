@@ -299,6 +299,26 @@ class Gathering:
         await self.let.wait()
 
 
+async def test_a_close_waits_for_no_chunk_that_is_not_being_finished() -> None:
+    """What comes before a chunk is cancelled, and the chunk is not acknowledged."""
+    begun, finished = asyncio.Event(), list[int]()
+
+    async def before(_: int) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def finish(partition: int, _: Any) -> None:
+        finished.append(partition)
+
+    queues = PartitionQueues("routing", partition_queues.unprepared, finish, before=before)
+    chunk = event(0, None)
+    await queues.put(chunk)
+    await begun.wait()
+    await queues.close()
+    assert not finished
+    assert not chunk.acked
+
+
 LONG = 10 * PATIENCE
 """Seconds of gathering that no test sees the end of."""
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,6 +87,9 @@ class Router:
 
     def __init__(self) -> None:
         self.seen: list[int] = []
+        self.finishes = asyncio.Event()
+        self.let = asyncio.Event()
+        self.let.set()
 
     async def prepare(self, _: Any, records: list[Any]) -> list[int]:
         return [record.offset for record in records]
@@ -94,14 +98,14 @@ class Router:
         return True
 
     async def finish(self, partition: Any, offsets: list[int]) -> None:
+        self.finishes.set()
+        await self.let.wait()
         self.seen += offsets
         partition.positions["deferred"].decided = offsets[-1]
 
 
-async def test_a_pass_asks_for_no_more_than_there_is() -> None:
-    """Asked for more, librdkafka waits a second for it. A look ends with the first chunk that would
-    change; then each record is decided once, and the last chunk is as small as the rest."""
-    log, router = Log(2 * CHUNK + 7), Router()
+def looks(log: Log, router: Router) -> tuple[DeferredRetry, Any]:
+    """Passes over a partition of which three records have been decided."""
     partition: Any = SimpleNamespace(
         number=0,
         owned=True,
@@ -109,14 +113,44 @@ async def test_a_pass_asks_for_no_more_than_there_is() -> None:
         positions={"deferred": Position(decided=2, published=2)},
         mark_published=lambda *_: None,
         record_waiting=lambda _: None,
+        waits_for_new_window=lambda _: True,
         unmet=UnmetDemand(1),
     )
     passes = DeferredRetry("127.0.0.1:1", {}, "deferred", router, lambda: [partition], Calendar({}))  # type: ignore[arg-type]
-    await passes.close()
+    passes._consumer.close()
     passes._consumer = log  # type: ignore[assignment]
+    return passes, partition
+
+
+async def test_a_pass_asks_for_no_more_than_there_is() -> None:
+    """Asked for more, librdkafka waits a second for it. A look ends with the first chunk that would
+    change; then each record is decided once, and the last chunk is as small as the rest."""
+    log, router = Log(2 * CHUNK + 7), Router()
+    passes, partition = looks(log, router)
     await passes._pass(partition)
     assert log.asked == [CHUNK, CHUNK, CHUNK, 4]
     assert router.seen == list(range(3, log.size))
+
+
+async def test_a_pass_that_is_interrupted_ends_with_its_chunk() -> None:
+    """Whoever waited for it decides nothing new, and no other pass begins before the end of it."""
+    log, router = Log(4 * CHUNK), Router()
+    passes, partition = looks(log, router)
+    router.let.clear()
+    waiting = asyncio.create_task(passes.waiting_first(partition))
+    await router.finishes.wait()
+    another = asyncio.create_task(passes._pass(partition))
+    async with AsyncExitStack() as stack:
+        interrupting = asyncio.create_task(stack.enter_async_context(passes.interrupted()))
+        await asyncio.sleep(0)
+        router.let.set()
+        await interrupting
+        assert router.seen == list(range(3, 3 + CHUNK))
+        assert not waiting.done()
+        waiting.cancel()
+    assert await another is False
+    await passes._pass(partition)
+    assert router.seen[-1] == log.size - 1
 
 
 class Killed(Exception):
