@@ -34,7 +34,7 @@ from streams.state.partition import Partition
 logger = logging.getLogger(__name__)
 
 REST = 10.0
-"""Passes take at most one part in so many of the time."""
+"""Passes take at most one part in so many of the time, but for those that a window begins with."""
 MOMENT = 0.01
 """Seconds by which a timer may be early."""
 CHUNK = 500
@@ -83,11 +83,12 @@ class DeferredRetry:
                 began = time.monotonic()
                 if await self._pass(partition):
                     took += time.monotonic() - began
-            rest = REST * took
+            window = self._until_next_window()
+            rest = min(REST * took, window)
             self._room.clear()
             await asyncio.sleep(rest)
             with suppress(TimeoutError):
-                left = min(every, self._until_next_window()) - rest
+                left = min(every, window) - rest
                 await asyncio.wait_for(self._room.wait(), max(left, 0.0))
 
     def granted(self, partition: Partition) -> None:

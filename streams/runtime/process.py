@@ -208,7 +208,6 @@ class RouterProcess:
     def _new_queues(self) -> Queues:
         """Make the queues of every agent; each chunk finds its partition claimed and loaded."""
         partition, outbox, topics = self._partitions.get, self._outbox, self._topics
-        pipeline = self._new_pipeline("queries", self._config.deferral.max_waiting)
         settler = Settler(
             lambda: self._control.decider.scorer.catalog,
             outbox,
@@ -218,18 +217,6 @@ class RouterProcess:
             Feedback(lambda: self._control.decider.scorer, self._config.policy.corrections),
         )
         grants = Grants(outbox, topics)
-
-        async def prepare(chunks: Sequence[tuple[int, Records]]) -> Sequence[PreparedChunk]:
-            for _, records in chunks:
-                await self._guard.saw(records)
-            owned = [(await partition(number), records) for number, records in chunks]
-            return await pipeline.prepare_together(owned)
-
-        async def finish(number: int, prepared: PreparedChunk) -> None:
-            await pipeline.finish(await partition(number), prepared)
-
-        async def waiting_first(number: int) -> None:
-            await self._retry.waiting_first(await partition(number))
 
         async def settle(number: int, records: Records) -> None:
             await self._guard.saw(records)
@@ -243,23 +230,39 @@ class RouterProcess:
         async def control(_: int, records: Records) -> None:
             await self._controller.follow(records)
 
-        size, gather = self._config.router.chunk, self._config.router.gather_seconds
-        stage = self._metrics.stage
         return {
-            "route": PartitionQueues(
-                "routing",
-                prepare,
-                finish,
-                size,
-                observe=stage,
-                open_first=partition,
-                before=waiting_first,
-                gather=gather,
-            ),
-            "settle": PartitionQueues("settling", unprepared, settle, size),
+            "route": self._new_route_queues(),
+            "settle": PartitionQueues("settling", unprepared, settle, self._config.router.chunk),
             "grant": PartitionQueues("taking shares", unprepared, grant),
             "control": PartitionQueues("planning", unprepared, control),
         }
+
+    def _new_route_queues(self) -> PartitionQueues[PreparedChunk]:
+        partition, router = self._partitions.get, self._config.router
+        pipeline = self._new_pipeline("queries", self._config.deferral.max_waiting)
+
+        async def prepare(chunks: Sequence[tuple[int, Records]]) -> Sequence[PreparedChunk]:
+            for _, records in chunks:
+                await self._guard.saw(records)
+            owned = [(await partition(number), records) for number, records in chunks]
+            return await pipeline.prepare_together(owned)
+
+        async def waiting_first(number: int) -> None:
+            await self._retry.waiting_first(await partition(number))
+
+        async def finish(number: int, prepared: PreparedChunk) -> None:
+            await pipeline.finish(await partition(number), prepared)
+
+        return PartitionQueues(
+            "routing",
+            prepare,
+            finish,
+            router.chunk,
+            observe=self._metrics.stage,
+            open_first=partition,
+            before=waiting_first,
+            gather=router.gather_seconds,
+        )
 
     def _new_pipeline(self, log: Log, max_waiting: int = sys.maxsize) -> DecisionPipeline:
         reservation = self._config.reservation
