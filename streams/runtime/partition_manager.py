@@ -22,6 +22,10 @@ from streams.state.store import PartitionStore
 logger = logging.getLogger(__name__)
 
 
+class Revoked(Exception):
+    """The partition was given up before it had been opened."""
+
+
 class PartitionManager:
     """Claims a partition when it is first asked for, and keeps it until it is revoked."""
 
@@ -52,6 +56,7 @@ class PartitionManager:
         self._owned: dict[int, Partition] = {}
         self._claims: dict[int, asyncio.Task[Ownership]] = {}
         self._one_load = asyncio.Lock()
+        self._loads: set[asyncio.Task[Partition]] = set()
         control.listen(self._apply_command)
 
     def owned(self) -> list[Partition]:
@@ -64,8 +69,8 @@ class PartitionManager:
         It waits for the commands that the partition's last owner knew: state of a model that is
         not known here would be lost, and decisions would fall back to older commands.
 
-        Returns:
-            The partition; one whose `owned` is False where it was revoked meanwhile.
+        Raises:
+            Revoked: It was revoked meanwhile.
         """
         if number in self._owned:
             return self._owned[number]
@@ -80,10 +85,11 @@ class PartitionManager:
         async with self._one_load:
             if number in self._owned:
                 return self._owned[number]
+            if self._claims.get(number) is not claimed:
+                raise Revoked
             partition = await self._load(ownership, among)
-            if self._claims.get(number) is not claimed:  # it was revoked meanwhile
-                await partition.revoke()
-                return partition
+            if self._claims.get(number) is not claimed:
+                raise Revoked
             self._owned[number] = partition
         logger.info("owns partition %d", number, extra={"partition": number})
         if state is None:
@@ -95,6 +101,8 @@ class PartitionManager:
         # A claim that arrived later would supersede the next owner.
         await asyncio.gather(*self._claims.values(), return_exceptions=True)
         self._claims.clear()
+        # The rows are closed next: a thread that went on reading would keep them locked.
+        await asyncio.gather(*self._loads, return_exceptions=True)
         if self._owned:
             logger.info("gives up partitions %s", ", ".join(map(str, sorted(self._owned))))
         await asyncio.gather(*map(self._give_up, self._owned.values()))
@@ -141,7 +149,10 @@ class PartitionManager:
         while True:
             version = self._control.registry.version
             ledger = self._control.new_ledger(ownership.number, among)
-            partition = await asyncio.to_thread(Partition, ledger, ownership)
+            load = asyncio.create_task(asyncio.to_thread(Partition, ledger, ownership))
+            self._loads.add(load)
+            load.add_done_callback(self._loads.discard)
+            partition = await asyncio.shield(load)
             if version == self._control.registry.version:
                 break
         partition.apply_control(version)

@@ -40,7 +40,7 @@ from streams.routing.settlement import Settler
 from streams.runtime.control_plane import ControlPlane
 from streams.runtime.controller_host import ControllerHost
 from streams.runtime.growth import PartitionCount
-from streams.runtime.partition_manager import PartitionManager
+from streams.runtime.partition_manager import PartitionManager, Revoked
 from streams.runtime.topic_guard import TopicGuard
 from streams.state.partition import Partition
 from streams.state.rows import Log
@@ -190,7 +190,10 @@ class RouterProcess:
         for number in sorted(self._host.assigned()):
             if number not in self._host.assigned():
                 break
-            partition = await self._partitions.get(number)
+            try:
+                partition = await self._partitions.get(number)
+            except Revoked:
+                break
             async with partition.lock:
                 partition.limit_tenants(self._control.in_force(partition.ledger))
                 decider = self._control.decider

@@ -11,6 +11,7 @@ Registered as `sluice-memory://` and `sluice-rocksdb://` (entry point group faus
 from __future__ import annotations
 
 import gc
+import threading
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -156,6 +157,7 @@ class RocksStore(PartitionStore):
 
     def __post_init__(self) -> None:
         self._databases: dict[int, rocksdict.Rdict] = {}
+        self._opens = threading.Lock()
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         """Return a row, or None."""
@@ -213,15 +215,19 @@ class RocksStore(PartitionStore):
             self._close(partition)
 
     def _database(self, partition: int) -> rocksdict.Rdict:
-        if partition not in self._databases:
-            folder = self.app.conf.tabledir / f"{self.table_name}-{partition}.db"
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            options = rocksdict.Options(raw_mode=True)
-            options.create_if_missing(True)
-            # Small, so that a process's memory is soon what it will stay at.
-            options.set_write_buffer_size(8 << 20)
-            self._databases[partition] = rocksdict.Rdict(str(folder), options=options)
-        return self._databases[partition]
+        with self._opens:  # partitions are loaded in other threads, too
+            if partition not in self._databases:
+                self._databases[partition] = self._opened(partition)
+            return self._databases[partition]
+
+    def _opened(self, partition: int) -> rocksdict.Rdict:
+        folder = self.app.conf.tabledir / f"{self.table_name}-{partition}.db"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        options = rocksdict.Options(raw_mode=True)
+        options.create_if_missing(True)
+        # Small, so that a process's memory is soon what it will stay at.
+        options.set_write_buffer_size(8 << 20)
+        return rocksdict.Rdict(str(folder), options=options)
 
     def _close(self, partition: int) -> None:
         database = self._databases.pop(partition, None)

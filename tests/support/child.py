@@ -64,7 +64,8 @@ class Child:
     def last_words(self) -> str:
         """The last line of its log that says why it ended, or "" where none does."""
         lines = self.log.read_text(errors="replace").splitlines()
-        return next((line for line in reversed(lines) if line.startswith("sluice: stopped")), "")
+        said = ("sluice: stopped", "Error: ")
+        return next((line for line in reversed(lines) if line.startswith(said)), "")
 
     def kill(self) -> None:
         """Send SIGKILL, and do not wait."""

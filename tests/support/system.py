@@ -299,13 +299,16 @@ class System:
 
     def look_after(self, what: str) -> None:
         """Do as a supervisor does: start a router again that has ended because another one has
-        superseded it. Raises AssertionError where a process has ended otherwise, unasked."""
+        superseded it, or because it found no broker. Raises AssertionError where a process has
+        ended otherwise, unasked."""
         for child in list(self.children.values()):
             if child.stopping or (code := child.process.poll()) is None:
                 continue
-            if code != EXIT_CODE or "Superseded" not in child.last_words():
+            words = child.last_words()
+            superseded = code == EXIT_CODE and "Superseded" in words
+            if not superseded and "no broker answers" not in words:
                 raise AssertionError(f"{child.name} ended with {code}, awaiting {what}")
-            self.superseded += 1
+            self.superseded += superseded
             self.start_router(child.name)
 
     def wait_decided(self) -> float:

@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from streams.runtime.control_plane import ControlPlane
-from streams.runtime.partition_manager import PartitionManager
+from streams.runtime.partition_manager import PartitionManager, Revoked
 from streams.runtime.topic_guard import TopicGuard
 from streams.state.changelog import division
 from streams.state.ownership import Superseded
@@ -99,12 +99,36 @@ async def test_a_revoked_partition_writes_nothing(process: Process, log: SharedL
 async def test_a_claim_that_is_revoked_under_way_owns_nothing(
     process: Process, log: SharedLog
 ) -> None:
-    """It is waited for; whoever asked gets a partition that is not owned."""
+    """It is waited for; whoever asked is told."""
     asked = asyncio.create_task(process.manager.get(0))
     await asyncio.sleep(0)
     await process.manager.revoke()
-    partition = await asked
-    assert (partition.owned, process.manager.owned()) == (False, [])
+    with pytest.raises(Revoked):
+        await asked
+    assert not process.manager.owned()
+
+
+async def test_a_revocation_waits_for_a_load_under_way(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread reads the rows, which are closed next, though who asked for it has gone."""
+    began, may, scan = threading.Event(), threading.Event(), process.store.scan
+
+    def slow(partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        began.set()
+        assert may.wait(PATIENCE)
+        return scan(partition, prefix)
+
+    monkeypatch.setattr(process.store, "scan", slow)
+    asked = asyncio.create_task(process.manager.get(0))
+    await asyncio.to_thread(began.wait, PATIENCE)
+    asked.cancel()
+    revoked = asyncio.create_task(process.manager.revoke())
+    done, _ = await asyncio.wait([revoked], timeout=0.05)
+    assert not done
+    may.set()
+    await revoked
+    assert not process.manager.owned()
 
 
 async def test_the_next_owner_supersedes(process: Process, log: SharedLog, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from streams.state.fence import OWNER, Fence, claim_key
 from streams.state.store import PartitionStore, RocksStore
+from tests.support.patience import PATIENCE
 
 LOG = "changelog"
 
@@ -192,3 +195,16 @@ def test_memory_is_gone_with_the_process(tmp_path: Path) -> None:
     new_store("memory", tmp_path).write(0, {b"a": b"1"}, 4)
     again = new_store("memory", tmp_path)
     assert (again.read(0, b"a"), again.persisted_offset(TP(LOG, 0))) == (None, None)
+
+
+async def test_rocksdb_is_opened_once(store: PartitionStore) -> None:
+    """Whatever threads ask first: partitions are loaded beside the event loop."""
+    gate = threading.Barrier(8)
+
+    def ask(partition: int) -> int | None:
+        gate.wait(PATIENCE)
+        return store.reached(partition)
+
+    for partition in range(20):
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(ask, [partition] * 8)) == {None}
