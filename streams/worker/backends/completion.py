@@ -27,6 +27,9 @@ TOO_LONG = re.compile(
 )
 """What servers say of a prompt and an answer that do not fit their context: OpenAI, vLLM, SGLang,
 llama.cpp, Anthropic, Bedrock, TGI, Gemini."""
+TOO_LARGE = re.compile(r"request (is )?too large", re.IGNORECASE)
+"""What servers say of one that is larger than what they take in a minute: OpenAI (429), Groq (413).
+No waiting mends it."""
 
 
 class NoCompletion(ValueError):
@@ -82,7 +85,7 @@ def read_reason(data: bytes, secrets: Iterable[str] = ()) -> str:
     """
     try:
         answer = read_json(data)
-        error = _problem(answer) or answer["error"]
+        error = (isinstance(answer, dict) and _problem(answer)) or answer["error"]
         text = str(error["message"] if isinstance(error, dict) else error)
     except (KeyError, TypeError, ValueError):
         text = data.decode(errors="replace")
@@ -90,15 +93,16 @@ def read_reason(data: bytes, secrets: Iterable[str] = ()) -> str:
 
 
 def says_too_long(status: int, data: bytes) -> bool:
-    """Return whether a server refuses a query as longer than its context.
+    """Return whether a server refuses a query as longer than its context, or than it ever takes.
 
     Args:
         status: Of its answer, or of the error in it.
         data: The body of its answer.
     """
-    if status not in (400, 422):
-        return False
-    return TOO_LONG.search(data[:LONGEST_REFUSAL].decode(errors="replace")) is not None
+    text = data[:LONGEST_REFUSAL].decode(errors="replace")
+    if status in (413, 429):
+        return TOO_LARGE.search(text) is not None
+    return status in (400, 422) and TOO_LONG.search(text) is not None
 
 
 def without(secrets: Iterable[str], text: str) -> str:

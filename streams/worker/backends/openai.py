@@ -239,9 +239,12 @@ class OpenAI(Backend):
         if status == 401:
             reason = f"{self._endpoint.name} refuses the API key: {reason}"
         retry_after = read_retry_after(reply.headers, self._clock())
+        too_long = says_too_long(status, reply.data)
+        if too_long and status in UNAVAILABLE:  # as a probe, this query would fail for ever
+            status = 413
         kind, code = _kind(status), INFERENCE_ERROR
         if kind is _Kind.REFUSED:
-            code = TOO_LONG if says_too_long(status, reply.data) else INVALID_REQUEST
+            code = TOO_LONG if too_long else INVALID_REQUEST
         return _Outcome(kind, min(status, 599), reason, retry_after, code=code)
 
     def _succeeded(self, routed: Routed, progress: _Progress, completion: Completion) -> Result:

@@ -148,6 +148,12 @@ def test_any_header(value: str) -> None:
     assert found is None or found >= 0
 
 
+@pytest.mark.parametrize("data", [b"0", b"[]", b'"no"', b"null", b'{"error": null}', b"\xff"])
+def test_a_reason_in_another_form(data: bytes) -> None:
+    """It is shown as it is, or as what JSON says of it."""
+    assert read_reason(data)
+
+
 @given(st.binary(max_size=200))
 def test_any_body(data: bytes) -> None:
     """It is read or refused, and gives a reason in any case."""
@@ -178,6 +184,10 @@ def check(response: object) -> None:
         (400, b'{"error": {"message": "The input token count (9) exceeds the maximum"}}', True),
         (400, b'{"error": {"message": "temperature must be at most 2"}}', False),
         (500, b'{"error": {"code": "context_length_exceeded"}}', False),
+        (429, b'{"error": {"message": "Request too large for gpt-4o on tokens per min"}}', True),
+        (413, b'{"error": {"message": "Request too large for model `m`"}}', True),
+        (429, b'{"error": {"message": "Rate limit reached for gpt-4o: context length"}}', False),
+        (413, b"<html>Request Entity Too Large</html>", False),
     ],
 )
 def test_what_does_not_fit_a_context(status: int, data: bytes, too_long: bool) -> None:

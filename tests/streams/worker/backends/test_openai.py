@@ -157,6 +157,13 @@ async def test_a_query_that_is_too_long_is_refused_as_such(openai: OpenAI, serve
     assert (result.status_code, code(result), result.cost) == (400, TOO_LONG, 0)
 
 
+async def test_a_query_that_no_minute_holds_is_refused(openai: OpenAI, server: Server) -> None:
+    """It is a 429 that no waiting mends: as a probe it would keep the server away for ever."""
+    server.replies.append(status(429, "Request too large for gpt-4o on tokens per min (TPM)"))
+    result = await ask(openai)
+    assert (result.status_code, code(result), result.cost) == (413, TOO_LONG, 0)
+
+
 async def test_a_refused_key_is_a_server_that_takes_no_calls(
     openai: OpenAI, server: Server
 ) -> None:
