@@ -8,9 +8,13 @@ refuses to start on half of a deployment. The changelog gets its own settings la
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
 
 import orjson
 from confluent_kafka.admin import AdminClient
@@ -28,6 +32,8 @@ from streams.kafka.topics import Topic
 from streams.kafka.waiting import until_answered
 from streams.state.rows import STATE_KEY
 
+WRITERS = 8
+"""Partitions that are filled at a time: each gap is a transaction, whose end is waited for."""
 UNFINISHED = {
     "cleanup.policy": "delete",
     "retention.ms": "-1",
@@ -66,18 +72,55 @@ def restore_topics(
     make(admin, [_order(topic, replicas) for topic in planned])
     ids = read_ids(admin, [topic.name for topic in manifest.topics])
     renamed = {topic.id: ids[topic.name] for topic in manifest.topics if topic.id}
-    with OffsetWriter(broker) as writer:
-        for topic in manifest.topics:
-            for part in topic.partitions:
-                records: Iterable[Record] = read(folder, topic.name, part)
-                if topic.name == changelog:
-                    records = _with_ids(records, renamed)
-                span = Span(topic.name, part.number, part.start, part.end)
-                writer.fill(span, records, progress)
+    parts = []
+    for topic in manifest.topics:
+        for part in topic.partitions:
+            records: Iterable[Record] = read(folder, topic.name, part)
+            if topic.name == changelog:
+                records = _with_ids(records, renamed)
+            parts.append((Span(topic.name, part.number, part.start, part.end), records))
+    fill_together(broker, parts, progress)
     commit(admin, manifest.groups)
     # The changelog last: routers start when it is as it must be.
     for made in sorted(planned, key=lambda made: made.name == changelog):
         until_answered(f"settings of {made.name}", partial(_finish, admin, made), TIMEOUT)
+
+
+def fill_together(
+    broker: Secured,
+    parts: Sequence[tuple[Span, Iterable[Record]]],
+    progress: Callable[[int], None] = lambda records: None,
+) -> None:
+    """Fill partitions, some at a time. Raises as `OffsetWriter.fill`, at the first failure.
+
+    Args:
+        broker: which has them, and nothing in them.
+        parts: what each must hold.
+        progress: called with the number of records that have been written, never twice at once.
+    """
+    free, counting = SimpleQueue[OffsetWriter](), Lock()
+
+    def count(records: int) -> None:
+        with counting:
+            progress(records)
+
+    def fill(span: Span, records: Iterable[Record]) -> None:
+        writer = free.get()
+        try:
+            writer.fill(span, records, count)
+        finally:
+            free.put(writer)
+
+    with ExitStack() as stack, ThreadPoolExecutor(WRITERS, "restore") as threads:
+        for _ in range(min(WRITERS, len(parts))):
+            free.put(stack.enter_context(OffsetWriter(broker)))
+        filling = [threads.submit(fill, *part) for part in parts]
+        try:
+            for one in filling:
+                one.result()
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
 
 
 def as_saved(manifest: Manifest, planned: Sequence[Topic], routed: str) -> list[Topic]:

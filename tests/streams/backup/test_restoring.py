@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from streams.backup.archive import BackupError, Manifest, PartitionFile, TopicFiles
-from streams.backup.restoring import as_saved
+from streams.backup.restoring import WRITERS, as_saved, fill_together
+from streams.brokers.kafka import KafkaServer
+from streams.config.connection import Broker
+from streams.kafka.logs import Logs, Record, Span
 from streams.kafka.topics import Topics
 
 
@@ -43,3 +46,27 @@ def test_a_foreign_topic_is_refused() -> None:
     """A folder that somebody has put together is not restored in part."""
     with pytest.raises(BackupError, match="'orders' is none of this deployment's"):
         as_saved(manifest("orders"), Topics().planned(["m"]), "routed.")
+
+
+@pytest.mark.kafka
+def test_partitions_are_filled_together(kafka_broker: KafkaServer, prefix: str) -> None:
+    """More than there are writers, each with gaps; a second time they are not empty, and one that
+    fails ends all."""
+    topic, count = f"{prefix}topic", WRITERS + 3
+    kafka_broker.create({topic: count})
+    records = {
+        number: [
+            Record(topic, number, offset, 1_700_000_000_000, b"%d" % number, b"v", [])
+            for offset in range(0, 6, 2)
+        ]
+        for number in range(count)
+    }
+    parts = [(Span(topic, number, 0, 6), held) for number, held in records.items()]
+    broker, told = Broker(servers=kafka_broker.servers), list[int]()
+    fill_together(broker, parts, told.append)
+    assert sum(told) == 3 * count
+    logs = Logs(broker)
+    for span in logs.spans(topic):
+        assert list(logs.read([span])) == records[span.partition]
+    with pytest.raises(BackupError, match="somebody else"):
+        fill_together(broker, parts)
