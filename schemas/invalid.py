@@ -108,6 +108,7 @@ def _explain_value(text: str, kind: Any) -> Invalid:
     elif text.startswith("Invalid"):
         choices = _choices(kind, field)
         rule = f"it must be one of: {', '.join(choices)}" if choices else _lower(text)
+        rule += ", or an array" if choices and _may_be_array(kind, field) else ""
     elif text == "Expected `str`":  # what msgspec says of a tag
         found, rule = "value of another type", "it must be a string"
     code: Code = "invalid_embedding" if field.startswith("embedding") else "invalid_field"
@@ -132,6 +133,14 @@ def _choices(kind: Any, field: str) -> list[str]:
     for each in _field_types(kind, field):
         words += [str(word) for word in getattr(each, "values", ())]
     return list(dict.fromkeys(words))
+
+
+def _may_be_array(kind: Any, field: str) -> bool:
+    types = [
+        each.type if isinstance(each, msgspec.inspect.Metadata) else each
+        for each in _field_types(kind, field)
+    ]
+    return any(isinstance(each, msgspec.inspect.ListType) for each in types)
 
 
 def _description(kind: Any, field: str) -> str:

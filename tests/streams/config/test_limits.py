@@ -103,3 +103,13 @@ def test_a_window_is_in_a_known_time_zone(tmp_path: Path, zone: str) -> None:
     file.write_text(FILE.replace("Europe/Berlin", zone))
     with pytest.raises(ConfigError, match=r"limits.fair.time_zone: .*it must be an IANA name"):
         load(file, {})
+
+
+@pytest.mark.parametrize(("key", "words"), [("models", "all"), ("tenants", "all, each")])
+def test_names_stand_in_an_array(tmp_path: Path, key: str, words: str) -> None:
+    """One name alone is none of the words, and the error says what it may be."""
+    file = tmp_path / "sluice.toml"
+    file.write_text(f'{FILE}\n[limits.one]\namount = 1\n{key} = "b"\n')
+    rule = rf"limits.one.{key}: found a string, it must be one of: {words}, or an array"
+    with pytest.raises(ConfigError, match=rule):
+        load(file, {})
