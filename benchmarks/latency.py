@@ -161,6 +161,7 @@ class Subject:
                 "group.id": f"{self.topics.prefix}end",
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 5,
+                "topic.metadata.refresh.interval.ms": 1000,  # the topics have just been created
             }
         )
         consumer.subscribe(names)

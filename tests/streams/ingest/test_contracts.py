@@ -73,6 +73,7 @@ HOOKS = [
     (DefaultSchedulingStrategy, "iterate", "(self, records)"),
     (PartitionAssignor, "_get_copartitioned_groups", "(topics, cluster, subscriptions)"),
     (AIOKafkaClient, "force_metadata_update", "(self)"),
+    (Fetcher, "_proc_fetch_request", "async (self, assignment, node_id, request)"),
     (GroupCoordinator, "request_rejoin", "(self)"),
 ]
 
