@@ -31,10 +31,12 @@ def rounded(points: Vectors) -> Vectors:
         float32[n, d], multiples of `STEP`, each row at most `LONGEST` long.
     """
     norm = np.sqrt(np.einsum("nd,nd->n", points, points))[:, None]
-    shorter = points * (np.float32(LONGEST) / np.maximum(norm, np.float32(LONGEST)))
+    found: Vectors = np.rint(points / STEP)
     # Half a step a coordinate could make a row grow beyond `LONGEST`: towards 0 those that might.
     near = norm > LONGEST - 0.5 * float(STEP) * np.sqrt(points.shape[1])
-    found: Vectors = np.where(near, np.trunc(shorter / STEP), np.rint(points / STEP))
+    if near.any():
+        shorter = points * (np.float32(LONGEST) / np.maximum(norm, np.float32(LONGEST)))
+        found = np.where(near, np.trunc(shorter / STEP), found)
     found *= STEP
     return found
 

@@ -78,7 +78,9 @@ def _count_block(texts: Sequence[str]) -> TextCounts:
     data = np.frombuffer(b"\0".join([*encoded, b""]), dtype=np.uint8)
     end = np.cumsum(size + 1)
     is_word = _WORD[data]
-    edge = np.flatnonzero(np.diff(is_word, prepend=False, append=False))
+    around = np.zeros(len(data) + 2, dtype=np.bool_)
+    around[1:-1] = is_word
+    edge = np.flatnonzero(around[1:] != around[:-1])
     first, last = edge[::2], edge[1::2]
     owner = np.searchsorted(end, first, side="right")
     hashes = _hashes(data, first, last)
@@ -92,7 +94,9 @@ def _count_block(texts: Sequence[str]) -> TextCounts:
 
 def _sparse_counts(row: Ints, bucket: Ints, texts: int) -> csr_array:
     """Return sparse counts [n, BUCKETS], columns in order. Faster than scipy's own way here."""
-    places, counts = np.unique(row * BUCKETS + bucket, return_counts=True)
+    every = np.sort(row * BUCKETS + bucket)
+    begin = np.flatnonzero(np.concatenate([every[:1] >= 0, every[1:] != every[:-1]]))
+    places, counts = every[begin], np.diff(begin, append=len(every))
     edges = np.searchsorted(places, np.arange(texts + 1) * BUCKETS)
     return csr_array((counts.astype(np.float32), places % BUCKETS, edges), shape=(texts, BUCKETS))
 
@@ -105,13 +109,24 @@ def _cut(text: bytes) -> bytes:
 
 def _hashes(data: NDArray[np.uint8], first: Ints, last: Ints) -> NDArray[np.uint64]:
     """Return uint64 hashes of words, Σ byte_i · base^(i − first) mod 2^64."""
-    power = np.full(len(data), _BASE, dtype=np.uint64)
-    back = np.full(len(data), _INVERSE, dtype=np.uint64)
-    power[:1] = back[:1] = 1
-    power, back = np.cumprod(power), np.cumprod(back)
+    power, back = (
+        _POWERS[base][: len(data)] if len(data) <= LONGEST else _powers(base, len(data))
+        for base in (_BASE, _INVERSE)
+    )
     running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(_FOLD[data] * power)])
     hashes: NDArray[np.uint64] = (running[last] - running[first]) * back[first]
     return hashes
+
+
+def _powers(base: np.uint64, count: int) -> NDArray[np.uint64]:
+    """Return uint64[count], base^i modulo 2^64."""
+    powers = np.full(count, base, dtype=np.uint64)
+    powers[:1] = 1
+    return np.cumprod(powers)
+
+
+_POWERS = {base: _powers(base, LONGEST + 1) for base in (_BASE, _INVERSE)}
+"""Of each base, the powers that one text needs."""
 
 
 def _bucket(hashes: NDArray[np.uint64]) -> Ints:

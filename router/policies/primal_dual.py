@@ -229,9 +229,9 @@ def _spread_ties(score: Floats, price: Floats, batch: Batch) -> Floats:
     rows = np.arange(len(score))
     best = score.argmax(axis=1)
     tied = score > 0
-    for table in (batch.quality, price, batch.cost):
-        of_best = table[rows, best][:, None]
-        with np.errstate(invalid="ignore"):  # of pairs that are not possible
+    with np.errstate(invalid="ignore"):  # of pairs that are not possible
+        for table in (batch.quality, price, batch.cost):
+            of_best = table[rows, best][:, None]
             tied &= np.abs(table - of_best) <= TIE * np.abs(of_best)
     several = np.flatnonzero(tied.sum(axis=1) > 1)
     if len(several):

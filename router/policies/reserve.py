@@ -7,6 +7,8 @@ import numpy as np
 from router.arrays import Floats, Ints
 from router.policies.base import NONE, Batch, Decisions
 
+_REASONS = ("best", "next_best", "no_budget", "not_worth", "not_allowed")
+
 
 def reserve_in_order(score: Floats, batch: Batch, free: Ints) -> Ints:
     """Give each query in turn the model of highest positive score that has room.
@@ -59,10 +61,8 @@ def best_first(score: Floats, batch: Batch, free: Ints, version: int) -> Decisio
     top = score.max(axis=1, initial=-np.inf)
     rows = np.arange(len(chosen))
     first = (chosen != NONE) & (score[rows, chosen] == top)
-    reason = np.select(
-        [first, chosen != NONE, top > 0, batch.allowed.any(axis=1)],
-        ["best", "next_best", "no_budget", "not_worth"],
-        "not_allowed",
-    )
-    preferred = np.where(top > 0, score.argmax(axis=1), NONE)
-    return Decisions(chosen, reason.tolist(), np.ones(len(chosen)), version, preferred)
+    placed, wanted, possible = chosen != NONE, top > 0, batch.allowed.any(axis=1)
+    which = np.where(placed, np.where(first, 0, 1), np.where(wanted, 2, np.where(possible, 3, 4)))
+    preferred = np.where(wanted, score.argmax(axis=1), NONE)
+    reason = [_REASONS[code] for code in which.tolist()]
+    return Decisions(chosen, reason, np.ones(len(chosen)), version, preferred)

@@ -292,6 +292,8 @@ def _record_unmet(
     if preferred is None:
         return short
     missed = (preferred != NONE) & (preferred != decisions.model) & open_models[preferred]
+    if not missed.any():
+        return short
     for draw in drawing.short(np.where(missed, preferred, NONE), state.ledger):
         state.record_unmet(draw.account, draw.amount)
         if drawing.general:

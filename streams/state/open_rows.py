@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from schemas.wire import decode
 from streams.state.changelog import decode_state
-from streams.state.recent_ids import Slot
+from streams.state.recent_ids import ROWS, Slot
 from streams.state.rows import (
     FAILOVER_PREFIX,
+    OLD_SLOT_PREFIX,
     ROW_PREFIXES,
     SLOT_PREFIX,
     STATE_KEY,
@@ -103,11 +104,17 @@ class OpenRows:
         return rows, [name for name in found if not self._has_ended(name[1:])]
 
     def slots(self) -> dict[int, Slot]:
-        """Return the rows of recent ids by slot number."""
-        return {
-            int(key.removeprefix(SLOT_PREFIX)): decode(Slot, value)
-            for key, value in self._store.scan(self._number, SLOT_PREFIX)
-        }
+        """Return the rows of recent ids by number; those of older routers, which stay where they
+        are, count until a newer one is written of the same ids."""
+        found: dict[int, Slot] = {}
+        for key, value in self._store.scan(self._number, OLD_SLOT_PREFIX):
+            first = int(key.removeprefix(OLD_SLOT_PREFIX)) * ROWS
+            found.update(enumerate(decode(Slot, value).cut(), start=first))
+        for key, value in self._store.scan(self._number, SLOT_PREFIX):
+            number, row = int(key.removeprefix(SLOT_PREFIX)), decode(Slot, value)
+            if number not in found or row.end >= found[number].end:
+                found[number] = row
+        return found
 
     def repaired(self) -> None:
         """Record that a commit has written anew what a kill had left half done."""

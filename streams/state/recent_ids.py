@@ -6,9 +6,9 @@ one of n remembered ids with probability n / 2^64 (65,536 ids: 4e-15), and is th
 twice. With it goes the offset of its record, so that a repetition can name the decision on it.
 Memory: about 120 bytes an id (65,536 ids: 8 MB a partition); changelog: 22 bytes an id.
 
-The memory is a ring of slots, each a row of its own, so that a chunk of 500 ids rewrites one or
-two rows of 11 kB. Rows are written ahead of the commit that counts them: `restore` is told the
-count that was committed, and forgets what a killed process remembered of a chunk it never
+The memory is a ring, cut into rows of ROW ids, so that a chunk writes what it has added and little
+more: 0.7 kB for a few ids. Rows are written ahead of the commit that counts them: `restore` is told
+the count that was committed, and forgets what a killed process remembered of a chunk it never
 decided. (Otherwise that chunk's own ids would look sent twice when it is delivered again.)
 """
 
@@ -21,21 +21,37 @@ from typing import NamedTuple
 
 import numpy as np
 
+from router.arrays import Ints
+
 SLOT = 512
-"""Ids in a row. A chunk may hold as many and the bound still holds after a kill; see `Recent`."""
+"""The ring holds a multiple of so many ids, and as many more than its bound: a chunk may hold as
+many and the bound still holds after a kill. Rows of older routers held a slot each."""
+ROW = 32
+"""Ids in a row."""
+ROWS = SLOT // ROW
 _EMPTY = 0
 UNKNOWN = -1
 """In place of the offset of an id's record."""
 
 
 class Slot(NamedTuple):
-    """One row, JSON-ready. end: ids ever added when it was written; hashes: base64 of SLOT uint64,
-    little-endian, 0 for none; offsets: base64 of SLOT int64, UNKNOWN in rows of older routers.
+    """One row, JSON-ready. end: ids ever added when it was written; hashes: base64 of ROW uint64,
+    little-endian, 0 for none; offsets: base64 of ROW int64, UNKNOWN in rows of older routers.
     """
 
     end: int
     hashes: str
     offsets: str = ""
+
+    def cut(self) -> list[Slot]:
+        """Return a row of an older router, of SLOT ids, as ROWS rows. Raises ValueError."""
+        hashes, offsets = (base64.b64decode(ids, validate=True) for ids in self[1:])
+        size = len(hashes) // ROWS
+        parts = (slice(i * size, (i + 1) * size) for i in range(ROWS))
+        return [
+            Slot(self.end, *(base64.b64encode(ids[part]).decode() for ids in (hashes, offsets)))
+            for part in parts
+        ]
 
 
 class RecentIds:
@@ -49,11 +65,11 @@ class RecentIds:
         """
         if bound < 1:
             raise ValueError(f"bound: found {bound}, at least 1 id must be remembered")
-        self.slots = -(-bound // SLOT) + 1
-        """Slot numbers go from 0 to here."""
+        self.rows = (-(-bound // SLOT) + 1) * ROWS
+        """Row numbers go from 0 to here."""
         self.count = 0
         """Ids ever added: to be committed with the rows that `add` returns."""
-        self._ring = np.full(self.slots * SLOT, _EMPTY, dtype="<u8")
+        self._ring = np.full(self.rows * ROW, _EMPTY, dtype="<u8")
         self._offsets = np.full(len(self._ring), UNKNOWN, dtype="<i8")
         self._known: dict[int, int] = {}
 
@@ -80,7 +96,7 @@ class RecentIds:
             ids: With the offsets of their records, or without.
 
         Returns:
-            The rows that changed, by slot number.
+            The rows that changed, by number.
         """
         given = ids if isinstance(ids, Mapping) else dict.fromkeys(ids, UNKNOWN)
         marks = {_hash(id): offset for id, offset in given.items()}
@@ -93,7 +109,7 @@ class RecentIds:
         self._known.update(kept)
         self._ring[places] = np.array([mark for mark, _ in kept], dtype="<u8")
         self._offsets[places] = np.array([at for _, at in kept], dtype="<i8")
-        return {slot: self._row(slot) for slot in np.unique(places // SLOT).tolist()}
+        return self._changed(places)
 
     def forget(self, ids: Iterable[str]) -> dict[int, Slot]:
         """Forget ids: they are new if they come again. Returns the rows that changed."""
@@ -101,7 +117,7 @@ class RecentIds:
         places = np.flatnonzero(np.isin(self._ring, np.array(marks, dtype="<u8")))
         self._ring[places] = _EMPTY
         self._offsets[places] = UNKNOWN
-        return {slot: self._row(slot) for slot in np.unique(places // SLOT).tolist()}
+        return self._changed(places)
 
     def restore(self, rows: Mapping[int, Slot], count: int) -> None:
         """Take over rows as of the commit that counted `count` ids.
@@ -109,25 +125,28 @@ class RecentIds:
         Raises ValueError for a row that is not one of this memory's.
         """
         self._ring[:], self._offsets[:] = _EMPTY, UNKNOWN
-        for slot, row in rows.items():
+        for number, row in rows.items():
             hashes = np.frombuffer(base64.b64decode(row.hashes, validate=True), dtype="<u8")
             offsets = np.frombuffer(base64.b64decode(row.offsets, validate=True), dtype="<i8")
-            if not 0 <= slot < self.slots or len(hashes) != SLOT:
+            if not 0 <= number < self.rows or len(hashes) != ROW:
                 raise ValueError(
-                    f"row {slot} of {len(hashes)} ids does not belong to a memory of "
-                    f"{self.slots} rows of {SLOT}: was it written with another bound?"
+                    f"row {number} of {len(hashes)} ids does not belong to a memory of "
+                    f"{self.rows} rows of {ROW}: was it written with another bound?"
                 )
-            self._ring[slot * SLOT : (slot + 1) * SLOT] = hashes
-            if len(offsets) == SLOT:
-                self._offsets[slot * SLOT : (slot + 1) * SLOT] = offsets
+            self._ring[number * ROW : (number + 1) * ROW] = hashes
+            if len(offsets) == ROW:
+                self._offsets[number * ROW : (number + 1) * ROW] = offsets
             undecided = np.arange(count, min(row.end, count + len(self._ring))) % len(self._ring)
-            self._ring[undecided[undecided // SLOT == slot]] = _EMPTY
+            self._ring[undecided[undecided // ROW == number]] = _EMPTY
         self.count = count
         self._known = dict(zip(self._ring.tolist(), self._offsets.tolist(), strict=True))
         self._known.pop(_EMPTY, None)
 
-    def _row(self, slot: int) -> Slot:
-        part = slice(slot * SLOT, (slot + 1) * SLOT)
+    def _changed(self, places: Ints) -> dict[int, Slot]:
+        return {number: self._row(number) for number in sorted(set((places // ROW).tolist()))}
+
+    def _row(self, number: int) -> Slot:
+        part = slice(number * ROW, (number + 1) * ROW)
         hashes, offsets = (
             base64.b64encode(ring[part].tobytes()).decode() for ring in (self._ring, self._offsets)
         )

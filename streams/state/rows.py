@@ -18,7 +18,9 @@ from streams.kafka.topics import Log as Log
 STATE_KEY = b"state"
 STATE_BYTES = 64 << 20
 """Size limit of a state record: Sluice writes it itself, so it needs no guard."""
-SLOT_PREFIX = b"s0"
+SLOT_PREFIX = b"s1"
+OLD_SLOT_PREFIX = b"s0"
+"""Of rows of recent ids as older routers wrote them."""
 FAILOVER_PREFIX = b"f"
 """Of rows of queries that are to go to another model: then comes the key of the failed decision."""
 ROW_PREFIXES = frozenset((b"q", b"d"))
@@ -181,9 +183,9 @@ def failover_key(key: str) -> str:
     return FAILOVER_PREFIX.decode() + key
 
 
-def slot_key(slot: int) -> bytes:
+def slot_key(number: int) -> bytes:
     """Return the key of a row of recent ids."""
-    return SLOT_PREFIX + b"%06d" % slot
+    return SLOT_PREFIX + b"%06d" % number
 
 
 def row_position(key: str) -> tuple[Log, int]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+
 from schemas.wire import encode
 from streams.state.open_rows import OpenRows, load_state
-from streams.state.recent_ids import Slot
+from streams.state.recent_ids import ROW, ROWS, SLOT, Slot
 from streams.state.rows import (
+    OLD_SLOT_PREFIX,
     STATE_KEY,
     Log,
     Position,
@@ -42,6 +45,22 @@ def test_only_committed_rows_are_open(store: MemoryStore) -> None:
     assert rows.get(row_key("deferred", 0)) is None
     assert sorted(key for key, _ in rows.heads()) == [row_key("queries", i) for i in range(3)]
     assert rows.slots() == {1: Slot(3, "aGFzaA==")}
+
+
+def test_slots_of_older_routers_count_until_newer_rows_are_written(store: MemoryStore) -> None:
+    """Each holds the ids of ROWS rows; the one with the later end counts."""
+    ids = base64.b64encode(bytes(8 * SLOT)).decode()
+    rows: dict[bytes, bytes | None] = {
+        OLD_SLOT_PREFIX + b"%06d" % 1: encode(Slot(7, ids, ids)),
+        slot_key(ROWS): encode(Slot(7, "bmV3")),
+        slot_key(ROWS + 1): encode(Slot(6, "b2xk")),
+    }
+    store.write(0, rows, 9)
+    found = OpenRows(store, 0, POSITIONS, frozenset()).slots()
+    assert sorted(found) == list(range(ROWS, 2 * ROWS))
+    assert found[ROWS] == Slot(7, "bmV3")
+    assert {row.end for row in found.values()} == {7}
+    assert {len(base64.b64decode(row.hashes)) for row in found.values()} == {3, 8 * ROW}
 
 
 def test_half_removed_rows_are_finished(store: MemoryStore) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from streams.state.recent_ids import SLOT, UNKNOWN, RecentIds, Slot
+from streams.state.recent_ids import ROW, ROWS, SLOT, UNKNOWN, RecentIds, Slot
 
 
 class RecentMachine(RuleBasedStateMachine):
@@ -25,7 +27,7 @@ class RecentMachine(RuleBasedStateMachine):
         size=st.integers(0, SLOT - 5),
         back=st.lists(st.integers(1, 2000), max_size=3),
         committed=st.booleans(),
-        written=st.integers(0, 3),
+        written=st.integers(0, 20),
     )
     def chunk(self, size: int, back: list[int], committed: bool, written: int) -> None:
         start = len(self.added)
@@ -38,8 +40,8 @@ class RecentMachine(RuleBasedStateMachine):
         for i, found in zip(back, seen, strict=False):
             assert found or i > self.bound
         fresh = [each for each, found in zip(ids, seen, strict=True) if not found]
-        rows = {slot: msgspec.json.encode(row) for slot, row in self.recent.add(fresh).items()}
-        assert len(rows) <= 2 + len(fresh) // SLOT
+        rows = {n: msgspec.json.encode(row) for n, row in self.recent.add(fresh).items()}
+        assert len(rows) <= 2 + len(fresh) // ROW
         if committed:
             self.rows |= rows
             self.added += list(dict.fromkeys(fresh))
@@ -51,14 +53,14 @@ class RecentMachine(RuleBasedStateMachine):
     def kill(self) -> None:
         """What was not committed was not added."""
         self.recent = RecentIds(self.bound)
-        rows = {slot: msgspec.json.decode(row, type=Slot) for slot, row in self.rows.items()}
+        rows = {n: msgspec.json.decode(row, type=Slot) for n, row in self.rows.items()}
         self.recent.restore(rows, len(self.added))
 
     @invariant()
     def it_remembers_the_last_and_no_more_than_it_may(self) -> None:
         last = self.added[-self.bound :]
         assert all(self.recent.seen(last))
-        assert len(self.recent) <= self.recent.slots * SLOT <= self.bound + 2 * SLOT
+        assert len(self.recent) <= self.recent.rows * ROW <= self.bound + 2 * SLOT
         assert self.recent.count == len(self.added)
 
 
@@ -83,7 +85,7 @@ def test_a_restored_memory_is_the_same(chunks: list[list[str]]) -> None:
 def test_rows_of_another_memory_are_refused() -> None:
     """The error says what does not fit."""
     rows = RecentIds(10_000).add([str(i) for i in range(5_000)])
-    with pytest.raises(ValueError, match="does not belong to a memory of 2 rows of 512"):
+    with pytest.raises(ValueError, match="does not belong to a memory of 32 rows of 32"):
         RecentIds(1).restore(rows, 5_000)
     with pytest.raises(ValueError, match="at least 1 id"):
         RecentIds(0)
@@ -102,11 +104,25 @@ def test_what_is_forgotten_is_new_again() -> None:
         assert memory.offset_of("a") == 9
 
 
+def test_few_ids_make_a_short_row() -> None:
+    """A chunk of one query writes less than a kilobyte."""
+    (row,) = RecentIds().add({"a": 5}).values()
+    assert len(msgspec.json.encode(row)) < 800
+
+
 def test_rows_of_older_routers_are_read() -> None:
-    """They hold no offsets."""
-    recent, again = RecentIds(1), RecentIds(1)
-    rows = {slot: Slot(row.end, row.hashes) for slot, row in recent.add({"a": 5}).items()}
-    written = msgspec.json.encode([*rows[0][:2]])
-    again.restore({0: msgspec.json.decode(written, type=Slot)}, 1)
-    assert again.seen(["a"]) == [True]
-    assert again.offset_of("a") == UNKNOWN
+    """Each is as long as ROWS of today's; the oldest hold no offsets."""
+    recent = RecentIds(1)
+    rows = recent.add({str(i): i for i in range(ROW + 1)})
+    empty = base64.b64encode(bytes(8 * ROW)).decode()
+    parts = [rows.get(i, Slot(0, empty, empty)) for i in range(ROWS)]
+    hashes, offsets = (
+        base64.b64encode(b"".join(base64.b64decode(text) for text in column)).decode()
+        for column in ([part.hashes for part in parts], [part.offsets for part in parts])
+    )
+    for columns, known in (([hashes, offsets], ROW), ([hashes], UNKNOWN)):
+        old = msgspec.json.decode(msgspec.json.encode([recent.count, *columns]), type=Slot)
+        again = RecentIds(1)
+        again.restore(dict(enumerate(old.cut())), recent.count)
+        assert again.seen([str(ROW), "other"]) == [True, False]
+        assert again.offset_of(str(ROW)) == known
