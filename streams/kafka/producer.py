@@ -81,18 +81,16 @@ def put(
         BrokerError: there is no such partition.
     """
 
-    def produce() -> None:
-        producer.produce(topic, value, key, partition, on_delivery=on_delivery, headers=headers)
-
-    def ask_and_produce() -> None:
-        producer.list_topics(topic, timeout=ANSWER)
-        produce()
-
     try:
-        produce()
+        producer.produce(topic, value, key, partition, on_delivery=on_delivery, headers=headers)
     except KafkaException as error:
         if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
             raise
+
+        def ask_and_produce() -> None:
+            producer.list_topics(topic, timeout=ANSWER)
+            producer.produce(topic, value, key, partition, on_delivery=on_delivery, headers=headers)
+
         until_answered(f"sending to partition {partition} of {topic}", ask_and_produce, PATIENCE)
 
 
