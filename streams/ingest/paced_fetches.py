@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka.consumer import consumer
 from aiokafka.consumer.fetcher import Fetcher
 
-PACE = 0.008
+PACE = 0.005
 """Seconds between the beginnings of two fetches from a broker, at least. With fewer records than
 one in this time a fetch is under way when the next record comes, and nothing waits."""
 
