@@ -288,13 +288,11 @@ def _record_unmet(
         Their names by query, where receipts tell of them.
     """
     short: dict[int, list[str]] = {}
-    preferred = decisions.preferred
-    if preferred is None:
+    if (preferred := decisions.preferred) is None:
         return short
     missed = (preferred != NONE) & (preferred != decisions.model) & open_models[preferred]
-    if not missed.any():
-        return short
-    for draw in drawing.short(np.where(missed, preferred, NONE), state.ledger):
+    wanted = np.where(missed, preferred, NONE)
+    for draw in drawing.short(wanted, state.ledger) if missed.any() else ():
         state.record_unmet(draw.account, draw.amount)
         if drawing.general:
             short.setdefault(draw.query, []).append(draw.name)
