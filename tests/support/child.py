@@ -26,6 +26,7 @@ class Child:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    arguments: Sequence[str]
     stopping: bool = False
 
     @classmethod
@@ -43,7 +44,7 @@ class Child:
                 env={**os.environ, **own},
                 cwd=folder,
             )
-        return cls(name, process, log)
+        return cls(name, process, log, arguments)
 
     def tail(self) -> str:
         """The last lines of its log."""

@@ -298,7 +298,7 @@ class System:
         return time.monotonic() - began
 
     def look_after(self, what: str) -> None:
-        """Do as a supervisor does: start a router again that has ended because another one has
+        """Do as a supervisor does: start a process again that has ended because another one has
         superseded it, or because it found no broker. Raises AssertionError where a process has
         ended otherwise, unasked."""
         for child in list(self.children.values()):
@@ -309,7 +309,7 @@ class System:
             if not superseded and "no broker answers" not in words:
                 raise AssertionError(f"{child.name} ended with {code}, awaiting {what}")
             self.superseded += superseded
-            self.start_router(child.name)
+            self._start(child.name, *child.arguments)
 
     def wait_decided(self) -> float:
         """Wait until every query sent so far has a receipt."""
