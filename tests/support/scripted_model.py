@@ -109,7 +109,10 @@ class ScriptedModel:
 
     def _serve(self, port: int) -> None:
         self._server = _Server(("127.0.0.1", port), self._handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        # A daemon, so that a test that fails before `close` does not hold up the end of all.
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
 
     def die(self) -> None:
