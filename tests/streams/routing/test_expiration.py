@@ -89,8 +89,9 @@ async def test_rejections_that_were_cut_off_leave_later(desk: Desk) -> None:
 async def test_a_partition_that_has_gone_releases_nothing(desk: Desk) -> None:
     """Its rows may be another process's by now."""
     await desk.partition.revoke()
+    before = list(desk.outbox.sent)  # how far it has published
     await desk.expire(DECIDED + 60.0)
-    assert desk.outbox.sent == []
+    assert desk.outbox.sent == before
 
 
 async def test_a_result_counts_in_the_window_that_held_it(desk: Desk) -> None:
