@@ -5,13 +5,19 @@ agents call `read`, `scan` and `write`. A write carries the changelog offset up 
 known to be acknowledged, so that a restart recovers only what the store lacks. Faust's own stores
 find a row's partition from the event being processed, which a chunk of many rows has not.
 What a process wrote that was not the partition's owner is passed over (`streams.state.fence`).
+
+Rows that were left for long are forgotten, and recovered from the beginning: a broker keeps the
+record that a row was removed for a day (`delete.retention.ms`), and no longer.
 Registered as `sluice-memory://` and `sluice-rocksdb://` (entry point group faust.stores).
 """
 
 from __future__ import annotations
 
 import gc
+import logging
+import math
 import threading
+import time
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,12 +31,18 @@ from msgspec import json
 from streams.kafka.records import KeyedRecord
 from streams.state.fence import Fence
 
+logger = logging.getLogger(__name__)
+
 Rows = Mapping[bytes, bytes | None]
 """Row key to value; None removes the row."""
 
 _OFFSET_KEY = b"\0changelog-offset"
 _FENCE_KEY = b"\0fence"
-_OWN_KEYS = frozenset((_OFFSET_KEY, _FENCE_KEY))
+_TIME_KEY = b"\0written"
+_OWN_KEYS = frozenset((_OFFSET_KEY, _FENCE_KEY, _TIME_KEY))
+MAX_AGE = 12 * 3600.0
+"""Seconds since their last write after which a partition's rows are recovered from the beginning. A
+partition that is owned is written at least every minute (`ownership.IDLE`)."""
 _fence = json.Decoder(Fence).decode
 # What a kill takes from a store, the changelog brings back; rows and their offset go together.
 _NO_LOG = rocksdict.WriteOptions()
@@ -119,6 +131,7 @@ class MemoryStore(PartitionStore):
         self._rows: dict[int, dict[bytes, bytes]] = defaultdict(dict)
         self._offsets: dict[int, int] = {}
         self._fences: dict[int, Fence] = {}
+        self._written: dict[int, float] = {}
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         """Return a row, or None."""
@@ -138,12 +151,15 @@ class MemoryStore(PartitionStore):
                 own.pop(key, None)
             else:
                 own[key] = value
-        self._offsets[partition] = offset
+        self._offsets[partition], self._written[partition] = offset, time.time()
         if fence is not None:
             self._fences[partition] = fence
 
     def reached(self, partition: int) -> int | None:
         """Return the changelog offset that the rows have reached."""
+        if time.time() - self._written.get(partition, math.inf) > MAX_AGE:
+            for known in (self._rows, self._offsets, self._fences, self._written):
+                known.pop(partition, None)
         return self._offsets.get(partition)
 
     def fence(self, partition: int) -> Fence:
@@ -182,6 +198,7 @@ class RocksStore(PartitionStore):
             else:
                 batch.put(key, value)
         batch.put(_OFFSET_KEY, str(offset).encode())
+        batch.put(_TIME_KEY, str(time.time()).encode())
         if fence is not None:
             batch.put(_FENCE_KEY, json.encode(fence))
         self._database(partition).write(batch, _NO_LOG)
@@ -227,9 +244,21 @@ class RocksStore(PartitionStore):
         options.create_if_missing(True)
         # Small, so that a process's memory is soon what it will stay at.
         options.set_write_buffer_size(8 << 20)
+        opened = rocksdict.Rdict(str(folder), options=options)
+        if opened.get(_OFFSET_KEY) is None or _is_recent(opened.get(_TIME_KEY)):
+            return opened
+        logger.info("%s: its rows are old, and are recovered from the changelog", folder)
+        opened.close()
+        rocksdict.Rdict.destroy(str(folder), options)
         return rocksdict.Rdict(str(folder), options=options)
 
     def _close(self, partition: int) -> None:
         database = self._databases.pop(partition, None)
         if database is not None:
             database.close()
+
+
+def _is_recent(written: bytes | None) -> bool:
+    """Whether rows that were written then (Unix seconds) may be gone on with; those that do not
+    say so may not."""
+    return written is not None and time.time() - float(written) <= MAX_AGE

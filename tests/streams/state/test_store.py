@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import faust
 import pytest
@@ -17,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.state.fence import OWNER, Fence, claim_key
-from streams.state.store import PartitionStore, RocksStore
+from streams.state.store import MAX_AGE, PartitionStore, RocksStore
 from tests.support.patience import PATIENCE
 
 LOG = "changelog"
@@ -173,6 +175,27 @@ async def test_rocksdb_goes_on_where_it_was_closed(rocks: Callable[[], RocksStor
     assert [after.persisted_offset(TP(LOG, n)) for n in range(3)] == [4, None, 6]
     assert [after.fence(n) for n in range(3)] == [Fence(), Fence(), Fence(b"x", {b"c"})]
     await after.on_stop()
+
+
+@pytest.mark.parametrize("kind", ["memory", "rocksdb"])
+async def test_rows_that_were_left_for_long_are_recovered_anew(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker may have forgotten by then that one was removed."""
+    first = new_store(kind, tmp_path)
+    first.write(0, {b"a": b"1"}, 4, Fence(b"x", {b"c"}))
+    again = first
+    if kind == "rocksdb":
+        await first.on_stop()
+        again = new_store(kind, tmp_path)
+    for seconds, reached in ((MAX_AGE - 60, 4), (MAX_AGE + 60, None)):
+        monkeypatch.setattr("time.time", Mock(return_value=time.time() + seconds))
+        await again.on_rebalance(set(), {TP(LOG, 0)}, set())
+        assert again.persisted_offset(TP(LOG, 0)) == reached
+        monkeypatch.undo()
+    assert dict(again.scan(0, b"")) == {}
+    assert again.fence(0) == Fence()
+    await again.on_stop()
 
 
 async def test_rocksdb_lets_go_of_revoked_partitions(rocks: Callable[[], RocksStore]) -> None:
