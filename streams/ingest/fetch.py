@@ -13,7 +13,7 @@ from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 
-from streams.ingest import fetch_protocol, paced_fetches, record_batches
+from streams.ingest import paced_fetches, record_batches
 
 FETCH_WAIT = 0.1
 """Seconds that the broker may hold a fetch back; Faust asks for 1.5. An embedded broker always
@@ -58,7 +58,6 @@ class LoopConsumer(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         record_batches.install()
-        fetch_protocol.install()
         paced_fetches.install()
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = int(FETCH_WAIT * 1000)  # read when it starts
