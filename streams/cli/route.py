@@ -17,6 +17,8 @@ from streams.tracing import setup
 from streams.tracing.setup import Exporter
 
 if TYPE_CHECKING:
+    import faust
+
     from router.estimation.embedders import Embedder
     from streams.config.settings import Config
     from streams.routing.build import Parts
@@ -70,7 +72,6 @@ def command(
     from streams.cli.planning import require
     from streams.config.settings import load
     from streams.runtime.app import create_app
-    from streams.runtime.faust_worker import RouterWorker
     from streams.runtime.supervisor import stop_with_parent
 
     logs.configure(log_level, log_format)
@@ -96,7 +97,19 @@ def command(
     embedder = make_embedder(found.embedder.kind, **found.embedder.arguments())
     _ensure_index(found, embedder)
     app = create_app(found, _built(found, embedder), data_dir, metrics, partitions)
-    worker = RouterWorker(app, stopper.begin, quiet=True, override_logging=False)
+    _run(app, found, stopper)
+
+
+def _run(app: faust.App, config: Config, stopper: Stopper) -> None:
+    """Run the app until this process is told to stop."""
+    from streams.cli.planning import admin_of
+    from streams.kafka.admin import answers
+    from streams.runtime.faust_worker import RouterWorker
+
+    admin = admin_of(config)
+    worker = RouterWorker(
+        app, stopper.begin, lambda: answers(admin), quiet=True, override_logging=False
+    )
     worker.spinner = None  # it is not of what `quiet` covers
     stopper.stop_with(worker.stop_soon)
     worker.execute_from_commandline()
