@@ -15,6 +15,8 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Sequence
+from itertools import islice
 
 from streams.kafka.logs import Logs, Record
 from streams.kafka.producer import Outbox
@@ -29,6 +31,10 @@ be written again within the changelog's compaction lag."""
 LAST_WRITE = 10.0
 """Seconds for which a partition that goes is waited for. What it leaves undone comes again."""
 _HEARTBEAT_KEY = b"owner"
+
+
+BATCH = 5000
+"""Records that are taken from the changelog at a time."""
 
 
 class Superseded(Exception):
@@ -73,7 +79,8 @@ class Ownership:
             last = await self._send({key: who})
             if last == self._reached + 1:
                 ours = Record(self._changelog, self.number, last, 0, key, who, self._headers)
-                self._take([ours], last)
+                self.store.take(self.number, [ours])
+                self._has_taken([ours], last)
             else:
                 await self._catch_up(last)
             await self._rewrite_shadowed_keys()
@@ -135,21 +142,26 @@ class Ownership:
                 f"{self._changelog}, partition {self.number}: a record came to offset {last}, but "
                 f"the log had reached {self._reached} before: has the topic been made anew?"
             )
-        records, end = await asyncio.to_thread(self._unread)
         # There may be many, and heartbeats come from the event loop.
-        await asyncio.to_thread(self._take, records, end - 1)
+        await asyncio.to_thread(self._read_on)
 
-    def _unread(self) -> tuple[list[Record], int]:
+    def _read_on(self) -> None:
+        """Take all that the log holds beyond the store now."""
         span = self._logs.spans(self._changelog)[self.number]
         span = span._replace(start=max(span.start, self._reached + 1))
-        return list(self._logs.read([span])), span.end
+        claims: list[Record] = []
+        found = iter(self._logs.read([span]))
+        while records := list(islice(found, BATCH)):
+            self.store.take(self.number, records)
+            claims = [record for record in records if is_claim(record.key)][-1:] or claims
+        self._has_taken(claims, span.end - 1)
 
-    def _take(self, records: list[Record], reached: int) -> None:
-        self.store.take(self.number, records)
+    def _has_taken(self, claims: Sequence[Record], reached: int) -> None:
+        """Know where the store is. claims: of what it has taken, the last one if any."""
         fence = self.store.fence(self.number)
         self._reached, self._shadowed_keys = reached, fence.shadowed_keys
         if fence.owner != self.token:
-            other = [record for record in records if is_claim(record.key)][-1]
+            other = claims[-1]
             raise Superseded(
                 f"{self._changelog}, partition {self.number}: {(other.value or b'').decode()} has "
                 f"taken it over (offset {other.offset}) while this process was paused or cut off; "

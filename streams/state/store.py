@@ -1,9 +1,9 @@
 """Table storage that knows partitions: rows are bytes, and every row belongs to one partition.
 
-Faust calls `apply_changelog_batch` while it recovers a partition from its changelog; Sluice's
-agents call `read`, `scan` and `write`. A write carries the changelog offset up to which it is
-known to be acknowledged, so that a restart recovers only what the store lacks. Faust's own stores
-find a row's partition from the event being processed, which a chunk of many rows has not.
+A claim brings a partition's rows to the end of its changelog by `take` (`streams.state.ownership`);
+Sluice's agents call `read`, `scan` and `write`. A write carries the changelog offset up to which it
+is known to be acknowledged, so that a restart recovers only what the store lacks. Faust's own
+stores find a row's partition from the event being processed, which a chunk of many rows has not.
 What a process wrote that was not the partition's owner is passed over (`streams.state.fence`).
 
 Rows that were left for long are forgotten, and recovered from the beginning: a broker keeps the
@@ -90,8 +90,10 @@ class PartitionStore(base.Store[bytes, bytes]):
     def take(self, partition: int, records: Iterable[KeyedRecord]) -> None:
         """Apply a run of a partition's changelog: what its owners wrote.
 
-        Records that the store has applied already are skipped: Faust can deliver some late, when
-        this process has written newer rows of its own.
+        Args:
+            partition: Whose rows these are.
+            records: All that there are from the offset that the rows have reached, in order; those
+                before it are skipped.
         """
         reached, fence = self.reached(partition), self.fence(partition)
         rows: dict[bytes, bytes | None] = {}
@@ -107,12 +109,11 @@ class PartitionStore(base.Store[bytes, bytes]):
     def apply_changelog_batch(
         self, batch: Iterable[EventT[Any]], to_key: Any, to_value: Any
     ) -> None:
-        """Take records of the changelog (called by Faust during recovery)."""
-        runs: defaultdict[int, list[Any]] = defaultdict(list)
-        for event in batch:
-            runs[event.message.partition].append(event.message)
-        for partition, records in runs.items():
-            self.take(partition, records)
+        """Take nothing of what Faust recovers (called by it).
+
+        What is fetched while partitions change hands it drops, and goes on behind the gap: a row
+        whose removal was in it would be open for ever. A claim reads what the rows lack.
+        """
 
     def reset_state(self) -> None:
         """Nothing lies outside the data directory that Faust removes by itself."""

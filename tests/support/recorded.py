@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 from confluent_kafka import KafkaError, KafkaException
-from faust.types import TP
 
 from router.budget.ledger import Ledger
 from router.estimation.embedders import make_embedder
@@ -23,7 +22,7 @@ from schemas.fields import Source
 from schemas.receipt import Decision, Receipt
 from schemas.wire import decode
 from streams.config.settings import Broker
-from streams.kafka.logs import Logs
+from streams.kafka.logs import Logs, Record
 from streams.kafka.producer import Batch, Headers, Outbox
 from streams.kafka.topics import Topics
 from streams.metrics.router import Live, Metrics
@@ -127,17 +126,13 @@ def memory_store() -> MemoryStore:
 
 
 def recovered(changelog: Sequence[Sent], number: int = 0) -> MemoryStore:
-    """The storage that Faust recovers from a partition of a changelog."""
-    store, tp = memory_store(), TP(TOPICS.changelog, number)
-    events: list[Any] = [
-        SimpleNamespace(
-            message=SimpleNamespace(
-                partition=number, tp=tp, offset=offset, key=sent.key, value=sent.value, headers=()
-            )
-        )
+    """The storage that is recovered from a partition of a changelog."""
+    store = memory_store()
+    records = [
+        Record(TOPICS.changelog, number, offset, 0, sent.key, sent.value, ())
         for offset, sent in enumerate(changelog)
     ]
-    store.apply_changelog_batch(events, None, None)
+    store.take(number, records)
     return store
 
 

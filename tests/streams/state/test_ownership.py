@@ -4,7 +4,6 @@ is compacted, every reader ends with the rows of the rightful owners."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -296,10 +295,7 @@ class Story:
         """Somebody recovers from a part of the log, compacted or not, and from the rest later."""
         reached = self.follower.reached(0) or 0
         part = [one for one in self.log.records if one.offset < reached + until]
-        events: Any = [
-            SimpleNamespace(message=SimpleNamespace(**one._asdict(), tp=None)) for one in part
-        ]
-        self.follower.apply_changelog_batch(events, None, None)
+        self.follower.take(0, part)
 
 
 @given(steps=steps)
