@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 from router.policies.floors import Floors
@@ -34,12 +33,12 @@ def shown(floors: Floors | None, minute: Step) -> list[dict[str, Any]]:
     """
     if floors is None:
         return []
-    whose: defaultdict[str, list[str]] = defaultdict(list, {f"{floors.usual:g}": ["usual"]})
+    whose: dict[str, list[str]] = {f"{floors.usual:g}": ["usual"]}
     for tenant, value in sorted(floors.tenants.items()):
-        whose[f"{value:g}"].append(tenant)
+        whose.setdefault(f"{value:g}", []).append(tenant)
     for name in minute.sums:
         if name.startswith(PREFIX):
-            _ = whose[name.split(":")[1]]
+            whose.setdefault(name.split(":")[1], [])
     return [
         {"value": float(value), "whose": names, **_figures(value, minute)}
         for value, names in sorted(whose.items(), key=lambda one: -float(one[0]))

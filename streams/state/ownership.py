@@ -15,7 +15,6 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Sequence
 from itertools import islice
 
 from streams.kafka.logs import Logs, Record
@@ -30,11 +29,9 @@ IDLE = 60.0
 be written again within the changelog's compaction lag."""
 LAST_WRITE = 10.0
 """Seconds for which a partition that goes is waited for. What it leaves undone comes again."""
-_HEARTBEAT_KEY = b"owner"
-
-
 BATCH = 5000
 """Records that are taken from the changelog at a time."""
+_HEARTBEAT_KEY = b"owner"
 
 
 class Superseded(Exception):
@@ -80,7 +77,7 @@ class Ownership:
             if last == self._reached + 1:
                 ours = Record(self._changelog, self.number, last, 0, key, who, self._headers)
                 self.store.take(self.number, [ours])
-                self._has_taken([ours], last)
+                self._has_taken(last, ours)
             else:
                 await self._catch_up(last)
             await self._rewrite_shadowed_keys()
@@ -149,22 +146,22 @@ class Ownership:
         """Take all that the log holds beyond the store now."""
         span = self._logs.spans(self._changelog)[self.number]
         span = span._replace(start=max(span.start, self._reached + 1))
-        claims: list[Record] = []
+        claim: Record | None = None
         found = iter(self._logs.read([span]))
         while records := list(islice(found, BATCH)):
             self.store.take(self.number, records)
-            claims = [record for record in records if is_claim(record.key)][-1:] or claims
-        self._has_taken(claims, span.end - 1)
+            claim = next((one for one in reversed(records) if is_claim(one.key)), claim)
+        self._has_taken(span.end - 1, claim)
 
-    def _has_taken(self, claims: Sequence[Record], reached: int) -> None:
-        """Know where the store is. claims: of what it has taken, the last one if any."""
+    def _has_taken(self, reached: int, claim: Record | None) -> None:
+        """Know where the store is, and whose it is. claim: The last one of what it has taken."""
         fence = self.store.fence(self.number)
         self._reached, self._shadowed_keys = reached, fence.shadowed_keys
         if fence.owner != self.token:
-            other = claims[-1]
+            assert claim is not None  # there is no other owner without one
             raise Superseded(
-                f"{self._changelog}, partition {self.number}: {(other.value or b'').decode()} has "
-                f"taken it over (offset {other.offset}) while this process was paused or cut off; "
+                f"{self._changelog}, partition {self.number}: {(claim.value or b'').decode()} has "
+                f"taken it over (offset {claim.offset}) while this process was paused or cut off; "
                 "nothing that follows from what it was writing has left"
             )
 
