@@ -97,19 +97,14 @@ def command(
     embedder = make_embedder(found.embedder.kind, **found.embedder.arguments())
     _ensure_index(found, embedder)
     app = create_app(found, _built(found, embedder), data_dir, metrics, partitions)
-    _run(app, found, stopper)
+    _run(app, stopper)
 
 
-def _run(app: faust.App, config: Config, stopper: Stopper) -> None:
+def _run(app: faust.App, stopper: Stopper) -> None:
     """Run the app until this process is told to stop."""
-    from streams.cli.planning import admin_of
-    from streams.kafka.admin import answers
     from streams.runtime.faust_worker import RouterWorker
 
-    admin = admin_of(config)
-    worker = RouterWorker(
-        app, stopper.begin, lambda: answers(admin), quiet=True, override_logging=False
-    )
+    worker = RouterWorker(app, stopper.begin, quiet=True, override_logging=False)
     worker.spinner = None  # it is not of what `quiet` covers
     stopper.stop_with(worker.stop_soon)
     worker.execute_from_commandline()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
 from faust.assignor import PartitionAssignor
+from faust.types import AppT
 
 
 class SharedNumbers(PartitionAssignor):
@@ -18,6 +19,10 @@ class SharedNumbers(PartitionAssignor):
 
     shared: ClassVar[frozenset[str]] = frozenset()
     count: ClassVar[Callable[[], int]] = staticmethod(lambda: 0)
+
+    def __init__(self, app: AppT, replicas: int = 0) -> None:
+        """Have no partition read by a process that does not own it, whatever `replicas` says."""
+        super().__init__(app, 0)
 
     @classmethod
     def _get_copartitioned_groups(cls, topics: set[str], cluster: Any, subscriptions: Any) -> Any:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -215,16 +215,6 @@ class Consumer(driver.Consumer):
         """Join the group again, with fresh metadata: there are more partitions to assign."""
         thread: Any = self._thread
         await thread.rejoin()
-
-    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Seek to where a changelog's recovery begins, when no fetch is under way.
-
-        A fetch that began before the partitions changed hands would take the records that come
-        after the seek, and Faust would drop them as its flow has stopped: the recovery would wait
-        for them for ever.
-        """
-        async with self._turn:
-            await super().seek_wait(partitions)
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Seek to an offset; chunks delivered before do not count any more."""

@@ -45,15 +45,6 @@ def make(admin: AdminClient, orders: Sequence[NewTopic], *, or_find: bool = Fals
     )
 
 
-def answers(admin: AdminClient) -> bool:
-    """Whether a broker answers; waits `ANSWER` seconds at most."""
-    try:
-        admin.list_topics(timeout=ANSWER)
-    except KafkaException:
-        return False
-    return True
-
-
 def is_embedded(admin: AdminClient) -> bool:
     """Whether the broker is an embedded one, which has no admin API."""
     cluster: str | None = admin.list_topics(timeout=ANSWER).cluster_id

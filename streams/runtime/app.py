@@ -1,4 +1,4 @@
-"""The Faust app: its settings, tables and agents, wired to one router process's parts."""
+"""The Faust app: its settings and agents, wired to one router process's parts."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from streams.routing.build import Parts
 from streams.runtime.growth import PartitionCount
 from streams.runtime.process import Host, RouterProcess
 from streams.runtime.topic_guard import guarded
+from streams.state.local_tables import tables_of
 
 EXPIRE_SECONDS = 1.0
 REPORT_SECONDS = 0.5
@@ -69,10 +70,8 @@ def create_app(
     guarded_topics = [t for t in topics.planned([], count) if t.name in guarded(topics)]
     in_use = PartitionCount(guarded_topics, topics.queries, count)
     app = _faust_app(config, topics, data_dir, in_use)
-    table = _table(app, "partitions", topics.changelog, count)
-    accounts = _table(app, "controller", topics.controller_changelog, 1)
-    host = _host(app, topics.queries, table, accounts, in_use)
-    lifecycle = _Lifecycle(lambda: RouterProcess(config, parts, topics, host, metrics))
+    host, tables = _host(app, topics.queries, in_use), tables_of(config.router.store, data_dir)
+    lifecycle = _Lifecycle(lambda: RouterProcess(config, parts, topics, host, tables, metrics))
     for name, topic, number in (
         ("route", topics.queries, count),
         ("settle", topics.results, count),
@@ -84,13 +83,11 @@ def create_app(
     return app
 
 
-def _host(
-    app: faust.App, queries: str, partitions: Any, accounts: Any, in_use: PartitionCount
-) -> Host:
-    """Let the process ask the app. partitions, accounts: the tables."""
+def _host(app: faust.App, queries: str, in_use: PartitionCount) -> Host:
+    """Let the process ask the app."""
 
     def assigned() -> set[int]:
-        if app.rebalancing or app.in_recovery:
+        if app.rebalancing:
             return set()
         return {tp.partition for tp in app.consumer.assignment() if tp.topic == queries}
 
@@ -104,7 +101,7 @@ def _host(
         consumer: Any = app.consumer  # of our transport
         await consumer.rejoin()
 
-    return Host(lambda: partitions.data, lambda: accounts.data, assigned, highwater, in_use, rejoin)
+    return Host(assigned, highwater, in_use, rejoin)
 
 
 def _tasks(app: faust.App, lifecycle: _Lifecycle) -> None:
@@ -148,12 +145,7 @@ def _agent(app: faust.App, name: str, topic: str, partitions: int, lifecycle: _L
     app.agent(_raw_topic(app, topic, partitions), name=name)(run)
 
 
-def _table(app: faust.App, name: str, changelog: str, partitions: int) -> Any:
-    topic = _raw_topic(app, changelog, partitions, acks=False, internal=True)
-    return app.Table(name, partitions=partitions, changelog_topic=topic)
-
-
-def _raw_topic(app: faust.App, name: str, partitions: int, **settings: Any) -> Any:
+def _raw_topic(app: faust.App, name: str, partitions: int) -> Any:
     """Bytes in, bytes out: a wrong typed value would crash the agent unseen."""
     return app.topic(
         name,
@@ -162,13 +154,12 @@ def _raw_topic(app: faust.App, name: str, partitions: int, **settings: Any) -> A
         key_serializer="raw",
         value_serializer="raw",
         partitions=partitions,
-        **settings,
     )
 
 
 def _faust_app(config: Config, topics: Topics, data_dir: Path, in_use: PartitionCount) -> faust.App:
     router = config.router
-    numbered = {topics.queries, topics.results, topics.share_grants, topics.changelog}
+    numbered = {topics.queries, topics.results, topics.share_grants}
     inputs = {
         topics.queries,
         topics.results,
@@ -178,10 +169,9 @@ def _faust_app(config: Config, topics: Topics, data_dir: Path, in_use: Partition
     return faust.App(
         router.id,
         broker=[f"sluice://{server}" for server in config.broker.servers.split(",")],
-        store=f"sluice-{router.store}://",
         datadir=str(data_dir),
         topic_partitions=in_use.value,
-        table_standby_replicas=0,  # see docs/decisions/0002
+        table_standby_replicas=1,  # no table is Faust's; without it, its assignor would not be used
         topic_allow_declare=False,
         topic_disable_leader=True,
         ConsumerScheduler=chunked(inputs, router.chunk),
@@ -192,7 +182,7 @@ def _faust_app(config: Config, topics: Topics, data_dir: Path, in_use: Partition
         broker_heartbeat_interval=router.session_timeout / 3,
         broker_max_poll_records=router.chunk * in_use.value,
         stream_buffer_maxsize=8,  # chunks
-        stream_recovery_delay=0.0,
+        stream_recovery_delay=0.0,  # before anything is fetched, though nothing is recovered
         stream_wait_empty=False,  # queues finish by themselves; deferred chunks wait for long
         web_enabled=False,
         worker_redirect_stdouts=False,

@@ -37,7 +37,7 @@ class ControllerHost:
         self,
         config: Config,
         topics: Topics,
-        store: Callable[[], PartitionStore],
+        store: PartitionStore,
         control: ControlPlane,
         outbox: Outbox,
         logs: Logs,
@@ -46,7 +46,7 @@ class ControllerHost:
         """Args:
         config: The configuration.
         topics: Where reports come from, and grants and prices go to.
-        store: Returns the storage of the controller's accounts.
+        store: Storage of the controller's accounts.
         control: Knows limits, prices and windows.
         outbox: Publishes grants and prices, and writes the accounts.
         logs: Reads the changelog of the accounts.
@@ -91,10 +91,11 @@ class ControllerHost:
             logger.info("gives up the controller")
             await self._ownership.release()
             self._ownership = None
+            await asyncio.to_thread(self._store.close)
 
     async def _start(self, partitions: int) -> Controller:
         changelog = self._topics.controller_changelog
-        own = Ownership(changelog, 0, self._store(), self._outbox, self._logs)
+        own = Ownership(changelog, 0, self._store, self._outbox, self._logs)
         await own.claim()
         self._ownership = own
         logger.info("is the controller, of prices and shares")

@@ -7,8 +7,6 @@ from typing import Any
 
 import faust
 
-from streams.runtime.recovery_watch import watch
-
 
 class RouterWorker(faust.Worker):
     """A Faust worker that leaves signals to its caller, and says when it begins to stop."""
@@ -17,23 +15,15 @@ class RouterWorker(faust.Worker):
         self,
         app: faust.App,
         stopping: Callable[[], None],
-        answers: Callable[[], bool],
         **settings: Any,
     ) -> None:
         """Args:
         app: What to run.
         stopping: Called when the end begins, for whatever reason.
-        answers: Returns whether a broker answers now.
         settings: More of Faust's.
         """
         super().__init__(app, **settings)
         self._stopping = stopping
-        self._answers = answers
-
-    async def on_start(self) -> None:
-        """Start the app, and watch its recoveries."""
-        await super().on_start()
-        self.add_future(watch(self.app, self._answers))
 
     def install_signal_handlers(self) -> None:
         """Install none."""

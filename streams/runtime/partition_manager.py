@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from confluent_kafka import KafkaException
 
@@ -32,7 +32,7 @@ class PartitionManager:
     def __init__(
         self,
         changelog: str,
-        store: Callable[[], PartitionStore],
+        store: PartitionStore,
         control: ControlPlane,
         outbox: Outbox,
         logs: Logs,
@@ -40,7 +40,7 @@ class PartitionManager:
     ) -> None:
         """Args:
         changelog: Topic that holds the partitions' records.
-        store: Returns the table's storage, as recovered from the changelog.
+        store: The table's storage; a claim recovers it from the changelog.
         control: Makes the ledgers; its commands are applied to all owned partitions.
         outbox: Writes to the changelog.
         logs: Reads it.
@@ -101,12 +101,13 @@ class PartitionManager:
         # A claim that arrived later would supersede the next owner.
         await asyncio.gather(*self._claims.values(), return_exceptions=True)
         self._claims.clear()
-        # The rows are closed next: a thread that went on reading would keep them locked.
+        # A thread that went on reading would keep the rows' files locked.
         await asyncio.gather(*self._loads, return_exceptions=True)
         if self._owned:
             logger.info("gives up partitions %s", ", ".join(map(str, sorted(self._owned))))
         await asyncio.gather(*map(self._give_up, self._owned.values()))
         self._owned.clear()
+        await asyncio.to_thread(self._store.close)
 
     async def _give_up(self, partition: Partition) -> None:
         try:
@@ -139,7 +140,7 @@ class PartitionManager:
                 await partition.commit({})
 
     async def _claim(self, number: int) -> Ownership:
-        ownership = Ownership(self._changelog, number, self._store(), self._outbox, self._logs)
+        ownership = Ownership(self._changelog, number, self._store, self._outbox, self._logs)
         await ownership.claim()
         return ownership
 

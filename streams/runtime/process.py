@@ -42,9 +42,9 @@ from streams.runtime.controller_host import ControllerHost
 from streams.runtime.growth import PartitionCount
 from streams.runtime.partition_manager import PartitionManager, Revoked
 from streams.runtime.topic_guard import TopicGuard
+from streams.state.local_tables import Tables
 from streams.state.partition import Partition
 from streams.state.rows import Log
-from streams.state.store import PartitionStore
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +67,6 @@ class Host(NamedTuple):
     """What Faust tells the process, whenever it is asked.
 
     Attributes:
-        partitions: Returns the storage of the partitions' table, once it has started.
-        accounts: The same of the controller's accounts.
         assigned: Returns the partitions of `queries` that are assigned now; none during a
             rebalance, which may begin at any time.
         highwater: Returns where a partition of `queries` ended at the last fetch, None where that
@@ -77,8 +75,6 @@ class Host(NamedTuple):
         rejoin: Has the partitions assigned anew, after there are more.
     """
 
-    partitions: Callable[[], PartitionStore]
-    accounts: Callable[[], PartitionStore]
     assigned: Callable[[], Collection[int]]
     highwater: Callable[[int], int | None]
     in_use: PartitionCount
@@ -100,6 +96,7 @@ class RouterProcess:
         parts: Parts,
         topics: Topics,
         host: Host,
+        tables: Tables,
         metrics: Address | None = None,
     ) -> None:
         """Connect to the broker.
@@ -109,12 +106,14 @@ class RouterProcess:
             parts: What follows from it and from the index.
             topics: Names of all topics.
             host: The Faust app.
+            tables: This process's own.
             metrics: Where Prometheus may ask; None for nowhere.
         """
         self._config = config
         self._topics = topics
         self._host = host
         self._exit = AsyncExitStack()
+        self._exit.callback(tables.close)
         servers, security = config.broker.servers, config.broker.security
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="estimate")
         self._exit.callback(self._threads.shutdown)
@@ -124,10 +123,10 @@ class RouterProcess:
         self._control = control = ControlPlane(config, parts, topics.control)
         self._guard = TopicGuard(config.broker, topics, config.router.id, self._follow_counts)
         self._partitions = PartitionManager(
-            topics.changelog, host.partitions, control, outbox, logs, self._guard
+            topics.changelog, tables.partitions, control, outbox, logs, self._guard
         )
         self._controller = ControllerHost(
-            config, topics, host.accounts, control, outbox, logs, self._covering
+            config, topics, tables.controller, control, outbox, logs, self._covering
         )
         self._metrics = Metrics(parts.scorer.catalog.names, self._live)
         control.listen(self._metrics.know_all)

@@ -1,7 +1,8 @@
-"""The files of a process's tables belong to one life of the topics that they were recovered from.
+"""The tables of a process, and their files.
 
-A changelog that was deleted and restored from a backup may soon be longer than the one that the
-files of a process have followed. They would be taken for its beginning, with rows of another past.
+Files belong to one life of the topics that they were recovered from. A changelog that was deleted
+and restored from a backup may soon be longer than the one that the files of a process have
+followed. They would be taken for its beginning, with rows of another past.
 """
 
 from __future__ import annotations
@@ -10,15 +11,52 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import orjson
+
+from streams.state.store import MemoryStore, PartitionStore, RocksStore
 
 logger = logging.getLogger(__name__)
 
 LIVES = "topics.json"
 """File with the ids of the topics that the tables beside it were recovered from."""
-TABLES = "v*/tables"
-"""Where Faust keeps tables in a process's folder."""
+TABLES = Path("v1", "tables")
+"""Where tables are in a process's folder: where Faust kept those of 0.1.0."""
+
+
+Kind = Literal["memory", "rocksdb"]
+"""Where rows are kept."""
+
+
+class Tables(NamedTuple):
+    """What a process keeps of the changelogs.
+
+    Attributes:
+        partitions: States and rows of the partitions of `queries`.
+        controller: The controller's accounts, in partition 0.
+    """
+
+    partitions: PartitionStore
+    controller: PartitionStore
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self.partitions.close()
+        self.controller.close()
+
+
+def tables_of(kind: Kind, folder: Path) -> Tables:
+    """Make the tables of a process; files are opened when they are first asked for.
+
+    Args:
+        kind: Where rows are kept.
+        folder: Of the process, and of no other.
+    """
+    if kind == "memory":
+        return Tables(MemoryStore(), MemoryStore())
+    files = folder / TABLES
+    return Tables(RocksStore(files, "partitions"), RocksStore(files, "controller"))
 
 
 def forget_other_lives(folder: Path, ids: Mapping[str, str]) -> None:
@@ -40,7 +78,6 @@ def forget_other_lives(folder: Path, ids: Mapping[str, str]) -> None:
             "and recovered from the changelogs",
             folder,
         )
-        for tables in folder.glob(TABLES):
-            shutil.rmtree(tables)
+        shutil.rmtree(folder / TABLES, ignore_errors=True)
     if ids:
         known.write_bytes(written)

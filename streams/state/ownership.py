@@ -139,8 +139,14 @@ class Ownership:
                 f"{self._changelog}, partition {self.number}: a record came to offset {last}, but "
                 f"the log had reached {self._reached} before: has the topic been made anew?"
             )
-        # There may be many, and heartbeats come from the event loop.
-        await asyncio.to_thread(self._read_on)
+        # There may be many, and heartbeats come from the event loop. Who is cancelled waits for
+        # the thread: it would go on writing beside the next owner.
+        reading = asyncio.create_task(asyncio.to_thread(self._read_on))
+        try:
+            await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            await asyncio.gather(reading, return_exceptions=True)
+            raise
 
     def _read_on(self) -> None:
         """Take all that the log holds beyond the store now."""

@@ -2,13 +2,11 @@
 
 A claim brings a partition's rows to the end of its changelog by `take` (`streams.state.ownership`);
 Sluice's agents call `read`, `scan` and `write`. A write carries the changelog offset up to which it
-is known to be acknowledged, so that a restart recovers only what the store lacks. Faust's own
-stores find a row's partition from the event being processed, which a chunk of many rows has not.
-What a process wrote that was not the partition's owner is passed over (`streams.state.fence`).
+is known to be acknowledged, so that a restart recovers only what the store lacks. What a process
+wrote that was not the partition's owner is passed over (`streams.state.fence`).
 
 Rows that were left for long are forgotten, and recovered from the beginning: a broker keeps the
 record that a row was removed for a day (`delete.retention.ms`), and no longer.
-Registered as `sluice-memory://` and `sluice-rocksdb://` (entry point group faust.stores).
 """
 
 from __future__ import annotations
@@ -18,14 +16,13 @@ import logging
 import math
 import threading
 import time
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import rocksdict
-from faust.stores import base
-from faust.types import TP, EventT
 from msgspec import json
 
 from streams.kafka.records import KeyedRecord
@@ -49,7 +46,7 @@ _NO_LOG = rocksdict.WriteOptions()
 _NO_LOG.disable_wal = True  # type: ignore[method-assign,assignment]  # a property, whatever its stub says
 
 
-class PartitionStore(base.Store[bytes, bytes]):
+class PartitionStore(ABC):
     """Rows of bytes, partition by partition, each with the changelog offset it has reached."""
 
     @abstractmethod
@@ -79,13 +76,9 @@ class PartitionStore(base.Store[bytes, bytes]):
     def fence(self, partition: int) -> Fence:
         """Return a copy of the fence at that offset."""
 
-    def persisted_offset(self, tp: TP) -> int | None:
-        """Return `reached`, as Faust asks for it."""
-        return self.reached(tp.partition)
-
-    def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        """Set the changelog offset that the rows have reached."""
-        self.write(tp.partition, {}, offset)
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of all files; what is asked for next opens them again."""
 
     def take(self, partition: int, records: Iterable[KeyedRecord]) -> None:
         """Apply a run of a partition's changelog: what its owners wrote.
@@ -106,29 +99,11 @@ class PartitionStore(base.Store[bytes, bytes]):
         if reached is not None and reached != before:
             self.write(partition, rows, reached, fence)
 
-    def apply_changelog_batch(
-        self, batch: Iterable[EventT[Any]], to_key: Any, to_value: Any
-    ) -> None:
-        """Take nothing of what Faust recovers (called by it).
-
-        What is fetched while partitions change hands it drops, and goes on behind the gap: a row
-        whose removal was in it would be open for ever. A claim reads what the rows lack.
-        """
-
-    def reset_state(self) -> None:
-        """Nothing lies outside the data directory that Faust removes by itself."""
-
-    async def backup_partition(self, *_: Any, **__: Any) -> None:
-        """Nothing to do: the changelog is the backup."""
-
-    def restore_backup(self, *_: Any, **__: Any) -> None:
-        """Nothing to do: Faust recovers from the changelog."""
-
 
 class MemoryStore(PartitionStore):
     """Rows in dictionaries: as fast as it gets, and gone with the process."""
 
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
         self._rows: dict[int, dict[bytes, bytes]] = defaultdict(dict)
         self._offsets: dict[int, int] = {}
         self._fences: dict[int, Fence] = {}
@@ -168,11 +143,22 @@ class MemoryStore(PartitionStore):
         known = self._fences.get(partition, Fence())
         return Fence(known.owner, set(known.shadowed_keys))
 
+    def close(self) -> None:
+        """Keep the rows: there are no files."""
+
 
 class RocksStore(PartitionStore):
-    """Rows in one RocksDB a partition, below the app's data directory."""
+    """Rows in one RocksDB a partition."""
 
-    def __post_init__(self) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
+        """Open nothing yet.
+
+        Args:
+            folder: Of a process's tables, and of no other's.
+            name: The table's, by which its files are called.
+        """
+        self._folder = folder
+        self._name = name
         self._databases: dict[int, rocksdict.Rdict] = {}
         self._opens = threading.Lock()
 
@@ -214,23 +200,12 @@ class RocksStore(PartitionStore):
         value = self._database(partition).get(_FENCE_KEY)
         return Fence() if value is None else _fence(value)
 
-    async def on_rebalance(
-        self,
-        assigned: set[TP],
-        revoked: set[TP],
-        newly_assigned: set[TP],
-        generation_id: int = 0,
-    ) -> None:
-        """Close the databases of revoked partitions, for another process on this machine."""
-        for tp in revoked:
-            if tp.topic in self.table.changelog_topic.topics:
-                self._close(tp.partition)
+    def close(self) -> None:
+        """Close all databases; a scan that was not read to its end would keep one locked."""
+        with self._opens:
+            while self._databases:
+                self._databases.popitem()[1].close()
         gc.collect()
-
-    async def on_stop(self) -> None:
-        """Close all databases."""
-        for partition in list(self._databases):
-            self._close(partition)
 
     def _database(self, partition: int) -> rocksdict.Rdict:
         with self._opens:  # partitions are loaded in other threads, too
@@ -239,7 +214,7 @@ class RocksStore(PartitionStore):
             return self._databases[partition]
 
     def _opened(self, partition: int) -> rocksdict.Rdict:
-        folder = self.app.conf.tabledir / f"{self.table_name}-{partition}.db"
+        folder = self._folder / f"{self._name}-{partition}.db"
         folder.parent.mkdir(parents=True, exist_ok=True)
         options = rocksdict.Options(raw_mode=True)
         options.create_if_missing(True)
@@ -252,11 +227,6 @@ class RocksStore(PartitionStore):
         opened.close()
         rocksdict.Rdict.destroy(str(folder), options)
         return rocksdict.Rdict(str(folder), options=options)
-
-    def _close(self, partition: int) -> None:
-        database = self._databases.pop(partition, None)
-        if database is not None:
-            database.close()
 
 
 def _is_recent(written: bytes | None) -> bool:

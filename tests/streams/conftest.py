@@ -9,7 +9,7 @@ import pytest
 from streams.brokers.embedded import EmbeddedBroker
 from streams.state.partition import Partition
 from streams.state.store import MemoryStore
-from tests.support.recorded import RecordedOutbox, memory_store, open_partition
+from tests.support.recorded import RecordedOutbox, open_partition
 from tests.support.recording import RECORDINGS, Recording, Restored
 from tests.support.traces import Memory, recorded
 
@@ -23,7 +23,7 @@ def outbox() -> RecordedOutbox:
 @pytest.fixture
 def store() -> MemoryStore:
     """Empty."""
-    return memory_store()
+    return MemoryStore()
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from streams.control.registry import Registry
 from streams.kafka.logs import Record
 from streams.state.fence import rightful
 from streams.state.rows import ROW_PREFIXES, STATE_BYTES, STATE_KEY, Row, State
-from tests.support.recorded import RecordedOutbox, memory_store, open_partition
+from streams.state.store import MemoryStore
+from tests.support.recorded import RecordedOutbox, open_partition
 from tests.support.recording import RECORDINGS, Recording, Restored
 
 
@@ -92,7 +93,7 @@ def test_a_partition_loads_its_state(restored: Restored, recording: Recording) -
             for one in reversed(written)
             if one.key == STATE_KEY
         )
-        store = memory_store()
+        store = MemoryStore()
         store.take(number, records)
         partition = open_partition(RecordedOutbox(), store, number, ledger(recording, config))
         assert partition.positions == {"queries": state.queries, "deferred": state.deferred}

@@ -12,12 +12,12 @@ from streams.kafka.logs import LogError
 from streams.kafka.starts import Calls
 from streams.routing.expiration import Expirer
 from streams.routing.settlement import Settler
+from streams.state.store import MemoryStore
 from tests.support.recorded import (
     FLEET,
     TOPICS,
     RecordedOutbox,
     decide,
-    memory_store,
     new_metrics,
     open_partition,
     receipt,
@@ -32,7 +32,7 @@ class Desk:
     """A partition with three open rows of 100 nano-units: q0 and q1 "small", q2 "large"."""
 
     def __init__(self) -> None:
-        self.outbox, self.store = RecordedOutbox(), memory_store()
+        self.outbox, self.store = RecordedOutbox(), MemoryStore()
         self.partition = open_partition(self.outbox, self.store)
         self.metrics = new_metrics()
         self.settler = Settler(lambda: FLEET, self.outbox, TOPICS, self.metrics)

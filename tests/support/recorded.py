@@ -118,16 +118,9 @@ def new_metrics() -> Metrics:
     return Metrics(FLEET.names, lambda: Live([], 0, {}, 0, 0))
 
 
-def memory_store() -> MemoryStore:
-    """An empty table storage, without an app."""
-    app: Any = None
-    table: Any = SimpleNamespace(name="partitions")
-    return MemoryStore("sluice-memory://", app, table)
-
-
 def recovered(changelog: Sequence[Sent], number: int = 0) -> MemoryStore:
     """The storage that is recovered from a partition of a changelog."""
-    store = memory_store()
+    store = MemoryStore()
     records = [
         Record(TOPICS.changelog, number, offset, 0, sent.key, sent.value, ())
         for offset, sent in enumerate(changelog)

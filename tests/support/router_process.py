@@ -26,12 +26,12 @@ from streams.routing.settlement import Settler
 from streams.state.ownership import Ownership
 from streams.state.partition import Partition
 from streams.state.rows import Row
+from streams.state.store import MemoryStore
 from tests.support.recorded import (
     TOPICS,
     RecordedBatch,
     RecordedOutbox,
     Unfenced,
-    memory_store,
     new_metrics,
     recovered,
 )
@@ -127,7 +127,7 @@ class Process:
         deployment, self.outbox.left = self._deployment, None
         self.control = deployment.new_control()
         changelog = self.outbox.of(TOPICS.changelog)
-        store = recovered(changelog, self.number) if changelog else memory_store()
+        store = recovered(changelog, self.number) if changelog else MemoryStore()
         ledger = self.control.new_ledger(self.number, PARTITIONS)
         owned = Unfenced(store, self.outbox, self.number, TOPICS.changelog)
         self.partition = _Counting(ledger, owned, self.excess)

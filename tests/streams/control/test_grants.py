@@ -17,7 +17,6 @@ from tests.support.recorded import (
     TOPICS,
     RecordedOutbox,
     decide,
-    memory_store,
     open_partition,
     receipt,
     record,
@@ -122,7 +121,7 @@ async def test_an_unwritten_grant_is_taken_again_after_a_kill(
 @given(st.lists(st.lists(st.integers(1, 9), max_size=4), max_size=6))
 async def test_in_any_order_the_newest_grant_holds(chunks: list[list[int]]) -> None:
     """Sequences only rise: of all that came, the highest is in force, and is what is written."""
-    outbox, store = RecordedOutbox(), memory_store()
+    outbox, store = RecordedOutbox(), MemoryStore()
     partition = open_partition(outbox, store)
     for chunk in chunks:
         await take(partition, outbox, *(grant(number, 10 * number) for number in chunk))

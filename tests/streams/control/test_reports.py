@@ -8,11 +8,11 @@ import pytest
 from schemas import ShareGrant, ShareReport
 from schemas.wire import decode, encode
 from streams.control.reports import report
+from streams.state.store import MemoryStore
 from tests.support.recorded import (
     FLEET,
     RecordedOutbox,
     decide,
-    memory_store,
     open_partition,
     receipt,
 )
@@ -20,7 +20,7 @@ from tests.support.recorded import (
 
 async def test_a_report_tells_the_accounts_and_what_was_wanted() -> None:
     """Shares, reserved and spent as committed, unmet wishes and the sample; sent, it reads back."""
-    partition = open_partition(RecordedOutbox(), memory_store(), number=0)
+    partition = open_partition(RecordedOutbox(), MemoryStore(), number=0)
     partition.apply_grant(ShareGrant(partition=0, sequence=3, models={}))
     partition.record_arrivals([np.ones((11, 2))] * 2, [None] * 11)
     partition.sample.take()
@@ -48,7 +48,7 @@ async def test_a_report_tells_the_accounts_and_what_was_wanted() -> None:
 async def test_the_next_report_tells_only_what_is_new() -> None:
     """Accounts are told again, and that a wish waits; its sum and estimates are not, and no columns
     without rows."""
-    partition = open_partition(RecordedOutbox(), memory_store())
+    partition = open_partition(RecordedOutbox(), MemoryStore())
     partition.record_unmet(0, 5)
     partition.record_arrivals([np.ones((1, 2))] * 2, [None])
     first, second = (report(partition, FLEET.names) for _ in range(2))
@@ -62,5 +62,5 @@ async def test_the_next_report_tells_only_what_is_new() -> None:
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_report_names_its_partition(number: int) -> None:
     """Reports of all partitions go to one partition of their topic."""
-    partition = open_partition(RecordedOutbox(), memory_store(), number)
+    partition = open_partition(RecordedOutbox(), MemoryStore(), number)
     assert report(partition, FLEET.names).partition == number

@@ -291,34 +291,6 @@ async def test_nothing_is_fetched_between_a_seek_and_the_flow() -> None:
     fetching.assert_awaited_once()
 
 
-async def test_a_recovery_seeks_when_no_fetch_is_under_way() -> None:
-    """What comes after the seek would go to the fetch that began before, and be dropped there, as
-    the flow has stopped: the recovery would wait for it for ever."""
-    consumer, order = make_consumer(), []
-    fetching, fetched = asyncio.Event(), asyncio.Event()
-
-    async def slow(*_: Any) -> tuple[dict[TP, list[Any]], set[TP]]:
-        fetching.set()
-        await fetched.wait()
-        order.append("fetched")
-        return {}, set()
-
-    async def seek(*_: Any) -> None:
-        order.append("sought")
-
-    with (
-        patch.object(driver.Consumer, "_wait_next_records", slow),
-        patch.object(driver.Consumer, "seek_wait", seek),
-    ):
-        fetch = asyncio.create_task(consumer._wait_next_records(1.0))
-        await fetching.wait()
-        recovery = asyncio.create_task(consumer.seek_wait({OTHER: 5}))
-        await asyncio.sleep(0)
-        fetched.set()
-        await asyncio.gather(fetch, recovery)
-    assert order == ["fetched", "sought"]
-
-
 async def test_where_the_flow_stops_a_fetch_lets_others_seek() -> None:
     """A fetch that came to its turn too late gives it back at once."""
     consumer = make_consumer()

@@ -24,7 +24,6 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.assignor import PartitionAssignor
-from faust.stores import base
 from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.consumer import ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
@@ -35,7 +34,6 @@ from packaging.requirements import Requirement
 
 from streams.ingest.chunks import Consumer, chunked
 from streams.ingest.fetch import LoopConsumer
-from streams.state.store import RocksStore
 
 QUERIES, OTHER = TP("queries", 0), TP("other", 0)
 STREAMS = Path(__file__).parents[3] / "streams"
@@ -49,7 +47,6 @@ HOOKS = [
     (BaseConsumer, "ack", "(self, message)"),
     (BaseConsumer, "on_partitions_revoked", "async (self, revoked)"),
     (BaseConsumer, "perform_seek", "async (self)"),
-    (ThreadDelegateConsumer, "seek_wait", "async (self, partitions)"),
     (BaseConsumer, "seek", "async (self, partition, offset)"),
     (ThreadDelegateConsumer, "_seek", "async (self, partition, offset)"),
     (ThreadDelegateConsumer, "earliest_offsets", "async (self, *partitions)"),
@@ -327,20 +324,13 @@ async def test_a_scheduler_is_a_class_that_settings_take(consumer: Consumer) -> 
 
 
 async def test_what_the_runtime_asks_of_an_app(consumer: Consumer) -> None:
-    """Public attributes without documentation: `rebalancing`, `in_recovery`, `assignment()`."""
+    """Public attributes without documentation: `rebalancing` and `assignment()`."""
     app = consumer.app
-    assert (app.rebalancing, app.in_recovery) == (False, False)
+    assert app.rebalancing is False
     app.on_rebalance_start()
     assert app.rebalancing is True
     with patch.object(consumer, "_thread", SimpleNamespace(assignment=lambda: {QUERIES})):
         assert app.consumer.assignment() == {QUERIES}
-
-
-@pytest.mark.parametrize("name", ["persisted_offset", "set_persisted_offset", "on_rebalance"])
-def test_what_a_store_is_asked_for(name: str) -> None:
-    """Our stores override what Faust's stores have, with the same parameters."""
-    ours, theirs = (inspect.signature(getattr(c, name)) for c in (RocksStore, base.Store))
-    assert list(ours.parameters) == list(theirs.parameters)
 
 
 def test_the_private_side_is_touched_here_only() -> None:

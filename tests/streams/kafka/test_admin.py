@@ -6,10 +6,8 @@ import pytest
 from confluent_kafka.cimpl import NewTopic
 
 from streams.brokers import Broker
-from streams.brokers.embedded import EmbeddedBroker
-from streams.brokers.kafka import free_port
 from streams.kafka import clients
-from streams.kafka.admin import answers, is_embedded, make
+from streams.kafka.admin import is_embedded, make
 from streams.kafka.errors import BrokerError
 
 
@@ -57,12 +55,3 @@ def test_an_embedded_broker_takes_no_orders(embedded_broker: Broker, prefix: str
 def test_no_orders_ask_nobody() -> None:
     """Nothing is sent where there is nothing to make."""
     make(clients.admin({"bootstrap.servers": "127.0.0.1:9"}), [])
-
-
-def test_whether_a_broker_answers(
-    embedded_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is raised where none does."""
-    assert answers(clients.admin({"bootstrap.servers": embedded_broker.servers}))
-    monkeypatch.setattr("streams.kafka.admin.ANSWER", 0.2)
-    assert not answers(clients.admin({"bootstrap.servers": f"127.0.0.1:{free_port()}"}))

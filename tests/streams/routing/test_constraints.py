@@ -22,7 +22,8 @@ from streams.routing.constraints import CHAT_TEMPLATE, constraints
 from streams.routing.decide import DecisionContext, decide, estimate
 from streams.routing.decider import Decider
 from streams.state.rows import Row
-from tests.support.recorded import CORE, RecordedOutbox, memory_store, open_partition, record
+from streams.state.store import MemoryStore
+from tests.support.recorded import CORE, RecordedOutbox, open_partition, record
 
 MODELS = ModelCatalog(
     [
@@ -41,7 +42,7 @@ def decided(value: dict[str, Any], scorer: QueryScorer = SCORER) -> Row:
     data = orjson.dumps({"id": "a", "embedding": [1.0, 0.0], **value})
     arrivals = parse([record(0, data)], MODELS, SCORER.embedder)
     ledger = Ledger(MODELS.names, np.array([10**12, 10**12]))
-    partition = open_partition(RecordedOutbox(), memory_store(), ledger=ledger)
+    partition = open_partition(RecordedOutbox(), MemoryStore(), ledger=ledger)
     policy = PrimalDual(MODELS)
     limits = LimitSet.per_model(MODELS.names)
     decider = Decider(scorer, policy, limits, np.ones(2, dtype=np.bool_))

@@ -31,11 +31,11 @@ from streams.routing.decide import (
 from streams.routing.decider import Decider
 from streams.state.partition import Partition
 from streams.state.rows import Row
+from streams.state.store import MemoryStore
 from tests.support.recorded import (
     CORE,
     FLEET,
     RecordedOutbox,
-    memory_store,
     new_core,
     open_partition,
     query,
@@ -67,7 +67,7 @@ def size(data: bytes) -> int:
 
 def partition(*shares: int) -> Partition:
     ledger = Ledger(FLEET.names, np.array(shares or PLENTY))
-    return open_partition(RecordedOutbox(), memory_store(), ledger=ledger)
+    return open_partition(RecordedOutbox(), MemoryStore(), ledger=ledger)
 
 
 def decided(

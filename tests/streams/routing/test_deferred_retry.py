@@ -27,11 +27,11 @@ from streams.routing.deferred_retry import DeferredRetry
 from streams.routing.pipeline import DecisionPipeline
 from streams.state.partition import Partition
 from streams.state.rows import Position, row_key
+from streams.state.store import MemoryStore
 from tests.support.patience import PATIENCE
 from tests.support.recorded import (
     CORE,
     FLEET,
-    memory_store,
     new_ledger,
     new_metrics,
     open_partition,
@@ -75,7 +75,7 @@ class Waiting:
         self.producer = Producer({"bootstrap.servers": broker.servers, "log_level": 0})
         self.outbox = Mortal(broker.servers)
         self.threads = ThreadPoolExecutor(1)
-        self.store, self.policy = memory_store(), PrimalDual(FLEET)
+        self.store, self.policy = MemoryStore(), PrimalDual(FLEET)
         decider = Decider(
             CORE, self.policy, LimitSet.per_model(FLEET.names), np.ones(len(FLEET), dtype=np.bool_)
         )

@@ -25,13 +25,13 @@ from streams.routing.decider import Decider
 from streams.routing.pipeline import DecisionPipeline
 from streams.state.partition import Partition
 from streams.state.rows import Position, row_key
+from streams.state.store import MemoryStore
 from tests.support.recorded import (
     CORE,
     FLEET,
     TOPICS,
     RecordedBatch,
     RecordedOutbox,
-    memory_store,
     new_ledger,
     new_metrics,
     open_partition,
@@ -95,7 +95,7 @@ class Log:
     def load(self) -> Partition:
         """Recover the partition from the changelog, as the next owner does."""
         changelog = self.outbox.of(TOPICS.changelog)
-        store = recovered(changelog) if changelog else memory_store()
+        store = recovered(changelog) if changelog else MemoryStore()
         self.partition = open_partition(self.outbox, store, ledger=new_ledger(SHARES))
         return self.partition
 

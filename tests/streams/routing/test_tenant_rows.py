@@ -18,7 +18,6 @@ from tests.support.recorded import (
     SHARES,
     TOPICS,
     RecordedOutbox,
-    memory_store,
     new_ledger,
     new_metrics,
     open_partition,
@@ -41,7 +40,7 @@ def opened(store: MemoryStore, limits: frozenset[str]) -> Partition:
 
 async def with_a_row() -> MemoryStore:
     """The state of a partition that holds 100 nano-units of model "small" for the shop."""
-    store = memory_store()
+    store = MemoryStore()
     partition = opened(store, LIMITED)
     numbers = np.array([partition.ledger.index["small"], partition.ledger.index[SHOP]])
     partition.ledger.reserve(numbers, np.array([100, 100]))
@@ -89,7 +88,7 @@ async def test_a_deadline_releases_in_both_accounts() -> None:
 async def test_a_limit_that_a_state_does_not_know_has_no_share() -> None:
     """The controller has not granted it, and would refuse reports of it; without any state a
     partition begins with its part, as it does of models."""
-    store = memory_store()
+    store = MemoryStore()
     assert opened(store, LIMITED).ledger.share.tolist() == [*SHARES, 300]
     await opened(store, LIFTED).commit({})
     assert opened(store, LIMITED).ledger.share.tolist() == [*SHARES, 0]
@@ -97,7 +96,7 @@ async def test_a_limit_that_a_state_does_not_know_has_no_share() -> None:
 
 async def test_a_limit_set_at_run_time_is_counted_with() -> None:
     """Accounts and unmet wishes grow together, and what was noted keeps its place."""
-    partition = opened(memory_store(), LIFTED)
+    partition = opened(MemoryStore(), LIFTED)
     partition.unmet.add(1, 7)
     partition.limit_tenants(LIMITED)
     partition.unmet.add(partition.ledger.index[SHOP], 5)

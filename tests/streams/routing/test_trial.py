@@ -12,11 +12,11 @@ from streams.routing.arrivals import parse
 from streams.routing.decide import DecisionContext, decide, estimate
 from streams.routing.decider import Decider
 from streams.routing.trial import Trial
+from streams.state.store import MemoryStore
 from tests.support.recorded import (
     CORE,
     FLEET,
     RecordedOutbox,
-    memory_store,
     new_ledger,
     open_partition,
     query,
@@ -26,7 +26,7 @@ from tests.support.recorded import (
 
 def test_a_trial_decides_and_leaves_the_state_as_it_is() -> None:
     """Money, ids and offsets stay; what lacked room is kept apart."""
-    partition = open_partition(RecordedOutbox(), memory_store(), ledger=new_ledger((0, 10**6)))
+    partition = open_partition(RecordedOutbox(), MemoryStore(), ledger=new_ledger((0, 10**6)))
     decider = Decider(
         CORE,
         PrimalDual(FLEET),

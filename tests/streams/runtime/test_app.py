@@ -6,10 +6,12 @@ import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import faust
 import pytest
 
+from streams.ingest.assignor import SharedNumbers
 from streams.kafka.topics import Topics
 from streams.runtime.app import _host, _Lifecycle, create_app
 from streams.runtime.growth import PartitionCount
@@ -21,8 +23,8 @@ def app(tmp_path: Path) -> faust.App:
     return create_app(router_config(tmp_path), router_parts(), tmp_path / "r1")
 
 
-def test_agents_and_tables_have_their_topics(app: faust.App) -> None:
-    """By these names: the agents' queues, and the changelogs that other versions wrote."""
+def test_agents_have_their_topics(app: faust.App) -> None:
+    """By these names of the process's queues; changelogs are read by claims, and not by Faust."""
     topics = Topics()
     found = {name: agent.channel.get_topic_name() for name, agent in app.agents.items()}
     assert found == {
@@ -31,11 +33,19 @@ def test_agents_and_tables_have_their_topics(app: faust.App) -> None:
         "grant": topics.share_grants,
         "control": topics.share_reports,
     }
-    tables = {name: list(table.changelog_topic.topics) for name, table in app.tables.items()}
-    assert tables == {
-        "partitions": [topics.changelog],
-        "controller": [topics.controller_changelog],
-    }
+    assert not app.tables
+
+
+def test_partitions_are_assigned_by_our_assignor(app: faust.App) -> None:
+    """An app without tables would get another, that knows of no shared numbers; and no partition
+    is read by a process that does not own it."""
+    consumer: Any = app.consumer
+    thread = consumer._new_consumer_thread()
+    with patch("aiokafka.AIOKafkaConsumer") as made:
+        thread._create_worker_consumer(app.transport)
+    assert made.call_args.kwargs["partition_assignment_strategy"] == [app.assignor]
+    assert isinstance(app.assignor, SharedNumbers)
+    assert app.assignor.replicas == 0
 
 
 async def test_agents_wait_for_the_process() -> None:
@@ -61,7 +71,7 @@ async def test_agents_wait_for_the_process() -> None:
 
 
 def test_nothing_is_assigned_during_a_rebalance() -> None:
-    """Nor while tables recover; of a revoked partition no end is known."""
+    """It may begin at any time; of a revoked partition no end is known."""
 
     def highwater(_: Any) -> int:
         raise AssertionError("not assigned")
@@ -70,11 +80,9 @@ def test_nothing_is_assigned_during_a_rebalance() -> None:
         SimpleNamespace(topic=topic, partition=3 + i) for i, topic in enumerate(("queries", "x"))
     ]
     consumer = SimpleNamespace(assignment=lambda: tps, highwater=highwater)
-    fake: Any = SimpleNamespace(rebalancing=False, in_recovery=False, consumer=consumer)
-    host = _host(fake, "queries", None, None, PartitionCount([], "queries", 4))
+    fake: Any = SimpleNamespace(rebalancing=False, consumer=consumer)
+    host = _host(fake, "queries", PartitionCount([], "queries", 4))
     assert set(host.assigned()) == {3}
     assert host.highwater(3) is None
-    for field in ("rebalancing", "in_recovery"):
-        setattr(fake, field, True)
-        assert set(host.assigned()) == set()
-        setattr(fake, field, False)
+    fake.rebalancing = True
+    assert set(host.assigned()) == set()

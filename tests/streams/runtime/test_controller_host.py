@@ -12,7 +12,8 @@ from streams.runtime.control_plane import ControlPlane
 from streams.runtime.controller_host import ACCOUNTS_KEY, ControllerHost
 from streams.state.fence import is_claim
 from streams.state.ownership import Superseded
-from tests.support.recorded import TOPICS, memory_store, record
+from streams.state.store import MemoryStore
+from tests.support.recorded import TOPICS, record
 from tests.support.router_config import router_config, router_parts
 from tests.support.shared_log import SharedLog
 
@@ -22,7 +23,7 @@ class Process:
 
     def __init__(self, log: SharedLog, folder: Path) -> None:
         config = router_config(folder)
-        self.store = memory_store()
+        self.store = MemoryStore()
         control = ControlPlane(config, router_parts(), "control")
         self.partitions = 2
 
@@ -30,7 +31,7 @@ class Process:
             return self.partitions
 
         self.host = ControllerHost(
-            config, TOPICS, lambda: self.store, control, log.outbox(), log.logs(), in_use
+            config, TOPICS, self.store, control, log.outbox(), log.logs(), in_use
         )
 
     async def report_one(self, number: int, share: int, sequence: int = 1) -> None:

@@ -10,14 +10,13 @@ from unittest.mock import AsyncMock, patch
 import faust
 
 from streams.runtime.faust_worker import RouterWorker
-from tests.support.patience import PATIENCE
 
 
 async def test_it_can_be_told_from_any_thread() -> None:
     """As a signal would have told it; no handler of a signal is installed."""
     before, told = signal.getsignal(signal.SIGTERM), asyncio.Event()
     app = faust.App("test", broker="memory://", web_enabled=False)
-    worker = RouterWorker(app, lambda: None, lambda: True, loop=asyncio.get_running_loop())
+    worker = RouterWorker(app, lambda: None, loop=asyncio.get_running_loop())
     worker.install_signal_handlers()
     assert signal.getsignal(signal.SIGTERM) is before
     with patch.object(worker, "_on_sigterm", told.set):
@@ -31,30 +30,7 @@ async def test_it_says_when_it_begins_to_stop() -> None:
     """Before anything of it is stopped."""
     order: list[str] = []
     app = faust.App("test", broker="memory://", web_enabled=False)
-    worker = RouterWorker(
-        app, lambda: order.append("said"), lambda: True, loop=asyncio.get_running_loop()
-    )
+    worker = RouterWorker(app, lambda: order.append("said"), loop=asyncio.get_running_loop())
     with patch.object(faust.Worker, "stop", AsyncMock(side_effect=lambda: order.append("stop"))):
         await worker.stop()
     assert order == ["said", "stop"]
-
-
-async def test_it_watches_recoveries() -> None:
-    """From its start, for as long as it runs."""
-    began = asyncio.Event()
-    app = faust.App("test", broker="memory://", web_enabled=False)
-    worker = RouterWorker(app, lambda: None, lambda: True, loop=asyncio.get_running_loop())
-
-    async def watch(watched: faust.App, answers: object) -> None:
-        assert watched is app
-        began.set()
-        await asyncio.Event().wait()
-
-    with (
-        patch("streams.runtime.faust_worker.watch", watch),
-        patch.object(faust.Worker, "on_start", AsyncMock()),
-    ):
-        await worker.on_start()
-        async with asyncio.timeout(PATIENCE):
-            await began.wait()
-    await worker.stop()

@@ -17,9 +17,10 @@ from streams.runtime.topic_guard import TopicGuard
 from streams.state.changelog import division
 from streams.state.ownership import Superseded
 from streams.state.rows import STATE_KEY, Row
+from streams.state.store import MemoryStore
 from tests.streams.runtime.test_control_plane import NEWCOMER, command
 from tests.support.patience import PATIENCE
-from tests.support.recorded import Unfenced, memory_store, receipt
+from tests.support.recorded import Unfenced, receipt
 from tests.support.router_config import router_config, router_parts
 from tests.support.shared_log import LOG, SharedLog
 
@@ -34,10 +35,10 @@ class Process:
         topics = structs.replace(config.topics, partitions=configured)
         config = structs.replace(config, topics=topics)
         self.control = ControlPlane(config, router_parts(), "control")
-        self.store = memory_store()
+        self.store = MemoryStore()
         guard = Mock(spec=TopicGuard, ids={"queries": "id"}, check_state=AsyncMock())
         self.manager = PartitionManager(
-            LOG, lambda: self.store, self.control, log.outbox(), log.logs(), guard
+            LOG, self.store, self.control, log.outbox(), log.logs(), guard
         )
 
 
@@ -197,7 +198,7 @@ async def test_a_partition_that_was_added_begins_with_nothing(
     assert division(log.records) == 2
     for number, shares in ((2, [0, 0]), (1, [500, 1_000])):
         later = Process(log, tmp_path, configured=4)
-        own = Unfenced(memory_store(), log.outbox(), number, LOG)
+        own = Unfenced(MemoryStore(), log.outbox(), number, LOG)
         later.manager._claim = AsyncMock(return_value=own)  # type: ignore[method-assign]  # the log has one partition
         partition = await later.manager.get(number)
         assert (partition.ledger.share.tolist(), partition.sequence) == (shares, 1)

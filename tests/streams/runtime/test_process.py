@@ -21,8 +21,10 @@ from streams.ingest.chunks import Chunk
 from streams.kafka.topics import Topics
 from streams.runtime.growth import PartitionCount
 from streams.runtime.process import Host, RouterProcess
+from streams.state.local_tables import Tables
+from streams.state.store import MemoryStore
 from tests.support.patience import PATIENCE
-from tests.support.recorded import FLEET, memory_store, query, record
+from tests.support.recorded import FLEET, query, record
 from tests.support.records import Records
 from tests.support.router_config import router_config, router_parts
 
@@ -43,18 +45,17 @@ class Running:
         broker.create(counts)
         self.records = Records(broker.servers, counts)
         self.assigned = {0}
-        stores = memory_store(), memory_store()
         count = PartitionCount(planned, self.topics.queries, config.topics.partitions)
         self.rejoined = AsyncMock()
         host = Host(
-            lambda: stores[0],
-            lambda: stores[1],
             lambda: self.assigned,
             lambda _: 5,
             count,
             self.rejoined,
         )
-        self.process = RouterProcess(config, router_parts(), self.topics, host)
+        self.process = RouterProcess(
+            config, router_parts(), self.topics, host, Tables(MemoryStore(), MemoryStore())
+        )
 
     async def put(self, *values: bytes) -> Any:
         """Hand over a chunk of queries; return its event."""

@@ -3,6 +3,8 @@ is compacted, every reader ends with the rows of the rightful owners."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +16,7 @@ from streams.kafka.logs import Record
 from streams.state.fence import OWNER, claim_key, is_claim, rightful
 from streams.state.ownership import Ownership, Superseded
 from streams.state.store import MemoryStore
-from tests.support.recorded import memory_store
+from tests.support.patience import PATIENCE
 from tests.support.shared_log import LOG, SharedLog
 
 Change = tuple[bytes, bytes | None]
@@ -25,7 +27,7 @@ class Owner:
 
     def __init__(self, log: SharedLog, store: MemoryStore | None = None) -> None:
         self.log = log
-        self.store = memory_store() if store is None else store
+        self.store = MemoryStore() if store is None else store
         self.ownership = Ownership(LOG, 0, self.store, log.outbox(), log.logs())
 
     def recover(self) -> Owner:
@@ -139,6 +141,28 @@ async def test_a_claim_that_is_superseded_at_once_ends_its_process(log: SharedLo
         await slow.claim()
 
 
+async def test_who_gives_a_claim_up_waits_for_its_reader(log: SharedLog) -> None:
+    """It would go on writing rows beside the next owner, or after their files are closed."""
+    log.append(b"a", b"1", [])
+    owner, reading, may, spans = Owner(log), threading.Event(), threading.Event(), log.spans
+
+    def slow(topic: str) -> Any:
+        reading.set()
+        assert may.wait(PATIENCE)
+        return spans(topic)
+
+    log.spans = slow  # type: ignore[method-assign]
+    claim = asyncio.create_task(owner.claim())
+    assert await asyncio.to_thread(reading.wait, PATIENCE)
+    claim.cancel()
+    await asyncio.sleep(0)
+    assert not claim.done()
+    may.set()
+    with pytest.raises(asyncio.CancelledError):
+        await claim
+    assert owner.rows() == {b"a": b"1"}
+
+
 @pytest.mark.parametrize("late", [(b"a", b"wrong"), (b"a", None)])
 async def test_what_a_void_record_hides_is_written_again(log: SharedLog, late: Change) -> None:
     """By the owner's next write, or by the next owner's claim; then compaction may come."""
@@ -226,7 +250,7 @@ class Story:
         self.own: Owner | None = None
         self.safe = 0
         """What is before this offset has been seen by its owner: compaction's lag is over."""
-        self.follower = memory_store()
+        self.follower = MemoryStore()
 
     async def play(self, step: tuple[Any, ...]) -> None:
         await getattr(self, "_" + step[0].replace(" ", "_"))(*step[1:])

@@ -8,7 +8,6 @@ from collections import Counter
 import numpy as np
 import pytest
 from confluent_kafka import KafkaException
-from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -23,7 +22,6 @@ from tests.support.recorded import (
     TOPICS,
     RecordedOutbox,
     decide,
-    memory_store,
     open_partition,
     receipt,
     recovered,
@@ -55,7 +53,7 @@ async def test_a_commit_writes_rows_then_the_state_then_what_is_over(
         (row_key("queries", 2).encode(), 0),
     ]
     assert outbox.sent[-1].value is None
-    assert store.persisted_offset(TP(TOPICS.changelog, 0)) == 2
+    assert store.reached(0) == 2
     assert {key for key, _ in store.scan(0, b"")} == {Q3.encode(), STATE_KEY, slot_key(0)}
 
 
@@ -218,7 +216,7 @@ async def test_every_prefix_of_the_changelog_is_a_ledger_that_holds(
     Chunks are decided, results settled, published rows ended, in any order.
     """
     outbox = RecordedOutbox()
-    partition, last = open_partition(outbox, memory_store()), -1
+    partition, last = open_partition(outbox, MemoryStore()), -1
     for kind, number in actions:
         if kind == 0:
             models = [("small", "large", None)[(seed + number + i) % 3] for i in range(number + 1)]

@@ -13,33 +13,29 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
-import faust
 import pytest
 from faust.types import TP
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.state.fence import OWNER, Fence, claim_key
+from streams.state.local_tables import Kind, tables_of
 from streams.state.store import MAX_AGE, PartitionStore, RocksStore
 from tests.support.patience import PATIENCE
 
 LOG = "changelog"
 
 
-def new_store(kind: str, folder: Path) -> PartitionStore:
-    """The storage of a table, made as an app makes it: by its URL."""
-    app = faust.App("t", store=f"sluice-{kind}://", datadir=folder, broker="sluice://127.0.0.1:9")
-    topic = app.topic(LOG, key_type=bytes, value_type=bytes)
-    store = app.Table("partitions", partitions=3, changelog_topic=topic).data
-    assert isinstance(store, PartitionStore)
-    return store
+def new_store(kind: Kind, folder: Path) -> PartitionStore:
+    """The storage of a table, made as a process makes it."""
+    return tables_of(kind, folder).partitions
 
 
 @pytest.fixture(params=["memory", "rocksdb"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[PartitionStore]:
     made = new_store(request.param, tmp_path)
     yield made
-    await made.on_stop()
+    made.close()
 
 
 def event(
@@ -73,16 +69,8 @@ def test_rows_belong_to_their_partition(store: PartitionStore) -> None:
     assert store.read(0, b"b") is None
     assert dict(store.scan(0, b"")) == {b"a": b"1"}
     assert dict(store.scan(2, b"")) == {}
-    offsets = [store.persisted_offset(TP(LOG, n)) for n in range(3)]
+    offsets = [store.reached(n) for n in range(3)]
     assert offsets == [7, 9, None]
-
-
-def test_the_offset_can_be_set_without_rows(store: PartitionStore) -> None:
-    """Faust does so at the end of a recovery; it is no row of the partition."""
-    store.write(0, {b"a": b"1"}, 5)
-    store.set_persisted_offset(TP(LOG, 0), 8)
-    assert store.persisted_offset(TP(LOG, 0)) == 8
-    assert dict(store.scan(0, b"")) == {b"a": b"1"}
 
 
 def test_late_records_are_passed_over(store: PartitionStore) -> None:
@@ -90,10 +78,10 @@ def test_late_records_are_passed_over(store: PartitionStore) -> None:
     store.write(0, {b"a": b"new", b"b": None}, 10)
     recover(store, event(9, b"a", b"old"), event(10, b"b", b"old"))
     assert dict(store.scan(0, b"")) == {b"a": b"new"}
-    assert store.persisted_offset(TP(LOG, 0)) == 10
+    assert store.reached(0) == 10
     recover(store, event(10, b"a", b"old"), event(11, b"a", b"newer"))
     assert store.read(0, b"a") == b"newer"
-    assert store.persisted_offset(TP(LOG, 0)) == 11
+    assert store.reached(0) == 11
 
 
 def test_one_partition_s_lateness_is_not_another_s(store: PartitionStore) -> None:
@@ -101,7 +89,7 @@ def test_one_partition_s_lateness_is_not_another_s(store: PartitionStore) -> Non
     store.write(0, {b"a": b"new"}, 10)
     recover(store, event(3, b"a", b"old", 0), event(3, b"a", b"first", 1))
     assert (store.read(0, b"a"), store.read(1, b"a")) == (b"new", b"first")
-    offsets = [store.persisted_offset(TP(LOG, n)) for n in range(2)]
+    offsets = [store.reached(n) for n in range(2)]
     assert offsets == [10, 3]
 
 
@@ -120,7 +108,7 @@ def test_what_is_not_the_owner_s_is_passed_over(store: PartitionStore) -> None:
         event(7, b"a", b"of nobody"),
     )
     assert dict(store.scan(0, b"")) == {b"a": b"before claims", b"b": b"of x", b"c": b"of y"}
-    assert store.persisted_offset(TP(LOG, 0)) == 7
+    assert store.reached(0) == 7
     assert store.fence(0) == Fence(b"y", {b"a", b"b"})
     recover(store, event(6, claim_key(b"x"), b""), event(8, b"b", b"of y", owner=b"y"))
     assert store.fence(0) == Fence(b"y", {b"a"})
@@ -150,7 +138,7 @@ def test_any_recovery_gives_the_fold_of_the_changelog(
         reached = max(reached, min(start + length, len(log)))
     kept = {key: value for key, value in dict(log).items() if value is not None}
     assert dict(store.scan(number, b"")) == kept
-    assert store.persisted_offset(TP(LOG, number)) == (len(log) - 1 if log else None)
+    assert store.reached(number) == (len(log) - 1 if log else None)
 
 
 @pytest.fixture
@@ -174,55 +162,57 @@ async def test_rocksdb_goes_on_where_it_was_closed(rocks: Callable[[], RocksStor
     before = rocks()
     before.write(0, {b"a": b"1"}, 4)
     before.write(2, {b"b": b"2"}, 6, Fence(b"x", {b"c"}))
-    await before.on_stop()
+    before.close()
     after = rocks()
     assert [dict(after.scan(n, b"")) for n in range(3)] == [{b"a": b"1"}, {}, {b"b": b"2"}]
-    assert [after.persisted_offset(TP(LOG, n)) for n in range(3)] == [4, None, 6]
+    assert [after.reached(n) for n in range(3)] == [4, None, 6]
     assert [after.fence(n) for n in range(3)] == [Fence(), Fence(), Fence(b"x", {b"c"})]
-    await after.on_stop()
+    after.close()
 
 
 @pytest.mark.parametrize("kind", ["memory", "rocksdb"])
 async def test_rows_that_were_left_for_long_are_recovered_anew(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The broker may have forgotten by then that one was removed."""
     first = new_store(kind, tmp_path)
     first.write(0, {b"a": b"1"}, 4, Fence(b"x", {b"c"}))
     again = first
     if kind == "rocksdb":
-        await first.on_stop()
+        first.close()
         again = new_store(kind, tmp_path)
     for seconds, reached in ((MAX_AGE - 60, 4), (MAX_AGE + 60, None)):
         monkeypatch.setattr("time.time", Mock(return_value=time.time() + seconds))
-        await again.on_rebalance(set(), {TP(LOG, 0)}, set())
-        assert again.persisted_offset(TP(LOG, 0)) == reached
+        again.close()
+        assert again.reached(0) == reached
         monkeypatch.undo()
     assert dict(again.scan(0, b"")) == {}
     assert again.fence(0) == Fence()
-    await again.on_stop()
+    again.close()
 
 
-async def test_rocksdb_lets_go_of_revoked_partitions(rocks: Callable[[], RocksStore]) -> None:
-    """Another process may open what was revoked, and nothing else; it may come back later."""
+def test_rocksdb_lets_go_of_what_it_has_opened(rocks: Callable[[], RocksStore]) -> None:
+    """Another process may open it then; it may come back later."""
     mine, theirs = rocks(), rocks()
     mine.write(0, {b"a": b"1"}, 4)
-    mine.write(1, {b"a": b"2"}, 4)
-    await mine.on_rebalance(set(), {TP(LOG, 0), TP("queries", 1)}, set())
-    assert theirs.read(0, b"a") == b"1"
     with pytest.raises(Exception, match=r"(?i)lock"):
-        theirs.read(1, b"a")
+        theirs.read(0, b"a")
+    scan = mine.scan(0, b"")
+    assert next(scan) == (b"a", b"1")
+    del scan
+    mine.close()
+    assert theirs.read(0, b"a") == b"1"
     theirs.write(0, {b"a": b"newer"}, 5)
-    await theirs.on_rebalance(set(), {TP(LOG, 0)}, set())
+    theirs.close()
     assert mine.read(0, b"a") == b"newer"
-    await mine.on_stop()
+    mine.close()
 
 
 def test_memory_is_gone_with_the_process(tmp_path: Path) -> None:
     """A new one knows nothing, and so recovers everything."""
     new_store("memory", tmp_path).write(0, {b"a": b"1"}, 4)
     again = new_store("memory", tmp_path)
-    assert (again.read(0, b"a"), again.persisted_offset(TP(LOG, 0))) == (None, None)
+    assert (again.read(0, b"a"), again.reached(0)) == (None, None)
 
 
 async def test_rocksdb_is_opened_once(store: PartitionStore) -> None:
@@ -236,11 +226,3 @@ async def test_rocksdb_is_opened_once(store: PartitionStore) -> None:
     for partition in range(20):
         with ThreadPoolExecutor(8) as pool:
             assert set(pool.map(ask, [partition] * 8)) == {None}
-
-
-def test_nothing_is_taken_of_what_faust_recovers(store: PartitionStore) -> None:
-    """It goes on behind records that it has dropped: a claim must still read from before them."""
-    store.write(0, {b"a": b"1"}, 4)
-    store.apply_changelog_batch([event(6, b"b", b"2")], None, None)
-    assert dict(store.scan(0, b"")) == {b"a": b"1"}
-    assert store.persisted_offset(TP(LOG, 0)) == 4
