@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from schemas.answer_text import ANSWER_FIELDS, answer_choices
 from schemas.fields import INT64, Count
 from schemas.invalid import Invalid, wrong
 
@@ -108,9 +109,7 @@ def is_believable(usage: Usage, response: object, context: int) -> bool:
         response: The answer, in any form.
         context: Tokens that the model takes, prompt and answer together.
     """
-    choices = response.get("choices") if isinstance(response, Mapping) else None
-    answers = max(len(choices), 1) if isinstance(choices, list) else 1
-    length = usage.prompt_tokens + usage.completion_tokens // answers
+    length = usage.prompt_tokens + usage.completion_tokens // len(answer_choices(response))
     if usage.prompt_tokens < 1 or length > context:
         return False
     return usage.completion_tokens * LONGEST_TOKEN >= text_length(response)
@@ -261,10 +260,7 @@ def _reports(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     return (place for place in places if isinstance(place, Mapping))
 
 
-_TEXTS = (
-    "choices",
-    "message",
-    "content",
+_TEXTS = ANSWER_FIELDS | {
     "text",
     "refusal",
     "reasoning_content",
@@ -274,4 +270,4 @@ _TEXTS = (
     "function_call",
     "function",
     "arguments",
-)
+}

@@ -8,6 +8,7 @@ from typing import Any
 
 from router.budget.charges import claimed_cost
 from router.models.catalog import ModelCatalog
+from schemas.answer_text import answer_texts
 from schemas.rejected import Rejected
 from schemas.result import DUPLICATE, FAILED, Result
 from streams.client.errors import (
@@ -35,7 +36,7 @@ class Answer:
         model: The model that answered.
         decision_id: Names the decision, for `sluice explain` and the audit.
         cost: Nano-units charged; None where neither the result nor known prices say it.
-        response: What the model said, as it said it: an OpenAI chat completion.
+        response: What the model said, as its worker gave it: of ours, an OpenAI chat completion.
         result: The whole message.
     """
 
@@ -48,14 +49,8 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The words of the first choice, or a response that is words; "" where it holds none."""
-        if isinstance(self.response, str):
-            return self.response
-        try:
-            content = self.response["choices"][0]["message"]["content"]
-        except (IndexError, KeyError, TypeError):
-            return ""
-        return content if isinstance(content, str) else ""
+        """The words of the first choice, whatever form the response has; "" where it has none."""
+        return answer_texts(self.response)[0]
 
 
 Ending = Answer | QueryError

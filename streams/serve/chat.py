@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from schemas.answer_text import answer_texts
 from schemas.fields import NANO
 from schemas.query import Query
 from streams.client.answers import Answer
@@ -96,8 +97,8 @@ def completion(answer: Answer, created: int) -> dict[str, Any]:
         "object": "chat.completion",
         "created": said.get("created") or created,
         **{k: v for k, v in said.items() if k not in ("id", "object", "created", "model")},
-        "choices": _choices(answer.response),
-        "usage": used if used and isinstance(used, Mapping) else _usage(answer),
+        "choices": _choices(answer),
+        "usage": used if isinstance(used, Mapping) and "prompt_tokens" in used else _usage(answer),
         "model": answer.model,
         "sluice": {
             "id": answer.id,
@@ -142,8 +143,8 @@ def events(whole: Mapping[str, Any], usage: bool) -> Iterator[bytes]:
         likely = {"logprobs": found} if (found := choice.get("logprobs")) is not None else {}
         for delta, more in (({"role": role, "content": ""}, {}), (message, likely)):
             yield chunk(choices=[{"index": index, "delta": delta, "finish_reason": None, **more}])
-        reason = choice.get("finish_reason") or "stop"
-        yield chunk(choices=[{"index": index, "delta": {}, "finish_reason": reason}])
+        end = {"index": index, "delta": {}, "finish_reason": choice["finish_reason"]}
+        yield chunk(choices=[end])
     if usage:
         yield chunk(choices=[], usage=whole["usage"])
     yield b"data: [DONE]\n\n"
@@ -237,23 +238,31 @@ def _id(key: str | None, caller: Caller, body: bytes) -> str | None:
     return f"{IDEMPOTENT}{whose}-{sha256(body).hexdigest()[:16]}"
 
 
-def _choices(response: object) -> Sequence[Mapping[str, Any]]:
-    """The choices of a response, which may have any form; words alone are one."""
+def _choices(answer: Answer) -> Sequence[Mapping[str, Any]]:
+    """The choices of an answer; of one in another form than OpenAI's, its words."""
+    response = answer.response
     given = response.get("choices") if isinstance(response, Mapping) else None
     listed = given if isinstance(given, list) else []
-    found = [{**each, "message": _message(each)} for each in listed if isinstance(each, Mapping)]
-    words = response if isinstance(response, str) else ""
-    message = {"role": "assistant", "content": words}
-    return found or [{"index": 0, "message": message, "finish_reason": "stop"}]
+    ended = "length" if answer.result.cut else "stop"
+    found = [
+        {**each, "message": _message(each), "finish_reason": each.get("finish_reason") or ended}
+        for each in listed
+        if isinstance(each, Mapping)
+    ]
+    return found or [
+        {"index": i, "message": _said(text), "finish_reason": ended}
+        for i, text in enumerate(answer_texts(response))
+    ]
 
 
 def _message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A choice's message; for words alone, as other APIs have them, one that says them."""
+    """A choice's message; for one in another form, its words."""
     message = choice.get("message")
-    if isinstance(message, Mapping):
-        return message
-    words = message or choice.get("text")
-    return {"role": "assistant", "content": words if isinstance(words, str) else ""}
+    return message if isinstance(message, Mapping) else _said(answer_texts(choice)[0])
+
+
+def _said(words: str) -> dict[str, str]:
+    return {"role": "assistant", "content": words}
 
 
 def _usage(answer: Answer) -> dict[str, int]:

@@ -168,6 +168,8 @@ def test_what_is_believed(used: Usage, text: str, believed: bool) -> None:
             ]
         },
         {"message": {"content": text}},
+        {"response": text},
+        {"candidates": [{"content": {"parts": [{"text": text}]}}]},
     ):
         assert is_believable(used, response, CONTEXT) == believed
 

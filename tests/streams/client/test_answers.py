@@ -20,8 +20,8 @@ def test_the_charge() -> None:
 
 
 def test_text() -> None:
-    """An answer without words has the empty text; a worker's plain string is its text."""
-    for response, text in (({"choices": []}, ""), ("hi", "hi")):
+    """An answer without words has the empty text; a worker may give words in any form."""
+    for response, text in (({"choices": []}, ""), ("hi", "hi"), ({"response": "hi"}, "hi")):
         ending = of_result(answered(QUERY, SOURCE, response=response), CATALOG)
         assert isinstance(ending, Answer)
         assert ending.text == text

@@ -14,6 +14,7 @@ from streams.client.answers import Answer, of_result
 from streams.serve import chat
 from streams.serve.errors import ApiError
 from streams.serve.keys import ANYBODY, Caller
+from tests.support.foreign_answers import FOREIGN
 from tests.support.stand_in import answered
 
 MODELS = ["small", "large", "a,b"]
@@ -152,10 +153,18 @@ def test_an_answer_without_words() -> None:
     assert whole["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
 
-def test_an_answer_of_words_alone() -> None:
-    """A worker may answer in any form; words are the message."""
-    whole = chat.completion(answer(response="hello"), 17)
-    assert whole["choices"][0]["message"] == {"role": "assistant", "content": "hello"}
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
+@pytest.mark.parametrize("response", list(FOREIGN.values()), ids=list(FOREIGN))
+def test_answers_of_other_forms(response: Any, cut: bool) -> None:
+    """A worker may answer in any form: its words are the message, whole and as events."""
+    whole = chat.completion(answer(response=response, cut=cut), 17)
+    message = {"role": "assistant", "content": "hello, world"}
+    assert [each["message"] for each in whole["choices"]] == [message]
+    assert whole["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    found = [each["choices"][0] for each in _chunks(whole)]
+    assert "".join(each["delta"].get("content", "") for each in found) == "hello, world"
+    ended = "length" if cut else "stop"
+    assert whole["choices"][0]["finish_reason"] == found[2]["finish_reason"] == ended
 
 
 @pytest.mark.parametrize(
@@ -168,7 +177,7 @@ def test_an_answer_of_words_alone() -> None:
         ([{"index": None, "message": None}], ""),
         ([{"message": "hello"}], "hello"),
         ([{"text": "hello"}], "hello"),
-        ([{"message": ["hello"]}], ""),
+        ([{"message": ["hello"]}], "hello"),
         ([{"message": {"content": "hello", "tool_calls": [None, "f"]}}], "hello"),
         ([{"message": {"content": "hello", "tool_calls": {"id": "c"}}}], "hello"),
     ],
