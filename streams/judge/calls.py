@@ -12,13 +12,13 @@ from router.models.catalog import Model, ModelCatalog
 from schemas.fields import Source
 from schemas.query import Query
 from schemas.route import Routed
+from schemas.sendable import api_key
 from streams.client.answers import Ending, of_result
 from streams.client.asynchronous import AsyncClient
 from streams.client.earlier import Earlier
 from streams.client.errors import QueryError
 from streams.client.runs import RUN
 from streams.config.judge import JudgeSettings
-from streams.config.servers import api_key
 from streams.judge.verdict import TOKENS, Message
 from streams.worker.backends.base import Backend, BackendUnavailable
 from streams.worker.backends.openai import OpenAI

@@ -12,6 +12,8 @@ import numpy as np
 
 from router.arrays import Vectors
 from router.estimation.embedders.base import Embedder, EmbeddingError
+from schemas.invalid import Invalid
+from schemas.sendable import api_key
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 """Seconds before the second attempt, doubled for each further one, and the most of it."""
@@ -56,16 +58,7 @@ class HttpEmbedder(Embedder):
             raise ValueError("url holds a user or password: name the key by api_key_env instead")
         if min(dimension, batch_size, attempts) < 1:
             raise ValueError("dimension, batch_size and attempts must be at least 1")
-        key = os.environ.get(api_key_env, "").strip() if api_key_env else ""
-        if not key.isascii():
-            raise EmbeddingError(
-                f"the environment variable {api_key_env} must hold printable ASCII only: copy the "
-                "API key again"
-            )
-        if api_key_env and not key:
-            raise EmbeddingError(
-                f"the environment variable {api_key_env} is empty: it must hold the API key"
-            )
+        key = _key(api_key_env) if api_key_env else ""
         self._key, self._key_env = key, api_key_env
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.Client(headers=headers, timeout=timeout)
@@ -146,6 +139,18 @@ class HttpEmbedder(Embedder):
                     f"{self._model!r}, but the settings say {self.dimension}"
                 )
             into[item.index] = item.embedding
+
+
+def _key(variable: str) -> str:
+    try:
+        key = api_key(variable, os.environ)
+    except Invalid as error:
+        raise EmbeddingError(error.reason) from None
+    if key is None:
+        raise EmbeddingError(
+            f"the environment variable {variable} is empty: it must hold the API key"
+        )
+    return key
 
 
 def _seconds(retry_after: str) -> float:
