@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from glob import escape
 from typing import Literal
 
 import numpy as np
@@ -49,8 +50,8 @@ class Limit:
 
     @classmethod
     def of_model(cls, model: str) -> Limit:
-        """Return a model's own limit of money."""
-        return cls(model, models=(model,))
+        """Return a model's own limit of money. Its name is no pattern, whatever signs it holds."""
+        return cls(model, models=(escape(model),))
 
     def covers(self, model: str) -> bool:
         """Return whether it covers a model."""

@@ -14,6 +14,8 @@ from schemas.fields import INT64, NANO, Name, Unit, UnixTime, Window
 from schemas.invalid import wrong
 from streams.config.connection import Section
 
+LATEST = 1e11
+"""Unix seconds of the last start, as of `UnixTime`: windows are counted within the calendar."""
 Moment = UnixTime | Annotated[datetime, Meta(tz=True)]
 
 
@@ -27,6 +29,8 @@ class Allowance(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_time_zone(self.time_zone)
+        if not 0 < (self.starts_at() or 1) <= LATEST:
+            raise wrong("start", self.start, "it must lie between 1970 and 5138")
 
     def starts_at(self) -> float | None:
         """When the first window begins, Unix seconds; None where it was not said."""
@@ -90,9 +94,10 @@ def to_nano(key: str, amount: Decimal) -> int:
         raise wrong(key, amount, "it must be an amount of 0 or more")
     if amount > INT64 // NANO:
         raise wrong(key, amount, f"it must be at most {INT64 // NANO}")
-    if (nano := amount * NANO) != int(nano):
+    nano = int(amount * NANO)
+    if Decimal(nano) / NANO != amount:  # also where the product would be rounded, as of 1e-9999999
         raise wrong(key, amount, "it must be a whole number of nano-units (9 decimals at most)")
-    return int(nano)
+    return nano
 
 
 def to_whole(key: str, amount: Decimal, unit: Unit) -> int:

@@ -22,6 +22,8 @@ Kind = TypeVar("Kind", bound=msgspec.Struct)
 Keys = tuple[str, ...]
 
 PREFIX = "SLUICE"
+_BETWEEN = {"security": ".", "extra_headers": "-"}
+"""What an underscore of a variable stands for in a name that only the environment gives."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -53,7 +55,7 @@ def read(
         ConfigError: Something in the file or in the environment is wrong; it raises nothing else.
     """
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
+        table = tomllib.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigError(file, None, f"cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -130,7 +132,8 @@ class _Reader:
             if name and name in self.environment:
                 self.origins[".".join(keys)] = name
                 raw = self.environment[name]
-                return raw if text else _parse(raw)
+                listed = raw.lstrip().startswith("[") and _holds(info, inspect.ListType)
+                return raw if text and not listed else _parse(raw)
         return self._expand(found, text, keys)
 
     def _dictionary(self, info: inspect.DictType, found: Any, keys: Keys) -> Any:
@@ -141,11 +144,12 @@ class _Reader:
             return self._named(inner.cls, found, keys)
         values = {k: self._expand(v, True, (*keys, k)) for k, v in (found or {}).items()}
         known = {variable((*keys, k)): k for k in values}
-        prefix = variable(keys) + "_"
+        prefix, between = variable(keys) + "_", _BETWEEN.get(keys[-1], "_")
         for name in sorted(self.environment):
             if name.startswith(prefix):
-                key = name.removeprefix(prefix).lower().replace("_", ".")
-                values[known.get(name, key)] = self.environment[name]
+                key = name.removeprefix(prefix).lower().replace("_", between)
+                raw = self.environment[name]
+                values[known.get(name, key)] = raw if _is_text(inner) else _parse(raw)
         return values or found
 
     def _named(self, kind: type[Any], tables: Any, keys: Keys) -> Any:
@@ -164,6 +168,10 @@ class _Reader:
         return sections or tables
 
     def _expand(self, value: Any, text: bool, keys: Keys) -> Any:
+        if isinstance(value, list):
+            return [self._expand(each, True, keys) for each in value]
+        if isinstance(value, dict):
+            return {name: self._expand(each, True, (*keys, name)) for name, each in value.items()}
         if not isinstance(value, str) or "${" not in value:
             return value
         key = ".".join(keys)
@@ -212,7 +220,11 @@ def _choices(info: inspect.Type) -> tuple[inspect.Type, ...]:
 
 def _is_text(info: inspect.Type) -> bool:
     text = (inspect.StrType, inspect.LiteralType, inspect.DecimalType, inspect.CustomType)
-    return any(isinstance(each, text) for each in _choices(info))
+    return _holds(info, *text)
+
+
+def _holds(info: inspect.Type, *kinds: type[inspect.Type]) -> bool:
+    return any(isinstance(each, kinds) for each in _choices(info))
 
 
 def _path(kind: type[Any], value: Any) -> Any:

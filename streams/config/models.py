@@ -30,6 +30,9 @@ class PoolSettings(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_address("base_url", self.base_url)
+        for key in ("input_price", "output_price"):
+            if (price := getattr(self, key)) is not None:
+                to_nano(key, price)
 
     def priced(self, name: str, input_price: int, output_price: int) -> Pool:
         """This pool in a catalog. input_price, output_price: the model's, nano-units a million."""

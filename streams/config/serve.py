@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, field
 
 from schemas.fields import Name
+from schemas.invalid import wrong
 
 Seconds = Annotated[float, Meta(gt=0, le=1e9)]
 Hash = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}(?![\s\S])")]
@@ -45,6 +46,12 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_seconds: Seconds = 3600.0
     files: Annotated[str, Meta(min_length=1)] = ".sluice/files"
     orders_key: Hash | None = None
+
+    def __post_init__(self) -> None:
+        names: dict[str, str] = {}
+        for name, key in self.keys.items():
+            if (other := names.setdefault(key.hash, name)) != name:
+                raise wrong(f"keys.{name}.hash", key.hash, f"the key {other} has the same")
 
     def __repr__(self) -> str:
         """Without the hashes."""

@@ -41,7 +41,7 @@ from streams.config.connection import (
 )
 from streams.config.eagle import EagleSettings
 from streams.config.judge import JudgeSettings
-from streams.config.limits import Allowance, LimitSettings, TotalBudget, to_nano
+from streams.config.limits import Allowance, LimitSettings, TotalBudget, to_nano, to_whole
 from streams.config.loader import ConfigError, read
 from streams.config.models import ModelSettings, served
 from streams.config.serve import ServeSettings
@@ -59,10 +59,6 @@ class TenantSettings(Section, frozen=True, kw_only=True):
 
     limits: dict[Name, Decimal] = field(default_factory=dict)
     floor: Part | None = None
-
-    def __post_init__(self) -> None:
-        for model, limit in self.limits.items():
-            to_nano(f"limits.{model}", limit)
 
 
 class EmbedderSettings(Section, frozen=True, kw_only=True):
@@ -225,12 +221,13 @@ class Config(Section, frozen=True, kw_only=True):
             if settings.floor is not None and self.policy.name != QualityFloor.name:
                 rule = f"only the policy {QualityFloor.name} keeps floors, not {self.policy.name}"
                 raise wrong(f"tenants.{tenant}.floor", settings.floor, rule)
-            for limited in settings.limits:
+            for limited, amount in settings.limits.items():
+                key = f"tenants.{tenant}.limits.{limited}"
                 if limited not in limits.index:
-                    key = f"tenants.{tenant}.limits.{limited}"
                     known = ", ".join(limits.index)
                     rule = f"{key}: {limited!r} is no model or limit; there are: {known}"
                     raise Invalid("invalid_field", rule, key)
+                to_whole(key, amount, limits.unit_of(limited))
         _check_policy(self.policy)
         _check_together(self)
 
@@ -297,12 +294,10 @@ class Config(Section, frozen=True, kw_only=True):
         }
 
     def tenant_limits(self) -> dict[str, int]:
-        """Nano-units by account (`account_key`), of tenants that have limits."""
-        units = {limit.name: limit.unit for limit in self.limit_set().limits}
+        """Amounts by account (`account_key`) of tenants that have limits, in the limits' units."""
+        limits = self.limit_set()
         return {
-            account_key(model, tenant): to_nano("limit", limit)
-            if units[model] == "currency"
-            else int(limit)
+            account_key(model, tenant): to_whole("limit", limit, limits.unit_of(model))
             for tenant, settings in self.tenants.items()
             for model, limit in settings.limits.items()
         }

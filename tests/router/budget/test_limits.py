@@ -66,6 +66,15 @@ def test_limits_that_cover_all_are_known_beforehand() -> None:
         LimitSet([Limit("a"), Limit("a")])
 
 
+def test_a_models_own_limit_covers_it_alone() -> None:
+    """Whatever signs of patterns its name holds."""
+    names = ("llama[34]", "llama3", "*", "a?")
+    limits = LimitSet.per_model(names)
+    assert limits.models([*names, "ab"]).tolist() == [
+        [row == column for column in range(5)] for row in range(4)
+    ]
+
+
 def test_units_are_those_of_the_limit() -> None:
     """Also of a tenant's account; what is no limit counts money."""
     accounts = ("tokens", account_key("partners", "a"), "fair", "gone")

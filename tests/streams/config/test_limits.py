@@ -87,13 +87,32 @@ def test_without_endless_limits_nothing_is_expected(config: Config) -> None:
     assert config.policy.expected_queries is None
 
 
-@pytest.mark.parametrize("amount", ["1e-10", "-1", "NaN", "1e10"])
+@pytest.mark.parametrize("amount", ["1e-10", "-1", "NaN", "1e10", "1e-999999999", f"1.{'0' * 40}1"])
 def test_an_amount_is_whole_nano_units(amount: str) -> None:
     """As many as a ledger can count."""
     from decimal import Decimal
 
     with pytest.raises(Invalid, match="amount"):
         to_nano("amount", Decimal(amount))
+
+
+@pytest.mark.parametrize("start", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z"])
+def test_windows_begin_within_the_calendar(tmp_path: Path, start: str) -> None:
+    """Routers could not count them from there."""
+    file = tmp_path / "sluice.toml"
+    file.write_text(FILE.replace('window = "month"', f'window = "month"\nstart = {start}'))
+    with pytest.raises(ConfigError, match=r"limits.fair.start: .*between 1970 and 5138"):
+        load(file, {})
+
+
+def test_a_tenants_part_is_in_the_unit_of_the_limit(tmp_path: Path) -> None:
+    """More tokens than units of currency may be counted, and no part of one."""
+    file = tmp_path / "sluice.toml"
+    file.write_text(FILE.replace("tpm = 40", "tpm = 20_000_000_000"))
+    assert load(file, {}).tenant_limits()["tpm\tx"] == 20_000_000_000
+    file.write_text(FILE.replace("tpm = 40", "tpm = 0.5"))
+    with pytest.raises(ConfigError, match=r"tenants.x.limits.tpm: .*a whole number of tokens"):
+        load(file, {})
 
 
 @pytest.mark.parametrize("zone", ["", "Atlantis", "Europe", "../etc", "x" * 300])

@@ -34,6 +34,20 @@ def test_references(tmp_path: Path) -> None:
     assert found.broker.security == {"sasl.password": "7${x}"}
 
 
+def test_references_inside_arrays_and_tables(tmp_path: Path) -> None:
+    """A string may hold one wherever it stands."""
+    text = GOOD.replace("[policy]", "allow_fields = ['${FIELD}']\n[policy]")
+    text = text.replace("[policy]", "extra_body = {a = [{b = '${VALUE:-deep}'}], c = 1}\n[policy]")
+    model = read(tmp_path, text, {"FIELD": "service_tier"}).models["small"]
+    assert model.allow_fields == ["service_tier"]
+    assert model.extra_body == {"a": [{"b": "deep"}], "c": 1}
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    """Editors on Windows write it."""
+    assert read(tmp_path, "\ufeff" + GOOD).models.keys() == {"small"}
+
+
 def test_references_that_lead_nowhere(tmp_path: Path) -> None:
     """A variable that is not set is named, and so is a reference that is none."""
     error = refusal(tmp_path, GOOD + '[broker]\nservers = "${HOST}"')
@@ -63,6 +77,27 @@ def test_overrides(tmp_path: Path) -> None:
     assert config.catalog().models[0].input_price == 1_500_000_000
     assert list(config.amounts().values()) == [7_000_000_000]
     assert (config.router.store, config.router.data_dir) == ("rocksdb", Path("/data"))
+
+
+def test_overrides_of_arrays_and_tables(tmp_path: Path) -> None:
+    """An array is written as in the file, also where a word may stand in its place; a name that
+    only the environment gives is spelt as such names are.
+    """
+    text = GOOD + "[limits.x]\namount = 1\n[limits.y]\namount = 1\n[tenants.shop]\n"
+    text = text.replace("small", "my_small")
+    environment = {
+        "SLUICE_LIMITS_X_MODELS": '["my_*"]',
+        "SLUICE_LIMITS_X_TENANTS": "each",
+        "SLUICE_MODELS_MY_SMALL_EXTRA_BODY_TOP_K": "40",
+        "SLUICE_MODELS_MY_SMALL_EXTRA_BODY_SERVICE_TIER": "flex",
+        "SLUICE_MODELS_MY_SMALL_EXTRA_HEADERS_X_TITLE": "7",
+        "SLUICE_TENANTS_SHOP_LIMITS_MY_SMALL": "2",
+    }
+    config = read(tmp_path, text, environment)
+    assert (config.limits["x"].models, config.limits["x"].tenants) == (["my_*"], "each")
+    assert config.models["my_small"].extra_body == {"top_k": 40, "service_tier": "flex"}
+    assert config.models["my_small"].extra_headers == {"x-title": "7"}
+    assert config.tenant_limits() == {"my_small\tshop": 2 * 10**9}
 
 
 def test_an_override_can_make_a_section(tmp_path: Path) -> None:

@@ -48,9 +48,18 @@ def test_pools_are_served_under_names_of_their_own(tmp_path: Path) -> None:
         ("short.context = 200_000", "pools.short.context", "at most the model's context"),
         ("short.context = 60_000\nlong.context = 60_000", "pools.long.context", "the same"),
         ('short = { context = 9, input_price = "1" }', "pools.short.input_price", "the model's"),
+        ("short = { context = 9, input_price = nan }", "small.pools.short.input_price", "amount"),
+        ("short = { context = 9, output_price = -1 }", "small.pools.short.output_price", "amount"),
         ("short.input_price = 0.1", "pools.short.context", "required"),
     ],
-    ids=["longer than the model", "of one length", "dearer than the model", "without a context"],
+    ids=[
+        "longer than the model",
+        "of one length",
+        "dearer than the model",
+        "no number",
+        "negative",
+        "without a context",
+    ],
 )
 def test_pools_that_cannot_be_used(tmp_path: Path, text: str, key: str, words: str) -> None:
     """The key and the rule are told."""

@@ -194,6 +194,11 @@ def _sections() -> list[tuple[str, ...]]:
             "an amount of 0 or more",
         ),
         (
+            GOOD + "".join(f"[serve.keys.{name}]\nhash = 'sha256:{'a' * 64}'\n" for name in "ab"),
+            "serve.keys.b.hash",
+            "the key a has the same",
+        ),
+        (
             GOOD + "[tenants.shop.limits]\nsmall = true",
             "tenants.shop.limits[...]",
             "found a boolean, it must be a decimal",
