@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -137,6 +138,47 @@ async def test_keyboard_and_explanations(system: System, tab: Tab) -> None:
     assert await tab.run("document.activeElement.id") == "tab-runs"
     assert await tab.run("document.getElementById('live').hidden")
     assert tab.errors == []
+
+
+async def test_floors_are_drawn(
+    embedded_broker: EmbeddedBroker, tmp_path: Path, prefix: str, tab: Tab
+) -> None:
+    """A floor of the configuration shows what was sent under it and its estimated score; one that
+    a command sets moves at once."""
+    settings: dict[str, dict[str, object]] = {
+        "policy": {"name": "quality-floor", "floor": 0.25},
+        "tenants.shop": {"floor": 0.5},
+    }
+    with System(
+        embedded_broker,
+        tmp_path,
+        prefix,
+        size=2000,
+        past=300,
+        plenty=100.0,
+        settings=settings,
+        tenants=(None, "shop"),
+    ) as system:
+        system.start_router("r0")
+        system.produce_meanwhile(rate=10)
+        await opened(tab, serve(system, free_port()))
+        await tab.wait("state.floors.filter((one) => one.sent > 9).length === 2")
+        shown = str(await tab.run("document.getElementById('floors-card').innerText"))
+        assert "0.5 · shop" in shown
+        assert "0.25 · usual" in shown
+        assert len(re.findall(r"[01]\.\d{3} of \d+ sent", shown)) == 2
+        bars = "[...document.querySelectorAll('#floors .bar')]"
+        wide = await tab.run(f"{bars}.map((bar) => bar.firstChild.getBoundingClientRect().width)")
+        assert all(width > 0 for width in wide)
+        marks = await tab.run(f"{bars}.map((bar) => bar.lastChild.style.left)")
+        assert marks == ["calc(50% - 1px)", "calc(25% - 1px)"]
+        for width in WIDTHS:
+            await tab.size(width, 900, False)
+            assert await fits(tab)
+        set_ = ("floor", "set", "0.75", "--tenant", "shop")
+        await asyncio.to_thread(system.sluice, *set_)
+        await tab.wait("document.getElementById('floors').innerText.includes('0.75 · shop')")
+        assert tab.errors == []
 
 
 async def test_a_restart_is_told_and_mended(system: System, tab: Tab) -> None:
