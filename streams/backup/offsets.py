@@ -2,17 +2,20 @@
 
 Kafka numbers records as they come, so what lies between two of them must be filled, and nobody may
 see with what. Before the first record that is padding which is deleted again. Further on, where
-compaction has removed records or a transaction has left its mark, it is an aborted transaction:
-n - 1 records and the mark of its end. A single offset is the mark of a transaction that is
-committed, with the record before it.
+compaction has removed records or a transaction has left its mark, it is padding of a transaction
+that is aborted. The mark of its end takes an offset, too: that of a later gap, so that gaps close
+to each other share a transaction, with records beside it in between. A single offset far from
+others is the mark of a transaction that is committed, with the record before it.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain, islice
 from typing import Any, Self
 
 from confluent_kafka import Producer, TopicPartition
@@ -29,9 +32,16 @@ PADDING = b"padding"
 """Key of the records that nobody sees."""
 PATIENCE = 120.0
 """Seconds in which the broker must take what it is sent."""
+NEAR = 32
+"""Records within which a gap must follow another for both to share a transaction: none stays open
+for as long as its broker allows, and few records are held in memory."""
+LONGEST = 30.0
+"""Seconds after which a transaction ends in the next gap."""
 LOOK = 0.002
 """Seconds between two looks for the mark of a transaction's end."""
 Progress = Callable[[int], None]
+Step = tuple[Record, int]
+"""A record, and the number of offsets that nothing has behind it."""
 
 
 class OffsetWriter:
@@ -49,6 +59,7 @@ class OffsetWriter:
         }
         self._transactional = clients.producer(connection, PATIENCE, settings)
         self._has_transactions = False
+        self._opened: float | None = None
         self._wrong: str | None = None
 
     def __enter__(self) -> Self:
@@ -73,18 +84,11 @@ class OffsetWriter:
             BrokerError: the broker does not answer in time.
             KafkaException: it refuses.
         """
-        before: Record | None = None
-        for record in records:
-            if before is None:
-                self._begin_at(span, record.offset)
-            else:
-                self._put(before, record.offset)
-                progress(1)
-            before = record
-        if before is None:
-            self._begin_at(span, span.end)
-        else:
-            self._put(before, span.end)
+        steps = _steps(records, span.end)
+        first = list(islice(steps, 1))
+        self._begin_at(span, first[0][0].offset if first else span.end)
+        for record, gap, near in _with_outlook(chain(first, steps)):
+            self._put(record, gap, near)
             progress(1)
         self._flush(self._plain)
         self._await_end(span.topic, span.partition, span.end)
@@ -103,33 +107,57 @@ class OffsetWriter:
 
         until_answered(f"deleting padding of {span.topic}", delete, TIMEOUT)
 
-    def _put(self, record: Record, following: int) -> None:
-        """Write a record, and whatever makes the next one come to the offset `following`."""
-        gap = following - record.offset - 1
-        if gap < 0:
-            raise BackupError(f"{record.topic}: offset {following} follows {record.offset}")
-        if gap == 1:
-            self._in_transaction(record, [record.offset], "commit_transaction")
+    def _put(self, record: Record, gap: int, near: bool) -> None:
+        """Write a record, and what fills the gap behind it.
+
+        Args:
+            record: at the offset that comes next.
+            gap: offsets to fill.
+            near: whether another gap follows soon, which can take the end of a transaction.
+        """
+        if gap == 1 and self._opened is None and not near:
+            self._flush(self._plain)
+            self._begin()
+            self._send(self._transactional, record.topic, record.partition, record.offset, record)
+            self._end("commit_transaction", record, record.offset + 2)
             return
         self._send(self._plain, record.topic, record.partition, record.offset, record)
-        if gap:
-            padding = range(record.offset + 1, following - 1)
-            self._in_transaction(record, padding, "abort_transaction")
-
-    def _in_transaction(self, record: Record, offsets: Iterable[int], end: str) -> None:
-        """Write the record, or padding in its place, and the mark of a transaction's end."""
+        if gap == 0:
+            return
         self._flush(self._plain)
-        producer, last = self._transactional, record.offset
+        ends = not near
+        if self._opened is None:
+            self._begin()
+        else:
+            ends = ends or time.monotonic() - self._opened > LONGEST
+        following = record.offset + 1 + gap
+        for offset in range(record.offset + 1, following - ends):
+            self._send(
+                self._transactional,
+                record.topic,
+                record.partition,
+                offset,
+                timestamp=record.timestamp,
+            )
+        if ends:
+            self._end("abort_transaction", record, following)
+        else:
+            self._flush(self._transactional)
+
+    def _begin(self) -> None:
         if not self._has_transactions:
             self._has_transactions = True
-            producer.init_transactions(TIMEOUT)
-        producer.begin_transaction()
-        for last in offsets:
-            content = record if end == "commit_transaction" else None
-            self._send(producer, record.topic, record.partition, last, content, record.timestamp)
-        self._flush(producer)  # an abort would drop what has not been sent
-        until_answered("ending a transaction", lambda: getattr(producer, end)(ANSWER), TIMEOUT)
-        self._await_end(record.topic, record.partition, last + 2)
+            self._transactional.init_transactions(TIMEOUT)
+        self._transactional.begin_transaction()
+        self._opened = time.monotonic()
+
+    def _end(self, how: str, record: Record, following: int) -> None:
+        """End the transaction, whose mark is the last before the offset `following`."""
+        self._flush(self._transactional)  # an abort would drop what has not been sent
+        ended = getattr(self._transactional, how)
+        until_answered("ending a transaction", lambda: ended(ANSWER), TIMEOUT)
+        self._opened = None
+        self._await_end(record.topic, record.partition, following)
 
     def _send(
         self,
@@ -191,3 +219,40 @@ class OffsetWriter:
             if found > end or time.monotonic() - began > TIMEOUT:
                 raise BackupError(f"{topic}, partition {partition} ends at {found}, not at {end}")
             time.sleep(LOOK)
+
+
+def _steps(records: Iterable[Record], end: int) -> Iterator[Step]:
+    """Yield each record with the offsets to the next one, or to the end, that nothing has."""
+    before: Record | None = None
+    for record in records:
+        if before is not None:
+            yield before, _gap(before, record.offset)
+        before = record
+    if before is not None:
+        yield before, _gap(before, end)
+
+
+def _gap(record: Record, following: int) -> int:
+    gap = following - record.offset - 1
+    if gap < 0:
+        raise BackupError(f"{record.topic}: offset {following} follows {record.offset}")
+    return gap
+
+
+def _with_outlook(steps: Iterable[Step]) -> Iterator[tuple[Record, int, bool]]:
+    """Yield each step, and whether another gap is near behind it."""
+    ahead, gaps = deque[Step](), 0
+
+    def taken() -> tuple[Record, int, bool]:
+        nonlocal gaps
+        record, gap = ahead.popleft()
+        gaps -= gap > 0
+        return record, gap, gaps > 0
+
+    for step in steps:
+        ahead.append(step)
+        gaps += step[1] > 0
+        if len(ahead) > NEAR:
+            yield taken()
+    while ahead:
+        yield taken()

@@ -33,7 +33,7 @@ from streams.kafka.waiting import until_answered
 from streams.state.rows import STATE_KEY
 
 WRITERS = 8
-"""Partitions that are filled at a time: each gap is a transaction, whose end is waited for."""
+"""Partitions that are filled at a time: the broker is waited for at each gap."""
 UNFINISHED = {
     "cleanup.policy": "delete",
     "retention.ms": "-1",

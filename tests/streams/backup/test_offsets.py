@@ -6,8 +6,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewTopic
 
+from streams.backup import offsets as offsets_module
 from streams.backup.archive import BackupError
-from streams.backup.offsets import OffsetWriter
+from streams.backup.offsets import LONGEST, NEAR, OffsetWriter
 from streams.brokers.kafka import KafkaServer
 from streams.config.settings import Broker as Configured
 from streams.kafka import clients
@@ -22,15 +23,26 @@ LAYOUTS = {
     "begins before its first record": (0, 9, [6, 7, 8]),
     "gaps of one": (0, 6, [0, 2, 4]),
     "gaps of two and more": (0, 30, [0, 3, 4, 10, 27]),
+    "a gap far from others": (0, 2 * NEAR + 9, [0, *range(2, 2 * NEAR + 6)]),
+    "gaps of one that end far from others": (0, 2 * NEAR + 9, [0, 2, 4, *range(6, 2 * NEAR + 9)]),
     "mixed": (2, 40, [3, 5, 8, 9, 11, 20, 22, 37]),
 }
 """First offset, the one after the last, and those that have records."""
 
 
 @pytest.mark.kafka
+@pytest.mark.parametrize("longest", [LONGEST, 0.0], ids=["shared", "each its own"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_offsets_are_kept(kafka_broker: KafkaServer, prefix: str, layout: str) -> None:
-    """A reader finds each record where it was, and the end; of what fills gaps it sees nothing."""
+def test_offsets_are_kept(
+    kafka_broker: KafkaServer,
+    prefix: str,
+    layout: str,
+    longest: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A reader finds each record where it was, and the end; of what fills gaps it sees nothing.
+    So it is where gaps share transactions, and where these have to end soon."""
+    monkeypatch.setattr(offsets_module, "LONGEST", longest)
     start, end, offsets = LAYOUTS[layout]
     topic = f"{prefix}topic"
     connection = {"bootstrap.servers": kafka_broker.servers}
