@@ -46,6 +46,7 @@ def group() -> None:
 @click.option(
     "--out",
     type=options.FILE,
+    callback=options.writable,
     help="Where answers go; failed requests go to NAME.errors.jsonl beside it. "
     "[default: FILE with .out.jsonl]",
 )

@@ -40,6 +40,7 @@ SHOWN = 5
     "--history",
     "out",
     type=options.FILE,
+    callback=options.writable,
     default=Path("history.jsonl"),
     show_default=True,
     help="The history to write. Outcomes gather beside it, so that a run can go on.",

@@ -60,6 +60,8 @@ def _ask_process(host: str, port: int) -> None:
 
 def _ask_broker(config_file: Path, wanted: str | None) -> None:
     """Print the group that this machine has a member in. Raises ClickException for none."""
+    from confluent_kafka import KafkaError, KafkaException
+
     from streams.config.connection import load_connection
     from streams.kafka import clients
     from streams.kafka.security import for_librdkafka
@@ -69,7 +71,15 @@ def _ask_broker(config_file: Path, wanted: str | None) -> None:
     here = _own_addresses(config.broker.servers)
     admin = clients.admin(for_librdkafka(config.broker))
     workers = Topics(config.topics.prefix).routed("")
-    found = _group_here(admin, [wanted or config.router.id], here)
+    try:
+        found = _group_here(admin, [wanted or config.router.id], here)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError._UNSUPPORTED_FEATURE:
+            raise
+        raise click.ClickException(
+            "the broker cannot be asked about consumer groups, as an embedded one cannot: ask the "
+            "process itself, with --metrics"
+        ) from None
     if found is None and wanted is None:
         # Workers of pools, and of models that were added at run time, are in no configuration.
         found = _group_here(admin, _groups(admin, workers), here)

@@ -53,6 +53,7 @@ def duration(context: click.Context, option: click.Parameter, value: str | None)
 @click.option(
     "--log",
     type=options.FILE,
+    callback=options.writable,
     default=Path("learned.jsonl.gz"),
     show_default=True,
     help="Where the log's answered queries are collected.",

@@ -59,6 +59,7 @@ def json_output(description: str) -> Callable[[Any], Any]:
         is_flag=False,
         flag_value=str(STDOUT),
         type=FILE,
+        callback=writable,
         metavar="[FILE]",
         help=f"{description} Without FILE it goes to standard output, and nothing else does.",
     )

@@ -104,7 +104,10 @@ class ReplayOptions:
 )
 @options.json_output("Write every figure to FILE.")
 @click.option(
-    "--decisions", type=options.FILE, help="Write each decision of the first policy here."
+    "--decisions",
+    type=options.FILE,
+    callback=options.writable,
+    help="Write each decision of the first policy here.",
 )
 def command(**values: Any) -> None:
     """Evaluate policies on the queries that a topic holds, up to its end at the start.

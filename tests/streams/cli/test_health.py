@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Consumer
 from prometheus_client import CollectorRegistry
 
+from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer, free_port
 from streams.metrics.health import Health
 from streams.metrics.server import serve
@@ -60,6 +61,13 @@ class TestProcess:
                 [sys.executable, "-c", code], capture_output=True, text=True, check=False
             )
             assert ran.stdout == "[]\n", ran.stderr
+
+
+def test_an_embedded_broker(config: Path, embedded_broker: EmbeddedBroker) -> None:
+    """It knows nothing of groups: the process itself must be asked."""
+    code, _, stderr = run("health", "-c", config, broker=embedded_broker.servers)
+    assert code == 1
+    assert "ask the process itself, with --metrics" in stderr
 
 
 @pytest.mark.kafka

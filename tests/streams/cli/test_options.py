@@ -14,6 +14,7 @@ import click
 import pytest
 
 from streams.cli import options
+from tests.support.command import run
 from tests.support.patience import PATIENCE
 
 CONTEXT = click.Context(click.Command("any"))
@@ -30,6 +31,27 @@ class TestWritable:
         """The folder is named before any work is done."""
         with pytest.raises(click.BadParameter, match="absent is not there or not writable"):
             options.writable(CONTEXT, OPTION, tmp_path / "absent" / "new")
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "replay --policy random --json",
+            "replay --policy random --decisions",
+            "audit --json",
+            "bootstrap {file} --history",
+            "batch run {file} --out",
+            "learn --log",
+            "history",
+        ],
+    )
+    def test_commands_that_write(self, tmp_path: Path, command: str) -> None:
+        """Each refuses a folder that is not there at once, and asks no broker for anything."""
+        given = tmp_path / "given.jsonl"
+        given.touch()
+        words = command.format(file=given).split()
+        code, _, stderr = run(*words, tmp_path / "absent" / "new", broker="127.0.0.1:1")
+        assert code == 2
+        assert "not there or not writable" in " ".join(stderr.replace("│", " ").split())
 
 
 class TestListed:
