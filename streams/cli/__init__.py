@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from typing import Any
@@ -91,6 +92,9 @@ EXPLAINED = (
 )
 """Module and class of errors whose message tells the user what to do."""
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Of errors with which a disk takes no more."""
+
 SETTINGS: dict[str, Any] = {
     "show_default": True,
     "max_content_width": 100,
@@ -145,6 +149,8 @@ def explained(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in FULL:  # no file is named by what was open
+        return f"the output cannot be written: {error.strerror}"
     return None
 
 

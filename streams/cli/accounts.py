@@ -72,13 +72,13 @@ def _print(accounts: Mapping[str, AccountStatus]) -> None:
     others = any(now.unit != "currency" for now in accounts.values())
     shown = Table("limit", "status", *(["unit"] if others else []))
     for column in ("limit", "spent", "reserved", "left"):
-        shown.add_column(column, justify="right")
+        shown.add_column(column, justify="right", overflow="fold")  # no digit is left out
     for name, now in accounts.items():
         amounts = (now.limit, now.spent, now.reserved, now.left)
         words = (_words(now, amount) for amount in amounts)
         status = now.status if now.trial is None else f"{now.status}, tries {now.trial / NANO:,.6f}"
         shown.add_row(account_words(name), status, *([now.unit] if others else []), *words)
-    Console().print(shown)
+    Console(width=None if Console().is_terminal else 120).print(shown)
 
 
 def check_known(config: Config, name: str) -> None:

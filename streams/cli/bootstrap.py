@@ -82,6 +82,8 @@ def command(
     """
     config = load(config_file)
     prompts = _prompts(file, "exact" if mode is None else JUDGE)
+    if not prompts:
+        raise click.ClickException(f"{file}: no prompts in it")
     judged = any(prompt.scoring == JUDGE for prompt in prompts)
     try:
         scorer = own(score) if score is not None else None

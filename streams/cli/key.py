@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import click
+import msgspec
 import orjson
 
+from schemas.invalid import explain
+from streams.config.serve import ServeSettings
 from streams.serve.keys import hashed, new_key
 
 
@@ -23,6 +26,11 @@ def new(name: str, tenant: str | None) -> None:
     output, as a section for sluice.toml: sluice key new shop --tenant shop >> sluice.toml
     """
     key = new_key()
+    try:  # what is printed must be a section that can be used
+        section = {"hash": hashed(key), "tenant": tenant}
+        msgspec.convert({"keys": {name: section}}, ServeSettings)
+    except msgspec.ValidationError as error:
+        raise click.BadParameter(explain(error, ServeSettings, b"").reason) from None
     click.echo(f"the key, shown only now: {key}", err=True)
     click.echo(f"\n[serve.keys.{_quoted(name)}]\nhash = {_quoted(hashed(key))}")
     if tenant is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -43,6 +44,8 @@ def writable(context: click.Context, option: click.Parameter, path: Path | None)
     return path
 
 
+LATEST = 1e11
+"""Unix seconds of the last time that logs are asked for."""
 STDOUT = Path("-")
 """Where `--json` writes when no file follows it."""
 
@@ -105,14 +108,24 @@ def policy(text: str) -> str:
 def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> int:
     """Write JSON lines to a file, compressed if its name ends in .gz.
 
+    A file that is there is replaced when all lines are written: an error leaves it as it is.
+
     Returns:
         The number of lines.
     """
-    count = 0
-    with gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb") as out:
-        for line in lines:
-            out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-            count += 1
+    count, target = 0, path.resolve()
+    is_file = target.is_file() or not target.exists()  # no pipe or device
+    draft = target.with_name(f".{target.name}.{os.getpid()}") if is_file else target
+    try:
+        with gzip.open(draft, "wb") if path.suffix == ".gz" else draft.open("wb") as out:
+            for line in lines:
+                out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+                count += 1
+        if is_file:
+            draft.replace(target)
+    finally:
+        if is_file:
+            draft.unlink(missing_ok=True)
     return count
 
 
@@ -206,14 +219,19 @@ def moment(context: click.Context, option: click.Parameter, value: str | None) -
     if value == "now":
         return time.time()
     try:
-        return float(value)
+        seconds = _seconds(value)
     except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as error:
+        seconds = math.nan
+    if not 0 <= seconds <= LATEST:  # no number lies between
         rule = "it must be now, Unix seconds, or as 2026-11-24T10:00+01:00 (UTC where none is said)"
-        raise click.BadParameter(f"{value!r} is no time: {rule}") from error
+        raise click.BadParameter(f"{value!r} is no time: {rule}")
+    return seconds
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        return float(text)
+    moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

@@ -75,11 +75,16 @@ def send_command(config: Config, message: Control) -> None:
 
     Raises:
         Invalid: routers would ignore the command.
-        BrokerError: the broker did not acknowledge it.
+        BrokerError: the topic is missing, or the broker did not acknowledge the command.
+        KafkaException: no broker answers.
     """
     topic = Topics(config.topics.prefix).control
     decode_control(encode(message))
-    producer = clients.producer(for_librdkafka(config.broker), TIMEOUT)
+    connection = for_librdkafka(config.broker)
+    if topic not in clients.admin(connection).list_topics(timeout=TIMEOUT).topics:
+        # A broker might make it, for nobody.
+        raise BrokerError(f"topic {topic!r} is not there: make it with `sluice topics create`")
+    producer = clients.producer(connection, TIMEOUT)
     failures: list[str] = []
     producer.produce(
         topic,

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 import orjson
+from confluent_kafka import KafkaException
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -22,8 +23,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from router.budget.ledger import account_words
 from schemas.control import BudgetControl, ModelControl
 from schemas.fields import Name
+from schemas.invalid import Invalid
 from streams.config.settings import Config
 from streams.control.commands import send_command
+from streams.kafka.errors import BrokerError
 from streams.page.follow import TopicReader
 from streams.page.view import View
 from streams.serve.bounds import read_body
@@ -202,11 +205,16 @@ class Page:
         body = await read_body(request, 10_000, self._config.serve.body_seconds)
         try:
             order = msgspec.json.decode(body, type=Order)
-        except msgspec.ValidationError as error:
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise ApiError(400, "invalid_request", str(error)) from None
         message = self._message(order)
         logger.warning("an order from the page: %s", message)
-        await asyncio.to_thread(send_command, self._config, message)
+        try:
+            await asyncio.to_thread(send_command, self._config, message)
+        except Invalid as error:
+            raise ApiError(400, "invalid_request", error.reason, error.field) from None
+        except (BrokerError, KafkaException) as error:
+            raise ApiError(503, "unavailable", f"nothing has changed: {error}") from None
         return JSONResponse({"done": True}, headers=HEADERS)
 
     def _message(self, order: Order) -> ModelControl | BudgetControl:

@@ -66,6 +66,8 @@ class BatchRoutes:
 
     async def files(self, request: Request, caller: Caller) -> Response:
         """GET /v1/files."""
+        if after := request.query_params.get("after"):
+            await self._file(after, caller)
         found = self._store.files(caller.name)
         if purpose := request.query_params.get("purpose"):
             found = [file for file in found if file.purpose == purpose]
@@ -128,6 +130,8 @@ class BatchRoutes:
 
     async def batches(self, request: Request, caller: Caller) -> Response:
         """GET /v1/batches."""
+        if after := request.query_params.get("after"):
+            await self._batch(after, caller)
         return _page(self._store.batches(caller.name), request)
 
     async def batch(self, request: Request, caller: Caller) -> Response:
@@ -193,7 +197,7 @@ def _page(
         usual: The same where the request does not say.
 
     Raises:
-        ApiError: `limit` is no number, or `order` neither asc nor desc.
+        ApiError: `limit` is no number, `order` neither asc nor desc, or `after` not in the list.
     """
     asked, order = request.query_params.get("limit"), request.query_params.get("order", "desc")
     if asked is not None and not (asked.isdecimal() and int(asked[:9]) > 0):
@@ -205,7 +209,9 @@ def _page(
     ordered = values if order == "desc" else values[::-1]
     ids = [value.id for value in ordered]
     after = request.query_params.get("after")
-    first = ids.index(after) + 1 if after in ids else 0
+    if after and after not in ids:
+        raise ApiError(400, "invalid_field", "after: the list does not hold it", "after")
+    first = ids.index(after) + 1 if after else 0
     shown = ordered[first : first + limit]
     return JSONResponse(
         {

@@ -27,8 +27,12 @@ async def body_parts(request: Request, most: int, seconds: float) -> AsyncGenera
         seconds: In which it must be there.
 
     Raises:
-        ApiError: It is too long, or too slow.
+        ApiError: It is too long, too slow, or compressed.
     """
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        words = "Content-Encoding: send the body as it is, not compressed"
+        raise ApiError(415, "unsupported_encoding", words, "Content-Encoding", _CLOSE)
     too_large = ApiError(
         413, "too_large", f"the body is too large: at most {most} bytes are accepted", None, _CLOSE
     )

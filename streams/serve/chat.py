@@ -184,6 +184,9 @@ def _flag(asked: Mapping[str, Any], name: str) -> bool:
 
 def _tenant(headers: Mapping[str, str], caller: Caller) -> str | None:
     given = headers.get("x-sluice-tenant")
+    if given is not None:  # headers come as Latin-1, whatever was sent
+        with suppress(UnicodeError):
+            given = given.encode("latin-1").decode()
     if caller.tenant is not None and given not in (None, caller.tenant):
         words = "X-Sluice-Tenant: the key belongs to another tenant"
         raise ApiError(403, "wrong_tenant", words, "X-Sluice-Tenant")

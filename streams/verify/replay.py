@@ -243,10 +243,13 @@ class PolicyComparison:
         return Logged(self.dataset.model, self.dataset.propensity, self._reward).explored
 
     def logged(self) -> tuple[float, float, int]:
-        """Return the log's mean known score and cost (nano-units), and how many were sent."""
+        """Return the log's mean known score and cost (nano-units), and how many were sent.
+
+        A mean is NaN where nothing is known.
+        """
         return (
-            float(np.nanmean(self._reward)),
-            float(np.nanmean(self._charge)),
+            _known_mean(self._reward),
+            _known_mean(self._charge),
             int((self.dataset.model != NONE).sum()),
         )
 
@@ -309,6 +312,11 @@ class PolicyComparison:
                 )
                 self._estimates_by_kind[kind] = KINDS[kind](known)
         return self._estimates_by_kind[kind]
+
+
+def _known_mean(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan
 
 
 def uncounted(limits: LimitSet) -> list[str]:

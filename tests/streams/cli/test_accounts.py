@@ -29,3 +29,18 @@ def test_tenants_can_be_left_out(
     """A row for every model, and for every tenant's limit."""
     show_accounts(load(deployed), None, tenants=tenants)
     assert capsys.readouterr().out.count("open") == rows
+
+
+@pytest.mark.parametrize("columns", ["0", "20", "80"])
+def test_no_amount_is_cut(
+    deployed: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+) -> None:
+    """However narrow a terminal the environment tells of: a part of a number is another number."""
+    monkeypatch.setenv("COLUMNS", columns)
+    show_accounts(load(deployed), None)
+    shown = capsys.readouterr().out
+    assert all(amount in shown for amount in ("1.000000", "0.500000", "2.000000"))
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown

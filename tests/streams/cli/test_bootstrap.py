@@ -137,3 +137,11 @@ def test_an_unknown_judge(tmp_path: Path, prefix: str, embedded_broker: Embedded
     found = CliRunner().invoke(main, [*command, "--judge", "pointwise"], env=environment)
     assert found.exit_code == 1
     assert "judge.model" in found.output
+
+
+def test_no_prompts(config: Path) -> None:
+    """Nothing is asked, and no model is said to have failed."""
+    file = config.with_name("prompts.jsonl")
+    file.write_text("\n")
+    result = CliRunner().invoke(main, ["bootstrap", str(file), "-c", str(config)])
+    assert (result.exit_code, result.stderr) == (1, f"Error: {file}: no prompts in it\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import subprocess
@@ -61,6 +62,10 @@ class TestErrors:
         ("error", "words"),
         [
             (BrokerError("no Java"), "no Java"),
+            (
+                OSError(errno.ENOSPC, "No space left on device"),
+                "cannot be written: No",
+            ),
             (FileNotFoundError(2, "No such file or directory", "a.toml"), "a.toml: No such"),
             (KafkaException(KafkaError(KafkaError._TRANSPORT)), "no broker answers"),
             (KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)), "authorization"),

@@ -25,3 +25,12 @@ def test_a_new_key(tmp_path: Path) -> None:
     file = tmp_path / "sluice.toml"
     file.write_text(file.read_text() + result.stdout)
     assert find_caller(load(file, {}).serve.keys, key) == Caller('my "shop"', "shop")
+
+
+def test_names_that_no_configuration_takes(tmp_path: Path) -> None:
+    """They are refused here: the key would be of no use."""
+    for arguments in (["", "--tenant", "a"], ["a", "--tenant", ""], ["a\nb"], ["x" * 300]):
+        result = CliRunner().invoke(main, ["key", "new", *arguments])
+        assert result.exit_code == 2
+        assert "its length must be" in result.stderr or "control characters" in result.stderr
+        assert result.stdout == ""

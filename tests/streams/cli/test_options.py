@@ -6,6 +6,7 @@ import gzip
 import os
 import signal
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import click
 import pytest
 
 from streams.cli import options
+from streams.kafka.errors import BrokerError
 from tests.support.command import run
 from tests.support.patience import PATIENCE
 
@@ -119,10 +121,11 @@ class TestMoment:
         assert found is not None
         assert before <= found <= time.time()
 
-    def test_a_word(self) -> None:
-        """The rule is told."""
-        with pytest.raises(click.BadParameter, match="'noon' is no time: it must be now, Unix"):
-            options.moment(CONTEXT, OPTION, "noon")
+    @pytest.mark.parametrize("text", ["noon", "nan", "inf", "-5", "1795888262000", "0001-01-01"])
+    def test_what_is_no_time(self, text: str) -> None:
+        """The rule is told; no clock of a log shows it, nor milliseconds."""
+        with pytest.raises(click.BadParameter, match=f"'{text}' is no time: it must be now, Unix"):
+            options.moment(CONTEXT, OPTION, text)
 
 
 @pytest.mark.parametrize("name", ["lines.jsonl", "lines.jsonl.gz"])
@@ -133,6 +136,26 @@ def test_lines_are_written_as_the_name_says(tmp_path: Path, name: str) -> None:
     data = (tmp_path / name).read_bytes()
     text = gzip.decompress(data) if name.endswith(".gz") else data
     assert text.decode() == '{"a":1}\n{"b":"ü"}\n'
+
+
+def test_lines_replace_a_file_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Where reading fails midway, what was there stays, and nothing is left beside it."""
+    file = tmp_path / "history.jsonl"
+    file.write_text("precious")
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(file)
+
+    def failing() -> Iterator[dict[str, Any]]:
+        yield {"a": 1}
+        raise BrokerError("away")
+
+    with pytest.raises(BrokerError):
+        options.write_lines(link, failing())
+    assert file.read_text() == "precious"
+    options.write_lines(link, [{"a": 1}])
+    assert file.read_text() == '{"a":1}\n'
+    assert sorted(tmp_path.iterdir()) == [file, link]
+    assert options.write_lines(Path("/dev/null"), [{"a": 1}]) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

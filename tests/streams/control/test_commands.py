@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from router.budget.ledger import Account, account_key
@@ -32,6 +32,7 @@ from streams.kafka.errors import BrokerError
 from streams.kafka.topics import Topics, create
 from streams.routing.build import build
 from streams.state.rows import STATE_KEY, State
+from tests.support.patience import PATIENCE
 from tests.support.records import Records
 
 MODELS = ("mistral-7b", "gpt-4-1106")
@@ -196,8 +197,21 @@ def test_an_order_that_nobody_takes_is_an_error(
     """Without a broker the operator learns that nothing has changed."""
     monkeypatch.setattr(commands, "TIMEOUT", 0.5)
     config = configured(tmp_path, "127.0.0.1:9", budget="budget.limit = 5")
-    with pytest.raises(BrokerError, match="topic 'control' did not take the command"):
+    with pytest.raises(KafkaException):
         send_command(config, ModelControl(name="mistral-7b", action="pause"))
+
+
+def test_an_order_makes_no_topic(tmp_path: Path, prefix: str, broker: Broker) -> None:
+    """A broker would make it on its own terms, and no router would read it."""
+    config = configured(tmp_path, broker.servers, prefix, "budget.limit = 5")
+    with pytest.raises(BrokerError, match=f"topic '{prefix}control' is not there: make it"):
+        send_command(config, ModelControl(name="mistral-7b", action="pause"))
+    assert (
+        f"{prefix}control"
+        not in AdminClient({"bootstrap.servers": broker.servers})
+        .list_topics(timeout=PATIENCE)
+        .topics
+    )
 
 
 def test_a_shared_total_is_split_as_the_routers_split_it(tmp_path: Path) -> None:

@@ -116,6 +116,12 @@ def test_orders(config: Config) -> None:
         assert order("sesame", name="small", action="remove") == 400
         assert order("sesame", name="nobody", action="pause") == 404
         assert order("sesame", name="small", action="limit") == 400
+        assert order("sesame", name="small", action="limit", limit=2**63) == 400
+        assert order("sesame", name="small", action="limit", limit=1, tenant="a\tb") == 400
+        for body in (b"", b"pause", b"\xff", b"[" * 5000):
+            headers = {"authorization": "Bearer sesame"}
+            answer = httpx.post(f"{url}/ui/orders", content=body, headers=headers)
+            assert answer.status_code == 400, body[:10]
         assert read_registry(config).version == 0
         assert order("sesame", name="small", action="pause") == 200
         assert order("sesame", name="large", action="limit", limit=7, tenant="shop") == 200

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import openai
 import pytest
 from msgspec import structs
@@ -253,6 +255,12 @@ def test_bodies(front: RunningFront) -> None:
     assert large.status_code == 413
     for wrong in (b"", b"{", b"\xff\xfe", b"[]", b"{}", b"null", b"[" * 50_000):
         assert front.post(wrong).status_code == 400
+    packed = gzip.compress(body("x").encode())
+    told = httpx.post(
+        f"{front.url}/v1/chat/completions", content=packed, headers={"content-encoding": "gzip"}
+    )
+    assert told.status_code == 415
+    assert "not compressed" in told.json()["error"]["message"]
     assert front.post(body("x"), path="/v1/nothing").status_code == 404
     assert front.post(body("hello")).status_code == 200
 

@@ -71,6 +71,13 @@ def test_lists(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> 
         assert {each.id for each in client.files.list(purpose="batch", limit=2)} == set(made)
         newest = [each.id for each in client.files.list(limit=1)]
         assert [each.id for each in client.files.list(order="asc")] == newest[::-1]
+        for after in ("file-nothing", "nothing"):
+            with pytest.raises(openai.NotFoundError):
+                client.files.list(after=after)
+            with pytest.raises(openai.NotFoundError):
+                client.batches.list(after=after)
+        with pytest.raises(openai.BadRequestError, match="after"):
+            client.files.list(after=made[0], purpose="batch_output")
         for wrong in ("limit=x", "limit=0", "order=up"):
             found = httpx.get(f"{front.url}/v1/files?{wrong}")
             assert found.status_code == 400

@@ -122,6 +122,14 @@ def test_what_is_wrong(
     assert (caught.value.param or "").startswith(param)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_tenant_beyond_ascii(encoding: str) -> None:
+    """It is the tenant of the configuration's limits, whatever bytes the client sends."""
+    as_received = "Köln".encode(encoding).decode("latin-1")
+    assert read(headers={"x-sluice-tenant": as_received}).tenant == "Köln"
+    assert read(Caller("k", "Köln"), {"x-sluice-tenant": as_received}).tenant == "Köln"
+
+
 def test_another_tenant() -> None:
     """A key cannot spend what is another tenant's."""
     with pytest.raises(ApiError, match="another tenant"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,17 @@ def test_policies(deployment: Restored, parts: Parts, dataset: ReplayDataset) ->
     assert [one.score for one in again] == [one.score for one in found]
     assert comparison.explored
     assert 0 < comparison.judged_outcomes <= len(dataset)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_log_without_scores(deployment: Restored, parts: Parts, dataset: ReplayDataset) -> None:
+    """Means of nothing are not known, and nobody is warned of it."""
+    unknown, sent_all = np.full_like(dataset.scores, np.nan), np.maximum(dataset.model, 0)
+    unjudged = replace(dataset, scores=unknown, model=sent_all)
+    score, cost, sent = PolicyComparison(deployment.config, parts, unjudged, []).logged()
+    assert np.isnan(score)
+    assert cost > 0
+    assert sent > 0
 
 
 def test_a_part_of_the_models(deployment: Restored, parts: Parts, dataset: ReplayDataset) -> None:
