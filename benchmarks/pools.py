@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.pool_servers import CACHE, Lengths, Request, Server, azure, azure_writing, lmsys
 from router.arrays import Bools, Ints
 from router.estimation.token_ratio import DEFAULT, TokenRatios
-from router.models.pools import saving, shortest_pool
+from router.models.pools import SPILL_AT, saving, shortest_pool
 
 CONTEXTS = (8_192, 65_536)
 RULES = {"worst case": (CACHE // CONTEXTS[0], CACHE // CONTEXTS[1]), "256": (256, 256)}
@@ -142,7 +142,7 @@ def fleet(
         guess = estimated(ratios, way, category, size, int(prompt[number]))
         load = np.array([sum(map(len, pool)) / (len(pool) * pool[0].slots) for pool in pools])
         needed = np.array([guess + int(allowed[number])]).clip(max=contexts[-1])
-        chosen = int(shortest_pool(needed, contexts, load)[0])
+        chosen = int(shortest_pool(needed, contexts, load >= SPILL_AT)[0])
         spilled += chosen != int(shortest_pool(needed, contexts)[0])
         if prompt[number] + allowed[number] > contexts[chosen]:
             misrouted, chosen = misrouted + 1, len(pools) - 1

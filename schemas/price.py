@@ -54,6 +54,7 @@ class Prices(Versioned, frozen=True, kw_only=True):
         arrivals: Queries that were expected to share it, by limit.
         token_ratios: Bytes per prompt token, by model and kind of text with a tab between them.
         image_tokens: Prompt tokens of an image, of models that take more than they declare.
+        busy_pools: Pools from which queries spill to longer ones, as `model.pool`.
     """
 
     policy: Name
@@ -65,3 +66,4 @@ class Prices(Versioned, frozen=True, kw_only=True):
     arrivals: dict[str, float] = field(default_factory=dict)
     token_ratios: dict[str, TokenRatio] = field(default_factory=dict)
     image_tokens: dict[str, ImageTokens] = field(default_factory=dict)
+    busy_pools: list[str] = field(default_factory=list)

@@ -116,6 +116,7 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
         token_uses: Of long prompts whose answers have been settled.
         image_uses: Of images that took more tokens than were reserved for them.
         outcomes: Judged answers that have been settled, where the policy corrects estimates.
+        in_flight: Queries that wait for a result, by pool as `model.pool`; 0 left out.
     """
 
     partition: Partition
@@ -134,6 +135,7 @@ class ShareReport(Versioned, frozen=True, kw_only=True):
     token_uses: list[TokenUse] = field(default_factory=list)
     image_uses: list[ImageUse] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    in_flight: dict[str, Count] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from router.budget.ledger import account_key
@@ -65,3 +66,20 @@ def holdings(receipt: Receipt) -> tuple[Holding, ...]:
     if receipt.tenant is not None:
         accounts.append(account_key(receipt.model, receipt.tenant))
     return tuple(Holding(account, "currency", receipt.reserved) for account in accounts)
+
+
+def located(
+    receipt: Receipt, index: Mapping[str, int], window: int
+) -> Iterator[tuple[int, int, Holding]]:
+    """Yield the number, the window and the part of each account that holds a reservation.
+
+    Accounts of limits that are no longer configured are gone.
+
+    Args:
+        receipt: Of the decision.
+        index: Numbers of a ledger's accounts.
+        window: Begin of the budget window, where the receipt does not tell.
+    """
+    for part in holdings(receipt):
+        if part.account in index:
+            yield index[part.account], window if part.window is None else part.window, part

@@ -2,56 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import NamedTuple, Self
-
 import numpy as np
 
 from router.arrays import Floats, Ints
-from router.estimation.token_ratio import category, in_use
+from router.estimation.observed import Observed
+from router.estimation.token_ratio import category
 from router.models.catalog import ModelCatalog
-from schemas import Prices
 from schemas.content import TEXT_KINDS
-from schemas.price import ImageTokens
-
-
-class LearnedTokens(NamedTuple):
-    """What usage has taught, as decisions go by it.
-
-    Attributes:
-        ratios: Bytes per prompt token, by model and kind of text (`token_ratio.category`).
-        images: Tokens of an image, by model, where they are more than it declares.
-    """
-
-    ratios: Mapping[str, float] = MappingProxyType({})
-    images: Mapping[str, ImageTokens] = MappingProxyType({})
-
-    @classmethod
-    def of(cls, prices: Prices) -> Self:
-        """Return what travels with a record of prices."""
-        return cls(in_use(prices.token_ratios), prices.image_tokens)
 
 
 class PromptLengths:
     """Counts the tokens of texts by their bytes. An instance is not changed after construction."""
 
-    def __init__(self, learned: LearnedTokens, catalog: ModelCatalog) -> None:
+    def __init__(self, observed: Observed, catalog: ModelCatalog) -> None:
         """Args:
-        learned: By usage.
+        observed: What usage has taught.
         catalog: The M models.
         """
-        self.learned = learned
+        self._has_ratios = bool(observed.ratios)
         models = catalog.names
         rows = [
-            [learned.ratios.get(category(model, kind), 0.0) for model in models]
+            [observed.ratios.get(category(model, kind), 0.0) for model in models]
             for kind in TEXT_KINDS
         ]
         self._bytes_per_token: Floats = np.array(rows, dtype=np.float64)
         self._audio_tokens = catalog.audio_tokens
         self.image_tokens: Ints = catalog.image_tokens.copy()
         """int64[M], reserved for each image."""
-        for name, image in learned.images.items():
+        for name, image in observed.images.items():
             number = catalog.index.get(name)
             if number is not None and image.declared == self.image_tokens[number]:
                 self.image_tokens[number] = max(image.tokens, image.declared)
@@ -67,7 +45,7 @@ class PromptLengths:
         Returns:
             int64[n, M], or int64[n, 1] where they are the same for all models.
         """
-        if not self.learned.ratios:
+        if not self._has_ratios:
             return otherwise[:, None]
         ratio = self._bytes_per_token[kinds]
         learned = np.ceil(sizes[:, None] / np.where(ratio > 0, ratio, 1.0)).astype(np.int64)

@@ -12,7 +12,8 @@ from router.arrays import Bools, Floats, Ints, Vectors
 from router.estimation.embedders.base import Embedder, unit
 from router.estimation.estimator import Estimates, Estimator
 from router.estimation.newcomers import with_newcomers
-from router.estimation.prompt_lengths import LearnedTokens, PromptLengths
+from router.estimation.observed import Observed
+from router.estimation.prompt_lengths import PromptLengths
 from router.estimation.rated import RatedEstimator
 from router.models.catalog import MILLION, Model, ModelCatalog
 from router.policies.base import Batch
@@ -109,7 +110,7 @@ class QueryScorer:
         mode: Mode = "max",
         newcomers: Iterable[Model] = (),
         index: str | None = None,
-        learned: LearnedTokens = LearnedTokens(),  # noqa: B008  # immutable
+        observed: Observed = Observed(),  # noqa: B008  # immutable
     ) -> None:
         """Combine an embedder, an estimator and the models that it knows.
 
@@ -121,7 +122,7 @@ class QueryScorer:
             newcomers: Models without history, estimated by a prior (`newcomers.py`). They follow
                 the known ones in `catalog`.
             index: Version of the index that the estimator rests on.
-            learned: What usage has taught of the tokens of prompts.
+            observed: What is known of the models' servers beside that.
         """
         self.embedder = embedder
         self.estimator = estimator
@@ -129,7 +130,8 @@ class QueryScorer:
         self.catalog = known.extended(newcomers)
         self.mode = mode
         self.index = index
-        self.lengths = PromptLengths(learned, self.catalog)
+        self.observed = observed
+        self.lengths = PromptLengths(observed, self.catalog)
 
     def with_newcomers(self, newcomers: Iterable[Model]) -> QueryScorer:
         """Return a scorer with exactly these newcomers after the known models.
@@ -142,18 +144,18 @@ class QueryScorer:
     def following(
         self,
         snapshot: Mapping[str, Any],
-        learned: LearnedTokens = LearnedTokens(),  # noqa: B008  # immutable
+        observed: Observed = Observed(),  # noqa: B008  # immutable
     ) -> QueryScorer:
         """Return a scorer that takes over what has been learned; this one where nothing is new.
 
         Args:
             snapshot: Of a policy: estimates take over what it tells of models.
-            learned: What usage has taught of the tokens of prompts.
+            observed: What is known of the models' servers beside that.
         """
         estimator = self.estimator.following(snapshot)
-        if estimator is self.estimator and learned == self.lengths.learned:
+        if estimator is self.estimator and observed == self.observed:
             return self
-        return self._with(estimator, self._newcomers(), learned)
+        return self._with(estimator, self._newcomers(), observed)
 
     def unrated(self) -> QueryScorer:
         """Return a scorer that estimates scores, where this one may estimate by ratings."""
@@ -210,7 +212,7 @@ class QueryScorer:
         A reservation is the catalog's cost of the prompt and of all output tokens that the answers
         may have, for each call that may be billed. A query may not go where its reservation exceeds
         its `max_cost`, nor where prompt and allowed output exceed the model's context. A model with
-        pools answers from the shortest that holds the query, at that pool's prices.
+        pools answers from the shortest that holds the query and is not busy, at that pool's prices.
 
         Args:
             estimates: Of the n queries, for the known models.
@@ -224,28 +226,45 @@ class QueryScorer:
         media = _or(constraints.media_tokens, np.zeros((1, 1), dtype=np.int64))
         choices = _or(constraints.choices, np.ones(1, dtype=np.int64))[:, None]
         length = _or(constraints.likely_tokens, prompt)
-        pools = self.catalog.pools(length + media + tokens)
-        answer = prompt + media, tokens * choices
-        bound = self.catalog.cost(*answer, pools) * self.catalog.calls
+        answer, most = (prompt + media, tokens * choices), constraints.max_cost[:, None]
+        pools, bound = self._pools(length + media + tokens, answer, most)
         cost = self._expected_cost(estimates.cost, media, choices)
         if self.catalog.pooled:
             usual = self.catalog.cost(*answer) * self.catalog.calls
             cost = cost * bound / np.maximum(usual, 1)
         fits = (length + media + tokens <= self.catalog.context) & self._is_countable(*answer)
-        capped = constraints.max_cost != UNSET
-        affordable = ~capped[:, None] | (bound <= constraints.max_cost[:, None])
         batch = Batch(
             ids=constraints.ids,
             quality=estimates.quality,
             cost=cost,
             bound=bound,
-            allowed=constraints.allowed & fits & affordable,
+            allowed=constraints.allowed & fits & ((most == UNSET) | (bound <= most)),
         )
         bound_tokens: Ints = ((prompt + media + tokens * choices) * self.catalog.calls).astype(
             np.int64
         )
         likely = np.broadcast_to(length + media, tokens.shape)
         return Prepared(batch, bound_tokens, likely, tokens, explicit_max_tokens, fits, pools)
+
+    def _pools(self, tokens: Ints, answer: tuple[Ints, Ints], most: Ints) -> tuple[Ints, Ints]:
+        """Return the pools that would answer, and the reservations there, int64[n, M] each.
+
+        A query does not spill to where it would cost more than it may.
+
+        Args:
+            tokens: int64[n, M], of prompts and longest answers.
+            answer: Tokens of prompts and of all answers, as `ModelCatalog.cost` takes them.
+            most: int64[n, 1], nano-units that an answer may cost at most, or UNSET.
+        """
+        catalog = self.catalog
+        pools = catalog.pools(tokens)
+        bound = catalog.cost(*answer, pools) * catalog.calls
+        if not (self.observed.busy and catalog.pooled):
+            return pools, bound
+        others = catalog.pools(tokens, self.observed.busy)
+        dearer = catalog.cost(*answer, others) * catalog.calls
+        spills = (most == UNSET) | (dearer <= most)
+        return np.where(spills, others, pools), np.where(spills, dearer, bound)
 
     def _output_tokens(self, estimates: Estimates, constraints: QueryConstraints) -> Ints:
         """Return int64[n, M], the output tokens that answers may have."""
@@ -284,11 +303,11 @@ class QueryScorer:
         self,
         estimator: Estimator | RatedEstimator,
         newcomers: Iterable[Model],
-        learned: LearnedTokens | None = None,
+        observed: Observed | None = None,
     ) -> QueryScorer:
-        learned = self.lengths.learned if learned is None else learned
+        observed = self.observed if observed is None else observed
         return QueryScorer(
-            self.embedder, estimator, self.known, self.mode, newcomers, self.index, learned
+            self.embedder, estimator, self.known, self.mode, newcomers, self.index, observed
         )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router.arrays import Floats, Ints
-from router.models.pools import NONE, Pool, shortest_pool
+from router.models.pools import NONE, Pool, served, shortest_pool
 
 MILLION = 1_000_000
 
@@ -128,16 +128,19 @@ class ModelCatalog:
         aligned: Floats = np.concatenate([values, padding], axis=-1)[..., columns]
         return aligned
 
-    def pools(self, tokens: Ints) -> Ints:
-        """Return the shortest pool that holds each request, int64[n, M]; NONE for no pool.
+    def pools(self, tokens: Ints, busy: Collection[str] = ()) -> Ints:
+        """Return the pool of each request, int64[n, M], NONE for no pool (`shortest_pool`).
 
         Args:
             tokens: int64[n, M], prompt and longest answer.
+            busy: The pools that requests spill from, as `served` names them.
         """
         chosen = np.full(tokens.shape, NONE, dtype=np.int64)
         for model in self.pooled:
-            contexts = [pool.context for pool in self.models[model].pools]
-            chosen[:, model] = shortest_pool(tokens[:, model], contexts)
+            pools = self.models[model].pools
+            contexts = [pool.context for pool in pools]
+            spill = [served(self.names[model], pool.name) in busy for pool in pools]
+            chosen[:, model] = shortest_pool(tokens[:, model], contexts, np.array(spill))
         return chosen
 
     def cost(self, prompt_tokens: Ints, output_tokens: Ints, pools: Ints | None = None) -> Ints:

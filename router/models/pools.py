@@ -13,12 +13,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from router.arrays import Bools, Floats, Ints
+from router.arrays import Bools, Ints
 
 NONE = -1
 """The pool of a request that no pool holds."""
 SPILL_AT = 0.85
 """Load of a pool from which requests that a longer one holds go there."""
+QUIET_BELOW = 0.7
+"""Load below which a busy pool is busy no longer: between the two, it stays what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +32,22 @@ class Pool:
         context: Tokens of prompt and answer together.
         input_price: Nano-units per million prompt tokens.
         output_price: Nano-units per million output tokens.
+        capacity: Requests that its servers take at a time; None where it never spills.
     """
 
     name: str
     context: int
     input_price: int
     output_price: int
+    capacity: int | None = None
 
 
-def shortest_pool(
-    tokens: Ints, contexts: Sequence[int], load: Floats | None = None, spill_at: float = SPILL_AT
-) -> Ints:
+def served(model: str, pool: str | None = None) -> str:
+    """Return the name under which a model, or a pool of it, has a topic and workers."""
+    return model if pool is None else f"{model}.{pool}"
+
+
+def shortest_pool(tokens: Ints, contexts: Sequence[int], busy: Bools | None = None) -> Ints:
     """Return the pool of each request: the shortest that holds it, unless that is busy.
 
     From a busy pool requests spill to the next longer one that is not; never to a shorter one, for
@@ -49,9 +56,8 @@ def shortest_pool(
     Args:
         tokens: int64[...], prompt and longest answer.
         contexts: Tokens that each of the P pools holds, rising.
-        load: float64[P], requests of each pool, in parts of those it takes at a time; None for no
-            load.
-        spill_at: Load at which a pool is busy.
+        busy: bool[P], the pools that requests spill from (from `SPILL_AT` of their capacity); None
+            for none.
 
     Returns:
         int64[...], NONE where no pool holds the request.
@@ -62,7 +68,7 @@ def shortest_pool(
     if any(shorter >= longer for shorter, longer in pairwise(contexts)):
         raise ValueError(f"pools are ordered by their contexts, each longer: {list(contexts)}")
     first = np.searchsorted(np.asarray(contexts), tokens).astype(np.int64)
-    quiet = _next_quiet(np.zeros(len(contexts), np.bool_) if load is None else load >= spill_at)
+    quiet = _next_quiet(np.zeros(len(contexts), np.bool_) if busy is None else busy)
     return quiet[first]
 
 

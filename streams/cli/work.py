@@ -14,10 +14,11 @@ import click
 from confluent_kafka import Producer
 
 from router.models.catalog import Model
+from router.models.pools import served
 from schemas.sendable import api_key
 from streams.cli import logs, options
 from streams.cli.stopping import Stopper
-from streams.config.models import ModelSettings, served
+from streams.config.models import ModelSettings
 from streams.config.settings import Config, load
 from streams.kafka.logs import Logs
 from streams.kafka.security import for_librdkafka

@@ -17,16 +17,21 @@ from streams.config.limits import ModelBudget, to_nano
 from streams.config.servers import check_address, check_headers
 
 Calls = Annotated[int, Meta(ge=1, le=10_000)]
+Capacity = Annotated[int, Meta(ge=1, le=10_000_000)]
 
 
 class PoolSettings(Section, frozen=True, kw_only=True):
-    """One pool of a model's servers. What is left out is as the model has it."""
+    """One pool of a model's servers. What is left out is as the model has it.
+
+    capacity: queries that all its workers together take at a time; without it, it never spills.
+    """
 
     context: Tokens
     input_price: Decimal | None = None
     output_price: Decimal | None = None
     base_url: str | None = None
     concurrency: Calls | None = None
+    capacity: Capacity | None = None
 
     def __post_init__(self) -> None:
         check_address("base_url", self.base_url)
@@ -42,6 +47,7 @@ class PoolSettings(Section, frozen=True, kw_only=True):
             self.context,
             input_price if own[0] is None else to_nano("input_price", own[0]),
             output_price if own[1] is None else to_nano("output_price", own[1]),
+            self.capacity,
         )
 
 
@@ -136,8 +142,3 @@ class ModelSettings(Section, frozen=True, kw_only=True):
             base_url=pool.base_url or self.base_url,
             concurrency=pool.concurrency or self.concurrency,
         )
-
-
-def served(model: str, pool: str | None = None) -> str:
-    """Return the name under which a model, or a pool of it, has a topic and workers."""
-    return model if pool is None else f"{model}.{pool}"

@@ -21,6 +21,7 @@ from router.budget.limits import Limit, LimitSet
 from router.budget.windows import Windowing
 from router.estimation.embedders import KINDS
 from router.models.catalog import ModelCatalog
+from router.models.pools import served
 from router.policies import POLICIES
 from router.policies.baselines import GreedyCost
 from router.policies.eagle import Eagle
@@ -43,7 +44,7 @@ from streams.config.eagle import EagleSettings
 from streams.config.judge import JudgeSettings
 from streams.config.limits import Allowance, LimitSettings, TotalBudget, to_nano, to_whole
 from streams.config.loader import ConfigError, read
-from streams.config.models import ModelSettings, served
+from streams.config.models import ModelSettings
 from streams.config.serve import ServeSettings
 from streams.config.servers import check_address
 

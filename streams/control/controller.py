@@ -23,6 +23,7 @@ from router.budget.limits import LimitSet, closed_to, with_tenants
 from router.budget.shares import ShareAllocator
 from router.estimation.image_tokens import ImageMaxima
 from router.estimation.token_ratio import TokenRatios, category
+from router.models.busy_pools import BusyPools
 from router.models.catalog import ModelCatalog
 from router.policies.base import Policy
 from router.policies.floors import Floor
@@ -74,6 +75,7 @@ class Controller:
         clock: Callable[[], float] = time.time,
         ratios: TokenRatios | None = None,
         images: ImageMaxima | None = None,
+        pools: BusyPools | None = None,
     ) -> None:
         """Start at version 0.
 
@@ -91,6 +93,7 @@ class Controller:
             clock: Unix seconds.
             ratios: bytes per token as they were published last.
             images: tokens of images, the same.
+            pools: busy pools, the same.
         """
         self._catalog = catalog
         self._limits = limits
@@ -104,6 +107,7 @@ class Controller:
         self._every, self._clock = every, clock
         self._ratios = ratios or TokenRatios()
         self._images = images or ImageMaxima()
+        self._pools = pools or BusyPools(catalog.models)
         self._closed: frozenset[str] = frozenset()
         self._shape: tuple[tuple[str, ...], frozenset[str]] = (), frozenset()
         self._granted_at = clock()
@@ -111,13 +115,19 @@ class Controller:
         self.version = 0
 
     async def follow(self, records: Sequence[Any]) -> None:
-        """Take in a chunk of reports; grant shares, and solve prices if due."""
+        """Take in a chunk of reports; grant shares, and solve prices if due.
+
+        That a pool is busy, or is no longer, does not wait for that.
+        """
         await self._reject([refused for record in records if (refused := self._take(record))])
         await self._grant()
+        self._pools.judge(self.partitions)
         now = self._clock()
         if self._seen and now - self._solved_at >= self._every:
             self._solved_at = now
             await self._solve()
+        elif self._pools.take_news():
+            await self._publish(*self._outlook(now))
 
     def limit(self, limits: Mapping[str, int], closed: Collection[str] = ()) -> None:
         """Set limits and models that take no queries; shares follow with the next grants.
@@ -155,6 +165,7 @@ class Controller:
                 self._horizon.forecast.observe(self._clock(), report.partition, report.arrivals)
                 self._observe(report)
                 self._learn(report)
+                self._pools.observe(report.partition, report.in_flight)
         except Invalid as error:
             source = Source(record.topic, record.partition, record.offset)
             return Rejected.of(error, record.value, source)
@@ -178,23 +189,24 @@ class Controller:
     async def _solve(self) -> None:
         """Solve prices where enough queries have arrived, or anything else has changed."""
         self._follow_limits()
-        names, left, now = self._policy.limits.names, self._allocator.remaining(), self._clock()
-        money = [0 if name in self._closed else min(left.get(name, 0), MOST) for name in names]
-        remaining = np.array(money, dtype=np.int64)
-        arrived = sum(report.arrivals for report in self._seen.values())
+        now = self._clock()
+        remaining, expected = self._outlook(now)
         waiting = sum(report.waiting for report in self._seen.values())
-        expected = self._horizon.expected(now, arrived, names)
-        if (basis := self._basis(now, money, waiting, expected)) != self._solved_for:
+        if (basis := self._basis(now, remaining.tolist(), waiting, expected)) != self._solved_for:
             self._solved_for = basis
             self._policy.outdate()
         solved = await asyncio.to_thread(self._policy.plan, remaining, expected, waiting)
-        state = self._policy.snapshot()
-        prices = {name: value for name, value in state.items() if name != "version"}
-        learned = [one.take_news() for one in (self._ratios, self._images)]
-        if any(learned) or (solved and prices != self._prices):
-            self._prices = prices
-            self.version += 1
+        news = [one.take_news() for one in (self._ratios, self._images, self._pools)]
+        if any(news) or (solved and _prices(self._policy) != self._prices):
             await self._publish(remaining, expected)
+
+    def _outlook(self, now: float) -> tuple[Ints, Floats]:
+        """Return what is left of each limit, int64[R], and for how many arrivals, float64[R]."""
+        names, left = self._policy.limits.names, self._allocator.remaining()
+        money = [0 if name in self._closed else min(left.get(name, 0), MOST) for name in names]
+        arrived = sum(report.arrivals for report in self._seen.values())
+        expected = self._horizon.expected(now, arrived, names)
+        return np.array(money, dtype=np.int64), expected
 
     def _basis(self, now: float, money: Sequence[int], waiting: int, expected: Floats) -> object:
         """Return what prices follow from beside arrivals, and with them while queries wait.
@@ -293,6 +305,8 @@ class Controller:
 
     async def _publish(self, remaining: Ints, expected: Floats) -> None:
         names = self._policy.limits.names
+        self._prices = _prices(self._policy)
+        self.version += 1
         prices = Prices(
             policy=self._policy.name,
             version=self.version,
@@ -303,6 +317,7 @@ class Controller:
             arrivals=dict(zip(names, expected.round(1).tolist(), strict=True)),
             token_ratios=self._ratios.snapshot(),
             image_tokens=self._images.snapshot(),
+            busy_pools=sorted(self._pools.busy),
         )
         batch = self._outbox.batch()
         batch.send(self._topics.prices, encode(prices), prices.policy.encode(), 0)
@@ -315,6 +330,11 @@ class Controller:
         for rejected in refused:
             batch.send(self._topics.rejected, encode(rejected))
         await batch.delivered()
+
+
+def _prices(policy: Policy) -> dict[str, Any]:
+    """Return what a policy would publish, which may be what it has published before."""
+    return {name: value for name, value in policy.snapshot().items() if name != "version"}
 
 
 def _floors(report: ShareReport) -> list[Floor] | None:

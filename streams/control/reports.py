@@ -46,4 +46,5 @@ def report(partition: Partition, models: Sequence[str]) -> ShareReport:
         token_uses=partition.token_uses.take(),
         image_uses=partition.image_uses.take(),
         outcomes=partition.outcomes.take(),
+        in_flight=partition.in_flight.counts(),
     )

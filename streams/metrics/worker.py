@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from router.budget.charges import cost_of
 from router.models.catalog import Model, ModelCatalog
+from router.models.pools import served
 from schemas.fields import NANO
 from schemas.result import Result
-from streams.config.models import served
 from streams.kafka.producer import Headers
 from streams.metrics.exemplars import exemplar
 from streams.metrics.health import WELL, Health

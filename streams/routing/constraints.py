@@ -9,10 +9,10 @@ import numpy as np
 from router.arrays import Ints
 from router.estimation.scorer import UNSET, QueryConstraints, QueryScorer
 from router.models.catalog import Model, ModelCatalog
+from router.models.pools import served
 from schemas import Invalid, Query
 from schemas.content import TEXT_KINDS, Content
 from schemas.payload_fields import how_to_allow
-from streams.config.models import served
 
 CHAT_TEMPLATE = 128
 """Prompt tokens that a model's chat template may add to the text: marks, dates, a default system

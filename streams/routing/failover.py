@@ -13,9 +13,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
+from router.models.pools import served
 from schemas import Rejected
 from schemas.wire import encode
-from streams.config.models import served
 from streams.kafka.carried import carried_headers
 from streams.kafka.logs import LogError, Logs, Record, Span
 from streams.kafka.producer import Outbox

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from router.models.pools import served
 from schemas import Query, Receipt, Rejected, Result, Routed
 from schemas.result import duplicate_of
 from schemas.wire import encode
-from streams.config.models import served
 from streams.kafka.carried import TRACE, carried_headers, carried_key
 from streams.kafka.producer import Batch, Headers
 from streams.kafka.topics import Topics

@@ -14,7 +14,7 @@ from confluent_kafka import Message
 from router.budget.ledger import Ledger, owner, split
 from router.budget.limits import tenants_in_force
 from router.budget.windows import Calendar, Windowing
-from router.estimation.prompt_lengths import LearnedTokens
+from router.estimation.observed import Observed
 from router.estimation.scorer import QueryScorer
 from router.policies.base import Policy
 from schemas import Invalid, ModelControl, Prices
@@ -45,7 +45,7 @@ class ControlPlane:
         registry: The state of the commands.
         calendar: The windows of all limits.
         token_ratios: Bytes per token as they were published last.
-        learned: What decisions go by of these, and tokens of images.
+        observed: What decisions go by of these, tokens of images, and busy pools.
     """
 
     def __init__(self, config: Config, parts: Parts, topic: str) -> None:
@@ -64,7 +64,7 @@ class ControlPlane:
         self._policy = parts.new_policy()
         self._published: Mapping[str, Any] | None = None
         self.token_ratios: Mapping[str, TokenRatio] = {}
-        self.learned = LearnedTokens()
+        self.observed = Observed()
         self._listeners: list[Listener] = []
         self._advanced = asyncio.Event()
         self.decider = self._new_decider(parts.scorer, 0)
@@ -83,7 +83,7 @@ class ControlPlane:
             policy = _copy(self._policy)
             policy.restore(prices.state)
             self._published, self.token_ratios = prices.state, prices.token_ratios
-            self.learned = LearnedTokens.of(prices)
+            self.observed = Observed.of(prices)
         except (Invalid, NewerFormat, ValueError) as error:
             logger.error("prices at offset %s are passed over: %s", message.offset(), error)
             return
@@ -207,7 +207,7 @@ class ControlPlane:
         return self._policy.snapshot() if self.decider.price_version else None
 
     def _new_decider(self, scorer: QueryScorer, price_version: int) -> Decider:
-        scorer = scorer.following(self._policy.snapshot(), self.learned)
+        scorer = scorer.following(self._policy.snapshot(), self.observed)
         return Decider(
             scorer=scorer,
             policy=self.parts.with_trials(self._policy, scorer.catalog),

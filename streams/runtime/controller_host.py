@@ -12,6 +12,7 @@ from router.budget.horizon import Horizon
 from router.budget.shares import ShareAllocator
 from router.estimation.image_tokens import ImageMaxima
 from router.estimation.token_ratio import TokenRatios
+from router.models.busy_pools import BusyPools
 from streams.config.settings import Config
 from streams.control.controller import Controller
 from streams.kafka.logs import Logs
@@ -128,7 +129,8 @@ class ControllerHost:
             self._topics,
             policy.resolve_seconds,
             ratios=TokenRatios(self._control.token_ratios),
-            images=ImageMaxima(self._control.learned.images),
+            images=ImageMaxima(self._control.observed.images),
+            pools=BusyPools(parts.scorer.known.models, self._control.observed.busy),
         )
 
 

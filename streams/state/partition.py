@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from router.arrays import Floats, Ints
-from router.budget.holdings import Holding, holdings
+from router.budget.holdings import located
 from router.budget.ledger import Ledger
 from router.budget.shares import apply_grant
 from router.policies.floors import Floor
@@ -14,6 +14,7 @@ from schemas import Result, ShareGrant
 from schemas.share import Game, ImageUse, Outcome, TokenUse
 from schemas.wire import encode
 from streams.state.expiry import Deadlines, DecisionRun
+from streams.state.in_flight import InFlight
 from streams.state.open_rows import OpenRows, load_state
 from streams.state.ownership import IDLE, LAST_WRITE, Ownership
 from streams.state.progress import Progress
@@ -78,7 +79,8 @@ class Partition:
         )
         self.recent = RecentIds()
         self.recent.restore(self._rows.slots(), state.recent)
-        self.deadlines = Deadlines(self._rows.heads())
+        self.in_flight = InFlight()
+        self.deadlines = Deadlines(self.in_flight.loaded(self._rows.heads()))
         self.failovers: dict[str, tuple[str, Row]] = {
             row.receipt.decision_id: (key, row) for key, row in self._rows.failovers()
         }
@@ -166,6 +168,8 @@ class Partition:
         run = DecisionRun(rows[first].receipt.decided_at, log, first, last, release_at)
         self.deadlines.add(run)
         deferred = sum(receipt.decision == "deferred" for receipt in receipts)
+        for receipt in receipts:
+            self.in_flight.begin(receipt)
         if log == "queries":
             self.waiting += deferred
             self.remember(
@@ -206,7 +210,7 @@ class Partition:
     # Results and deadlines
 
     def charge(self, row: Row, result: Result, cost: int) -> int:
-        """Turn a row's reservation into a charge.
+        """Turn the reservation of a row, which this ends, into a charge.
 
         Args:
             row: An open row; a late result of an expired one is charged, too.
@@ -216,7 +220,9 @@ class Partition:
         Returns:
             Nano-units charged above what was reserved.
         """
-        for account, window, part in self._held(row):
+        if not row.is_overdue:
+            self.in_flight.end(row.receipt)
+        for account, window, part in located(row.receipt, self.ledger.index, row.window):
             reserved = 0 if row.expired else part.amount
             self.ledger.settle(account, reserved, part.charge(result, cost), window)
         return max(cost - (0 if row.expired else row.receipt.reserved), 0)
@@ -251,7 +257,9 @@ class Partition:
                 are to be published.
         """
         for row in rows.values():
-            for account, window, part in self._held(row) if row.expired else ():
+            self.in_flight.end(row.receipt)
+            parts = located(row.receipt, self.ledger.index, row.window) if row.expired else ()
+            for account, window, part in parts:
                 self.ledger.release(account, part.amount, window)
         over = {key: row for key, row in rows.items() if not row.returned}
         self.forget(row.receipt.id for row in over.values())
@@ -265,17 +273,6 @@ class Partition:
     def roll(self, begins: Ints) -> bool:
         """Advance to budget windows, int64[M], and return whether one began (`Ledger.roll`)."""
         return self.ledger.roll(begins)
-
-    def _held(self, row: Row) -> Iterator[tuple[int, int, Holding]]:
-        """Yield the number, the window and the part of each account that holds a reservation.
-
-        Accounts of limits that are no longer configured are gone.
-        """
-        index = self.ledger.index
-        for part in holdings(row.receipt):
-            if part.account in index:
-                window = row.window if part.window is None else part.window
-                yield index[part.account], window, part
 
     # Shares and commands
 

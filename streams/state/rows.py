@@ -95,10 +95,12 @@ class Row(Versioned, frozen=True, kw_only=True):
 
 
 class ReceiptHead(Struct, frozen=True):
-    """The fields of a receipt that its deadline depends on."""
+    """The fields of a receipt that its deadline depends on, and where its query has gone."""
 
     decision: str
     decided_at: float
+    model: str | None = None
+    pool: str | None = None
 
 
 class RowHead(Struct, frozen=True):

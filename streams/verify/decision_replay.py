@@ -154,8 +154,8 @@ class DecisionReplayer:
             return "their prices have been compacted away"
         if not self._control.is_complete(first.control_version):
             return "orders before them have been compacted away"
-        learned = self._versions.learned(first.price_version)
-        return self._control.decider(parts, policy, learned, first)
+        observed = self._versions.observed(first.price_version)
+        return self._control.decider(parts, policy, observed, first)
 
     def _again(
         self, chunk: LoggedReceipts, log: Log, records: Sequence[Record], decider: Decider

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from router.estimation.prompt_lengths import LearnedTokens
+from router.estimation.observed import Observed
 from router.estimation.scorer import QueryScorer
 from router.models.catalog import ModelCatalog
 from router.policies.base import Policy
@@ -42,11 +42,11 @@ class PriceVersions:
             newest = prices.version
             self._records[newest] = record.value or b""
 
-    def learned(self, version: int) -> LearnedTokens:
-        """Return what was published of prompts' tokens with the prices of a version."""
+    def observed(self, version: int) -> Observed:
+        """Return what was published of the models' servers with the prices of a version."""
         if version not in self._records:
-            return LearnedTokens()
-        return LearnedTokens.of(decode(Prices, self._records[version]))
+            return Observed()
+        return Observed.of(decode(Prices, self._records[version]))
 
     def at(self, version: int, parts: Parts) -> Policy | None:
         """Return the policy with the prices of a version, valid until the next call.
@@ -111,18 +111,16 @@ class ReplayedControl:
             return self._commands[0].timestamp >= self._complete_since
         return bool(self._followed) and self._followed[-1] == version - 1
 
-    def decider(
-        self, parts: Parts, policy: Policy, learned: LearnedTokens, first: Receipt
-    ) -> Decider:
+    def decider(self, parts: Parts, policy: Policy, observed: Observed, first: Receipt) -> Decider:
         """Return what has decided a chunk.
 
         Args:
             parts: On the index of the chunk's receipts.
             policy: With the prices of the chunk's receipts.
-            learned: That came with these.
+            observed: That came with these.
             first: The chunk's first receipt.
         """
-        scorer = self._scorer(parts).following(policy.snapshot(), learned)
+        scorer = self._scorer(parts).following(policy.snapshot(), observed)
         return Decider(
             scorer=scorer,
             policy=parts.with_trials(policy, scorer.catalog),

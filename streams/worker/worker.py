@@ -21,12 +21,12 @@ from typing import Any
 
 from confluent_kafka import Message, Producer
 
+from router.models.pools import served
 from schemas.fields import Source
 from schemas.invalid import wrong
 from schemas.result import Result
 from schemas.route import Routed
 from schemas.wire import Invalid, decode
-from streams.config.models import served
 from streams.kafka.carried import headers_of
 from streams.kafka.fatal import or_die
 from streams.kafka.producer import Headers

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 import orjson
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from schemas import Prices, Receipt, Rejected, Result, Routed
+from router.models.pools import served
+from schemas import Prices, Receipt, Rejected, Result, Routed, ShareReport
 from schemas.wire import decode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
-from streams.config.models import served
 from streams.kafka.topics import create
 from tests.support.records import Records
 from tests.support.scripted_model import Reply, ScriptedModel, completion
@@ -140,12 +140,12 @@ def send(system: System, prompts: Mapping[str, str]) -> None:
 
 
 def pools_of(system: System) -> dict[str, list[str | None]]:
-    """The pools of each query's decisions, in order."""
-    found: dict[str, list[str | None]] = {}
+    """The pools of each query's decisions, in order; a kill may have repeated a receipt."""
+    found: dict[str, dict[str, str | None]] = {}
     for one in system.read(system.topics.receipts):
         receipt = decode(Receipt, one.value)
-        found.setdefault(receipt.id, []).append(receipt.pool)
-    return found
+        found.setdefault(receipt.id, {})[receipt.decision_id] = receipt.pool
+    return {id: list(pools.values()) for id, pools in found.items()}
 
 
 def wait_learned(system: System) -> None:
@@ -190,3 +190,67 @@ def test_lengths_are_learned_from_usage(
         system.verify()
     for server in servers.values():
         server.close()
+
+
+CAPACITY = 10
+SPILLING = {
+    **SETTINGS,
+    f'models."{MODEL}".pools.short': {
+        **SETTINGS[f'models."{MODEL}".pools.short'],
+        "capacity": CAPACITY,
+    },
+}
+
+
+def ask_until(system: System, pool: str) -> None:
+    """Send short queries, one by one, until one goes to a pool."""
+
+    def arrived() -> bool:
+        send(system, {f"until-{pool}-{len(system.sent)}": "three words each"})
+        system.wait_decided()
+        return pools_of(system)[list(system.sent)[-1]] == [pool]
+
+    system.wait(f"a query in the pool {pool}", arrived)
+
+
+def under_way(system: System) -> int:
+    """Restart the router, and return how many queries are in the short pool by its reports."""
+    system.kill("r0")
+    before = len(system.read(system.topics.share_reports))
+    system.start_router("r0")
+
+    def reports() -> dict[int, ShareReport]:
+        records = system.read(system.topics.share_reports)[before:]
+        return {one.partition: one for one in (decode(ShareReport, r.value) for r in records)}
+
+    system.wait("a report of each partition", lambda: len(reports()) == system.partitions)
+    return sum(one.in_flight.get(served(MODEL, "short"), 0) for one in reports().values())
+
+
+@pytest.mark.kafka
+def test_queries_spill_while_a_pool_is_busy(
+    kafka_broker: KafkaServer, tmp_path: Path, prefix: str
+) -> None:
+    """Those that the short pool holds go to the long one, at its price, also after a router's kill;
+    they return when its answers have come. Replay and audit agree."""
+    with System(kafka_broker, tmp_path, prefix, plenty=1e4, settings=SPILLING) as system:
+        add_topics(system)
+        system.start_router("r0")
+        send(system, {f"first-{number}": "three words each" for number in range(CAPACITY)})
+        system.wait_decided()
+        ask_until(system, "long")
+        short = [pool for pool in chain(*pools_of(system).values()) if pool == "short"]
+        assert under_way(system) == len(short) >= CAPACITY
+        ask_until(system, "long")
+        assert set(chain(*pools_of(system).values())) == {"short", "long"}
+        system.run("w0", "work", MODEL, "--echo", "--config", str(system.config))
+        system.wait_settled()
+        ask_until(system, "short")
+        system.wait_settled()
+        found = [pool for (pool,) in pools_of(system).values()]
+        spent = sum(state.accounts[MODEL].spent for state in system.states().values())
+        assert spent == found.count("short") * (3 + 3) + found.count("long") * (3 + 6)
+        published = [decode(Prices, one.value) for one in system.read(system.topics.prices)]
+        changes = [busy for busy, _ in groupby(prices.busy_pools for prices in published)]
+        assert changes[-2:] == [[served(MODEL, "short")], []]
+        system.verify()

@@ -14,6 +14,7 @@ from router.budget.shares import ShareAllocator
 from router.budget.windows import Windowing
 from router.estimation.image_tokens import ImageMaxima
 from router.estimation.token_ratio import TokenRatios
+from router.models.busy_pools import BusyPools
 from router.policies.floors import Floor
 from router.policies.primal_dual import PrimalDual
 from schemas import Prices, ShareGrant
@@ -66,6 +67,7 @@ class Desk:
         ratios: TokenRatios | None = None,
         corrected: bool = False,
         images: ImageMaxima | None = None,
+        pools: BusyPools | None = None,
     ) -> None:
         self.outbox, self.policy, self.now = RecordedOutbox(), Policy(corrected), 1000.0
         self.superseded = False
@@ -87,6 +89,7 @@ class Desk:
             lambda: self.now,
             ratios,
             images,
+            pools,
         )
 
     async def _save(self, accounts: dict[str, Any]) -> None:

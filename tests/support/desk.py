@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from msgspec.structs import replace
 
 from schemas import Rejected
 from streams.kafka.logs import LogError
@@ -29,7 +30,7 @@ DECIDED = 1000.0
 
 
 class Desk:
-    """A partition with three open rows of 100 nano-units: q0 and q1 "small", q2 "large"."""
+    """A partition with three open rows of 100 nano-units: q0, q1 "small", q2 "large" in a pool."""
 
     def __init__(self) -> None:
         self.outbox, self.store = RecordedOutbox(), MemoryStore()
@@ -45,7 +46,9 @@ class Desk:
         self._results = 0
 
     async def open(self) -> Desk:
-        await decide(self.partition, receipt(0), receipt(1), receipt(2, "large"))
+        await decide(
+            self.partition, receipt(0), receipt(1), replace(receipt(2, "large"), pool="short")
+        )
         self.partition.mark_published("queries", 2, [])
         self.outbox.sent.clear()
         return self
@@ -73,10 +76,11 @@ class Desk:
         return Calls(self.begun, self.returned)
 
     def money(self) -> tuple[list[int], list[int]]:
-        """Reserved and spent; the changelog must say the same."""
+        """Reserved and spent; the changelog must say the same, and what is under way."""
         ledger = self.partition.ledger
-        loaded = open_partition(RecordedOutbox(), self.store).ledger
-        assert loaded.accounts() == ledger.accounts()
+        loaded = open_partition(RecordedOutbox(), self.store)
+        assert loaded.ledger.accounts() == ledger.accounts()
+        assert loaded.in_flight.counts() == self.partition.in_flight.counts()
         return ledger.reserved.tolist(), ledger.spent.tolist()
 
     def rejected(self) -> list[Rejected]:

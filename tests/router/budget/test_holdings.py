@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.budget.holdings import MAX_TOKENS, Holding, holdings
+from router.budget.holdings import MAX_TOKENS, Holding, holdings, located
 from schemas import Receipt, Result, Source, Usage
 from schemas.fields import Unit
 
@@ -72,3 +72,12 @@ def test_charges(
         estimated=estimated,
     )
     assert Holding("x", unit, 900).charge(result, 33) == charged
+
+
+def test_where_a_ledger_keeps_what_is_held() -> None:
+    """By the number of the account, and the window of the receipt or else the row's; accounts that
+    are gone are left out."""
+    plain = receipt(tenant="shop")
+    assert list(located(plain, {"a": 3}, 60)) == [(3, 60, Holding("a", "currency", 70))]
+    limited = receipt(limits={"requests": ["rpm"], "tokens": ["tpm"]}, windows={"rpm": 120})
+    assert list(located(limited, {"rpm": 1}, 60)) == [(1, 120, Holding("rpm", "requests", 1, 120))]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from router.estimation.prompt_lengths import LearnedTokens, PromptLengths
+from router.estimation.observed import Observed
+from router.estimation.prompt_lengths import PromptLengths
 from router.models.catalog import Model, ModelCatalog
 from schemas.price import ImageTokens
 
@@ -17,14 +18,14 @@ MODELS = ModelCatalog(
 
 def test_lengths_go_by_model_and_kind_of_text() -> None:
     """Where these are known; elsewhere by the rule for what is not."""
-    learned = LearnedTokens({"small\tprose": 4.0, "large\tcode": 3.5})
+    learned = Observed({"small\tprose": 4.0, "large\tcode": 3.5})
     found = PromptLengths(learned, MODELS).tokens(SIZES, PROSE_AND_CODE, OTHERWISE)
     assert found.tolist() == [[300, 900], [1000, 343]]
 
 
 def test_without_ratios_all_models_count_alike() -> None:
     """As before anything was learned."""
-    found = PromptLengths(LearnedTokens(), MODELS).tokens(SIZES, PROSE_AND_CODE, OTHERWISE)
+    found = PromptLengths(Observed(), MODELS).tokens(SIZES, PROSE_AND_CODE, OTHERWISE)
     assert found.tolist() == [[900], [1000]]
 
 
@@ -34,7 +35,7 @@ def test_images_take_what_was_seen() -> None:
     images, audio = np.array([2, 0]), np.array([0, 3])
     for seen, taken in ((700, 1_400), (50, 200)):
         learned = {name: ImageTokens(declared=n, tokens=seen) for name, n in declared.items()}
-        lengths = PromptLengths(LearnedTokens({}, learned), MODELS)
+        lengths = PromptLengths(Observed({}, learned), MODELS)
         assert lengths.media_tokens(images, audio).tolist() == [[taken, 0], [0, 150]]
-    changed = LearnedTokens({}, {"small": ImageTokens(declared=99, tokens=700)})
+    changed = Observed({}, {"small": ImageTokens(declared=99, tokens=700)})
     assert PromptLengths(changed, MODELS).media_tokens(images, audio)[0].tolist() == [200, 0]

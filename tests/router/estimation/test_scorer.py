@@ -13,7 +13,7 @@ from router.estimation.embedders.base import Embedder
 from router.estimation.estimator import Estimates, Estimator
 from router.estimation.history import History
 from router.estimation.index.exact import ExactIndex
-from router.estimation.prompt_lengths import LearnedTokens
+from router.estimation.observed import Observed
 from router.estimation.scorer import UNSET, Mode, QueryConstraints, QueryScorer
 from router.models.catalog import Model, ModelCatalog
 from router.models.pools import NONE, Pool
@@ -132,6 +132,29 @@ def test_the_pool_that_holds_a_query_sets_its_price() -> None:
     assert_allclose(prepared.batch.cost[:, 0], 1.0)
 
 
+def test_a_query_spills_from_a_busy_pool_at_the_price_of_the_other() -> None:
+    """Not where that is more than it may cost: then it waits at the shorter one."""
+    pools = (Pool("short", 100, 5_000_000, 10_000_000), Pool("long", 300, 10_000_000, 20_000_000))
+    small, large = FLEET.models
+    scorer = QueryScorer(
+        Letters(), core().estimator, ModelCatalog([small, replace(large, pools=pools)])
+    )
+    short, long = 50 + 900, 100 + 1800
+    most = [UNSET, long, long - 1, short - 1]
+    asked = wishes(4, prompt_tokens=[10] * 4, max_tokens=[90] * 4, max_cost=most)
+    before = scorer.batch(estimates(4), asked)
+    assert_array_equal(before.pools[:, 1], [0, 0, 0, 0])
+    spilling = scorer.following({}, Observed(busy=frozenset({"large.short"})))
+    prepared = spilling.batch(estimates(4), asked)
+    assert_array_equal(prepared.pools[:, 1], [1, 1, 0, 0])
+    assert_array_equal(prepared.batch.bound[:, 1], [long, long, short, short])
+    assert_allclose(prepared.batch.cost[:, 1], [1.0, 1.0, 0.5, 0.5])
+    assert_array_equal(prepared.batch.allowed[:, 1], [True, True, True, False])
+    assert_array_equal(prepared.batch.bound[:, 0], before.batch.bound[:, 0])
+    again = spilling.following({}).batch(estimates(4), asked)
+    assert_array_equal(again.pools, before.pools)
+
+
 def test_without_text_the_models_means_count() -> None:
     """Nothing tells the query from others; those beside it are estimated as ever."""
     scorer = core()
@@ -176,11 +199,11 @@ def test_each_call_that_may_be_billed_is_reserved_for() -> None:
 
 def test_learned_ratios_replace_others() -> None:
     """What was known before stays; a scorer with the same ones is itself."""
-    scorer = core().following({}, LearnedTokens({"small\tprose": 4.0}))
-    assert scorer.following({}, scorer.lengths.learned) is scorer
+    scorer = core().following({}, Observed({"small\tprose": 4.0}))
+    assert scorer.following({}, scorer.observed) is scorer
     grown = scorer.with_newcomers([Model("new", 1, 1)])
-    assert grown.lengths.learned.ratios == {"small\tprose": 4.0}
-    assert scorer.following({}, LearnedTokens()).lengths.learned.ratios == {}
+    assert grown.observed.ratios == {"small\tprose": 4.0}
+    assert scorer.following({}, Observed()).observed.ratios == {}
 
 
 def test_the_length_by_model_is_no_matter_of_money() -> None:

@@ -69,6 +69,13 @@ def test_a_request_goes_to_the_shortest_pool_that_holds_it() -> None:
     assert_array_equal(POOLED.pools(tokens), [[NONE, 0], [NONE, 1], [NONE, NONE]])
 
 
+def test_a_request_spills_from_a_busy_pool() -> None:
+    """By the pool's name; other models' pools of that name do not count."""
+    tokens = np.array([[100, 100], [101, 101]])
+    assert_array_equal(POOLED.pools(tokens, {"dear.short"}), [[NONE, 1], [NONE, 1]])
+    assert_array_equal(POOLED.pools(tokens, {"cheap.short", "dear.long"}), [[NONE, 0], [NONE, 1]])
+
+
 def test_a_pool_has_its_own_prices() -> None:
     """In arrays and for one answer; elsewhere the model's count."""
     prompt, output = np.full((3, 1), MILLION), np.full((3, 2), MILLION)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from router.models.pools import NONE, saving, shortest_pool
@@ -20,15 +22,30 @@ def test_the_shortest_that_holds_it() -> None:
 def test_a_busy_pool_spills_to_a_longer_one_only() -> None:
     """Past pools that are busy, too; a short one that is free takes no long request."""
     tokens = np.array([100, 5_000, 50_000])
-    assert_array_equal(shortest_pool(tokens, CONTEXTS, np.array([0.9, 0.0, 0.0])), [1, 1, 2])
-    assert_array_equal(shortest_pool(tokens, CONTEXTS, np.array([0.9, 0.9, 0.0])), [2, 2, 2])
-    assert_array_equal(shortest_pool(tokens, CONTEXTS, np.array([0.0, 0.9, 0.9])), [0, 1, 2])
+    assert_array_equal(shortest_pool(tokens, CONTEXTS, np.array([True, False, False])), [1, 1, 2])
+    assert_array_equal(shortest_pool(tokens, CONTEXTS, np.array([True, True, False])), [2, 2, 2])
+    assert_array_equal(shortest_pool(tokens, CONTEXTS, np.array([False, True, True])), [0, 1, 2])
 
 
 def test_where_all_are_busy_nothing_moves() -> None:
     """A spill would only make a long pool wait."""
-    load = np.array([0.9, 0.9, 2.0])
-    assert_array_equal(shortest_pool(np.array([100, 5_000, 50_000]), CONTEXTS, load), [0, 1, 2])
+    busy = np.array([True, True, True])
+    assert_array_equal(shortest_pool(np.array([100, 5_000, 50_000]), CONTEXTS, busy), [0, 1, 2])
+
+
+@given(
+    st.integers(0, 12),
+    st.lists(st.tuples(st.integers(1, 10), st.booleans()), unique_by=lambda one: one[0]),
+)
+def test_no_request_goes_where_it_does_not_fit(tokens: int, pools: list[tuple[int, bool]]) -> None:
+    """Of those that hold it, it goes to the first that is not busy; where all are, to the first."""
+    pools = sorted(pools)
+    contexts, busy = [context for context, _ in pools], [one for _, one in pools]
+    hold = [pool for pool, context in enumerate(contexts) if context >= tokens]
+    quiet = [pool for pool in hold if not busy[pool]]
+    expected = (quiet or hold or [NONE])[0]
+    found = shortest_pool(np.array([tokens]), contexts, np.array(busy, dtype=np.bool_))
+    assert found.tolist() == [expected]
 
 
 def test_pools_in_another_order_are_refused() -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.models.pools import Pool
-from streams.config.models import served
+from router.models.pools import Pool, served
 from tests.streams.config.files import GOOD, read, refusal
 
 POOLS = """
@@ -18,6 +17,7 @@ context = 4_000
 output_price = "0.30"
 base_url = "http://short/v1"
 concurrency = 64
+capacity = 128
 """
 
 
@@ -26,7 +26,7 @@ def test_pools_are_ordered_by_context(tmp_path: Path) -> None:
     config = read(tmp_path, GOOD + POOLS)
     (model,) = config.catalog().models
     assert model.pools == (
-        Pool("short", 4_000, 150_000_000, 300_000_000),
+        Pool("short", 4_000, 150_000_000, 300_000_000, 128),
         Pool("long", 60_000, 150_000_000, 600_000_000),
     )
     assert model.context == 60_000
@@ -51,6 +51,7 @@ def test_pools_are_served_under_names_of_their_own(tmp_path: Path) -> None:
         ("short = { context = 9, input_price = nan }", "small.pools.short.input_price", "amount"),
         ("short = { context = 9, output_price = -1 }", "small.pools.short.output_price", "amount"),
         ("short.input_price = 0.1", "pools.short.context", "required"),
+        ("short = { context = 9, capacity = 0 }", "pools.short.capacity", "1"),
     ],
     ids=[
         "longer than the model",
@@ -59,6 +60,7 @@ def test_pools_are_served_under_names_of_their_own(tmp_path: Path) -> None:
         "no number",
         "negative",
         "without a context",
+        "without room",
     ],
 )
 def test_pools_that_cannot_be_used(tmp_path: Path, text: str, key: str, words: str) -> None:

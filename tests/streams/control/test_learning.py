@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from router.estimation.image_tokens import ImageMaxima
 from router.estimation.token_ratio import ENOUGH, TokenRatios
+from router.models.busy_pools import BusyPools
+from router.models.catalog import Model
+from router.models.pools import Pool
 from router.policies.floors import Floor
 from schemas.price import ImageTokens
 from tests.support.control_desk import SAMPLE, Desk, report
@@ -99,3 +104,41 @@ async def test_outcomes_correct_the_policy() -> None:
     assert prices.state["corrections"].keys() == {"large"}
     weight, *_ = prices.state["corrections"]["large"]
     assert 15 < weight <= 20
+
+
+POOLED = Model("large", 1, 1, pools=(Pool("short", 10, 1, 1, capacity=10), Pool("long", 20, 1, 1)))
+BUSY: dict[str, Any] = {"in_flight": {"large.short": 9}}
+
+
+async def test_a_pool_that_gets_busy_is_published_at_once() -> None:
+    """Not with the next solution; the same prices are published, and nothing more than that."""
+    desk = Desk(every=100.0, pools=BusyPools([POOLED]))
+    await desk.follow(report(0, 1, **SAMPLE), report(1, 1))
+    (before,) = desk.prices()
+    await desk.follow(report(0, 2, **BUSY), report(1, 2, **SAMPLE))
+    (prices,) = desk.prices()
+    assert (prices.busy_pools, prices.version) == (["large.short"], before.version + 1)
+    assert (prices.state, prices.remaining) == (before.state, before.remaining)
+    await desk.follow(report(0, 3, in_flight={"large.short": 7}), report(1, 3, in_flight={}))
+    assert desk.prices() == []
+    await desk.follow(report(0, 4))
+    (prices,) = desk.prices()
+    assert prices.busy_pools == []
+
+
+async def test_the_next_controller_goes_on_from_busy_pools() -> None:
+    """It tells of them with new prices, and ends them when it has heard of all partitions."""
+    desk = Desk(pools=BusyPools([POOLED], ["large.short"]))
+    await desk.follow(report(0, 1, **SAMPLE))
+    (prices,) = desk.prices()
+    assert prices.busy_pools == ["large.short"]
+    await desk.follow(report(1, 1))
+    assert [prices.busy_pools for prices in desk.prices()] == [[]]
+
+
+async def test_a_report_that_comes_late_changes_no_load() -> None:
+    """What a partition has under way is told by its newest report."""
+    desk = Desk(pools=BusyPools([POOLED]))
+    await desk.follow(report(0, 2), report(1, 1))
+    await desk.follow(report(0, 1, **BUSY))
+    assert desk.prices() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from schemas import ShareGrant, ShareReport
 from schemas.wire import decode, encode
@@ -24,7 +25,7 @@ async def test_a_report_tells_the_accounts_and_what_was_wanted() -> None:
     partition.apply_grant(ShareGrant(partition=0, sequence=3, models={}))
     partition.record_arrivals([np.ones((11, 2))] * 2, [None] * 11)
     partition.sample.take()
-    await decide(partition, receipt(0), receipt(1, "large", 70))
+    await decide(partition, receipt(0), replace(receipt(1, "large", 70), pool="short"))
     partition.ledger.settle(0, 100, 40)
     partition.ledger.roll(np.array([0, 500]))
     await partition.commit({})
@@ -43,6 +44,7 @@ async def test_a_report_tells_the_accounts_and_what_was_wanted() -> None:
     assert told.columns == ["small", "large"]
     assert (told.quality, told.cost) == ([[0.25, 0.1234567]], [[9.6, 20.2]])
     assert (told.tokens, told.tenants) == ([[3, 4]], ["shop"])
+    assert told.in_flight == {"large.short": 1}
 
 
 async def test_the_next_report_tells_only_what_is_new() -> None:

@@ -9,7 +9,7 @@ import orjson
 
 from router.budget.ledger import Ledger
 from router.budget.limits import LimitSet
-from router.estimation.prompt_lengths import LearnedTokens
+from router.estimation.observed import Observed
 from router.estimation.scorer import QueryScorer
 from router.models.catalog import Model, ModelCatalog
 from router.models.pools import NONE, Pool
@@ -68,10 +68,10 @@ def test_what_was_learned_of_images_is_reserved() -> None:
     """In place of `image_tokens`, for as long as these are what they were."""
     image = chat(TEXT, IMAGE, IMAGE, SOUND, max_tokens=1)
     before = decided(image).receipt
-    learned = LearnedTokens({}, {"large": ImageTokens(declared=1000, tokens=8_000)})
+    learned = Observed({}, {"large": ImageTokens(declared=1000, tokens=8_000)})
     after = decided(image, SCORER.following({}, learned)).receipt
     assert after.reserved - before.reserved == 2 * 7_000 * 3
-    other = LearnedTokens({}, {"large": ImageTokens(declared=999, tokens=8_000)})
+    other = Observed({}, {"large": ImageTokens(declared=999, tokens=8_000)})
     assert decided(image, SCORER.following({}, other)).receipt.reserved == before.reserved
 
 
@@ -131,7 +131,7 @@ def test_what_was_learned_makes_a_prompt_fit() -> None:
     prompt = "|---|\n" * 22_000  # 132,000 bytes, 33,000 tokens
     asked = {"prompt": prompt, "max_tokens": 1}
     assert decided(asked).refusal is not None
-    learned = SCORER.following({}, LearnedTokens({"large\tsigns": 3.9}))
+    learned = SCORER.following({}, Observed({"large\tsigns": 3.9}))
     receipt = decided(asked, learned).receipt
     assert (receipt.model, receipt.text) == ("large", "signs")
     assert receipt.prompt_bytes == len(prompt)

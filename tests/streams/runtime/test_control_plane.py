@@ -79,12 +79,30 @@ def test_bytes_per_token_come_with_prices(control: ControlPlane) -> None:
     state = {"version": 1, "prices": {}}
     value = Prices(policy="primal-dual", version=1, state=state, solved_at=1.0, token_ratios=told)
     control.apply_prices(message(encode(value)))
-    assert control.decider.scorer.lengths.learned.ratios == {"small\tprose": 3.9}
+    assert control.decider.scorer.observed.ratios == {"small\tprose": 3.9}
     assert control.token_ratios == told
     control.apply_command(command(NEWCOMER))
-    assert control.decider.scorer.lengths.learned.ratios == {"small\tprose": 3.9}
+    assert control.decider.scorer.observed.ratios == {"small\tprose": 3.9}
     control.apply_prices(prices(2))
-    assert control.decider.scorer.lengths.learned.ratios == {}
+    assert control.decider.scorer.observed.ratios == {}
+
+
+def test_busy_pools_come_with_prices(control: ControlPlane) -> None:
+    """Until prices come without them; those of an older version change nothing."""
+
+    def told(version: int, *busy: str) -> Any:
+        state = {"version": version, "prices": {}}
+        value = Prices(
+            policy="primal-dual", version=version, state=state, solved_at=1.0, busy_pools=[*busy]
+        )
+        return message(encode(value))
+
+    control.apply_prices(told(2, "large.short"))
+    assert control.decider.scorer.observed.busy == {"large.short"}
+    control.apply_prices(told(1))
+    assert control.decider.scorer.observed.busy == {"large.short"}
+    control.apply_prices(told(3))
+    assert control.decider.scorer.observed.busy == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
-from router.estimation.prompt_lengths import LearnedTokens
+from router.estimation.observed import Observed
 from router.policies.explore import Explore
 from schemas import ModelControl, Prices
 from schemas.control import Control, control_key
@@ -36,13 +36,10 @@ def prices(
     version: int,
     price: float,
     policy: str = "primal-dual",
-    ratios: Mapping[str, TokenRatio] | None = None,
+    **observed: Any,
 ) -> bytes:
     state = {"version": version, "prices": dict.fromkeys(FLEET.names, price)}
-    told = dict(ratios or {})
-    return encode(
-        Prices(policy=policy, version=version, state=state, solved_at=1.0, token_ratios=told)
-    )
+    return encode(Prices(policy=policy, version=version, state=state, solved_at=1.0, **observed))
 
 
 def priced(*values: bytes) -> PriceVersions:
@@ -79,7 +76,7 @@ def test_models_are_open_as_they_were() -> None:
     policy = PARTS.new_policy()
     for version, is_open in ((0, True), (1, False), (2, True)):
         control.follow(version)
-        assert control.decider(PARTS, policy, LearnedTokens(), receipt(0)).open.tolist() == [
+        assert control.decider(PARTS, policy, Observed(), receipt(0)).open.tolist() == [
             is_open,
             True,
         ]
@@ -97,10 +94,10 @@ def test_a_new_model_is_scored_from_its_command_on() -> None:
     control = ReplayedControl(FLEET, FLEET.names, commands(PAUSE, NEWCOMER))
     assert len(control.complete) == 3
     assert list(control.follow(1)) == []
-    before = control.decider(PARTS, PARTS.new_policy(), LearnedTokens(), receipt(0))
+    before = control.decider(PARTS, PARTS.new_policy(), Observed(), receipt(0))
     assert len(before.scorer.catalog) == 2
     assert list(control.follow(2)) == ["new"]
-    decider = control.decider(PARTS, PARTS.new_policy(), LearnedTokens(), receipt(0))
+    decider = control.decider(PARTS, PARTS.new_policy(), Observed(), receipt(0))
     assert len(decider.scorer.catalog) == 3
     assert isinstance(decider.policy, Explore)
 
@@ -127,16 +124,18 @@ def test_whether_a_command_has_been_compacted_away(
     assert control.is_complete(version) == complete
 
 
-def test_bytes_per_token_come_with_prices() -> None:
+def test_what_was_observed_comes_with_prices() -> None:
     """Each version has its own; what has been compacted away has none, as version 0."""
     ratios = {"small\tprose": TokenRatio(mean=4.0, conservative=3.5, count=20)}
-    versions = priced(prices(1, 0.1, ratios=ratios), prices(2, 0.1))
-    assert [versions.learned(version).ratios for version in (0, 1, 2, 3)] == [
+    versions = priced(
+        prices(1, 0.1, token_ratios=ratios, busy_pools=["small.short"]), prices(2, 0.1)
+    )
+    assert [versions.observed(version).ratios for version in (0, 1, 2, 3)] == [
         {},
         {"small\tprose": 3.5},
         {},
         {},
     ]
     control = ReplayedControl(FLEET, FLEET.names, [])
-    decider = control.decider(PARTS, PARTS.new_policy(), versions.learned(1), receipt(0))
-    assert decider.scorer.lengths.learned.ratios == {"small\tprose": 3.5}
+    decider = control.decider(PARTS, PARTS.new_policy(), versions.observed(1), receipt(0))
+    assert decider.scorer.observed == Observed({"small\tprose": 3.5}, {}, {"small.short"})
