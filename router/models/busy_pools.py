@@ -37,24 +37,29 @@ class BusyPools:
         if self._capacity:
             self._in_flight[partition] = in_flight
 
-    def load(self, pool: str) -> float:
-        """Return what is known to be under way in a pool with a capacity, in parts of that."""
-        return sum(each.get(pool, 0) for each in self._in_flight.values()) / self._capacity[pool]
-
-    def judge(self, partitions: int) -> None:
+    def judge(self, partitions: int) -> bool:
         """Decide which pools are busy now.
 
         Args:
             partitions: Number of partitions that have requests under way.
+
+        Returns:
+            Whether these are others than before.
         """
         least = QUIET_BELOW if len(self._in_flight) >= partitions else 0.0
+        before = self.busy
         self.busy = frozenset(
             pool
             for pool in self._capacity
-            if self.load(pool) >= (least if pool in self.busy else SPILL_AT)
+            if self._load(pool) >= (least if pool in before else SPILL_AT)
         )
+        return self.busy != before
 
     def take_news(self) -> bool:
         """Return whether the busy pools are others than at the last call, or at first."""
         told, self._told = self._told, self.busy
         return told != self._told
+
+    def _load(self, pool: str) -> float:
+        """Return what is known to be under way in a pool with a capacity, in parts of that."""
+        return sum(each.get(pool, 0) for each in self._in_flight.values()) / self._capacity[pool]

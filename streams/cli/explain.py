@@ -63,6 +63,7 @@ def report(found: Explanation, catalog: ModelCatalog) -> dict[str, Any]:
             "prices": found.prices.get(receipt.price_version),
             "scores": found.scores(receipt) or None,
             "short_of_money": found.short_of_money(receipt),
+            "busy_pools": found.busy_pools.get(receipt.price_version),
         }
         for receipt in found.receipts
     ]
@@ -136,6 +137,9 @@ def _show_decision(console: Console, found: Explanation, receipt: Receipt) -> No
     if receipt.reserved:
         tokens = f" for {receipt.max_tokens} output tokens ({receipt.bound})"
         console.print(f"  reserved: {_amount(receipt.reserved)}{tokens}", markup=False)
+    if receipt.pool is not None:
+        busy = ", ".join(found.busy_pools.get(receipt.price_version, ()))
+        console.print(f"  pool: {receipt.pool}{f' (busy: {busy})' if busy else ''}", markup=False)
     if receipt.neighbours:
         console.print(f"  neighbours: {', '.join(receipt.neighbours)}", markup=False)
     console.print(

@@ -121,7 +121,8 @@ class Controller:
         """
         await self._reject([refused for record in records if (refused := self._take(record))])
         await self._grant()
-        self._pools.judge(self.partitions)
+        if self._pools.judge(self.partitions):
+            logger.info("busy pools: %s", ", ".join(sorted(self._pools.busy)) or "none")
         now = self._clock()
         if self._seen and now - self._solved_at >= self._every:
             self._solved_at = now

@@ -27,6 +27,7 @@ class Explanation:
             and that the log still has.
         corrections: By version, what outcomes add to a model's estimated score, and multiply its
             estimated cost by.
+        busy_pools: By version, the pools that queries spilled from.
         results: What models answered, in order.
         rejections: Records of it that were refused, in order.
     """
@@ -36,6 +37,7 @@ class Explanation:
     receipts: list[Receipt] = field(default_factory=list)
     prices: dict[int, Mapping[str, float]] = field(default_factory=dict)
     corrections: dict[int, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    busy_pools: dict[int, list[str]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     rejections: list[Rejected] = field(default_factory=list)
 
@@ -114,14 +116,17 @@ def _of_key(logs: Logs, spans: Sequence[Span], key: bytes) -> Iterator[Record]:
 def _add_prices(
     found: Explanation, logs: Logs, topics: Topics, versions: set[tuple[str, int]]
 ) -> None:
-    """Add the prices of these policies and versions, and the corrections with them."""
+    """Add the prices of these policies and versions, and what came with them."""
     for record in logs.read(logs.spans(topics.prices)):
         try:
             prices = decode(Prices, record.value)
         except Invalid:
             continue
+        if (prices.policy, prices.version) not in versions:
+            continue
+        found.busy_pools[prices.version] = prices.busy_pools
         held: Any = prices.state.get("prices")
-        if (prices.policy, prices.version) in versions and isinstance(held, dict):
+        if isinstance(held, dict):
             found.prices[prices.version] = held
             found.corrections[prices.version] = by_model(prices.state.get("corrections", {}))
 

@@ -202,8 +202,8 @@ SPILLING = {
 }
 
 
-def ask_until(system: System, pool: str) -> None:
-    """Send short queries, one by one, until one goes to a pool."""
+def ask_until(system: System, pool: str) -> str:
+    """Send short queries, one by one, until one goes to a pool; return its id."""
 
     def arrived() -> bool:
         send(system, {f"until-{pool}-{len(system.sent)}": "three words each"})
@@ -211,6 +211,7 @@ def ask_until(system: System, pool: str) -> None:
         return pools_of(system)[list(system.sent)[-1]] == [pool]
 
     system.wait(f"a query in the pool {pool}", arrived)
+    return list(system.sent)[-1]
 
 
 def under_way(system: System) -> int:
@@ -241,7 +242,8 @@ def test_queries_spill_while_a_pool_is_busy(
         ask_until(system, "long")
         short = [pool for pool in chain(*pools_of(system).values()) if pool == "short"]
         assert under_way(system) == len(short) >= CAPACITY
-        ask_until(system, "long")
+        spilled = ask_until(system, "long")
+        assert f"pool: long (busy: {served(MODEL, 'short')})" in system.sluice("explain", spilled)
         assert set(chain(*pools_of(system).values())) == {"short", "long"}
         system.run("w0", "work", MODEL, "--echo", "--config", str(system.config))
         system.wait_settled()

@@ -41,6 +41,13 @@ def test_a_pool_without_a_capacity_is_never_busy() -> None:
     assert pools.busy == {"m.long"}
 
 
+def test_a_change_is_told_by_whoever_judges() -> None:
+    """And no longer when the next judgement is the same."""
+    pools = BusyPools(MODELS)
+    pools.observe(0, {SHORT: CAPACITY})
+    assert [pools.judge(2), pools.judge(2)] == [True, False]
+
+
 def test_news_are_told_once() -> None:
     """That a pool is busy, and that it is no longer."""
     pools = BusyPools(MODELS)
