@@ -227,7 +227,9 @@ class QueryScorer:
         choices = _or(constraints.choices, np.ones(1, dtype=np.int64))[:, None]
         length = _or(constraints.likely_tokens, prompt)
         answer, most = (prompt + media, tokens * choices), constraints.max_cost[:, None]
-        pools, bound = self._pools(length + media + tokens, answer, most)
+        most = np.where(most == UNSET, np.iinfo(np.int64).max, most)
+        busy = self.observed.busy
+        pools, bound = self.catalog.placed(length + media + tokens, answer, most, busy)
         cost = self._expected_cost(estimates.cost, media, choices)
         if self.catalog.pooled:
             usual = self.catalog.cost(*answer) * self.catalog.calls
@@ -238,33 +240,13 @@ class QueryScorer:
             quality=estimates.quality,
             cost=cost,
             bound=bound,
-            allowed=constraints.allowed & fits & ((most == UNSET) | (bound <= most)),
+            allowed=constraints.allowed & fits & (bound <= most),
         )
         bound_tokens: Ints = ((prompt + media + tokens * choices) * self.catalog.calls).astype(
             np.int64
         )
         likely = np.broadcast_to(length + media, tokens.shape)
         return Prepared(batch, bound_tokens, likely, tokens, explicit_max_tokens, fits, pools)
-
-    def _pools(self, tokens: Ints, answer: tuple[Ints, Ints], most: Ints) -> tuple[Ints, Ints]:
-        """Return the pools that would answer, and the reservations there, int64[n, M] each.
-
-        A query does not spill to where it would cost more than it may.
-
-        Args:
-            tokens: int64[n, M], of prompts and longest answers.
-            answer: Tokens of prompts and of all answers, as `ModelCatalog.cost` takes them.
-            most: int64[n, 1], nano-units that an answer may cost at most, or UNSET.
-        """
-        catalog = self.catalog
-        pools = catalog.pools(tokens)
-        bound = catalog.cost(*answer, pools) * catalog.calls
-        if not (self.observed.busy and catalog.pooled):
-            return pools, bound
-        others = catalog.pools(tokens, self.observed.busy)
-        dearer = catalog.cost(*answer, others) * catalog.calls
-        spills = (most == UNSET) | (dearer <= most)
-        return np.where(spills, others, pools), np.where(spills, dearer, bound)
 
     def _output_tokens(self, estimates: Estimates, constraints: QueryConstraints) -> Ints:
         """Return int64[n, M], the output tokens that answers may have."""

@@ -143,6 +143,31 @@ class ModelCatalog:
             chosen[:, model] = shortest_pool(tokens[:, model], contexts, np.array(spill))
         return chosen
 
+    def placed(
+        self, tokens: Ints, answer: tuple[Ints, Ints], most: Ints, busy: Collection[str] = ()
+    ) -> tuple[Ints, Ints]:
+        """Return the pools that requests go to (`pools`), and what is reserved for them there.
+
+        A request does not spill to where it would cost more than it may.
+
+        Args:
+            tokens: int64[n, M], prompt and longest answer.
+            answer: Tokens of prompts and of all answers, as `cost` takes them.
+            most: int64[n, 1], nano-units that a request may cost.
+            busy: The pools that requests spill from.
+
+        Returns:
+            int64[n, M] and int64[n, M], nano-units.
+        """
+        pools = self.pools(tokens)
+        bound = self.cost(*answer, pools) * self.calls
+        if not (busy and self.pooled):
+            return pools, bound
+        others = self.pools(tokens, busy)
+        elsewhere = self.cost(*answer, others) * self.calls
+        spills = elsewhere <= most
+        return np.where(spills, others, pools), np.where(spills, elsewhere, bound)
+
     def cost(self, prompt_tokens: Ints, output_tokens: Ints, pools: Ints | None = None) -> Ints:
         """Return answers' costs, int64[n, M], rounded up to whole nano-units.
 

@@ -8,7 +8,6 @@ estimates that prices are learned from fills again from the next reports.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -21,19 +20,15 @@ from router.arrays import Bools, Floats, Ints
 from router.budget.horizon import Horizon
 from router.budget.limits import LimitSet, closed_to, with_tenants
 from router.budget.shares import ShareAllocator
-from router.estimation.image_tokens import ImageMaxima
-from router.estimation.token_ratio import TokenRatios, category
-from router.models.busy_pools import BusyPools
 from router.models.catalog import ModelCatalog
 from router.policies.base import Policy
 from router.policies.floors import Floor
 from schemas import Invalid, Prices, Rejected, ShareReport, Source
 from schemas.invalid import wrong
 from schemas.wire import decode, encode
+from streams.control.observations import Observations
 from streams.kafka.producer import Outbox
 from streams.kafka.topics import Topics
-
-logger = logging.getLogger(__name__)
 
 MOST = 2**62
 """Most of a limit that a solution uses."""
@@ -73,9 +68,7 @@ class Controller:
         topics: Topics,
         every: float,
         clock: Callable[[], float] = time.time,
-        ratios: TokenRatios | None = None,
-        images: ImageMaxima | None = None,
-        pools: BusyPools | None = None,
+        observations: Observations | None = None,
     ) -> None:
         """Start at version 0.
 
@@ -91,9 +84,7 @@ class Controller:
             topics: names of the topics.
             every: least seconds between two solutions of the prices.
             clock: Unix seconds.
-            ratios: bytes per token as they were published last.
-            images: tokens of images, the same.
-            pools: busy pools, the same.
+            observations: of the models' servers, as they were published last.
         """
         self._catalog = catalog
         self._limits = limits
@@ -105,9 +96,7 @@ class Controller:
         self._horizon = horizon
         self._outbox, self._topics = outbox, topics
         self._every, self._clock = every, clock
-        self._ratios = ratios or TokenRatios()
-        self._images = images or ImageMaxima()
-        self._pools = pools or BusyPools(catalog.models)
+        self._observations = observations or Observations()
         self._closed: frozenset[str] = frozenset()
         self._shape: tuple[tuple[str, ...], frozenset[str]] = (), frozenset()
         self._granted_at = clock()
@@ -121,13 +110,12 @@ class Controller:
         """
         await self._reject([refused for record in records if (refused := self._take(record))])
         await self._grant()
-        if self._pools.judge(self.partitions):
-            logger.info("busy pools: %s", ", ".join(sorted(self._pools.busy)) or "none")
+        spills = self._observations.judge_pools(self.partitions)
         now = self._clock()
         if self._seen and now - self._solved_at >= self._every:
             self._solved_at = now
             await self._solve()
-        elif self._pools.take_news():
+        elif spills and self._observations.take_news():
             await self._publish(*self._outlook(now))
 
     def limit(self, limits: Mapping[str, int], closed: Collection[str] = ()) -> None:
@@ -166,7 +154,6 @@ class Controller:
                 self._horizon.forecast.observe(self._clock(), report.partition, report.arrivals)
                 self._observe(report)
                 self._learn(report)
-                self._pools.observe(report.partition, report.in_flight)
         except Invalid as error:
             source = Source(record.topic, record.partition, record.offset)
             return Rejected.of(error, record.value, source)
@@ -197,8 +184,7 @@ class Controller:
             self._solved_for = basis
             self._policy.outdate()
         solved = await asyncio.to_thread(self._policy.plan, remaining, expected, waiting)
-        news = [one.take_news() for one in (self._ratios, self._images, self._pools)]
-        if any(news) or (solved and _prices(self._policy) != self._prices):
+        if self._observations.take_news() or (solved and _prices(self._policy) != self._prices):
             await self._publish(remaining, expected)
 
     def _outlook(self, now: float) -> tuple[Ints, Floats]:
@@ -274,17 +260,7 @@ class Controller:
             scores, costs = ([one.score for one in told], [one.cost for one in told])
             models = [one.model for one in told]
             self._policy.see_outcomes(models, np.array(scores), np.array(costs))
-        for use in report.token_uses:
-            self._ratios.observe(category(use.model, use.text), use.size, use.tokens)
-        for image in report.image_uses:
-            if self._images.observe(image.model, image.declared, image.tokens):
-                logger.warning(
-                    "%s: an image took %d prompt tokens, its image_tokens are %d: from now on more "
-                    "is reserved for each; raise image_tokens",
-                    image.model,
-                    image.tokens,
-                    image.declared,
-                )
+        self._observations.learn(report)
 
     def _sample(self, report: ShareReport) -> list[Floats]:
         """Put a report's sample in the order of the catalog; models it lacks get quality 0."""
@@ -316,9 +292,7 @@ class Controller:
             expected=float(expected.max(initial=0.0)),
             remaining=dict(zip(names, remaining.tolist(), strict=True)),
             arrivals=dict(zip(names, expected.round(1).tolist(), strict=True)),
-            token_ratios=self._ratios.snapshot(),
-            image_tokens=self._images.snapshot(),
-            busy_pools=sorted(self._pools.busy),
+            **self._observations.snapshot(),
         )
         batch = self._outbox.batch()
         batch.send(self._topics.prices, encode(prices), prices.policy.encode(), 0)

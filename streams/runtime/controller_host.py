@@ -15,6 +15,7 @@ from router.estimation.token_ratio import TokenRatios
 from router.models.busy_pools import BusyPools
 from streams.config.settings import Config
 from streams.control.controller import Controller
+from streams.control.observations import Observations
 from streams.kafka.logs import Logs
 from streams.kafka.producer import Outbox
 from streams.kafka.records import ConsumedRecord
@@ -128,9 +129,11 @@ class ControllerHost:
             self._outbox,
             self._topics,
             policy.resolve_seconds,
-            ratios=TokenRatios(self._control.token_ratios),
-            images=ImageMaxima(self._control.observed.images),
-            pools=BusyPools(parts.scorer.known.models, self._control.observed.busy),
+            observations=Observations(
+                TokenRatios(self._control.token_ratios),
+                ImageMaxima(self._control.observed.images),
+                BusyPools(parts.scorer.known.models, self._control.observed.busy),
+            ),
         )
 
 

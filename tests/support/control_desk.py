@@ -12,14 +12,12 @@ from router.budget.horizon import Horizon
 from router.budget.limits import LimitSet
 from router.budget.shares import ShareAllocator
 from router.budget.windows import Windowing
-from router.estimation.image_tokens import ImageMaxima
-from router.estimation.token_ratio import TokenRatios
-from router.models.busy_pools import BusyPools
 from router.policies.floors import Floor
 from router.policies.primal_dual import PrimalDual
 from schemas import Prices, ShareGrant
 from schemas.wire import decode
 from streams.control.controller import Controller
+from streams.control.observations import Observations
 from streams.state.ownership import Superseded
 from tests.support.recorded import FLEET, TOPICS, RecordedOutbox, record
 
@@ -64,10 +62,8 @@ class Desk:
         self,
         saved: dict[str, Any] | None = None,
         every: float = 0.0,
-        ratios: TokenRatios | None = None,
         corrected: bool = False,
-        images: ImageMaxima | None = None,
-        pools: BusyPools | None = None,
+        observations: Observations | None = None,
     ) -> None:
         self.outbox, self.policy, self.now = RecordedOutbox(), Policy(corrected), 1000.0
         self.superseded = False
@@ -87,9 +83,7 @@ class Desk:
             TOPICS,
             every,
             lambda: self.now,
-            ratios,
-            images,
-            pools,
+            observations,
         )
 
     async def _save(self, accounts: dict[str, Any]) -> None:

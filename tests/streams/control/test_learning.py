@@ -13,6 +13,7 @@ from router.models.catalog import Model
 from router.models.pools import Pool
 from router.policies.floors import Floor
 from schemas.price import ImageTokens
+from streams.control.observations import Observations
 from tests.support.control_desk import SAMPLE, Desk, report
 from tests.support.recorded import TOPICS
 
@@ -63,7 +64,7 @@ async def test_the_next_controller_goes_on_from_published_ratios() -> None:
     first = Desk()
     await first.follow(report(0, 1, token_uses=[USE] * ENOUGH), report(1, 1))
     (before,) = first.prices()
-    desk = Desk(ratios=TokenRatios(before.token_ratios))
+    desk = Desk(observations=Observations(TokenRatios(before.token_ratios)))
     await desk.follow(report(0, 1), report(1, 1))
     assert desk.prices() == []
     await desk.follow(report(0, 2, **SAMPLE))
@@ -86,7 +87,7 @@ async def test_tokens_of_images_are_published_and_said_when_they_are_more(
     await desk.follow(report(0, 2, image_uses=[IMAGE_USE]))
     assert desk.prices() == []
     assert caplog.text.count("took") == 1
-    desk = Desk(images=ImageMaxima(prices.image_tokens))
+    desk = Desk(observations=Observations(images=ImageMaxima(prices.image_tokens)))
     await desk.follow(report(0, 1, image_uses=[IMAGE_USE]), report(1, 1))
     assert desk.prices() == []
     await desk.follow(report(0, 2, **SAMPLE))
@@ -112,7 +113,7 @@ BUSY: dict[str, Any] = {"in_flight": {"large.short": 9}}
 
 async def test_a_pool_that_gets_busy_is_published_at_once() -> None:
     """Not with the next solution; the same prices are published, and nothing more than that."""
-    desk = Desk(every=100.0, pools=BusyPools([POOLED]))
+    desk = Desk(every=100.0, observations=Observations(pools=BusyPools([POOLED])))
     await desk.follow(report(0, 1, **SAMPLE), report(1, 1))
     (before,) = desk.prices()
     await desk.follow(report(0, 2, **BUSY), report(1, 2, **SAMPLE))
@@ -128,7 +129,7 @@ async def test_a_pool_that_gets_busy_is_published_at_once() -> None:
 
 async def test_the_next_controller_goes_on_from_busy_pools() -> None:
     """It tells of them with new prices, and ends them when it has heard of all partitions."""
-    desk = Desk(pools=BusyPools([POOLED], ["large.short"]))
+    desk = Desk(observations=Observations(pools=BusyPools([POOLED], ["large.short"])))
     await desk.follow(report(0, 1, **SAMPLE))
     (prices,) = desk.prices()
     assert prices.busy_pools == ["large.short"]
@@ -138,7 +139,7 @@ async def test_the_next_controller_goes_on_from_busy_pools() -> None:
 
 async def test_a_report_that_comes_late_changes_no_load() -> None:
     """What a partition has under way is told by its newest report."""
-    desk = Desk(pools=BusyPools([POOLED]))
+    desk = Desk(observations=Observations(pools=BusyPools([POOLED])))
     await desk.follow(report(0, 2), report(1, 1))
     await desk.follow(report(0, 1, **BUSY))
     assert desk.prices() == []
