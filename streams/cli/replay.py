@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,8 @@ def _show(console: Console, comparison: PolicyComparison, results: list[PolicyRe
     score, cost, sent = comparison.logged()
     table = Table(
         title=f"{len(dataset)} queries ({dataset.left_out} rejected or undecided left out); "
-        f"the log: {sent} sent, score {score:.4f} and cost {cost:,.0f} nano-units a query",
+        f"the log: {sent} sent, score {'unknown' if isnan(score) else f'{score:.4f}'} and cost "
+        f"{cost:,.0f} nano-units a query",
         title_justify="left",
     )
     table.add_column("policy", no_wrap=True)
@@ -310,7 +312,10 @@ def _money_sentences(results: list[PolicyResult]) -> list[str]:
 
 
 def _value(value: Value | None) -> str:
-    return "-" if value is None else f"{value.mean:.4f} ±{value.half_width:.4f}"
+    """A mean with its interval; a dash where nothing is known."""
+    if value is None or isnan(value.mean):
+        return "-"
+    return f"{value.mean:.4f} ±{value.half_width:.4f}"
 
 
 def _json(comparison: PolicyComparison, results: list[PolicyResult]) -> dict[str, object]:
