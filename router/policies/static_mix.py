@@ -19,6 +19,9 @@ from router.policies.baselines import reserve
 from router.policies.draws import uniform
 from router.pricing.coverage import Coverage
 
+LEAST_SHARE = 1e-12
+"""A model that money holds less of gets none: no solver takes numbers of such sizes together."""
+
 
 class StaticMix(Policy):
     """Routes fixed shares of the traffic, solved once from the history's means.
@@ -78,12 +81,14 @@ class StaticMix(Policy):
         sharing = np.maximum(waiting if late else expected, 1.0)
         room = np.maximum(remaining / sharing, 1e-9)[money]
         drawn = np.where(self.limits.models[money], self.cost, 0.0) / room[:, None]
+        open_to = (drawn < LEAST_SHARE**-1).all(axis=0)
+        drawn = np.where(open_to, drawn, 0.0)
         everything = np.ones((1, len(self.catalog)))
         result = linprog(
             -self.quality,
             A_ub=np.concatenate([drawn, everything]),
             b_ub=np.ones(len(drawn) + 1),
-            bounds=(0.0, 1.0),
+            bounds=np.column_stack([np.zeros(len(open_to)), open_to]),
             method="highs",
         )
         self.share = np.clip(result.x, 0.0, 1.0)

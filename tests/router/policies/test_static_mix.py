@@ -57,3 +57,11 @@ def test_what_waits_at_the_end_shares_what_is_left(mix: StaticMix) -> None:
     assert sent(other) == after
     assert mix.plan(np.array([2_000]), 0.0, waiting=200.0)
     assert all(sent(mix))
+
+
+def test_a_limit_that_holds_nothing_leaves_the_other_models() -> None:
+    """Whatever dear answers cost; a free model takes all that is worth something."""
+    policy = StaticMix(ModelCatalog([Model("free", 0, 0), Model("dear", 0, 10**9)]))
+    policy.warm_start(np.array([[0.2, 0.9]]), np.array([[0.0, 1e11]]))
+    assert policy.plan(np.array([0, 0]), 400.0)
+    assert policy.share == pytest.approx([1.0, 0.0])
