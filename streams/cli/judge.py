@@ -15,7 +15,7 @@ import orjson
 from router.evaluation.lines import lines
 from streams.cli import options
 from streams.cli.bar import spending
-from streams.client.runs import replacing, run_at
+from streams.client.runs import run_at
 from streams.config.limits import to_nano
 from streams.config.settings import Config, load
 from streams.judge.records import VerdictFile
@@ -118,8 +118,7 @@ def _put_scores(file: Path, verdicts: VerdictFile) -> int:
             count += found is not None
             yield line if found is None else with_score(line, found)
 
-    with replacing(file) as draft:
-        options.write_lines(draft, scored())
+    options.write_lines(file, scored())
     return count
 
 
@@ -128,7 +127,8 @@ def _lines(file: Path) -> Iterator[dict[str, Any]]:
     for number, line in lines(file):
         try:
             found = orjson.loads(line)
-            known = isinstance(found, dict) and {"id", "prompt", "scores"} <= found.keys()
+            known = isinstance(found, dict) and {"id", "prompt"} <= found.keys()
+            known = known and isinstance(found.get("scores"), dict)
         except orjson.JSONDecodeError:
             known = False
         if not known:

@@ -15,7 +15,6 @@ from router.evaluation.lines import lines
 from streams.cli import options
 from streams.cli.history import collected
 from streams.cli.judge import judge_file
-from streams.client.runs import replacing
 from streams.config.limits import to_nano
 from streams.config.settings import Config, load
 from streams.judge.session import settings_of
@@ -111,10 +110,9 @@ def collect(
     config: Config, log: Path, sample: int | None, since: float | None, ended: threading.Event
 ) -> None:
     """Write the log's answered queries to a file, and have a sample judged."""
-    with replacing(log) as draft:
-        answers = sample is not None
-        lines = (line for line in collected(config, since, None, answers) if line["prompt"])
-        options.write_lines(draft, lines)
+    answers = sample is not None
+    lines = (line for line in collected(config, since, None, answers) if line["prompt"])
+    options.write_lines(log, lines)
     if sample is not None:
         allowed = to_nano("judge.budget", settings_of(config).budget)
         judge_file(config, log, sample, allowed, IN_FLIGHT, ended.is_set)

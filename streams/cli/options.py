@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -113,19 +113,17 @@ def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> int:
     Returns:
         The number of lines.
     """
+    from streams.client.runs import replacing  # loads Kafka's client
+
     count, target = 0, path.resolve()
     is_file = target.is_file() or not target.exists()  # no pipe or device
-    draft = target.with_name(f".{target.name}.{os.getpid()}") if is_file else target
-    try:
-        with gzip.open(draft, "wb") if path.suffix == ".gz" else draft.open("wb") as out:
-            for line in lines:
-                out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-                count += 1
-        if is_file:
-            draft.replace(target)
-    finally:
-        if is_file:
-            draft.unlink(missing_ok=True)
+    with (
+        replacing(target) if is_file else nullcontext(target) as draft,
+        gzip.open(draft, "wb") if path.suffix == ".gz" else draft.open("wb") as out,
+    ):
+        for line in lines:
+            out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+            count += 1
     return count
 
 

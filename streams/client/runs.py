@@ -12,6 +12,8 @@ from typing import IO
 
 import msgspec
 
+from schemas.invalid import Invalid
+
 RUN = "sluice.run"
 """Key in the metadata of queries that a run of Sluice's own sends, and that are no traffic."""
 
@@ -33,7 +35,10 @@ class Run(msgspec.Struct, frozen=True):
 def run_at(path: Path, purpose: str) -> Run:
     """Return the run that a file names; a new one, written there first, where there is none."""
     if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=Run)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Run)
+        except msgspec.DecodeError as error:
+            raise Invalid("invalid_json", f"{path}: it names no run: {error}") from None
     run = Run(f"{purpose}-{uuid.uuid4().hex[:12]}", uuid.uuid4().hex, time.time())
     with replacing(path) as draft:
         draft.write_bytes(msgspec.json.encode(run))
@@ -60,11 +65,18 @@ def cut_after_whole_lines(file: IO[bytes], take: Callable[[bytes], bool]) -> Non
         file: Open for reading and appending.
         take: Called with each line that was written to its end. Returns False for one that is not
             to stay, nor what follows it.
+
+    Raises:
+        Invalid: A whole line is none of such a run: cut off, it would be paid for again.
     """
     file.seek(0)
     whole = 0
-    for line in file:
-        if not line.endswith(b"\n") or not take(line):
-            break
+    for number, line in enumerate(file, 1):
+        try:
+            if not line.endswith(b"\n") or not take(line):
+                break
+        except msgspec.DecodeError as error:
+            where = f"{file.name}, line {number}"
+            raise Invalid("invalid_json", f"{where}: no line of a run: {error}") from None
         whole += len(line)
     file.truncate(whole)

@@ -10,6 +10,8 @@ from typing import Any
 
 from streams.judge.verdict import Case
 
+LATEST = 1e11
+"""Unix seconds; what is beyond is of no day."""
 Line = Mapping[str, Any]
 
 
@@ -57,6 +59,6 @@ def with_score(line: Line, score: float) -> dict[str, Any]:
 
 def _day(line: Line) -> str:
     decided = line.get("decided_at")
-    if not isinstance(decided, int | float):
+    if not isinstance(decided, int | float) or not 0 <= decided <= LATEST:
         return ""
     return datetime.fromtimestamp(decided, UTC).date().isoformat()

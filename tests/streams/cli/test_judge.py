@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
+import pytest
 from click.testing import CliRunner
 
 from schemas import Query, Source
@@ -69,3 +70,20 @@ def test_what_is_needed(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBr
     missing = CliRunner().invoke(main, command, env={"SLUICE_BROKER": embedded_broker.servers})
     assert missing.exit_code == 1
     assert "judge" in missing.output
+
+
+@pytest.mark.parametrize("line", ["", "[]", '{"id": "q", "prompt": "x", "scores": 5}', '{"id": 1}'])
+def test_what_is_no_history(config: Path, line: str) -> None:
+    """It is named by file and line, and stays as it is."""
+    with config.open("a") as appended:
+        appended.write('[judge]\nmodel = "small"\n')
+    file = config.with_name("learned.jsonl")
+    file.write_text(
+        '{"id": "q", "prompt": "x", "scores": {}, "answer": "y", "decided_at": 1e300}\n'
+    )
+    before = file.read_text() + (f"{line}\n" if line else "null\n")
+    file.write_text(before)
+    result = CliRunner().invoke(main, ["judge", str(file), "-c", str(config)])
+    assert result.exit_code == 1
+    assert result.stderr.endswith(f"Error: {file}, line 2: no line of a history\n")
+    assert file.read_text() == before

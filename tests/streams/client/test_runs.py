@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from schemas.invalid import Invalid
 from streams.client.runs import cut_after_whole_lines, replacing, run_at
 
 
@@ -35,3 +37,15 @@ def test_what_a_kill_has_spoiled_is_cut_off(tmp_path: Path) -> None:
             cut_after_whole_lines(file, lambda line: line != b"no\n")
             file.write(b"next\n")
         assert path.read_bytes() == kept + b"next\n"
+
+
+def test_what_no_run_wrote_is_named(tmp_path: Path) -> None:
+    """Nothing is cut off that might have been paid for."""
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(Invalid, match=r"run\.json: it names no run"):
+        run_at(tmp_path / "run.json", "judge")
+    lines = tmp_path / "lines.jsonl"
+    lines.write_bytes(b"1\nx\n2\n")
+    with lines.open("ab+") as file, pytest.raises(Invalid, match=r"lines\.jsonl, line 2: no line"):
+        cut_after_whole_lines(file, lambda line: msgspec.json.decode(line) > 0)
+    assert lines.read_bytes() == b"1\nx\n2\n"
