@@ -17,7 +17,8 @@ while True:
     if record is None or record.error():
         continue
     query = json.loads(record.value())
-    answer = f"You said: {query.get('prompt')}"  # call your model here, with query["max_tokens"]
+    said = query.get("prompt") or query["payload"]["messages"][-1]["content"]
+    answer = f"You said: {said}"  # call your model here, with query["max_tokens"]
     result = {key: query[key] for key in ("id", "decision_id", "model")}
     result |= {"status_code": 200, "response": answer, "cost": query["reserved"] // 2}
     source = query["source"]["partition"]

@@ -13,7 +13,9 @@ import msgspec
 
 from schemas.answer_text import answer_texts
 from schemas.fields import NANO
+from schemas.invalid import Invalid
 from schemas.query import Query
+from schemas.usage import reported_usage
 from streams.client.answers import Answer
 from streams.client.asynchronous import checked
 from streams.client.errors import QueryRejected
@@ -270,6 +272,9 @@ def _said(words: str) -> dict[str, str]:
 
 def _usage(answer: Answer) -> dict[str, int]:
     used = answer.result.usage
+    if used is None and isinstance(answer.response, Mapping):
+        with suppress(Invalid):
+            used = reported_usage(answer.response)
     prompt, said = (used.prompt_tokens, used.completion_tokens) if used else (0, 0)
     return {"prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said}
 

@@ -176,6 +176,16 @@ def test_answers_of_other_forms(response: Any, cut: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("form", "total"), [("Anthropic", 5), ("Gemini", 5), ("words", 0), ("TGI", 0)], ids=str
+)
+def test_usage_in_an_answer_of_another_form(form: str, total: int) -> None:
+    """Where a worker does not say what was used, the answer itself may."""
+    whole = chat.completion(answer(response=FOREIGN[form], usage=None, cost=1), 17)
+    assert whole["usage"]["total_tokens"] == total
+    assert whole["usage"]["prompt_tokens"] == total * 3 // 5
+
+
+@pytest.mark.parametrize(
     ("choices", "said"),
     [
         (None, ""),
