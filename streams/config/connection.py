@@ -59,7 +59,7 @@ class RouterSettings(Section, frozen=True, kw_only=True):
     gather_seconds: Annotated[float, Meta(ge=0, le=10)] = 0.02
     store: Literal["memory", "rocksdb"] = "rocksdb"
     data_dir: Path = Path(".sluice")
-    session_timeout: Seconds = 6.0
+    session_timeout: Annotated[float, Meta(ge=1, le=90)] = 6.0
 
 
 class Connection(Section, frozen=True, kw_only=True):

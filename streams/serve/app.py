@@ -20,8 +20,9 @@ from router.budget.windows import Calendar
 from schemas.wire import MAX_BYTES
 from streams.client.answers import Answer
 from streams.client.asynchronous import AsyncClient
-from streams.client.errors import ClientError, QueryError
+from streams.client.errors import QueryError
 from streams.config.settings import Config
+from streams.kafka.errors import BrokerError
 from streams.kafka.fatal import die
 from streams.kafka.producer import Headers
 from streams.kafka.security import for_librdkafka
@@ -114,7 +115,7 @@ class Front:
             headers = span.carried(incoming)
             try:
                 with carrying(headers):
-                    response = await endpoint(request, self._caller(request))
+                    response = await _answered(endpoint, request, self._caller(request))
                 status = response.status_code
                 return response
             except ApiError as error:
@@ -192,12 +193,7 @@ class Front:
         kept = self._kept.get(asked.query.id)
         if kept is not None:
             return kept
-        try:
-            return await self.client.ask(asked.query, self._settings.deferred_seconds)
-        except (ClientError, KafkaException) as error:
-            logger.error("a query was not acknowledged: %s", error)
-            words = "the query could not be sent; try again later"
-            raise ApiError(503, "unavailable", words, headers={"retry-after": "5"}) from None
+        return await self.client.ask(asked.query, self._settings.deferred_seconds)
 
     def _retry_after(self, asked: chat.Request) -> float:
         """Seconds until a budget that could hold the query begins anew."""
@@ -207,6 +203,16 @@ class Front:
         return min(
             (ends[name] - now for name in allowed if name in ends), default=self._retry_seconds
         )
+
+
+async def _answered(endpoint: Endpoint, request: Request, caller: Caller) -> Response:
+    """Return an endpoint's answer, or say that what it needs is away."""
+    try:
+        return await endpoint(request, caller)
+    except (BrokerError, KafkaException, OSError) as error:
+        logger.error("%s %s: %s", request.method, request.url.path[:200], error)
+        words = "the broker, or what keeps the files, does not answer; try again later"
+        raise ApiError(503, "unavailable", words, headers={"retry-after": "5"}) from None
 
 
 def _read_topics(topics: Topics) -> Sequence[str]:

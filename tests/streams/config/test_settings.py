@@ -137,6 +137,7 @@ def _sections() -> list[tuple[str, ...]]:
         (GOOD + "[topics]\nprefix = 'a b'", "topics.prefix", "matching"),
         (GOOD + "[router]\nstore = 'disk'", "router.store", "one of: memory, rocksdb"),
         (GOOD + "[router]\ndata_dir = 5", "router.data_dir", "found an integer, it must be a str"),
+        (GOOD + "[router]\nsession_timeout = 1000", "router.session_timeout", "at most 90"),
         (GOOD + "[embedder]\nkind = 'bert'", "embedder.kind", "it must be one of: wordllama"),
         (GOOD + "[embedder]\nkind = 'http'", "embedder.url", "embedder http needs it"),
         (

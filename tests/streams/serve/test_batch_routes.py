@@ -61,6 +61,17 @@ def test_a_batch(tmp_path: Path, prefix: str, broker: Broker) -> None:
             client.files.retrieve(file.id)
 
 
+def test_what_keeps_nothing(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+    """A disk that takes no files is no defect, and no fault of the request."""
+    (tmp_path / "files").write_text("where the folder of files should be")
+    with RunningFront(deploy(tmp_path, prefix, embedded_broker)) as front:
+        client = front.client(max_retries=0)
+        with pytest.raises(openai.InternalServerError) as caught:
+            client.files.create(file=("f", b"{}"), purpose="batch")
+        assert caught.value.status_code == 503
+        assert "try again later" in caught.value.message
+
+
 def test_lists(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
     """Of one purpose only, page by page, in either order: who deletes what a list shows must not
     be shown anything else."""
