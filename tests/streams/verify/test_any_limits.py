@@ -46,28 +46,31 @@ ACCOUNTS = ("small", "large", "l0", "l1", "l2", "new", "nobody")
 @st.composite
 def sections(draw: st.DrawFn) -> str:
     """Sections of sluice.toml: models with budgets or none, up to three limits, tenants' parts."""
-    found, names = [], []
+    found: list[str] = []
+    units: dict[str, str] = {}
     for model in FLEET.names:
         if draw(st.booleans()):
-            names.append(model)
-            found.append(f"[models.{model}.budget]\nlimit = {_money(draw)}\n{_window(draw)}")
-    covered = len(names) == len(FLEET)
+            units[model] = "currency"
+            limit = _amount(draw, "currency")
+            found.append(f"[models.{model}.budget]\nlimit = {limit}\n{_window(draw)}")
+    covered = len(units) == len(FLEET)
     for number in range(draw(st.integers(0 if covered else 1, 3))):
         unit = draw(st.sampled_from(sorted(AMOUNTS)))
-        amount = _money(draw) if unit == "currency" else draw(st.integers(*AMOUNTS[unit]))
-        names.append(f"l{number}")
+        units[f"l{number}"] = unit
         found.append(
-            f'[limits.l{number}]\namount = {amount}\nunit = "{unit}"\n'
+            f'[limits.l{number}]\namount = {_amount(draw, unit)}\nunit = "{unit}"\n'
             f"models = {draw(st.sampled_from(MODELS if covered or number else MODELS[:1]))}\n"
             f"tenants = {draw(st.sampled_from(TENANTS))}\n{_window(draw)}"
         )
     if draw(st.booleans()):
-        found.append(f"[tenants.shop.limits]\n{draw(st.sampled_from(names))} = {_money(draw)}")
+        name, unit = draw(st.sampled_from(list(units.items())))
+        found.append(f"[tenants.shop.limits]\n{name} = {_amount(draw, unit)}")
     return "\n".join(found)
 
 
-def _money(draw: st.DrawFn) -> str:
-    return f"{draw(st.integers(*AMOUNTS['currency'])) / NANO:.9f}"
+def _amount(draw: st.DrawFn, unit: str) -> str:
+    amount = draw(st.integers(*AMOUNTS[unit]))
+    return f"{amount / NANO:.9f}" if unit == "currency" else str(amount)
 
 
 def _window(draw: st.DrawFn) -> str:
