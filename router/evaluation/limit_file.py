@@ -66,8 +66,8 @@ def read_limits(path: Path) -> list[FileLimit]:
         ValueError: It is not such a file. The message says what is wrong, and where.
     """
     try:
-        tables = tomllib.loads(path.read_text("utf-8")).get("limits")
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = tomllib.loads(path.read_text("utf-8-sig")).get("limits")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(tables, dict) or not tables:
         raise ValueError(f"{path}: it needs a table [limits.NAME] for each limit")
@@ -82,7 +82,7 @@ def limits_over(
     Raises:
         ValueError: A limit covers none of the models.
     """
-    rows = [[any(fnmatchcase(name, one) for one in limit.models) for name in models]
+    rows = [[any(name == one or fnmatchcase(name, one) for one in limit.models) for name in models]
             for limit in limits]  # fmt: skip
     table = np.array(rows, dtype=np.bool_)
     if idle := [limit.name for limit, row in zip(limits, table, strict=True) if not row.any()]:
@@ -131,12 +131,13 @@ def _limit(name: str, table: object, where: str) -> FileLimit:
             "a limit here has amount, unit, window and models"
         )
     unit, amount = table.get("unit", "currency"), _amount(table.get("amount"), where)
-    if unit not in UNITS:
+    if not isinstance(unit, str) or unit not in UNITS:
         raise ValueError(f"{where}.unit is {unit!r}; here it is one of: {', '.join(UNITS)}")
     models = table.get("models", ["*"])
     if not isinstance(models, list) or not all(isinstance(one, str) for one in models):
         raise ValueError(f"{where}.models must be a list of names")
-    if (window := table.get("window", "none")) not in WINDOWS:
+    window = table.get("window", "none")
+    if not isinstance(window, str) or window not in WINDOWS:
         raise ValueError(f"{where}.window is {window!r}; it is one of: {', '.join(WINDOWS)}")
     scale = NANO if unit == "currency" else 1
     return FileLimit(name, amount * scale, UNITS[unit], (*models,), window)

@@ -50,6 +50,8 @@ def test_limits_of_a_file(tmp_path: Path) -> None:
         ("[limits.a]\namount = 1\ntenants = 'each'\n", "no tenants"),
         ("[limits.a]\namount = 1\nwindow = 'week'\n", "window is 'week'"),
         ("[limits.a]\namount = 1\nmodels = 'gpt'\n", "must be a list"),
+        ("[limits.a]\namount = 1\nunit = ['tokens']\n", "unit is"),
+        ("[limits.a]\namount = 1\nwindow = {}\n", "window is"),
         ("[limits.a\n", "limits.toml"),
     ],
 )
@@ -57,6 +59,13 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str, words: str) -> None:
     """With the file, the table and what is expected."""
     with pytest.raises(ValueError, match=words):
         read_limits(written(tmp_path, text))
+
+
+def test_a_name_may_hold_signs_of_patterns(tmp_path: Path) -> None:
+    """It is the model of that name; and a byte-order mark is skipped."""
+    limits = read_limits(written(tmp_path, "\ufeff[limits.a]\namount = 1\nmodels = ['x[70b]']\n"))
+    coverage, _ = limits_over(limits, ["x[70b]", "y"], 1.0)
+    assert coverage.models.tolist() == [[True, False]]
 
 
 def test_a_limit_must_cover_a_model(tmp_path: Path) -> None:
