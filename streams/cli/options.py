@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import re
 import signal
 import threading
 import time
@@ -44,6 +45,8 @@ def writable(context: click.Context, option: click.Parameter, path: Path | None)
     return path
 
 
+HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*(%\w+)?")
+"""A name or an address of a host; no URL, and not nothing, which would be every address."""
 LATEST = 1e11
 """Unix seconds of the last time that logs are asked for."""
 STDOUT = Path("-")
@@ -164,9 +167,10 @@ def address(
     if not value:
         return None
     host, _, port = value.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    host = host.removeprefix("[").removesuffix("]")
+    if not HOST.fullmatch(host) or not port.isdecimal() or not 0 < int(port) < 65536:
         raise click.BadParameter(f"{value!r} is no address, such as 127.0.0.1:9464")
-    return host.strip("[]"), int(port)
+    return host, int(port)
 
 
 metrics = click.option(

@@ -95,9 +95,21 @@ class TestAddress:
 
     @pytest.mark.parametrize("text", ["9464", ":9464", "host:", "host:0", "host:65536", "host:x"])
     def test_refusals(self, text: str) -> None:
-        """What is no address is refused before a socket is opened."""
+        """An example shows what is wanted."""
         with pytest.raises(click.BadParameter, match="is no address"):
             options.address(CONTEXT, OPTION, text)
+
+    @pytest.mark.parametrize("text", ["http://127.0.0.1:80", "[]:80", "a b:80", "[::1:80]"])
+    def test_what_is_no_host(self, text: str) -> None:
+        """Nothing in brackets would listen on every address."""
+        with pytest.raises(click.BadParameter, match="is no address"):
+            options.address(CONTEXT, OPTION, text)
+
+    @pytest.mark.parametrize("text", ["::1:80", "[::]:80", "my_host.local:80", "0.0.0.0:80"])
+    def test_hosts(self, text: str) -> None:
+        """Names, and addresses of both kinds."""
+        found = options.address(CONTEXT, OPTION, text)
+        assert found == (text.removesuffix(":80").strip("[]"), 80)
 
 
 class TestMoment:
