@@ -16,13 +16,12 @@ from rich.table import Table
 
 from router.evaluation.lines import lines
 from schemas.fields import NANO
-from schemas.invalid import Invalid
 from streams.cli import index, options
 from streams.cli.bar import spending
 from streams.client.bootstrap import JUDGE, Outcome, Prompt, ask_models, history, read_outcomes
 from streams.client.errors import QueryError
 from streams.client.runs import Run, run_at
-from streams.client.scoring import Scorer, own
+from streams.client.scoring import SCORERS, Scorer, check_reference, own
 from streams.config.limits import to_nano
 from streams.config.settings import Config, load
 from streams.judge.records import VerdictFile
@@ -81,7 +80,7 @@ def command(
     do. Given again after an interruption, it goes on: what was asked before is not paid twice.
     """
     config = load(config_file)
-    prompts = _prompts(file, "exact" if mode is None else JUDGE)
+    prompts = _prompts(file, "exact" if mode is None else JUDGE, score is not None)
     if not prompts:
         raise click.ClickException(f"{file}: no prompts in it")
     judged = any(prompt.scoring == JUDGE for prompt in prompts)
@@ -177,16 +176,27 @@ def _cases(
         yield Case(outcome.case, prompt.query.text(), outcome.text, reference, other)
 
 
-def _prompts(file: Path, scoring: str) -> list[Prompt]:
-    """Read the prompts. scoring: of those that name none."""
+def _prompts(file: Path, scoring: str, by_function: bool) -> list[Prompt]:
+    """Read the prompts, and check that their answers can be scored.
+
+    Args:
+        file: Of prompts.
+        scoring: Of those that name none.
+        by_function: Whether a function of the user's scores, whatever they name.
+    """
     found: dict[str, Prompt] = {}
     for number, line in lines(file):
         try:
             prompt = msgspec.json.decode(line, type=Prompt)
             prompt.query.text()
-        except (msgspec.DecodeError, Invalid) as error:
+            way = prompt.scoring or scoring
+            if way in SCORERS and not by_function:
+                check_reference(way, prompt.answer)
+            if prompt.id in found:
+                raise ValueError(f"id: {prompt.id!r} appears a second time")
+        except ValueError as error:  # also what msgspec raises
             raise click.ClickException(f"{file}, line {number}: {error}") from None
-        found[prompt.id] = msgspec.structs.replace(prompt, scoring=prompt.scoring or scoring)
+        found[prompt.id] = msgspec.structs.replace(prompt, scoring=way)
     return list(found.values())
 
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from schemas.invalid import Invalid
+
 Scorer = Callable[[str, Any], float]
 """Of an answer's text and its reference: a score from 0 to 1."""
 
@@ -49,6 +51,30 @@ SCORERS: Mapping[str, Scorer] = {
 }
 
 
+def check_reference(scoring: str, reference: Any) -> None:
+    """Check that answers can be compared with a reference, before any is paid for.
+
+    Args:
+        scoring: One of `SCORERS`.
+        reference: What a right answer says.
+
+    Raises:
+        ValueError: Every answer would score 0, or none could be scored.
+    """
+    text = str(reference).strip()
+    if reference is None or not text:
+        raise ValueError(f"answer: scoring {scoring} compares with it: give one, or let a judge")
+    if scoring == "numeric" and _last_number(text) is None:
+        raise ValueError("answer: scoring numeric needs a number in it")
+    if scoring == "choice" and not re.fullmatch("[A-Za-z]", text.strip(" ().")):
+        raise ValueError("answer: scoring choice needs one letter")
+    if scoring == "regex":
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise ValueError(f"answer: it is no regular expression: {error}") from None
+
+
 def own(name: str) -> Scorer:
     """Import a function of the user's: MODULE:FUNCTION.
 
@@ -67,10 +93,10 @@ def own(name: str) -> Scorer:
 
 
 def checked(score: float, where: str) -> float:
-    """Return a score. Raises ValueError where it is none: a function of a user's may be wrong."""
+    """Return a score. Raises Invalid where it is none: a function of a user's may be wrong."""
     value = float(score)
     if not 0 <= value <= 1:
-        raise ValueError(f"{where}: a score must be from 0 to 1, not {score!r}")
+        raise Invalid("invalid_field", f"{where}: a score must be from 0 to 1, not {score!r}")
     return value
 
 

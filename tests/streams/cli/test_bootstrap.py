@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from click.testing import CliRunner
 
 from router.estimation.index.manifest import read_manifest
@@ -145,3 +146,21 @@ def test_no_prompts(config: Path) -> None:
     file.write_text("\n")
     result = CliRunner().invoke(main, ["bootstrap", str(file), "-c", str(config)])
     assert (result.exit_code, result.stderr) == (1, f"Error: {file}: no prompts in it\n")
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ('{"id": "b", "prompt": "x"}', "scoring exact compares with it"),
+        ('{"id": "b", "prompt": "x", "answer": "(", "scoring": "regex"}', "no regular expression"),
+        ('{"id": "a", "prompt": "x", "answer": "y"}', "'a' appears a second time"),
+    ],
+)
+def test_prompts_that_cannot_be_scored(config: Path, second: str, words: str) -> None:
+    """They are named by their lines, and nothing is paid for."""
+    file = config.with_name("prompts.jsonl")
+    file.write_text(f'{{"id": "a", "prompt": "x", "answer": "y"}}\n{second}\n')
+    result = CliRunner().invoke(main, ["bootstrap", str(file), "-c", str(config)])
+    assert result.exit_code == 1
+    assert f"Error: {file}, line 2: " in result.stderr
+    assert words in result.stderr

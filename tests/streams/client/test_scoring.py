@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.client.scoring import SCORERS, checked, own
+from streams.client.scoring import SCORERS, check_reference, checked, own
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,21 @@ def test_one_s_own() -> None:
             own(wrong)
     with pytest.raises(ValueError, match="from 0 to 1"):
         checked(1.5, "prompt a")
+
+
+@pytest.mark.parametrize(
+    ("scoring", "reference", "words"),
+    [
+        ("exact", None, "let a judge"),
+        ("exact", " ", "let a judge"),
+        ("numeric", "many", "needs a number"),
+        ("choice", "Paris", "one letter"),
+        ("regex", "(", "no regular expression"),
+    ],
+)
+def test_references_that_no_answer_agrees_with(scoring: str, reference: object, words: str) -> None:
+    """They are refused before answers are paid for; those that can be compared are not."""
+    with pytest.raises(ValueError, match=words):
+        check_reference(scoring, reference)
+    for good in ("exact", 0), ("numeric", "$1,234"), ("choice", "(b)."), ("regex", "a|b"):
+        check_reference(*good)
