@@ -42,9 +42,10 @@ from streams.state.rows import Log, Row, row_key
 
 logger = logging.getLogger(__name__)
 
-SMALL = 128
+SMALL = 512
 """Records of a chunk that is prepared on the event loop where the embedder computes at once: it
-takes milliseconds, and a thread would wait for the interpreter, again and again, for as long."""
+takes a tenth of a second at most, and a thread would wait for the interpreter, again and again, for
+longer."""
 
 
 STAGE_OF = {"decide": "decide", "commit": "write_ahead", "publish": "publish"}
