@@ -22,10 +22,10 @@ FIELDS = ("decision_id", "trace_id", "query_id", "model", "partition", "suppress
 """What a line may carry beside its message (`extra` of the logging calls)."""
 NOISY = {"faust": "ERROR", "mode": "ERROR", "aiokafka": "ERROR", "kafka": "ERROR"}
 """Libraries whose lines below this level say nothing that ours do not; at DEBUG all are shown."""
-FAUSTS = ("streams.ingest.chunks", "streams.ingest.fetch", "streams.state.store")
+FAUSTS = ("streams.ingest.chunks", "streams.ingest.fetch")
 """Modules whose classes are services of Faust's, which tell when each starts and stops."""
-QUIET = {"httpx": "WARNING", "httpcore": "INFO", "asyncio": "WARNING"}
-"""Libraries that log each request; the same."""
+QUIET = {"httpx": "WARNING", "httpcore": "INFO", "asyncio": "WARNING", "uvicorn": "WARNING"}
+"""Libraries that log each request or step; the same."""
 BURST = 10
 """Lines of one kind (the same place in the code) within `PERIOD`; the others are counted."""
 PERIOD = 10.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import logging
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +19,8 @@ from streams.config.settings import Config
 from streams.metrics.serve import ServeMetrics
 from streams.serve.app import Front
 from streams.serve.errors import ApiError
+
+logger = logging.getLogger(__name__)
 
 LONGEST_HEAD = 64 << 10
 """Bytes of a request's line and headers."""
@@ -132,14 +136,21 @@ def run(
             "`sluice key new NAME`, or serve on 127.0.0.1"
         )
     app = around(Front(config, metrics).app())
-    server = _Server(uvicorn_config(app, host, port, config))
+    server = FrontServer(uvicorn_config(app, host, port, config))
     app.state.ending = lambda: server.should_exit
     stop_with(server.stop)
     server.run()
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to its caller."""
+class FrontServer(uvicorn.Server):
+    """Leaves signals to its caller, and says where it serves."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            logger.info("serves http://%s:%d", self.config.host, port)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

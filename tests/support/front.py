@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import httpx
 import openai
-import uvicorn
 from starlette.applications import Starlette
 
 from streams.brokers import Broker
@@ -23,7 +22,7 @@ from streams.kafka import clients
 from streams.kafka.topics import create
 from streams.metrics.serve import ServeMetrics
 from streams.serve.app import Front
-from streams.serve.server import uvicorn_config
+from streams.serve.server import FrontServer, uvicorn_config
 from tests.streams.cli.conftest import LIMITED
 from tests.support.patience import PATIENCE
 
@@ -51,7 +50,7 @@ class RunningFront:
         self.port = free_port()
         app = around(self.front.app())
         settings = uvicorn_config(app, "127.0.0.1", self.port, config)
-        self._server = uvicorn.Server(settings)
+        self._server = FrontServer(settings)
         app.state.ending = lambda: self._server.should_exit
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self.url = f"http://127.0.0.1:{self.port}"

@@ -95,3 +95,13 @@ def test_beyond_loopback(tmp_path: Path, prefix: str, embedded_broker: EmbeddedB
     config = deploy(tmp_path, prefix, embedded_broker)
     with pytest.raises(ValueError, match="sluice key new"):
         run(config, "0.0.0.0", 1, ServeMetrics(), lambda stop: None)
+
+
+def test_it_says_where_it_serves(
+    tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a line of its own: those of uvicorn are left out."""
+    caplog.set_level("INFO", "streams.serve.server")
+    with RunningFront(deploy(tmp_path, prefix, embedded_broker, QUICK)) as front:
+        pass
+    assert f"serves http://127.0.0.1:{front.port}" in caplog.messages
