@@ -25,6 +25,7 @@ ALIKE = frozenset(
         "sluice_index_queries",
         "sluice_limit_limit",
         "sluice_limit_price",
+        "sluice_pool_busy",
         "sluice_price_version",
         "sluice_route_backlog_age_seconds",
         "sluice_topic_partitions",

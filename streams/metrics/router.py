@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Counting
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time
 from typing import NamedTuple, get_args
@@ -52,6 +52,8 @@ class Live:
         backlog: By owned partition, records of `queries` that are not decided yet.
         partitions: Of the topic `queries`, whoever owns them.
         unread: Further partitions of it that no router reads.
+        pools: Queries that wait for a result of each token pool (`model.pool`) on these partitions.
+        busy_pools: The pools that queries spill from.
     """
 
     ledgers: Sequence[Ledger]
@@ -65,6 +67,8 @@ class Live:
     backlog: Mapping[int, int] = field(default_factory=dict)
     partitions: int = 0
     unread: int = 0
+    pools: Mapping[str, int] = field(default_factory=dict)
+    busy_pools: Collection[str] = ()
 
 
 class Published(NamedTuple):
@@ -239,6 +243,7 @@ class _Standing(Collector):
         live = self._live()
         yield from _accounts(live)
         yield from _prices(live)
+        yield from _pools(live)
         for name, words, value in (
             ("sluice_price_version", "Of the prices in use; 0 are made from history.",
              live.price_version),
@@ -349,3 +354,16 @@ def _prices(live: Live) -> Iterator[GaugeMetricFamily]:
             other.add_metric((name, tenant or "", unit), each)
     yield price
     yield other
+
+
+def _pools(live: Live) -> Iterator[GaugeMetricFamily]:
+    """Yield what is under way in token pools, and which are too busy for more."""
+    words = "Queries that wait for a result of a token pool."
+    waiting = GaugeMetricFamily("sluice_pool_in_flight", words, labels=("pool",))
+    words = "1 where queries spill from a token pool to a longer one, else 0."
+    busy = GaugeMetricFamily("sluice_pool_busy", words, labels=("pool",))
+    for pool, count in live.pools.items():
+        waiting.add_metric((pool,), count)
+        busy.add_metric((pool,), pool in live.busy_pools)
+    yield waiting
+    yield busy

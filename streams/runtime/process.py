@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from time import time
 from typing import Any, NamedTuple
 
+from router.models.pools import served
 from router.policies.base import Policy
 from schemas.wire import encode
 from streams.config.settings import Config
@@ -343,7 +344,16 @@ class RouterProcess:
             backlog={each.number: self._backlog(each) for each in partitions},
             partitions=self._host.in_use.value,
             unread=self._host.in_use.unread,
+            pools=self._in_flight(partitions),
+            busy_pools=self._control.observed.busy,
         )
+
+    def _in_flight(self, partitions: Sequence[Partition]) -> Mapping[str, int]:
+        """Return how many queries of some partitions wait for a result of each token pool."""
+        models = self._control.decider.scorer.catalog.models
+        known = [served(model.name, pool.name) for model in models for pool in model.pools]
+        counts = [partition.in_flight.counts() for partition in partitions]
+        return {pool: sum(each.get(pool, 0) for each in counts) for pool in known}
 
     def _backlog(self, partition: Partition) -> int:
         """Return how many records of `queries` are not decided, of those at the last fetch."""

@@ -15,9 +15,10 @@ from schemas import Prices, Receipt, Rejected, Result, Routed, ShareReport
 from schemas.wire import decode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
-from streams.brokers.kafka import KafkaServer
+from streams.brokers.kafka import KafkaServer, free_port
 from streams.kafka.topics import create
 from tests.support.records import Records
+from tests.support.scrape import samples
 from tests.support.scripted_model import Reply, ScriptedModel, completion
 from tests.support.system import System
 
@@ -215,17 +216,27 @@ def ask_until(system: System, pool: str) -> str:
 
 
 def under_way(system: System) -> int:
-    """Restart the router, and return how many queries are in the short pool by its reports."""
+    """Restart the router, and return how many queries are in the short pool by its reports, which
+    its metrics show, too."""
     system.kill("r0")
     before = len(system.read(system.topics.share_reports))
-    system.start_router("r0")
+    address, options = f"127.0.0.1:{free_port()}", ("--config", str(system.config), "--name", "r0")
+    system.run("r0", "route", *options, "--metrics", address)
 
     def reports() -> dict[int, ShareReport]:
         records = system.read(system.topics.share_reports)[before:]
         return {one.partition: one for one in (decode(ShareReport, r.value) for r in records)}
 
     system.wait("a report of each partition", lambda: len(reports()) == system.partitions)
-    return sum(one.in_flight.get(served(MODEL, "short"), 0) for one in reports().values())
+    name = served(MODEL, "short")
+    shown = {
+        sample.name: sample.value
+        for sample in samples(address)
+        if sample.labels.get("pool") == name
+    }
+    found = sum(one.in_flight.get(name, 0) for one in reports().values())
+    assert shown == {"sluice_pool_in_flight": found, "sluice_pool_busy": 1}
+    return found
 
 
 @pytest.mark.kafka

@@ -37,6 +37,8 @@ def metrics() -> Metrics:
         window_ends={"small": 200},
         backlog={0: 10, 1: 2},
         partitions=3,
+        pools={"small.short": 5, "small.long": 0},
+        busy_pools=["small.short"],
     )
     return Metrics(FLEET.names, lambda: live, lambda: 130.0)
 
@@ -102,6 +104,15 @@ def test_limits_are_those_of_the_whole_deployment(metrics: Metrics) -> None:
     assert found["sluice_budget_limit", "small", "shop"] == 3.0
     assert found["sluice_budget_window_end_timestamp_seconds", "small"] == 200
     assert ("sluice_budget_window_end_timestamp_seconds", "large") not in found
+
+
+def test_pools_are_shown(metrics: Metrics) -> None:
+    """What is under way in each, and which of them queries spill from."""
+    found = scrape(metrics)
+    assert found["sluice_pool_in_flight", "small.short"] == 5
+    assert found["sluice_pool_busy", "small.short"] == 1
+    assert found["sluice_pool_in_flight", "small.long"] == 0
+    assert found["sluice_pool_busy", "small.long"] == 0
 
 
 def test_a_backlog_is_as_old_as_the_decision_before_it(metrics: Metrics) -> None:
