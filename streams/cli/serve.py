@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 @click.option("--ui", is_flag=True, help="Serve a page about the whole deployment, too, at /ui/.")
 @click.option(
     "--runs",
-    type=options.FOLDER,
-    help="Folder of files that `evaluate --json` and `replay --json` wrote, for the page.",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of files that `evaluate --json` and `replay --json` wrote, for --ui.",
 )
 @options.metrics
 @options.traces
@@ -56,6 +56,8 @@ def command(
     """
     from streams.config.settings import load
 
+    if runs is not None and not ui:
+        raise click.UsageError("--runs is for the page: give --ui, too")
     try:
         from streams.metrics.serve import ServeMetrics
         from streams.serve.server import run

@@ -26,3 +26,14 @@ def test_without_the_extra(config: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     result = CliRunner().invoke(main, ["serve", "-c", str(config)])
     assert result.exit_code == 1
     assert "sluice-llm[serve]" in result.output
+
+
+def test_runs_are_for_the_page(config: Path, tmp_path: Path) -> None:
+    """A folder that is not there, or that nobody will look at, is no silent mistake."""
+    for more, message in (
+        (["--ui", "--runs", str(tmp_path / "none")], "does not exist"),
+        (["--runs", str(tmp_path)], "--runs is for the page: give --ui, too"),
+    ):
+        found = CliRunner().invoke(main, ["serve", "--config", str(config), *more])
+        assert found.exit_code == 2
+        assert message in found.output
