@@ -87,7 +87,9 @@ class Expirer:
                 for key in partition.deadlines.forgotten(now)
                 if (row := partition.row(key))
             }
-            due = partition.deadlines.due(now, self._seconds)
+            due = partition.deadlines.due(
+                now, self._seconds, lambda key: partition.row(key) is not None
+            )
             overdue = self._overdue({key: partition.row(key) for key in due}, calls)
             forgotten = [key for key, row in late.items() if not row.held]
             partition.record_expirations(overdue)

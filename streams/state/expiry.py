@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
@@ -62,17 +62,25 @@ class Deadlines:
             return self._open[0].decided_at
         return None
 
-    def due(self, now: float, seconds: float) -> list[str]:
-        """Remove and return the keys of rows whose reservations end by `now`.
+    def due(
+        self, now: float, seconds: float, is_open: Callable[[str], bool] = lambda key: True
+    ) -> list[str]:
+        """Remove and return the keys of open rows whose reservations end by `now`.
 
-        That is at `release_at`, or `seconds` after the decision where it is not known. Some of
-        these rows may be finished.
+        That is at `release_at`, or `seconds` after the decision where it is not known. Runs that
+        are finished go for good: kept for `LATE`, those of a busy day would take a gigabyte.
+
+        Args:
+            now: Unix seconds.
+            seconds: See above.
+            is_open: Whether the row of a key is not finished; a finished one stays so.
         """
         keys: list[str] = []
         while self._open and self._ends(self._open[0], seconds) <= now:
             run = self._open.popleft()
-            keys.extend(run.keys())
-            self._late.append(run)
+            if found := [key for key in run.keys() if is_open(key)]:
+                keys.extend(found)
+                self._late.append(run)
         return keys
 
     def forgotten(self, now: float) -> list[str]:

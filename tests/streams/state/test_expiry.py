@@ -51,6 +51,16 @@ def test_what_was_due_is_forgotten_a_day_after_its_decision() -> None:
     assert deadlines.forgotten(1000.0 + 2 * LATE) == []
 
 
+def test_of_what_is_finished_nothing_is_kept() -> None:
+    """A run with an open row is kept whole; one without goes when it is due."""
+    deadlines = Deadlines()
+    deadlines.add(DecisionRun(1000.0, "queries", 0, 1))
+    deadlines.add(DecisionRun(1001.0, "queries", 2, 3))
+    is_open = {row_key("queries", 3)}.__contains__
+    assert deadlines.due(1061.0, SECONDS, is_open) == keys(3, 3)
+    assert deadlines.forgotten(1001.0 + LATE) == keys(2, 3)
+
+
 @given(
     sizes=st.lists(st.tuples(st.floats(0, 100), st.integers(1, 5)), max_size=10),
     looks=st.lists(st.floats(0, 50), max_size=10),
