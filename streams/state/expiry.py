@@ -78,7 +78,7 @@ class Deadlines:
         keys: list[str] = []
         while self._open and self._ends(self._open[0], seconds) <= now:
             run = self._open.popleft()
-            if found := [key for key in run.keys() if is_open(key)]:
+            if found := list(filter(is_open, run.keys())):
                 keys.extend(found)
                 self._late.append(run)
         return keys
