@@ -38,8 +38,10 @@ Tokens = Annotated[int, Meta(ge=1, le=10**12)]
 """Wider than any model: with recorded outcomes a token stands for a nano-unit."""
 MediaTokens = Annotated[int, Meta(ge=0, le=10**7)]
 Score = Annotated[float, Meta(ge=0, le=1)]
+LATEST = 1e11
+"""Unix seconds of the last moment (in the year 5138) that is taken for one."""
 UnixTime = Annotated[
-    float, Meta(gt=0, le=1e11, description="Unix time in seconds, not milliseconds")
+    float, Meta(gt=0, le=LATEST, description="Unix time in seconds, not milliseconds")
 ]
 Window = Literal["none", "minute", "hour", "day", "month"]
 Unit = Literal["currency", "tokens", "requests"]

@@ -47,8 +47,6 @@ def writable(context: click.Context, option: click.Parameter, path: Path | None)
 
 HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*(%\w+)?")
 """A name or an address of a host; no URL, and not nothing, which would be every address."""
-LATEST = 1e11
-"""Unix seconds of the last time that logs are asked for."""
 STDOUT = Path("-")
 """Where `--json` writes when no file follows it."""
 
@@ -218,6 +216,8 @@ def moment(context: click.Context, option: click.Parameter, value: str | None) -
     """Unix seconds of an ISO 8601 time, of "now", or of a number of them."""
     if value is None:
         return None
+    from schemas.fields import LATEST  # `sluice health` does without schemas
+
     if value == "now":
         return time.time()
     try:

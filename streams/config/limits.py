@@ -10,12 +10,10 @@ from msgspec import Meta
 
 from router.budget.limits import Limit
 from schemas.control import check_time_zone
-from schemas.fields import INT64, NANO, Name, Unit, UnixTime, Window
+from schemas.fields import INT64, LATEST, NANO, Name, Unit, UnixTime, Window
 from schemas.invalid import wrong
 from streams.config.connection import Section
 
-LATEST = 1e11
-"""Unix seconds of the last start, as of `UnixTime`: windows are counted within the calendar."""
 Moment = UnixTime | Annotated[datetime, Meta(tz=True)]
 
 

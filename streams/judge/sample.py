@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+from schemas.fields import LATEST
 from streams.judge.verdict import Case
 
-LATEST = 1e11
-"""Unix seconds; what is beyond is of no day."""
 Line = Mapping[str, Any]
 
 
