@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from router.budget.ledger import account_words, owner
@@ -78,7 +77,7 @@ def _print(accounts: Mapping[str, AccountStatus]) -> None:
         words = (_words(now, amount) for amount in amounts)
         status = now.status if now.trial is None else f"{now.status}, tries {now.trial / NANO:,.6f}"
         shown.add_row(account_words(name), status, *([now.unit] if others else []), *words)
-    Console(width=None if Console().is_terminal else 120).print(shown)
+    options.console(120).print(shown)
 
 
 def check_known(config: Config, name: str) -> None:

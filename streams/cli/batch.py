@@ -13,7 +13,6 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from router.evaluation.lines import lines
@@ -137,7 +136,7 @@ def _state(file: Path, output: Path) -> Iterator[_State]:
 
 
 def _summarise(output: Path, errors: Path, outcomes: Outcomes) -> None:
-    console = Console(width=None if Console().is_terminal else 120, highlight=False)
+    console = options.console(120)
     table = Table("model", box=None, pad_edge=False)
     table.add_column("answers", justify="right")
     for model, count in sorted(outcomes.models.items()):

@@ -11,7 +11,6 @@ from statistics import fmean
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from router.evaluation.lines import lines
@@ -232,7 +231,7 @@ def _ask(
 
 
 def _show(outcomes: Sequence[Outcome], failures: int) -> None:
-    console = Console(width=None if Console().is_terminal else 120, highlight=False)
+    console = options.console(120)
     table = Table("model", box=None, pad_edge=False)
     for name in ("answers", "scored", "mean score", "spent"):
         table.add_column(name, justify="right")

@@ -86,7 +86,7 @@ def report(found: Explanation, catalog: ModelCatalog) -> dict[str, Any]:
 
 def show(found: Explanation, catalog: ModelCatalog) -> None:
     """Print an explanation for a person."""
-    console = Console(width=None if Console().is_terminal else 120, highlight=False)
+    console = options.console(120)
     console.print(f"query {found.id}", style="bold", markup=False)
     if (query := found.query) is not None:
         facts = {

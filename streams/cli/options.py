@@ -14,11 +14,14 @@ from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 from click.decorators import FC
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -91,6 +94,13 @@ def listed(kind: Callable[[str], Any]) -> Callable[..., tuple[Any, ...]]:
             raise click.BadParameter(str(error), context, option) from error
 
     return parse
+
+
+def console(width: int, stderr: bool = False) -> Console:
+    """Return where tables are printed: as wide as the terminal, or `width` where there is none."""
+    from rich.console import Console
+
+    return Console(width=None if Console().is_terminal else width, highlight=False, stderr=stderr)
 
 
 def policy(text: str) -> str:

@@ -173,8 +173,7 @@ def _new_tasks(bar: Progress) -> TaskFactory:
 
 def _console(asked: ReplayOptions) -> Console:
     """Return where figures are printed: on stderr where JSON goes to standard output."""
-    stderr = asked.json_out == options.STDOUT
-    return Console(width=None if Console().is_terminal else 160, highlight=False, stderr=stderr)
+    return options.console(160, stderr=asked.json_out == options.STDOUT)
 
 
 # Verify
