@@ -87,10 +87,8 @@ class Expirer:
                 for key in partition.deadlines.forgotten(now)
                 if (row := partition.row(key))
             }
-            due = partition.deadlines.due(
-                now, self._seconds, lambda key: partition.row(key) is not None
-            )
-            overdue = self._overdue({key: partition.row(key) for key in due}, calls)
+            due = partition.deadlines.due(now, self._seconds, partition.row)
+            overdue = self._overdue(due, calls)
             forgotten = [key for key, row in late.items() if not row.held]
             partition.record_expirations(overdue)
             rolled = partition.roll(self._begins(now))
@@ -107,12 +105,12 @@ class Expirer:
                 partition.number, (row.receipt for row in late.values() if row.held)
             )
 
-    def _overdue(self, due: Mapping[str, Row | None], calls: Calls) -> dict[str, Row]:
-        """Return the rows that are open, marked by what becomes of them."""
+    def _overdue(self, due: Mapping[str, Row], calls: Calls) -> dict[str, Row]:
+        """Return the rows that hold a reservation, marked by what becomes of them."""
         return {
             key: self._ended(row, calls)
             for key, row in due.items()
-            if row is not None and row.receipt.model is not None and not row.is_overdue
+            if row.receipt.model is not None and not row.is_overdue
         }
 
     def _ended(self, row: Row, calls: Calls) -> Row:

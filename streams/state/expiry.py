@@ -26,7 +26,7 @@ class DecisionRun(NamedTuple):
     last: int
     release_at: float = 0.0
 
-    def keys(self) -> Iterator[str]:
+    def row_keys(self) -> Iterator[str]:
         """Yield the keys of its rows, finished ones included."""
         return (row_key(self.log, offset) for offset in range(self.first, self.last + 1))
 
@@ -62,10 +62,8 @@ class Deadlines:
             return self._open[0].decided_at
         return None
 
-    def due(
-        self, now: float, seconds: float, is_open: Callable[[str], bool] = lambda key: True
-    ) -> list[str]:
-        """Remove and return the keys of open rows whose reservations end by `now`.
+    def due(self, now: float, seconds: float, read: Callable[[str], Row | None]) -> dict[str, Row]:
+        """Remove and return the open rows whose reservations end by `now`, by key.
 
         That is at `release_at`, or `seconds` after the decision where it is not known. Runs that
         are finished go for good: kept for `LATE`, those of a busy day would take a gigabyte.
@@ -73,21 +71,21 @@ class Deadlines:
         Args:
             now: Unix seconds.
             seconds: See above.
-            is_open: Whether the row of a key is not finished; a finished one stays so.
+            read: Returns the row of a key, None where it is finished; a finished one stays so.
         """
-        keys: list[str] = []
+        rows: dict[str, Row] = {}
         while self._open and self._ends(self._open[0], seconds) <= now:
             run = self._open.popleft()
-            if found := list(filter(is_open, run.keys())):
-                keys.extend(found)
+            if found := {key: row for key in run.row_keys() if (row := read(key)) is not None}:
+                rows |= found
                 self._late.append(run)
-        return keys
+        return rows
 
     def forgotten(self, now: float) -> list[str]:
         """Remove and return the keys of rows for which not even a late result is expected."""
         keys: list[str] = []
         while self._late and self._late[0].decided_at + LATE <= now:
-            keys.extend(self._late.popleft().keys())
+            keys.extend(self._late.popleft().row_keys())
         return keys
 
     @staticmethod

@@ -84,7 +84,7 @@ async def test_a_partition_is_loaded_as_it_was_committed(
     assert again.positions == {"queries": Position(3, 1), "deferred": Position(6, 5)}
     assert (again.settled, again.arrivals, again.granted, again.sequence) == (4, 9, 2, 1)
     assert again.row(Q3) == Row(receipt=receipt(3, model="large"))
-    assert again.deadlines.due(1060.0, 60.0) == [row_key("queries", 2), Q3]
+    assert list(again.deadlines.due(1060.0, 60.0, again.row)) == [row_key("queries", 2), Q3]
 
 
 async def test_what_a_revoked_partition_has_published_is_written(
@@ -120,7 +120,7 @@ async def test_rows_beyond_the_state_do_not_count(
     assert again.row(Q3) is None
     assert again.positions["queries"].decided == 2
     assert again.ledger.reserved.tolist() == [100, 0]
-    assert again.deadlines.due(2000.0, 60.0) == [row_key("queries", 2)]
+    assert list(again.deadlines.due(2000.0, 60.0, again.row)) == [row_key("queries", 2)]
 
 
 async def test_rows_whose_removal_was_cut_off_are_over_and_removed_again(
@@ -133,7 +133,7 @@ async def test_rows_whose_removal_was_cut_off_are_over_and_removed_again(
     assert store.read(0, Q3.encode()) is not None
     again = open_partition(outbox, store)
     assert again.row(Q3) is None
-    assert again.deadlines.due(2000.0, 60.0) == []
+    assert list(again.deadlines.due(2000.0, 60.0, again.row)) == []
     await again.commit({})
     assert store.read(0, Q3.encode()) is None
     await again.commit({})
@@ -158,7 +158,7 @@ async def test_a_release_that_was_cut_off_is_none(
     again = open_partition(outbox, store)
     assert again.ledger.reserved.tolist() == [200, 0]
     assert again.row(Q3) == Row(receipt=receipt(3))
-    assert again.deadlines.due(2000.0, 60.0) == [row_key("queries", 2), Q3]
+    assert list(again.deadlines.due(2000.0, 60.0, again.row)) == [row_key("queries", 2), Q3]
     await again.commit({})
     assert [sent.key for sent in outbox.sent] == [Q3.encode(), STATE_KEY]
     assert open_partition(outbox, store).row(Q3) == Row(receipt=receipt(3))
