@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from router.budget.ledger import account_words, owner
@@ -102,7 +101,7 @@ def command(
 
 def show(audited: Sequence[PartitionAudit], differences: Sequence[Difference]) -> None:
     """Print the sums by account, overcharges and differences."""
-    console = Console(width=None if Console().is_terminal else 120)
+    console = options.console(120)
     table = Table("account", title="nano-units, all partitions", title_justify="left")
     for name in ("share", "spent", "reserved", "spent by the log", "reserved by the log"):
         table.add_column(name, justify="right")
@@ -115,11 +114,10 @@ def show(audited: Sequence[PartitionAudit], differences: Sequence[Difference]) -
             f"{excess['answers']} answers ({excess['late']} of them late): it answers "
             "after the deadline, or uses more tokens than were reserved for (max_tokens, "
             f"image_tokens, audio_tokens); worst: {excess['worst_query']}",
-            highlight=False,
         )
     for one in differences[:SHOWN]:
         who = f"query {one.query}, " if one.query else ""
-        console.print(f"partition {one.partition}, {who}{one.at}: {one.what}", highlight=False)
+        console.print(f"partition {one.partition}, {who}{one.at}: {one.what}")
     if len(differences) > SHOWN:
         console.print(f"… and {len(differences) - SHOWN} more (see --json)")
     states, receipts, charged, refused, late, held = (
@@ -130,7 +128,6 @@ def show(audited: Sequence[PartitionAudit], differences: Sequence[Difference]) -
         f"{states} states compared with {receipts} receipts, {charged} results charged, "
         f"{refused} results refused, {held} reservations open"
         + (f"; {late} partitions are ahead of their receipts" if late else ""),
-        highlight=False,
     )
     found = len(differences)
     console.print(

@@ -12,14 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-import orjson
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from schemas.fields import NANO
-from streams.cli.options import FILE, FOLDER, ending, writable
+from streams.cli.options import FILE, FOLDER, console, ending, writable, write_json
 from streams.demo.demo import DemoOptions, DemoRun, run
 from streams.demo.figures import Figures, ModelSpending, PolicyFigures, as_json, figures
 from streams.demo.money import SPLITS, Limiting, paying
@@ -130,9 +129,7 @@ def command(
             found = figures(ran)
             display.stop()
             _print(ran, options, found)
-            if json_out is not None:
-                data = orjson.dumps(as_json(options, found), option=orjson.OPT_INDENT_2)
-                json_out.write_bytes(data)
+            write_json(json_out, as_json(options, found))
             if keep_open:
                 _stay(ran.page)
             _check(found)
@@ -234,20 +231,20 @@ class _Display:
 
 
 def _print(ran: DemoRun, options: DemoOptions, found: Figures) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
+    out = console(130)
     table = _table(_title(ran, options), POLICY_COLUMNS)
     table.add_row(*_cells(f"{found.ran.name}, as it ran", found.ran), style="bold")
     table.add_row(*_cells(f"{found.offline.name}, offline", found.offline))
     for policy in found.others:
         table.add_row(*_cells(policy.name, policy))
-    console.print(table)
+    out.print(table)
     if found.shared:
         table = _table("The same money as one budget for all models, offline", POLICY_COLUMNS)
         for policy in found.shared:
             table.add_row(*_cells(policy.name, policy))
-        console.print(table)
+        out.print(table)
     gap = found.offline.score - found.ran.score
-    console.print(
+    out.print(
         f"\nA decision took {found.p50 * 1000:.0f} ms (p50), {found.p99 * 1000:.0f} ms (p99), from "
         "the making of the query's record.\n"
         f"Shares, reservations and latency {'cost' if gap >= 0 else 'won'} {abs(gap):.1f} of the "
@@ -259,9 +256,9 @@ def _print(ran: DemoRun, options: DemoOptions, found: Figures) -> None:
         "at what was reserved (charged, scored 0) or failed.",
         soft_wrap=True,
     )
-    console.print(_money(found.accounts))
+    out.print(_money(found.accounts))
     if options.dataset is None:
-        console.print(SYNTHETIC, style="bold", soft_wrap=True)
+        out.print(SYNTHETIC, style="bold", soft_wrap=True)
 
 
 def _title(ran: DemoRun, options: DemoOptions) -> str:

@@ -376,7 +376,7 @@ def _budget(cell: Cell) -> str:
 
 def _print(lines: Sequence[Line]) -> None:
     """One table for each budget, split and number of models."""
-    console = Console(width=None if sys.stdout.isatty() else 110)
+    console = options.console(110)
     for cell, group in groupby(lines, key=lambda line: line.cell):
         members = list(group)
         table = Table(
