@@ -116,7 +116,7 @@ class Controller:
             self._solved_at = now
             await self._solve()
         elif spills and self._observations.take_news():
-            await self._publish(*self._outlook(now))
+            await self._publish(self._policy.snapshot(), *self._outlook(now))
 
     def limit(self, limits: Mapping[str, int], closed: Collection[str] = ()) -> None:
         """Set limits and models that take no queries; shares follow with the next grants.
@@ -184,8 +184,9 @@ class Controller:
             self._solved_for = basis
             self._policy.outdate()
         solved = await asyncio.to_thread(self._policy.plan, remaining, expected, waiting)
-        if self._observations.take_news() or (solved and _prices(self._policy) != self._prices):
-            await self._publish(remaining, expected)
+        state = self._policy.snapshot()
+        if self._observations.take_news() or (solved and _prices(state) != self._prices):
+            await self._publish(state, remaining, expected)
 
     def _outlook(self, now: float) -> tuple[Ints, Floats]:
         """Return what is left of each limit, int64[R], and for how many arrivals, float64[R]."""
@@ -280,14 +281,14 @@ class Controller:
             tables.append(np.ones(tables[0].shape))  # requests
         return tables
 
-    async def _publish(self, remaining: Ints, expected: Floats) -> None:
+    async def _publish(self, state: dict[str, Any], remaining: Ints, expected: Floats) -> None:
         names = self._policy.limits.names
-        self._prices = _prices(self._policy)
+        self._prices = _prices(state)
         self.version += 1
         prices = Prices(
             policy=self._policy.name,
             version=self.version,
-            state=self._policy.snapshot(),
+            state=state,
             solved_at=self._clock(),
             expected=float(expected.max(initial=0.0)),
             remaining=dict(zip(names, remaining.tolist(), strict=True)),
@@ -307,9 +308,9 @@ class Controller:
         await batch.delivered()
 
 
-def _prices(policy: Policy) -> dict[str, Any]:
-    """Return what a policy would publish, which may be what it has published before."""
-    return {name: value for name, value in policy.snapshot().items() if name != "version"}
+def _prices(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a policy's state that changes only where its prices do."""
+    return {name: value for name, value in state.items() if name != "version"}
 
 
 def _floors(report: ShareReport) -> list[Floor] | None:
