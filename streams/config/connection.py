@@ -23,6 +23,10 @@ TopicPrefix = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z0-9._-]*(?![
 GroupId = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z0-9._-]+(?![\s\S])")]
 
 
+StoreKind = Literal["memory", "rocksdb"]
+"""Where a router keeps the rows of its partitions."""
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """A section of sluice.toml."""
 
@@ -57,7 +61,7 @@ class RouterSettings(Section, frozen=True, kw_only=True):
     id: GroupId = "sluice"
     chunk: Annotated[int, Meta(ge=1, le=10_000)] = 500
     gather_seconds: Annotated[float, Meta(ge=0, le=10)] = 0.02
-    store: Literal["memory", "rocksdb"] = "rocksdb"
+    store: StoreKind = "rocksdb"
     data_dir: Path = Path(".sluice")
     session_timeout: Annotated[float, Meta(ge=1, le=90)] = 6.0
 

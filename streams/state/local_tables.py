@@ -11,10 +11,11 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
+from streams.config.connection import StoreKind
 from streams.state.store import MemoryStore, PartitionStore, RocksStore
 
 logger = logging.getLogger(__name__)
@@ -23,10 +24,6 @@ LIVES = "topics.json"
 """File with the ids of the topics that the tables beside it were recovered from."""
 TABLES = Path("v1", "tables")
 """Where tables are in a process's folder: where Faust kept those of 0.1.0."""
-
-
-Kind = Literal["memory", "rocksdb"]
-"""Where rows are kept."""
 
 
 class Tables(NamedTuple):
@@ -46,7 +43,7 @@ class Tables(NamedTuple):
         self.controller.close()
 
 
-def tables_of(kind: Kind, folder: Path) -> Tables:
+def tables_of(kind: StoreKind, folder: Path) -> Tables:
     """Make the tables of a process; files are opened when they are first asked for.
 
     Args:

@@ -18,15 +18,16 @@ from faust.types import TP
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streams.config.connection import StoreKind
 from streams.state.fence import OWNER, Fence, claim_key
-from streams.state.local_tables import Kind, tables_of
+from streams.state.local_tables import tables_of
 from streams.state.store import MAX_AGE, PartitionStore, RocksStore
 from tests.support.patience import PATIENCE
 
 LOG = "changelog"
 
 
-def new_store(kind: Kind, folder: Path) -> PartitionStore:
+def new_store(kind: StoreKind, folder: Path) -> PartitionStore:
     """The storage of a table, made as a process makes it."""
     return tables_of(kind, folder).partitions
 
@@ -172,7 +173,7 @@ async def test_rocksdb_goes_on_where_it_was_closed(rocks: Callable[[], RocksStor
 
 @pytest.mark.parametrize("kind", ["memory", "rocksdb"])
 async def test_rows_that_were_left_for_long_are_recovered_anew(
-    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: StoreKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The broker may have forgotten by then that one was removed."""
     first = new_store(kind, tmp_path)
