@@ -22,7 +22,7 @@ def require(config: Config) -> int:
     admin, topics = admin_of(config), planned(config)
     if found := differences(admin, topics):
         raise click.ClickException(
-            "\n".join([*found, "make what is missing: sluice topics create"])
+            "\n".join([*found, "make what is missing with: sluice topics create"])
         )
     known = partition_counts(admin)
     return min(known[topic.name] for topic in topics if topic.shared)

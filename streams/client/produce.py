@@ -14,7 +14,7 @@ from schemas.invalid import Invalid, wrong
 from schemas.query import Query
 from schemas.wire import Message, decode, encode
 from streams.kafka import clients
-from streams.kafka.admin import ANSWER
+from streams.kafka.admin import ANSWER, no_topic
 from streams.kafka.errors import BrokerError
 
 IN_FLIGHT = 10_000
@@ -86,7 +86,7 @@ class Sender:
         self._producer = clients.producer(broker, PATIENCE, _SETTINGS)
         # List all topics: a broker may create one that is asked for by name.
         if topic not in self._producer.list_topics(timeout=ANSWER).topics:
-            raise ProduceError(f"there is no topic {topic}; make it with: sluice topics create")
+            raise ProduceError(no_topic(topic))
 
     def send(self, line: Line) -> None:
         """Send a query; blocks while too many are in flight.

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 from streams.client.errors import ClientError
 from streams.kafka import clients
 from streams.kafka.added_partitions import AddedPartitions
-from streams.kafka.admin import is_embedded
+from streams.kafka.admin import is_embedded, no_topic
 from streams.kafka.logs import Record, to_record
 from streams.kafka.waiting import until_answered
 
@@ -112,9 +112,7 @@ class AnswerReader:
             "listing topics", lambda: self._consumer.list_topics(timeout=ANSWER).topics, PATIENCE
         )
         if missing := [topic for topic in topics if topic not in known]:
-            raise ClientError(
-                f"there is no topic {', '.join(missing)}; make it with: sluice topics create"
-            )
+            raise ClientError(no_topic(*missing))
         places: list[TopicPartition] = []
         for topic in topics:
             for number in known[topic].partitions:

@@ -24,6 +24,7 @@ from streams.config.models import ModelSettings
 from streams.config.settings import Config
 from streams.control.registry import Registry
 from streams.kafka import clients
+from streams.kafka.admin import no_topic
 from streams.kafka.errors import BrokerError
 from streams.kafka.logs import Logs
 from streams.kafka.security import for_librdkafka
@@ -83,7 +84,7 @@ def send_command(config: Config, message: Control) -> None:
     connection = for_librdkafka(config.broker)
     if topic not in clients.admin(connection).list_topics(timeout=TIMEOUT).topics:
         # A broker might make it, for nobody.
-        raise BrokerError(f"topic {topic!r} is not there: make it with `sluice topics create`")
+        raise BrokerError(no_topic(topic))
     producer = clients.producer(connection, TIMEOUT)
     failures: list[str] = []
     producer.produce(

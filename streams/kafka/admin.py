@@ -51,6 +51,11 @@ def is_embedded(admin: AdminClient) -> bool:
     return cluster is not None and cluster.startswith(CLUSTER_ID)
 
 
+def no_topic(*names: str) -> str:
+    """Return what to say where the broker lacks topics that a command needs."""
+    return f"there is no topic {' or '.join(names)}; make it with: sluice topics create"
+
+
 def _order(admin: AdminClient, orders: Sequence[NewTopic], or_find: bool, tried: set[str]) -> None:
     """Ask for topics. tried: those that an earlier attempt may have made, with its answer lost."""
     asked = admin.create_topics(list(orders), request_timeout=TIMEOUT)

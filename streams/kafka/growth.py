@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from streams.kafka.admin import TIMEOUT, is_embedded, require_leaders
+from streams.kafka.admin import TIMEOUT, is_embedded, no_topic, require_leaders
 from streams.kafka.errors import BrokerError
 from streams.kafka.topics import Topic, TopicsError, partition_counts
 from streams.kafka.waiting import is_not_yet, until_answered
@@ -42,9 +42,7 @@ def grow(admin: AdminClient, topics: Sequence[Topic], last: str, partitions: int
     names = sorted((topic.name for topic in topics if topic.shared), key=lambda name: name == last)
     known = partition_counts(admin)
     if missing := [name for name in names if name not in known]:
-        raise TopicsError(
-            f"topics are missing: {', '.join(missing)}; make them with: sluice topics create"
-        )
+        raise TopicsError(no_topic(*missing))
     if larger := [name for name in names if known[name] > partitions]:
         raise TopicsError(
             f"topic {larger[0]!r} has {known[larger[0]]} partitions already, more than "

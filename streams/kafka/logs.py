@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.kafka import clients
-from streams.kafka.admin import is_embedded
+from streams.kafka.admin import is_embedded, no_topic
 from streams.kafka.carried import headers_of
 from streams.kafka.errors import BrokerError
 from streams.kafka.security import Secured, for_librdkafka
@@ -129,7 +129,7 @@ class Logs:
                 f"partitions of {topic}", lambda: _partitions_of(consumer, topic), PATIENCE
             )
             if not numbers:
-                raise LogError(f"topic {topic!r} is not there: make it with `sluice topics create`")
+                raise LogError(no_topic(topic))
             places = [TopicPartition(topic, number) for number in numbers]
             marks = [_ends(consumer, place) for place in places]
             spans = [

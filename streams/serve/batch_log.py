@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from streams.client.errors import ClientError
 from streams.config.settings import Config
 from streams.kafka import clients
+from streams.kafka.admin import no_topic
 from streams.kafka.follower import Follower
 from streams.kafka.logs import to_record
 from streams.kafka.producer import Outbox
@@ -73,9 +74,7 @@ class BatchLog:
             "listing topics", lambda: admin.list_topics(timeout=ANSWER).topics, 3 * ANSWER
         )
         if self._topic not in known:
-            raise ClientError(
-                f"there is no topic {self._topic}; make it with: sluice topics create"
-            )
+            raise ClientError(no_topic(self._topic))
 
     def _learn(self, message: Message) -> None:
         record = to_record(message)

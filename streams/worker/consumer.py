@@ -22,6 +22,7 @@ from confluent_kafka import (
 )
 
 from streams.kafka import clients
+from streams.kafka.admin import no_topic
 from streams.kafka.fatal import die
 from streams.kafka.presence import PRESENCE, UNREACHABLE
 from streams.kafka.topic_ids import TopicWatch
@@ -167,9 +168,7 @@ class WorkerConsumer:
         found = self._topics()
         for topic in topics:
             if topic not in found:
-                raise WorkerError(
-                    f"{self._servers} has no topic {topic}; make it with: sluice topics create"
-                )
+                raise WorkerError(f"{self._servers}: {no_topic(topic)}")
 
     def _join(self) -> None:
         self._consumer.subscribe(
