@@ -157,10 +157,6 @@ class QueryScorer:
             return self
         return self._with(estimator, self._newcomers(), observed)
 
-    def unrated(self) -> QueryScorer:
-        """Return a scorer that estimates scores, where this one may estimate by ratings."""
-        return self._with(self.estimator.base, self._newcomers())
-
     def bound_of(self, model: int) -> Mode:
         """Return what bounds the answers of a model, by number, to queries without `max_tokens`."""
         return self.mode if model < len(self.known) else "max"

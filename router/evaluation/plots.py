@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -42,18 +42,7 @@ def curves(found: Mapping[str, Mapping[float, float]], label: str, title: str = 
     """Performance of each policy at each point: one line a policy."""
     figure, plot = _figure(6.4, 3.8)
     for (policy, points), marker in zip(found.items(), cycle(MARKERS), strict=False):
-        places = sorted(points)
-        reference = policy.startswith("offline")
-        plot.plot(
-            places,
-            [points[place] for place in places],
-            marker=marker,
-            markersize=4,
-            linewidth=2.4 if policy == OURS else 1.2,
-            linestyle="--" if reference else "-",
-            color="0.5" if reference else None,
-            label=policy,
-        )
+        _draw(plot, policy, sorted(points.items()), marker)
     plot.set_title(title)
     plot.set_xlabel(label)
     plot.set_ylabel("performance (sum of scores)")
@@ -66,17 +55,7 @@ def frontier(found: Frontier) -> str:
     """Mean score against money on a logarithmic axis: a line a policy, a cross a single model."""
     figure, plot = _figure(8.4, 4.6)
     for (policy, curve), marker in zip(found.curves.items(), cycle(MARKERS), strict=False):
-        reference = policy.startswith("offline")
-        plot.plot(
-            [money for money, _ in curve],
-            [score for _, score in curve],
-            marker=marker,
-            markersize=4,
-            linewidth=2.4 if policy == OURS else 1.2,
-            linestyle="--" if reference else "-",
-            color="0.5" if reference else None,
-            label=policy,
-        )
+        _draw(plot, policy, curve, marker)
     for name, (money, score) in found.singles.items():
         plot.plot([money], [score], marker="x", color="0.3", markersize=5, linestyle="none")
         plot.annotate(
@@ -137,6 +116,22 @@ def prices(run: Run, models: Sequence[str]) -> str:
     plot.set_yscale("symlog", linthresh=1.0)
     plot.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=1 + len(models) // 20)
     return _svg(figure)
+
+
+def _draw(
+    plot: mpl.axes.Axes, policy: str, points: Iterable[tuple[float, float]], marker: str
+) -> None:
+    """Draw the line of a policy; a reference is grey and dashed."""
+    reference = policy.startswith("offline")
+    plot.plot(
+        *zip(*points, strict=True),
+        marker=marker,
+        markersize=4,
+        linewidth=2.4 if policy == OURS else 1.2,
+        linestyle="--" if reference else "-",
+        color="0.5" if reference else None,
+        label=policy,
+    )
 
 
 def _figure(width: float, height: float) -> tuple[Figure, mpl.axes.Axes]:

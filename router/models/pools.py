@@ -72,18 +72,6 @@ def shortest_pool(tokens: Ints, contexts: Sequence[int], busy: Bools | None = No
     return quiet[first]
 
 
-def saving(short: float, gain: float) -> float:
-    """Return the part of the servers that a short pool saves (arXiv 2604.09613, closed form).
-
-    α(1 − 1/ρ). It takes the work of a short request for as much as that of any other.
-
-    Args:
-        short: α, the part of the requests that the short pool holds.
-        gain: ρ, requests a second of its servers over those of a server for all lengths.
-    """
-    return short * (1 - 1 / gain)
-
-
 def _next_quiet(busy: Bools) -> Ints:
     """Return int64[P + 1]: by the shortest pool that holds a request, where it goes."""
     target = np.append(np.arange(len(busy)), NONE)

@@ -11,6 +11,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -19,15 +20,18 @@ from rich.progress import (
 from schemas.fields import NANO
 
 
+def make(*columns: ProgressColumn) -> Progress:
+    """Make a bar of these columns, to be used as a context."""
+    return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+
 def progress() -> Progress:
     """A bar to be used as a context; add a task for each log."""
-    return Progress(
+    return make(
         TextColumn("{task.description:28.28}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
     )
 
 
@@ -46,14 +50,12 @@ def spending(
     Yields:
         What is to be called with the steps that are done, and the nano-units spent.
     """
-    bar = Progress(
+    bar = make(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("spent {task.fields[spent]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
     )
     with bar:
         task = bar.add_task(what, total=total, completed=done, spent=_units(spent))

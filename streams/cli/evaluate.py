@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, product
@@ -11,7 +10,6 @@ from typing import Any
 
 import click
 import orjson
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -28,6 +26,7 @@ from router.evaluation.problem import Problem
 from router.evaluation.summary import HEADS, Cell, Line, as_json, summarise
 from router.policies import POLICIES
 from streams.cli import options
+from streams.cli.bar import make
 
 SWEPT_BUDGETS = (0.25, 0.5, 1.0, 2.0)
 """Budgets of the plot in a report."""
@@ -320,13 +319,11 @@ def _evaluate(asked: EvaluationOptions, bar: Progress) -> Evaluation:
 
 
 def _progress_bar() -> Progress:
-    return Progress(
+    return make(
         TextColumn("{task.description:22.22}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
     )
 
 

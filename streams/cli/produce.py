@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from router.evaluation.lines import lines, lines_of
 from schemas.invalid import Invalid
 from streams.cli import options
+from streams.cli.bar import make
 from streams.client.produce import Sender, checked, paced
 from streams.config.settings import load
 from streams.kafka.security import for_librdkafka
@@ -106,11 +105,9 @@ class _BadLines:
 
 
 def _bar() -> Progress:
-    return Progress(
+    return make(
         TextColumn("sending"),
         BarColumn(),
         TextColumn("{task.fields[sent]} queries"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from router.models.pools import NONE, saving, shortest_pool
+from router.models.pools import NONE, shortest_pool
 
 CONTEXTS = (2_048, 8_192, 65_536)
 
@@ -53,10 +53,3 @@ def test_pools_in_another_order_are_refused() -> None:
     for contexts in ((8_192, 2_048), (2_048, 2_048)):
         with pytest.raises(ValueError, match="ordered"):
             shortest_pool(np.array([1]), contexts)
-
-
-def test_the_saving_is_that_of_the_closed_form() -> None:
-    """Nothing without a gain, and never more than the share of short requests."""
-    assert saving(0.8, 1.0) == 0.0
-    assert saving(0.8, 4.0) == pytest.approx(0.6)
-    assert saving(0.8, 1e9) == pytest.approx(0.8)

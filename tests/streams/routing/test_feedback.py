@@ -71,7 +71,7 @@ def test_what_tells_nothing_is_no_game(rated: QueryScorer, answered: Receipt) ->
     """A failure, an answer that nobody has judged, and any answer under another policy."""
     assert game_of(answered, answer(answered), rated) is None
     assert game_of(answered, answer(answered, score=0.0, status_code=500), rated) is None
-    assert game_of(answered, answer(answered, score=1.0), rated.unrated()) is None
+    assert game_of(answered, answer(answered, score=1.0), CORE) is None
 
 
 async def test_games_of_settled_answers_are_reported_once(desk: Desk, rated: QueryScorer) -> None:
