@@ -103,6 +103,25 @@ def test_decision_records_are_listed() -> None:
         assert f"| {int(number)} | [{title}]({record.name}) |" in index
 
 
+def test_home_leads_to_every_page() -> None:
+    """docs/index.md links every page but the single decision records and the parts of the API."""
+    home = ROOT / "docs/index.md"
+    linked = {(home.parent / target).resolve() for target in _LINK.findall(home.read_text())}
+    pages = {page for page in PAGES if home.parent in page.parents and page != home}
+    listed_elsewhere = {home.parent / "decisions", home.parent / "reference/api"}
+    assert {page for page in pages - linked if page.parent not in listed_elsewhere} == set()
+
+
+def test_packages_are_documented() -> None:
+    """docs/explanation/architecture.md says what each package is for."""
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
+    for package in ("streams", "router"):
+        _, table = page.split(f"| `{package}/…` |", 1)
+        table = table.split("\n\n", 1)[0]
+        folders = {file.parent.name for file in (ROOT / package).glob("*/__init__.py")}
+        assert folders == set(re.findall(r"`(\w+)/`", table))
+
+
 def test_metrics_are_documented() -> None:
     """docs/reference/metrics.md names every metric that the code exposes, and no other."""
     sources = "".join(file.read_text() for file in (ROOT / "streams/metrics").glob("*.py"))
