@@ -157,7 +157,7 @@ class Port(Policy):
             self._quality = np.array(quality, dtype=np.float64).reshape(shape)
             self._cost = np.array(cost, dtype=np.float64).reshape(shape)
         except (KeyError, TypeError) as error:
-            raise ValueError(f"not a snapshot of port for this fleet: {error!r}") from error
+            raise ValueError(f"not a snapshot of port for these models: {error!r}") from error
         self._gamma, self._amounts, self._seen, self._warm_up = gamma, amounts, seen, warm_up
 
     def _solve(self, more_quality: Floats, more_cost: Floats) -> Floats:

@@ -30,7 +30,7 @@ class StaticMix(Policy):
 
     Each query draws its model from p (by seed and id); the rest of the shares is deferred. Without
     means, all models are equally likely. When no more arrivals are expected and queries wait, p is
-    solved for these and what is left, and they draw anew.
+    solved for these and what is left, and they draw again.
     """
 
     name = "static-mix"

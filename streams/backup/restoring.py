@@ -1,4 +1,4 @@
-"""Makes a deployment's topics anew from a backup, with the offsets that they had.
+"""Makes a deployment's topics again from a backup, with the offsets that they had.
 
 Until everything is there, all topics have the cleanup policy "delete", without a limit of time:
 nothing is compacted or deleted meanwhile, and a router, which wants its changelog compacted,

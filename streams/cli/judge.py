@@ -46,7 +46,7 @@ def command(
 
     Scores are put into FILE, which is then ready for `sluice index build`. What
     is not judged keeps a null score, and so does an answer whose verdict cannot be read. Verdicts
-    gather beside FILE: given again, also after FILE was collected anew, only what has none is
+    gather beside FILE: given again, also after FILE was collected again, only what has none is
     judged, and what was spent counts against the budget.
     """
     config = load(config_file)

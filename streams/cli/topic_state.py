@@ -100,7 +100,7 @@ def backup(config_file: Path, folder: Path) -> None:
 @options.config
 @click.argument("folder", type=options.FOLDER)
 def restore(config_file: Path, folder: Path) -> None:
-    """Make the topics anew from a backup in FOLDER, as they were when it was made.
+    """Make the topics again from a backup in FOLDER, as they were when it was made.
 
     Records get the offsets that they had, and consumer groups go on where they were. Topics of the
     deployment must be missing or without records. If it is interrupted, delete the topics (`sluice

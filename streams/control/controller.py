@@ -138,7 +138,7 @@ class Controller:
         have reported."""
         self._allocator.grow(partitions)
 
-    def learn_anew(self, policy: Policy) -> None:
+    def replace_policy(self, policy: Policy) -> None:
         """Solve prices by another policy instance from now on: that of a new index."""
         self._policy = policy
         self._solved_for = None

@@ -72,7 +72,7 @@ class DeferredRetry:
         self._interrupted = False
         self._room = asyncio.Event()
         connection = {"bootstrap.servers": servers, **security}
-        self._consumer = clients.consumer(connection, "readmission")
+        self._consumer = clients.consumer(connection, "deferred-retry")
 
     async def run(self, every: float) -> None:
         """Pass over every partition each `every` seconds, or less often where passes take long,

@@ -65,7 +65,7 @@ class Failover:
     async def follow(self, partition: Partition) -> None:
         """Put what has failed since into `deferred`; what a kill has left undone, too."""
         owner, sent = self._sent.get(partition.number, (None, set()))
-        if owner is not partition:  # loaded anew: nobody knows what the owner before has sent
+        if owner is not partition:  # loaded again: nobody knows what the owner before has sent
             sent = set()
         sent = sent & partition.failovers.keys()
         self._sent[partition.number] = partition, sent

@@ -145,7 +145,7 @@ class ControlPlane:
         except TimeoutError:
             raise RuntimeError(
                 f"{self._topic} ends at offset {self.registry.version}, but decisions were "
-                f"taken under commands up to {version}: has the topic been made anew?"
+                f"taken under commands up to {version}: has the topic been deleted and made again?"
             ) from None
 
     def full_limits(self) -> dict[str, int]:

@@ -77,7 +77,7 @@ class ControllerHost:
         self._controller.version = max(self._controller.version, version)
         if (parts := self._control.parts) is not self._parts:
             self._parts = parts
-            self._controller.learn_anew(await asyncio.to_thread(parts.new_policy))
+            self._controller.replace_policy(await asyncio.to_thread(parts.new_policy))
         self._controller.limit(self._control.limits(), self._control.registry.closed)
         await self._controller.follow(records)
 

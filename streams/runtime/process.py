@@ -73,7 +73,7 @@ class Host(NamedTuple):
         highwater: Returns where a partition of `queries` ended at the last fetch, None where that
             is not known.
         in_use: How many partitions are assigned to processes.
-        rejoin: Has the partitions assigned anew, after there are more.
+        rejoin: Has the partitions assigned again, after there are more.
     """
 
     assigned: Callable[[], Collection[int]]

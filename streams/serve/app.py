@@ -196,7 +196,7 @@ class Front:
         return await self.client.ask(asked.query, self._settings.deferred_seconds)
 
     def _retry_after(self, asked: chat.Request) -> float:
-        """Seconds until a budget that could hold the query begins anew."""
+        """Seconds until a budget that could hold the query begins again."""
         now = time.time()
         ends = self._calendar.ends(now)
         allowed = asked.query.allowed_models or list(ends)

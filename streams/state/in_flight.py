@@ -13,7 +13,7 @@ from streams.state.rows import ReceiptHead, RowHead
 class InFlight:
     """Counts routed queries of models with pools, until their result or their deadline.
 
-    It follows from the open rows: a partition that is loaded anew has the same counts.
+    It follows from the open rows: a partition that is loaded again has the same counts.
     """
 
     def __init__(self) -> None:

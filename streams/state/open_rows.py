@@ -96,7 +96,7 @@ class OpenRows:
                 yield name, decode(Row, value)
 
     def undone(self) -> tuple[dict[str, Row], list[str]]:
-        """Return what the next commit must write anew, or what was cut off would count from then
+        """Return what the next commit must write again, or what was cut off would count from then
         on: the half-marked rows as they were, and the keys of failovers of queries not ended.
         """
         rows = {key: row for key in sorted(self.half_marked) if (row := self.get(key)) is not None}
@@ -117,7 +117,7 @@ class OpenRows:
         return found
 
     def repaired(self) -> None:
-        """Record that a commit has written anew what a kill had left half done."""
+        """Record that a commit has written again what a kill had left half done."""
         self.half_removed = frozenset()
         self.half_marked = set()
 

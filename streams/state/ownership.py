@@ -137,7 +137,8 @@ class Ownership:
         if 0 <= last <= self._reached:
             raise RuntimeError(
                 f"{self._changelog}, partition {self.number}: a record came to offset {last}, but "
-                f"the log had reached {self._reached} before: has the topic been made anew?"
+                f"the log had reached {self._reached} before: has the topic been deleted and made "
+                "again?"
             )
         # There may be many, and heartbeats come from the event loop. Who is cancelled waits for
         # the thread: it would go on writing beside the next owner.

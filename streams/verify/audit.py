@@ -250,7 +250,7 @@ class _Audit:
         decided = {"queries": state.queries.decided, "deferred": state.deferred.decided}
         for key, row in self._rows.items():
             log, offset = row_position(key)
-            if offset > decided[log]:  # of a chunk that was cut off: it is decided anew
+            if offset > decided[log]:  # of a chunk that was cut off: it is decided again
                 continue
             if row.receipt.decision == "routed":
                 self._open[key] = row

@@ -211,7 +211,7 @@ class PolicyComparison:
         scores, costs = impute(history, dataset.vectors, dataset.scores, dataset.costs)
         self._config = config
         self._catalog = ModelCatalog(catalog.models[i] for i in columns)
-        # The log is one window for all limits: how often others begin anew is not looked at.
+        # The log is one window for all limits: how often others begin again is not looked at.
         money, _ = parts.limits.for_all(catalog.names).of_models(np.array(columns))
         names = [name for name, unit in zip(money.names, money.unit, strict=True) if unit == 0]
         self._coverage = parts.limits.named(self._catalog.names, names)

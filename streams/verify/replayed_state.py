@@ -60,7 +60,7 @@ def ledger_adjustments(changelog: Iterable[Record]) -> Iterator[LedgerAdjustment
             after = {"queries": entry.queries.decided, "deferred": entry.deferred.decided}
             continue
         decision = entry.receipt.decision_id
-        # What a commit without a state record has marked is written anew without its marks.
+        # What a commit without a state record has marked is written again without its marks.
         released.pop(decision, None)
         held.pop(decision, None)
         returned.discard(decision)

@@ -243,6 +243,6 @@ async def test_a_new_index_brings_its_own_policy() -> None:
     await desk.follow(report(0, 1, **SAMPLE), report(1, 1))
     fresh = Policy()
     fresh.warm_start(np.array([[0.9, 0.1]]), np.array([[50.0, 10.0]]))
-    desk.controller.learn_anew(fresh)
+    desk.controller.replace_policy(fresh)
     await desk.follow(report(0, 2))
     assert desk.prices()

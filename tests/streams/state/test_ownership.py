@@ -201,7 +201,7 @@ async def test_a_log_that_went_back_is_no_log(log: SharedLog) -> None:
     await owner.write((b"a", b"1"))
     log.end = 0
     log.records.clear()
-    with pytest.raises(RuntimeError, match="has the topic been made anew"):
+    with pytest.raises(RuntimeError, match="has the topic been deleted and made again"):
         await owner.write((b"a", b"2"))
 
 
