@@ -8,12 +8,12 @@ from msgspec.structs import replace
 
 from schemas.wire import decode
 from streams.state.changelog import decode_state
-from streams.state.recent_ids import ROWS, Slot
+from streams.state.recent_ids import BLOCK_ROWS, IdRow
 from streams.state.rows import (
     FAILOVER_PREFIX,
-    OLD_SLOT_PREFIX,
+    ID_BLOCK_PREFIX,
+    ID_ROW_PREFIX,
     ROW_PREFIXES,
-    SLOT_PREFIX,
     STATE_KEY,
     Log,
     Position,
@@ -103,15 +103,15 @@ class OpenRows:
         found = (key.decode() for key, _ in self._store.scan(self._number, FAILOVER_PREFIX))
         return rows, [name for name in found if not self._has_ended(name[1:])]
 
-    def slots(self) -> dict[int, Slot]:
+    def id_rows(self) -> dict[int, IdRow]:
         """Return the rows of recent ids by number; those of older routers, which stay where they
         are, count until a newer one is written of the same ids."""
-        found: dict[int, Slot] = {}
-        for key, value in self._store.scan(self._number, OLD_SLOT_PREFIX):
-            first = int(key.removeprefix(OLD_SLOT_PREFIX)) * ROWS
-            found.update(enumerate(decode(Slot, value).cut(), start=first))
-        for key, value in self._store.scan(self._number, SLOT_PREFIX):
-            number, row = int(key.removeprefix(SLOT_PREFIX)), decode(Slot, value)
+        found: dict[int, IdRow] = {}
+        for key, value in self._store.scan(self._number, ID_BLOCK_PREFIX):
+            first = int(key.removeprefix(ID_BLOCK_PREFIX)) * BLOCK_ROWS
+            found.update(enumerate(decode(IdRow, value).cut(), start=first))
+        for key, value in self._store.scan(self._number, ID_ROW_PREFIX):
+            number, row = int(key.removeprefix(ID_ROW_PREFIX)), decode(IdRow, value)
             if number not in found or row.end >= found[number].end:
                 found[number] = row
         return found

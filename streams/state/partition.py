@@ -19,7 +19,7 @@ from streams.state.open_rows import OpenRows, load_state
 from streams.state.ownership import IDLE, LAST_WRITE, Ownership
 from streams.state.progress import Progress
 from streams.state.publication import Publication
-from streams.state.recent_ids import RecentIds, Slot
+from streams.state.recent_ids import IdRow, RecentIds
 from streams.state.reporting import ArrivalSample, HeldBack, Newest, UnmetDemand
 from streams.state.rows import (
     STATE_KEY,
@@ -28,9 +28,9 @@ from streams.state.rows import (
     Row,
     State,
     failover_key,
+    id_row_key,
     row_key,
     row_position,
-    slot_key,
 )
 
 
@@ -78,14 +78,14 @@ class Partition:
             store, number, self._progress.positions, frozenset(state.removed), state.sequence
         )
         self.recent = RecentIds()
-        self.recent.restore(self._rows.slots(), state.recent)
+        self.recent.restore(self._rows.id_rows(), state.recent)
         self.in_flight = InFlight()
         self.deadlines = Deadlines(self.in_flight.loaded(self._rows.heads()))
         self.failovers: dict[str, tuple[str, Row]] = {
             row.receipt.decision_id: (key, row) for key, row in self._rows.failovers()
         }
         """Key and row of queries that are to be decided again, by the id of the failed decision."""
-        self._changed_slots: dict[int, Slot] = {}
+        self._changed_id_rows: dict[int, IdRow] = {}
         self._undone, self._finished = self._rows.undone()
 
     # Reading
@@ -201,11 +201,11 @@ class Partition:
 
     def remember(self, ids: Mapping[str, int] | Iterable[str]) -> None:
         """Recognise ids (as `RecentIds.add`) if a client sends them once more."""
-        self._changed_slots.update(self.recent.add(ids))
+        self._changed_id_rows.update(self.recent.add(ids))
 
     def forget(self, ids: Iterable[str]) -> None:
         """Take these ids for new if a client sends them once more: they ended without answer."""
-        self._changed_slots.update(self.recent.forget(ids))
+        self._changed_id_rows.update(self.recent.forget(ids))
 
     # Results and deadlines
 
@@ -328,8 +328,8 @@ class Partition:
         changes: dict[bytes, bytes | None] = {
             key.encode(): encode(row.marked_by(state.sequence)) for key, row in rows.items()
         }
-        changes.update((slot_key(i), encode(slot)) for i, slot in self._changed_slots.items())
-        self._changed_slots = {}
+        changes.update((id_row_key(i), encode(ids)) for i, ids in self._changed_id_rows.items())
+        self._changed_id_rows = {}
         changes[STATE_KEY] = encode(state)
         changes.update((key.encode(), None) for key in over)
         await self._ownership.write(changes)

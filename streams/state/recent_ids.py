@@ -1,15 +1,15 @@
 """A bounded memory of recent query ids, against a client that sends one id twice.
 
 It remembers at least the last `bound` ids of its partition, forgets the oldest first, and never
-holds more than `bound` + SLOT. An id is kept as 64 bits of blake2b: one that is new is taken for
+holds more than `bound` + BLOCK. An id is kept as 64 bits of blake2b: one that is new is taken for
 one of n remembered ids with probability n / 2^64 (65,536 ids: 4e-15), and is then treated as sent
 twice. With it goes the offset of its record, so that a repetition can name the decision on it.
 Memory: about 120 bytes an id (65,536 ids: 8 MB a partition); changelog: 22 bytes an id.
 
-The memory is a ring, cut into rows of ROW ids, so that a chunk writes what it has added and little
-more: 0.7 kB for a few ids. Rows are written ahead of the commit that counts them: `restore` is told
-the count that was committed, and forgets what a killed process remembered of a chunk it never
-decided. (Otherwise that chunk's own ids would look sent twice when it is delivered again.)
+The memory is a ring, cut into rows of ROW_IDS ids, so that a chunk writes what it has added and
+little more: 0.7 kB for a few ids. Rows are written ahead of the commit that counts them: `restore`
+is told the count that was committed, and forgets what a killed process remembered of a chunk it
+never decided. (Otherwise that chunk's own ids would look sent twice when it is delivered again.)
 """
 
 from __future__ import annotations
@@ -23,33 +23,38 @@ import numpy as np
 
 from router.arrays import Ints
 
-SLOT = 512
+BLOCK = 512
 """The ring holds a multiple of so many ids, and as many more than its bound: a chunk may hold as
-many and the bound still holds after a kill. Rows of older routers held a slot each."""
-ROW = 32
+many and the bound still holds after a kill. Rows of older routers held a block each."""
+ROW_IDS = 32
 """Ids in a row."""
-ROWS = SLOT // ROW
+BLOCK_ROWS = BLOCK // ROW_IDS
+"""Rows in a block."""
 _EMPTY = 0
 UNKNOWN = -1
 """In place of the offset of an id's record."""
 
 
-class Slot(NamedTuple):
-    """One row, JSON-ready. end: ids ever added when it was written; hashes: base64 of ROW uint64,
-    little-endian, 0 for none; offsets: base64 of ROW int64, UNKNOWN in rows of older routers.
+class IdRow(NamedTuple):
+    """One row of the ring, JSON-ready.
+
+    Attributes:
+        end: Ids ever added when it was written.
+        hashes: Base64 of ROW_IDS uint64, little-endian, 0 for none.
+        offsets: Base64 of ROW_IDS int64, UNKNOWN in rows of older routers.
     """
 
     end: int
     hashes: str
     offsets: str = ""
 
-    def cut(self) -> list[Slot]:
-        """Return a row of an older router, of SLOT ids, as ROWS rows. Raises ValueError."""
+    def cut(self) -> list[IdRow]:
+        """Return an older router's row, a whole block, as rows of today. Raises ValueError."""
         hashes, offsets = (base64.b64decode(ids, validate=True) for ids in self[1:])
-        size = len(hashes) // ROWS
-        parts = (slice(i * size, (i + 1) * size) for i in range(ROWS))
+        size = len(hashes) // BLOCK_ROWS
+        parts = (slice(i * size, (i + 1) * size) for i in range(BLOCK_ROWS))
         return [
-            Slot(self.end, *(base64.b64encode(ids[part]).decode() for ids in (hashes, offsets)))
+            IdRow(self.end, *(base64.b64encode(ids[part]).decode() for ids in (hashes, offsets)))
             for part in parts
         ]
 
@@ -58,18 +63,18 @@ class RecentIds:
     """The ids that a partition decided last. Deterministic: a function of what was added."""
 
     def __init__(self, bound: int = 65_536) -> None:
-        """Remember at least `bound` ids, rounded up to whole slots.
+        """Remember at least `bound` ids, rounded up to whole blocks.
 
-        After a kill amid a chunk of n ids the oldest max(n - SLOT, 0) of them may be missing.
+        After a kill amid a chunk of n ids the oldest max(n - BLOCK, 0) of them may be missing.
         Raises ValueError for a bound below 1.
         """
         if bound < 1:
             raise ValueError(f"bound: found {bound}, at least 1 id must be remembered")
-        self.rows = (-(-bound // SLOT) + 1) * ROWS
+        self.rows = (-(-bound // BLOCK) + 1) * BLOCK_ROWS
         """Row numbers go from 0 to here."""
         self.count = 0
         """Ids ever added: to be committed with the rows that `add` returns."""
-        self._ring = np.full(self.rows * ROW, _EMPTY, dtype="<u8")
+        self._ring = np.full(self.rows * ROW_IDS, _EMPTY, dtype="<u8")
         self._offsets = np.full(len(self._ring), UNKNOWN, dtype="<i8")
         self._known: dict[int, int] = {}
 
@@ -89,7 +94,7 @@ class RecentIds:
         """Return the offset of the record of a remembered id; UNKNOWN where it is not known."""
         return self._known.get(_hash(id), UNKNOWN)
 
-    def add(self, ids: Mapping[str, int] | Iterable[str]) -> dict[int, Slot]:
+    def add(self, ids: Mapping[str, int] | Iterable[str]) -> dict[int, IdRow]:
         """Remember ids, but for those that are.
 
         Args:
@@ -111,7 +116,7 @@ class RecentIds:
         self._offsets[places] = np.array([at for _, at in kept], dtype="<i8")
         return self._changed(places)
 
-    def forget(self, ids: Iterable[str]) -> dict[int, Slot]:
+    def forget(self, ids: Iterable[str]) -> dict[int, IdRow]:
         """Forget ids: they are new if they come again. Returns the rows that changed."""
         marks = [mark for mark in map(_hash, ids) if self._known.pop(mark, None) is not None]
         places = np.flatnonzero(np.isin(self._ring, np.array(marks, dtype="<u8")))
@@ -119,7 +124,7 @@ class RecentIds:
         self._offsets[places] = UNKNOWN
         return self._changed(places)
 
-    def restore(self, rows: Mapping[int, Slot], count: int) -> None:
+    def restore(self, rows: Mapping[int, IdRow], count: int) -> None:
         """Take over rows as of the commit that counted `count` ids.
 
         Raises ValueError for a row that is not one of this memory's.
@@ -128,29 +133,29 @@ class RecentIds:
         for number, row in rows.items():
             hashes = np.frombuffer(base64.b64decode(row.hashes, validate=True), dtype="<u8")
             offsets = np.frombuffer(base64.b64decode(row.offsets, validate=True), dtype="<i8")
-            if not 0 <= number < self.rows or len(hashes) != ROW:
+            if not 0 <= number < self.rows or len(hashes) != ROW_IDS:
                 raise ValueError(
                     f"row {number} of {len(hashes)} ids does not belong to a memory of "
-                    f"{self.rows} rows of {ROW}: was it written with another bound?"
+                    f"{self.rows} rows of {ROW_IDS}: was it written with another bound?"
                 )
-            self._ring[number * ROW : (number + 1) * ROW] = hashes
-            if len(offsets) == ROW:
-                self._offsets[number * ROW : (number + 1) * ROW] = offsets
+            self._ring[number * ROW_IDS : (number + 1) * ROW_IDS] = hashes
+            if len(offsets) == ROW_IDS:
+                self._offsets[number * ROW_IDS : (number + 1) * ROW_IDS] = offsets
             undecided = np.arange(count, min(row.end, count + len(self._ring))) % len(self._ring)
-            self._ring[undecided[undecided // ROW == number]] = _EMPTY
+            self._ring[undecided[undecided // ROW_IDS == number]] = _EMPTY
         self.count = count
         self._known = dict(zip(self._ring.tolist(), self._offsets.tolist(), strict=True))
         self._known.pop(_EMPTY, None)
 
-    def _changed(self, places: Ints) -> dict[int, Slot]:
-        return {number: self._row(number) for number in sorted(set((places // ROW).tolist()))}
+    def _changed(self, places: Ints) -> dict[int, IdRow]:
+        return {number: self._row(number) for number in sorted(set((places // ROW_IDS).tolist()))}
 
-    def _row(self, number: int) -> Slot:
-        part = slice(number * ROW, (number + 1) * ROW)
+    def _row(self, number: int) -> IdRow:
+        part = slice(number * ROW_IDS, (number + 1) * ROW_IDS)
         hashes, offsets = (
             base64.b64encode(ring[part].tobytes()).decode() for ring in (self._ring, self._offsets)
         )
-        return Slot(self.count, hashes, offsets)
+        return IdRow(self.count, hashes, offsets)
 
 
 def _hash(text: str) -> int:

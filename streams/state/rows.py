@@ -18,9 +18,10 @@ from streams.kafka.topics import Log as Log
 STATE_KEY = b"state"
 STATE_BYTES = 64 << 20
 """Size limit of a state record: Sluice writes it itself, so it needs no guard."""
-SLOT_PREFIX = b"s1"
-OLD_SLOT_PREFIX = b"s0"
-"""Of rows of recent ids as older routers wrote them."""
+ID_ROW_PREFIX = b"s1"
+"""Of rows of recent ids."""
+ID_BLOCK_PREFIX = b"s0"
+"""Of such rows of older routers, which held more ids."""
 FAILOVER_PREFIX = b"f"
 """Of rows of queries that are to go to another model: then comes the key of the failed decision."""
 ROW_PREFIXES = frozenset((b"q", b"d"))
@@ -185,9 +186,9 @@ def failover_key(key: str) -> str:
     return FAILOVER_PREFIX.decode() + key
 
 
-def slot_key(number: int) -> bytes:
+def id_row_key(number: int) -> bytes:
     """Return the key of a row of recent ids."""
-    return SLOT_PREFIX + b"%06d" % number
+    return ID_ROW_PREFIX + b"%06d" % number
 
 
 def row_position(key: str) -> tuple[Log, int]:

@@ -6,17 +6,17 @@ import base64
 
 from schemas.wire import encode
 from streams.state.open_rows import OpenRows, load_state
-from streams.state.recent_ids import ROW, ROWS, SLOT, Slot
+from streams.state.recent_ids import BLOCK, BLOCK_ROWS, ROW_IDS, IdRow
 from streams.state.rows import (
-    OLD_SLOT_PREFIX,
+    ID_BLOCK_PREFIX,
     STATE_KEY,
     Log,
     Position,
     Row,
     State,
     failover_key,
+    id_row_key,
     row_key,
-    slot_key,
 )
 from streams.state.store import MemoryStore
 from tests.support.recorded import receipt
@@ -25,13 +25,13 @@ POSITIONS: dict[Log, Position] = {"queries": Position(decided=2), "deferred": Po
 
 
 def filled(store: MemoryStore) -> MemoryStore:
-    """Rows 0 to 3 of `queries` and 0 of `deferred`, a slot, and a state."""
+    """Rows 0 to 3 of `queries` and 0 of `deferred`, a row of ids, and a state."""
     rows: dict[bytes, bytes | None] = {
         row_key("queries", offset).encode(): encode(Row(receipt=receipt(offset)))
         for offset in range(4)
     }
     rows[row_key("deferred", 0).encode()] = encode(Row(receipt=receipt(0, log="deferred")))
-    rows[slot_key(1)] = encode(Slot(3, "aGFzaA=="))
+    rows[id_row_key(1)] = encode(IdRow(3, "aGFzaA=="))
     rows[STATE_KEY] = encode(State(settled=5))
     store.write(0, rows, 9)
     return store
@@ -44,23 +44,23 @@ def test_only_committed_rows_are_open(store: MemoryStore) -> None:
     assert rows.get(row_key("queries", 3)) is None
     assert rows.get(row_key("deferred", 0)) is None
     assert sorted(key for key, _ in rows.heads()) == [row_key("queries", i) for i in range(3)]
-    assert rows.slots() == {1: Slot(3, "aGFzaA==")}
+    assert rows.id_rows() == {1: IdRow(3, "aGFzaA==")}
 
 
-def test_slots_of_older_routers_count_until_newer_rows_are_written(store: MemoryStore) -> None:
-    """Each holds the ids of ROWS rows; the one with the later end counts."""
-    ids = base64.b64encode(bytes(8 * SLOT)).decode()
+def test_id_blocks_of_older_routers_count_until_newer_rows_are_written(store: MemoryStore) -> None:
+    """Each holds the ids of BLOCK_ROWS rows; the one with the later end counts."""
+    ids = base64.b64encode(bytes(8 * BLOCK)).decode()
     rows: dict[bytes, bytes | None] = {
-        OLD_SLOT_PREFIX + b"%06d" % 1: encode(Slot(7, ids, ids)),
-        slot_key(ROWS): encode(Slot(7, "bmV3")),
-        slot_key(ROWS + 1): encode(Slot(6, "b2xk")),
+        ID_BLOCK_PREFIX + b"%06d" % 1: encode(IdRow(7, ids, ids)),
+        id_row_key(BLOCK_ROWS): encode(IdRow(7, "bmV3")),
+        id_row_key(BLOCK_ROWS + 1): encode(IdRow(6, "b2xk")),
     }
     store.write(0, rows, 9)
-    found = OpenRows(store, 0, POSITIONS, frozenset()).slots()
-    assert sorted(found) == list(range(ROWS, 2 * ROWS))
-    assert found[ROWS] == Slot(7, "bmV3")
+    found = OpenRows(store, 0, POSITIONS, frozenset()).id_rows()
+    assert sorted(found) == list(range(BLOCK_ROWS, 2 * BLOCK_ROWS))
+    assert found[BLOCK_ROWS] == IdRow(7, "bmV3")
     assert {row.end for row in found.values()} == {7}
-    assert {len(base64.b64decode(row.hashes)) for row in found.values()} == {3, 8 * ROW}
+    assert {len(base64.b64decode(row.hashes)) for row in found.values()} == {3, 8 * ROW_IDS}
 
 
 def test_half_removed_rows_are_finished(store: MemoryStore) -> None:

@@ -15,7 +15,7 @@ from msgspec import structs
 from schemas import ShareGrant
 from schemas.wire import decode
 from streams.state.partition import Partition
-from streams.state.rows import STATE_KEY, Position, Row, State, row_key, slot_key
+from streams.state.rows import STATE_KEY, Position, Row, State, id_row_key, row_key
 from streams.state.store import MemoryStore
 from tests.support.recorded import (
     FLEET,
@@ -54,7 +54,7 @@ async def test_a_commit_writes_rows_then_the_state_then_what_is_over(
     ]
     assert outbox.sent[-1].value is None
     assert store.reached(0) == 2
-    assert {key for key, _ in store.scan(0, b"")} == {Q3.encode(), STATE_KEY, slot_key(0)}
+    assert {key for key, _ in store.scan(0, b"")} == {Q3.encode(), STATE_KEY, id_row_key(0)}
 
 
 async def test_what_the_changelog_does_not_take_is_not_stored(

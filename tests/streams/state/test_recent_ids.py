@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from streams.state.recent_ids import ROW, ROWS, SLOT, UNKNOWN, RecentIds, Slot
+from streams.state.recent_ids import BLOCK, BLOCK_ROWS, ROW_IDS, UNKNOWN, IdRow, RecentIds
 
 
 class RecentMachine(RuleBasedStateMachine):
     """Chunks of new and old ids, written ahead and committed, or killed before the commit."""
 
-    @initialize(bound=st.integers(1, 3 * SLOT))
+    @initialize(bound=st.integers(1, 3 * BLOCK))
     def begin(self, bound: int) -> None:
         self.bound = bound
         self.recent = RecentIds(bound)
@@ -24,7 +24,7 @@ class RecentMachine(RuleBasedStateMachine):
         self.added: list[str] = []
 
     @rule(
-        size=st.integers(0, SLOT - 5),
+        size=st.integers(0, BLOCK - 5),
         back=st.lists(st.integers(1, 2000), max_size=3),
         committed=st.booleans(),
         written=st.integers(0, 20),
@@ -41,7 +41,7 @@ class RecentMachine(RuleBasedStateMachine):
             assert found or i > self.bound
         fresh = [each for each, found in zip(ids, seen, strict=True) if not found]
         rows = {n: msgspec.json.encode(row) for n, row in self.recent.add(fresh).items()}
-        assert len(rows) <= 2 + len(fresh) // ROW
+        assert len(rows) <= 2 + len(fresh) // ROW_IDS
         if committed:
             self.rows |= rows
             self.added += list(dict.fromkeys(fresh))
@@ -53,14 +53,14 @@ class RecentMachine(RuleBasedStateMachine):
     def kill(self) -> None:
         """What was not committed was not added."""
         self.recent = RecentIds(self.bound)
-        rows = {n: msgspec.json.decode(row, type=Slot) for n, row in self.rows.items()}
+        rows = {n: msgspec.json.decode(row, type=IdRow) for n, row in self.rows.items()}
         self.recent.restore(rows, len(self.added))
 
     @invariant()
     def it_remembers_the_last_and_no_more_than_it_may(self) -> None:
         last = self.added[-self.bound :]
         assert all(self.recent.seen(last))
-        assert len(self.recent) <= self.recent.rows * ROW <= self.bound + 2 * SLOT
+        assert len(self.recent) <= self.recent.rows * ROW_IDS <= self.bound + 2 * BLOCK
         assert self.recent.count == len(self.added)
 
 
@@ -74,7 +74,7 @@ TestRecent = RecentMachine.TestCase
 def test_a_restored_memory_is_the_same(chunks: list[list[str]]) -> None:
     """Rows hold all there is: the next rows are the same, byte for byte."""
     recent, again = RecentIds(1), RecentIds(1)
-    rows: dict[int, Slot] = {}
+    rows: dict[int, IdRow] = {}
     for ids in chunks:
         rows |= recent.add(ids)
     again.restore(rows, recent.count)
@@ -111,18 +111,18 @@ def test_few_ids_make_a_short_row() -> None:
 
 
 def test_rows_of_older_routers_are_read() -> None:
-    """Each is as long as ROWS of today's; the oldest hold no offsets."""
+    """Each is as long as BLOCK_ROWS of today's; the oldest hold no offsets."""
     recent = RecentIds(1)
-    rows = recent.add({str(i): i for i in range(ROW + 1)})
-    empty = base64.b64encode(bytes(8 * ROW)).decode()
-    parts = [rows.get(i, Slot(0, empty, empty)) for i in range(ROWS)]
+    rows = recent.add({str(i): i for i in range(ROW_IDS + 1)})
+    empty = base64.b64encode(bytes(8 * ROW_IDS)).decode()
+    parts = [rows.get(i, IdRow(0, empty, empty)) for i in range(BLOCK_ROWS)]
     hashes, offsets = (
         base64.b64encode(b"".join(base64.b64decode(text) for text in column)).decode()
         for column in ([part.hashes for part in parts], [part.offsets for part in parts])
     )
-    for columns, known in (([hashes, offsets], ROW), ([hashes], UNKNOWN)):
-        old = msgspec.json.decode(msgspec.json.encode([recent.count, *columns]), type=Slot)
+    for columns, known in (([hashes, offsets], ROW_IDS), ([hashes], UNKNOWN)):
+        old = msgspec.json.decode(msgspec.json.encode([recent.count, *columns]), type=IdRow)
         again = RecentIds(1)
         again.restore(dict(enumerate(old.cut())), recent.count)
-        assert again.seen([str(ROW), "other"]) == [True, False]
-        assert again.offset_of(str(ROW)) == known
+        assert again.seen([str(ROW_IDS), "other"]) == [True, False]
+        assert again.offset_of(str(ROW_IDS)) == known

@@ -9,17 +9,17 @@ from schemas import Invalid
 from schemas.wire import decode, encode
 from streams.kafka.topics import Log
 from streams.state.rows import (
+    ID_ROW_PREFIX,
     ROW_PREFIXES,
-    SLOT_PREFIX,
     STATE_KEY,
     Position,
     Refusal,
     Row,
     State,
+    id_row_key,
     row_head,
     row_key,
     row_position,
-    slot_key,
 )
 from tests.support.recorded import receipt
 
@@ -40,9 +40,9 @@ def test_keys_are_ordered_as_offsets_are() -> None:
 
 def test_no_two_kinds_share_a_key() -> None:
     """State, recent ids and rows stand side by side."""
-    assert not STATE_KEY.startswith(SLOT_PREFIX)
-    assert slot_key(7).startswith(SLOT_PREFIX)
-    assert {STATE_KEY[:1], slot_key(7)[:1]}.isdisjoint(ROW_PREFIXES)
+    assert not STATE_KEY.startswith(ID_ROW_PREFIX)
+    assert id_row_key(7).startswith(ID_ROW_PREFIX)
+    assert {STATE_KEY[:1], id_row_key(7)[:1]}.isdisjoint(ROW_PREFIXES)
 
 
 def test_a_refusal_keeps_the_error_s_words() -> None:
