@@ -26,15 +26,8 @@ from streams.kafka.topics import Topics
 from streams.routing.build import Parts, build
 from streams.routing.reindex import Indexes
 from streams.verify.ledger_snapshot import ProgressCallback
-from streams.verify.replay import (
-    PolicyComparison,
-    PolicyResult,
-    Source,
-    TaskFactory,
-    Verified,
-    read,
-    verify,
-)
+from streams.verify.policy_comparison import PolicyComparison, PolicyResult
+from streams.verify.replay import Source, TaskFactory, Verified, read, verify
 
 
 def _multiple(text: str) -> float:
