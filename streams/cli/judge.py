@@ -44,10 +44,10 @@ def command(
 ) -> None:
     """Have the model of [judge] score the answers that `sluice history --answers` has collected.
 
-    Scores are put into FILE, which is then ready for `sluice index build`. What
-    is not judged keeps a null score, and so does an answer whose verdict cannot be read. Verdicts
-    gather beside FILE: given again, also after FILE was collected again, only what has none is
-    judged, and what was spent counts against the budget.
+    Scores are put into FILE, which is then ready for `sluice index build`. What is not judged keeps
+    a null score, and so does an answer whose verdict cannot be read. Verdicts gather beside FILE:
+    given again, also after FILE was collected again, only what has none is judged, and what was
+    spent counts against the budget.
     """
     config = load(config_file)
     settings = settings_of(config)

@@ -30,13 +30,7 @@ GRACE = 5.0
 
 
 @click.command("route")
-@click.option(
-    "--config",
-    "-c",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=None,
-    help="Configuration file; else SLUICE_CONFIG, else ./sluice.toml.",
-)
+@options.config
 @click.option(
     "--name",
     default=None,
@@ -53,7 +47,7 @@ GRACE = 5.0
 @options.traces
 @logs.options
 def command(
-    config: Path | None,
+    config_file: Path,
     name: str | None,
     processes: int,
     metrics: tuple[str, int] | None,
@@ -76,27 +70,26 @@ def command(
 
     logs.configure(log_level, log_format)
     setup.configure("sluice-router", traces)
-    found = load(config)
+    config = load(config_file)
     name = name or f"r{os.getpid()}"
-    stopper = Stopper(found.process.stop_seconds + (GRACE if processes > 1 else 0.0))
+    stopper = Stopper(config.process.stop_seconds + (GRACE if processes > 1 else 0.0))
     stopper.listen()
-    partitions = require(found)
+    partitions = require(config)
     if processes > 1:
-        _ensure_index(found)
+        _ensure_index(config)
         several = [f"{name}-{number}" for number in range(1, processes + 1)]
-        options_of_all = ["--log-level", log_level, "--log-format", log_format]
-        if config is not None:
-            options_of_all += ["--config", str(config)]
-        _supervise(several, options_of_all, found.process.stop_seconds, metrics, stopper)
+        options_of_all = ["--config", str(config_file)]
+        options_of_all += ["--log-level", log_level, "--log-format", log_format]
+        _supervise(several, options_of_all, config.process.stop_seconds, metrics, stopper)
         return
     stop_with_parent()
     # A few texts at a time: handing them to other threads takes longer than reading them. This is
     # asked for at each call.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    data_dir = _data_dir(found, name)
-    embedder = make_embedder(found.embedder.kind, **found.embedder.arguments())
-    _ensure_index(found, embedder)
-    app = create_app(found, _built(found, embedder), data_dir, metrics, partitions)
+    data_dir = _data_dir(config, name)
+    embedder = make_embedder(config.embedder.kind, **config.embedder.arguments())
+    _ensure_index(config, embedder)
+    app = create_app(config, _built(config, embedder), data_dir, metrics, partitions)
     _run(app, stopper)
 
 

@@ -103,9 +103,9 @@ def command(
     """Run a worker that answers one model's queries.
 
     A model with pools is answered in all of them, and MODEL.POOL in one. Several models may share a
-    process. Start as many processes as you like: they divide each
-    model's partitions among them. SIGTERM or Ctrl-C ends calls in flight before the process; a
-    killed one's queries are taken over by the others.
+    process. Start as many processes as you like: they divide each model's partitions among them.
+    SIGTERM or Ctrl-C ends calls in flight before the process; a killed one's queries are taken over
+    by the others.
     """
     logs.configure(log_level, log_format)
     setup.configure("sluice-worker", traces)

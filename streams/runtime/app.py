@@ -124,9 +124,8 @@ def _tasks(app: faust.App, lifecycle: _Lifecycle) -> None:
             await app.consumer.commit()
 
     async def on_shutdown(*_: Any, **__: Any) -> None:
+        await on_revoked()
         if (process := lifecycle.process) is not None:
-            await process.revoke()
-            await app.consumer.commit()
             await process.close()
 
     app.task(start)
