@@ -1,7 +1,7 @@
 """Assigns the partitions of topics that belong together by one number, to the same processes.
 
 Faust groups topics by how many partitions each has. While topics are being grown their numbers
-differ, and a partition's queries, results and changelog would go to different processes. So the
+differ, and a partition's queries, results and shares would go to different processes. So the
 number comes from outside: all of these topics have that many, whatever the broker says of each.
 """
 

@@ -35,8 +35,8 @@ RETENTION: Mapping[str, int] = {
 """Seconds that a topic with cleanup "delete" keeps its messages, where not a week."""
 WEEK = 7 * DAY
 COMPACTION_LAG: Mapping[str, int] = {
-    # A replay takes decisions again with the prices and orders of their time: as long as there are
-    # queries.
+    # A replay re-executes decisions with the prices and commands of their time: as long as there
+    # are queries.
     "prices": WEEK,
     "control": WEEK,
     # Rows that a late write of a former owner hides are written again in this time: see
