@@ -17,15 +17,15 @@ from router.evaluation.lines import lines
 from schemas.fields import NANO
 from streams.cli import index, options
 from streams.cli.bar import spending
-from streams.client.bootstrap import JUDGE, Outcome, Prompt, ask_models, history, read_outcomes
 from streams.client.errors import QueryError
 from streams.client.runs import Run, run_at
-from streams.client.scoring import SCORERS, Scorer, check_reference, own
 from streams.config.limits import to_nano
 from streams.config.settings import Config, load
 from streams.judge.records import VerdictFile
 from streams.judge.session import judge_cases, settings_of
 from streams.judge.verdict import Case, Mode
+from streams.learn.bootstrap import JUDGE, Outcome, Prompt, ask_models, history, read_outcomes
+from streams.learn.scoring import SCORERS, Scorer, check_reference, own
 
 SHOWN = 5
 """Failures that are shown; the others are counted."""

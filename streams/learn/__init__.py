@@ -1,1 +1,1 @@
-"""New indexes from the log: collected, built, compared with the one in use, and put in place."""
+"""New indexes from the log, compared with the one in use; a first history where there is no log."""

@@ -18,8 +18,8 @@ from streams.client.asynchronous import AsyncClient, as_they_end
 from streams.client.earlier import Earlier
 from streams.client.errors import QueryError
 from streams.client.runs import RUN, Run, cut_after_whole_lines
-from streams.client.scoring import SCORERS, Scorer, checked
 from streams.config.settings import Config
+from streams.learn.scoring import SCORERS, Scorer, checked
 
 JUDGE = "judge"
 """The scoring by a judge model: what is found first are the answers' texts, without scores."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streams.client.bootstrap import Outcome, Prompt, history, read_outcomes
+from streams.learn.bootstrap import Outcome, Prompt, history, read_outcomes
 
 OUTCOMES = [Outcome("a", "small", 1.0, 500), Outcome("a", "large", 0.5, 2_000_000_000)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.client.scoring import SCORERS, check_reference, checked, own
+from streams.learn.scoring import SCORERS, check_reference, checked, own
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def test_scores(scoring: str, text: str, reference: object, score: float) -> Non
 
 def test_one_s_own() -> None:
     """A function is named by module; what is none, or gives no score, is said."""
-    assert own("streams.client.scoring:exact") is SCORERS["exact"]
-    for wrong in ("nowhere:f", "streams.client.scoring:nothing", "streams", "math:pi"):
+    assert own("streams.learn.scoring:exact") is SCORERS["exact"]
+    for wrong in ("nowhere:f", "streams.learn.scoring:nothing", "streams", "math:pi"):
         with pytest.raises(ValueError, match=wrong.partition(":")[0]):
             own(wrong)
     with pytest.raises(ValueError, match="from 0 to 1"):
