@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from router.models.catalog import ModelCatalog
 from schemas import Result
+from schemas.query import MAX_CHOICES
+from schemas.result import FAILED
 from schemas.usage import is_believable
 
 MAX_CHARGE = 10**16
 """Nano-units one answer may cost; of a result that claims more the reservation is charged."""
+FEES = 10
+"""So many times what its tokens can cost at most an answer may be said to cost: servers charge for
+other things too, and configured prices may be old."""
 
 
 def known_cost(result: Result, catalog: ModelCatalog) -> int | None:
@@ -29,7 +36,7 @@ def known_cost(result: Result, catalog: ModelCatalog) -> int | None:
         return result.cost
     usage = result.usage
     if usage is None:
-        return None if 200 <= result.status_code < 300 else 0
+        return None if result.status_code < FAILED else 0
     model = catalog.models[catalog.index[result.model]].in_pool(result.pool)
     cost = model.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
     believed = cost > MAX_CHARGE or is_believable(usage, result.response, model.context)
@@ -39,7 +46,7 @@ def known_cost(result: Result, catalog: ModelCatalog) -> int | None:
 def cost_of(result: Result, catalog: ModelCatalog, reserved: int) -> int:
     """Return what a result is charged, in nano-units: what it is known to cost, else an estimate.
 
-    The estimate is the worker's own, else the reservation; a claim above `MAX_CHARGE` is no
+    The estimate is the worker's own, else the reservation; a claim above `most_believed` is no
     estimate.
 
     Args:
@@ -54,13 +61,40 @@ def cost_of(result: Result, catalog: ModelCatalog, reserved: int) -> int:
         KeyError: The model is not in the catalog.
     """
     claimed = claimed_cost(result, catalog)
-    return reserved if claimed is None or claimed > MAX_CHARGE else claimed
+    return reserved if claimed is None or claimed > most_believed(result, catalog) else claimed
 
 
 def claimed_cost(result: Result, catalog: ModelCatalog) -> int | None:
     """Return what a result is known or said to cost, in nano-units; None where nothing says so.
 
-    Above `MAX_CHARGE` the result is to be refused, once the reservation is charged.
+    Above `most_believed` the result is to be refused, once the reservation is charged.
     """
     known = known_cost(result, catalog)
     return result.cost if known is None else known
+
+
+def most_believed(result: Result, catalog: ModelCatalog) -> int:
+    """Return the most that a result can claim to cost, in nano-units.
+
+    Where it states a cost that is `FEES` times what its model's context and as many of its longest
+    answers as a query may ask for cost. A model that is not in the catalog, or is free of charge,
+    has no such bound.
+    """
+    number = catalog.index.get(result.model)
+    if result.cost is None or number is None:
+        return MAX_CHARGE
+    model = catalog.models[number]
+    call = model.cost(model.context, MAX_CHOICES * model.max_output_tokens)
+    return min(FEES * call * (1 + model.retry_uncertain), MAX_CHARGE) or MAX_CHARGE
+
+
+def without_false_usage(result: Result, catalog: ModelCatalog) -> Result:
+    """Return a result as limits of tokens are to see it: usage that cannot be believed is not
+    known, so that what was reserved counts."""
+    usage, number = result.usage, catalog.index.get(result.model)
+    if usage is None or number is None or result.estimated:
+        return result
+    model = catalog.models[number].in_pool(result.pool)
+    if is_believable(usage, result.response, model.context):
+        return result
+    return replace(result, usage=None, estimated=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from router.budget.charges import cost_of
+from router.budget.charges import cost_of, without_false_usage
 from router.budget.holdings import Holding, holdings
 from router.models.catalog import ModelCatalog
 from schemas import Receipt, Result
@@ -155,13 +155,14 @@ class ReferenceLedger:
         ):
             return None
         cost = cost_of(result, self._catalog, held.amount)
+        seen = without_false_usage(result, self._catalog)
         del self.held[result.decision_id]
         entries = tuple(
             Entry(
                 part.account,
                 held.windows[part.account],
                 0 if held.expired else part.amount,
-                part.charge(result, cost),
+                part.charge(seen, cost),
             )
             for part in held.parts
         )

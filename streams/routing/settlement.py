@@ -13,7 +13,12 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from router.budget.charges import MAX_CHARGE, claimed_cost, cost_of
+from router.budget.charges import (
+    claimed_cost,
+    cost_of,
+    most_believed,
+    without_false_usage,
+)
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Rejected, Result, Source
 from schemas.result import (
@@ -192,8 +197,9 @@ class Settler:
         if found is None and _has_been_decided(partition, key) and self._knows(result.model):
             charged.repeated.append(result.model)
         row = _reservation(result, found)
-        cost = cost_of(result, self._catalog(), row.receipt.reserved)
-        excess = partition.charge(row, result, cost)
+        catalog = self._catalog()
+        cost = cost_of(result, catalog, row.receipt.reserved)
+        excess = partition.charge(row, without_false_usage(result, catalog), cost)
         if row.expired:
             charged.late.append(result.model)
         if excess:
@@ -272,12 +278,12 @@ def _settled(result: Result, row: Row) -> Attributes:
 def _too_dear(result: Result, catalog: ModelCatalog) -> Invalid | None:
     """Return the refusal of a claim that nobody believes; its reservation is charged."""
     claimed = claimed_cost(result, catalog)
-    if claimed is None or claimed <= MAX_CHARGE:
+    if claimed is None or claimed <= (most := most_believed(result, catalog)):
         return None
     field = "usage" if result.cost is None else "cost"
     return Invalid(
         "invalid_field",
-        f"{field}: found a charge of {claimed}, at most {MAX_CHARGE}; the reservation was charged",
+        f"{field}: found a charge of {claimed}, at most {most}; the reservation was charged",
         field,
     )
 

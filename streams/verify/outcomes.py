@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from router.budget.charges import MAX_CHARGE, claimed_cost, cost_of
+from router.budget.charges import claimed_cost, cost_of, most_believed
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Query, Result, Source
 from schemas.fields import NANO
+from schemas.result import FAILED
 from schemas.wire import decode
 from streams.client.answers import Answer, of_result
 from streams.client.runs import RUN
@@ -81,12 +82,14 @@ def history_lines(
 
 
 def _outcome(catalog: ModelCatalog, result: Result, receipt_store: ReceiptStore) -> _Outcome | None:
-    if not 200 <= result.status_code < 300:
+    if result.status_code >= FAILED:
         return None
     receipt = receipt_store.of_decision(result.decision_id)
     if receipt is None or (receipt.id, receipt.model) != (result.id, result.model):
         return None
-    if result.model not in catalog.index or (claimed_cost(result, catalog) or 0) > MAX_CHARGE:
+    if result.model not in catalog.index:
+        return None
+    if (claimed_cost(result, catalog) or 0) > most_believed(result, catalog):
         return None
     cost = cost_of(result, catalog, receipt.reserved)
     ending = of_result(result, catalog)

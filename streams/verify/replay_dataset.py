@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from router.arrays import Bools, Floats, Ints, Vectors
-from router.budget.charges import MAX_CHARGE, known_cost
+from router.budget.charges import known_cost, most_believed
 from router.estimation.scorer import QueryScorer
 from router.policies.base import NONE
 from schemas import Invalid, Query, Receipt, Result
-from schemas.result import read_result
+from schemas.result import FAILED, read_result
 from streams.kafka.logs import Record
 from streams.routing.arrivals import Arrival, parse
 from streams.routing.constraints import constraints
@@ -200,10 +200,10 @@ def _outcomes(
         if row is None or column is None or np.isfinite(costs[row, column]):
             continue
         cost = known_cost(result, catalog)
-        if ids[row] != result.id or cost is None or cost > MAX_CHARGE:
+        if ids[row] != result.id or cost is None or cost > most_believed(result, catalog):
             continue
         costs[row, column] = cost
-        failed = not 200 <= result.status_code < 300
+        failed = result.status_code >= FAILED
         scores[row, column] = 0.0 if failed and result.score is None else _number(result.score)
     return scores, costs
 

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from router.budget.charges import MAX_CHARGE, claimed_cost, cost_of, known_cost
+from router.budget.charges import (
+    MAX_CHARGE,
+    claimed_cost,
+    cost_of,
+    known_cost,
+    most_believed,
+    without_false_usage,
+)
 from router.models.catalog import Model, ModelCatalog
 from router.models.pools import Pool
 from schemas import Result, Usage
@@ -38,6 +45,7 @@ def result(**fields: Any) -> Result:
         ({"model": "p", "pool": "short", "usage": SMALL}, 3 + 2, 3 + 2),
         ({"model": "p", "usage": SMALL}, 3 + 4, 3 + 4),
         ({}, None, RESERVED),
+        ({"status_code": 102}, None, RESERVED),
         ({"usage": Usage(prompt_tokens=0, completion_tokens=0)}, None, RESERVED),
         ({"usage": SMALL, "response": "so many words " * 100}, None, RESERVED),
         ({"usage": Usage(prompt_tokens=3, completion_tokens=500)}, None, RESERVED),
@@ -67,3 +75,55 @@ def test_a_result_of_no_known_model() -> None:
     """Its usage has no price."""
     with pytest.raises(KeyError):
         cost_of(result(model="c", usage=SMALL), CATALOG, RESERVED)
+
+
+CALL = 500 + 128 * 4096 * 2
+"""Nano-units of a full context and 128 longest answers of the model `a`."""
+
+
+@pytest.mark.parametrize(
+    ("fields", "most"),
+    [
+        ({"cost": 1}, 10 * CALL),
+        ({"cost": 1, "estimated": True}, 10 * CALL),
+        ({"cost": 1, "status_code": 502}, 10 * CALL),
+        ({"cost": 1, "model": "retried"}, 30 * CALL),
+        ({"cost": 1, "model": "free"}, MAX_CHARGE),
+        ({"cost": 1, "model": "unknown"}, MAX_CHARGE),
+        ({"usage": SMALL}, MAX_CHARGE),
+    ],
+)
+def test_a_stated_cost_is_believed_as_far_as_the_model_can_reach(
+    fields: dict[str, Any], most: int
+) -> None:
+    """Ten times what its tokens can cost, for each call: one message empties no limit."""
+    models = [
+        *CATALOG.models,
+        Model("retried", 1_000_000, 2_000_000, context=500, retry_uncertain=2),
+        Model("free", 0, 0),
+    ]
+    catalog, one = ModelCatalog(models), result(**fields)
+    assert most_believed(one, catalog) == most
+    if one.cost is not None and one.model in catalog.index:
+        assert cost_of(result(**fields | {"cost": most}), catalog, RESERVED) == most
+        assert cost_of(result(**fields | {"cost": most + 1}), catalog, RESERVED) == RESERVED
+
+
+@pytest.mark.parametrize(
+    ("usage", "fields", "believed"),
+    [
+        (SMALL, {}, True),
+        (SMALL, {"model": "unknown", "cost": 3}, True),
+        (Usage(prompt_tokens=3, completion_tokens=4 * 10**9), {}, False),
+        (Usage(prompt_tokens=3, completion_tokens=4 * 10**9), {"cost": 5}, False),
+        (Usage(prompt_tokens=0, completion_tokens=0), {"response": "so many words"}, False),
+    ],
+)
+def test_limits_of_tokens_do_not_see_false_usage(
+    usage: Usage, fields: dict[str, Any], believed: bool
+) -> None:
+    """What was reserved counts, as for money; a cost that is stated stays."""
+    one = result(usage=usage, **fields)
+    seen = without_false_usage(one, CATALOG)
+    assert (seen.usage, seen.estimated) == ((usage, False) if believed else (None, True))
+    assert seen.cost == one.cost

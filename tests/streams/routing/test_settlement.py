@@ -74,6 +74,7 @@ async def test_a_result_waits_for_what_is_leaving(desk: Desk) -> None:
         ({"cost": None, "usage": {"prompt_tokens": 7, "completion_tokens": 2**32 - 1}}, 100),
         ({"cost": None, "usage": {"input_tokens": "7", "output_tokens": 3.0}}, 13),
         ({"cost": None, "status_code": 503}, 0),
+        ({"cost": None, "status_code": 102}, 100),
         ({"status_code": 503, "cost": 9}, 9),
     ],
 )
