@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct, field
 
 from schemas.fields import Id, Name, Nano, Score
 from schemas.invalid import Invalid
+from schemas.lenient import read_json
 from schemas.query import Metadata
 from schemas.usage import Usage, read_usage
-from schemas.wire import MAX_BYTES, Message, decode
+from schemas.wire import MAX_BYTES, Message, decode, encode
 
 __all__ = ["DUPLICATE", "FAILED", "Failure", "Result", "Usage", "read_result", "read_settlement"]
 
@@ -25,6 +26,9 @@ TOO_LONG = "CONTEXT_LENGTH_EXCEEDED"
 
 SERVERS_FAULT = frozenset({401, 403, 404, 408, 425, 429})
 """Status codes below 500 of failures that another server might not have."""
+
+
+Read = TypeVar("Read", bound=Message)
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -93,7 +97,9 @@ class _Reported(Result, frozen=True, kw_only=True):
 def read_result(data: bytes | None, max_bytes: int = MAX_BYTES) -> Result:
     """Read one result, with its usage in any form that `read_usage` knows.
 
-    Workers judge what they are about to publish by the same reader as routers what they receive.
+    What many writers of JSON let pass is read as a server's answer is (`lenient.read_json`): NaN,
+    half a surrogate pair, a byte-order mark, what is nested too deeply. Our own workers send
+    nothing that needs it.
 
     Args:
         data: The message.
@@ -105,7 +111,7 @@ def read_result(data: bytes | None, max_bytes: int = MAX_BYTES) -> Result:
     Raises:
         Invalid: It is not a result.
     """
-    reported = decode(_Reported, data, max_bytes)
+    reported = _decode(_Reported, data, max_bytes)
     fields = {name: getattr(reported, name) for name in _FIELDS}
     return Result(**fields, usage=read_usage(reported.usage))
 
@@ -167,7 +173,7 @@ def read_settlement(data: bytes | None) -> tuple[Result, Invalid | None]:
         return read_result(data), None
     except Invalid as refusal:
         try:
-            named = decode(_Named, data, len(data or b""))
+            named = _decode(_Named, data, len(data or b""))
         except Invalid:
             raise refusal from None
         unread = Result(
@@ -178,6 +184,26 @@ def read_settlement(data: bytes | None) -> tuple[Result, Invalid | None]:
             estimated=True,
         )
         return unread, refusal
+
+
+def _decode(kind: type[Read], data: bytes | None, max_bytes: int) -> Read:
+    """Decode a message, as strictly as any, or else leniently where it is an object all the same.
+
+    A field of its own that is given twice stays refused: nobody knows which counts.
+    """
+    try:
+        return decode(kind, data, max_bytes)
+    except Invalid as refusal:
+        if refusal.code != "invalid_json" or refusal.field is not None or data is None:
+            raise
+        try:
+            value = read_json(data)
+        except ValueError:
+            raise refusal from None
+        if not isinstance(value, dict):
+            raise
+        mended = encode(value)
+        return decode(kind, mended, len(mended))
 
 
 class _Named(Message, frozen=True, kw_only=True):

@@ -13,10 +13,10 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.fields import Source
 from schemas.rejected import Rejected
-from schemas.result import Failure, Result, read_result
+from schemas.result import Failure, Result
 from schemas.route import Routed
 from schemas.start import Start
-from schemas.wire import MAX_BYTES, Invalid, encode
+from schemas.wire import MAX_BYTES, Invalid, decode, encode
 from streams.kafka import clients
 from streams.kafka.admin import ANSWER
 from streams.kafka.carried import carried_key, headers_of
@@ -179,7 +179,7 @@ def _readable(routed: Routed, result: Result) -> tuple[Result, bytes]:
     try:
         data = encode(result)
         if len(data) <= LARGEST_RESULT:
-            read_result(data)
+            decode(Result, data)
             return result, data
         code = "RESPONSE_TOO_LARGE"
         reason = f"the answer makes a message of {len(data)} bytes, {LARGEST_RESULT} may go"
@@ -189,7 +189,7 @@ def _readable(routed: Routed, result: Result) -> tuple[Result, bytes]:
     try:
         result = msgspec.structs.replace(result, response=None, error=failure)
         data = encode(result)
-        read_result(data)
+        decode(Result, data)
     except (TypeError, ValueError):
         result = failed(routed, 502, code, reason, routed.reserved)
         data = encode(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from schemas.result import (
     first_decision,
     goes_to_another_model,
     read_result,
+    read_settlement,
 )
 from tests.schemas.refusals import check_refusal
 from tests.schemas.strategies import results
@@ -66,6 +68,63 @@ def test_usage_that_is_none(usage: object) -> None:
     """The result is refused by the field."""
     with pytest.raises(Invalid, match=r"^usage"):
         read_result(encode({**RESULT, "usage": usage}))
+
+
+_DEEP = b"[" * 90 + b"]" * 90
+
+
+@pytest.mark.parametrize(
+    ("response", "read"),
+    [
+        (b"[NaN, -Infinity, 0.5]", [None, None, 0.5]),
+        (rb'"ok \ud83d"', "ok \ufffd"),
+        (b'"ok \xff"', "ok \ufffd"),
+        (b'"a\nb"', "a\nb"),
+    ],
+)
+def test_what_writers_of_json_let_pass(response: bytes, read: object) -> None:
+    """Python's own, for one: an answer is not thrown away for it."""
+    data = encode(RESULT)[:-1] + b',"cost":7,"response":' + response + b"}"
+    for whole in (data, codecs.BOM_UTF8 + data):
+        assert read_result(whole) == Result(**RESULT, cost=7, response=read)
+
+
+def test_an_answer_nested_without_end() -> None:
+    """It is cut where a message ends."""
+    found = read_result(encode(RESULT)[:-1] + b',"response":' + _DEEP + b"}")
+    assert found.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (encode(RESULT)[:-1] + b',"cost":NaN,"score":9}', "score"),
+        (encode(RESULT)[:-1] + b',"response":"' + b"\xff" * 2**20 + b'"}', "bytes"),
+        (encode(RESULT)[:-1] + b',"cost":1,"cost":2}', "cost: given twice"),
+    ],
+)
+def test_what_is_refused_all_the_same_names_its_reservation(data: bytes, words: str) -> None:
+    """So that it is charged."""
+    result, refusal = read_settlement(data)
+    assert (result.id, result.decision_id, result.model) == ("q", "d", "m")
+    assert refusal is not None
+    assert words in refusal.reason
+    assert result.estimated
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode(RESULT)[:-1],
+        b"[" + encode(RESULT) + b"]",
+        b"NaN",
+        encode(RESULT)[:-1] + b',"id":"p"}',
+    ],
+)
+def test_what_is_no_object_names_none(data: bytes) -> None:
+    """Nothing can be settled by it."""
+    with pytest.raises(Invalid):
+        read_settlement(data)
 
 
 @given(results)
