@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
 from schemas.payload_fields import priced_fields
@@ -10,8 +10,26 @@ from schemas.payload_fields import priced_fields
 IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
 AUDIO_PARTS = frozenset({"input_audio", "audio_url", "audio"})
 TEXT_PARTS = frozenset({"text", "input_text", "output_text", "refusal", None})
+OTHER_PARTS = frozenset(
+    {
+        "audio_embeds",
+        "document",
+        "file",
+        "file_data",
+        "file_id",
+        "file_url",
+        "image_embeds",
+        "input_file",
+        "input_video",
+        "video",
+        "video_url",
+    }
+)
+"""Fields of parts that may cost more than their bytes, other than images and audio."""
 PART = 64
 """Bytes that a part without text counts for, beside what is reserved for its image or audio."""
+TOOL_TEMPLATE = 512
+"""Prompt tokens that servers may add to say how tools are called."""
 
 _LETTERS = bytes(range(ord("A"), ord("Z") + 1)) + bytes(range(ord("a"), ord("z") + 1)) + b" "
 _ASCII = bytes(range(128))
@@ -59,6 +77,8 @@ def content_of(payload: dict[str, Any] | None, prompt: str | None) -> Content:
     bare = {name: value for name, value in payload.items() if name != "messages"}
     bare["messages"] = [_bare_message(message, counted) for message in payload["messages"]]
     size, chunks = _size(bare)
+    if payload.get("tools") or payload.get("functions"):
+        size += TOOL_TEMPLATE
     signs = _signs(b"".join(chunks))
     return Content(
         size=size + PART * (len(counted.images) + len(counted.audio)),
@@ -127,22 +147,42 @@ def _bare_message(message: dict[str, Any], counted: _Counted) -> dict[str, Any]:
     return bare
 
 
+def part_kinds(part: Mapping[str, Any]) -> list[str]:
+    """Return what a part holds beside text: its type, or where that says text the names of fields.
+
+    Servers that go by the fields of a part without a type find images there, too. A field that is
+    null counts as left out.
+    """
+    kind = part.get("type")
+    if kind not in TEXT_PARTS:
+        return [str(kind)]
+    given = [name for name, value in part.items() if value is not None]
+    if kind is None and not {"text", "refusal"} & set(given):
+        return [name for name in given if name != "cache_control"]
+    return [name for name in given if name in IMAGE_PARTS | AUDIO_PARTS | OTHER_PARTS]
+
+
 def _bare_parts(parts: Iterable[dict[str, Any]], counted: _Counted) -> Iterator[Any]:
     for part in parts:
-        kind = part.get("type")
         if part.get("cache_control") is not None:
             counted.dear.add("messages.cache_control")
-        if kind in IMAGE_PARTS or (kind is None and "image_url" in part):
-            counted.images.append(None)
-        elif kind in AUDIO_PARTS or (kind is None and "input_audio" in part):
+        kinds = part_kinds(part)
+        others = [kind for kind in kinds if kind not in IMAGE_PARTS | AUDIO_PARTS]
+        counted.dear.update(f"content.{kind}" for kind in others)
+        if not IMAGE_PARTS.isdisjoint(kinds):
+            counted.images.extend([None] * _images_in(part))
+        if not AUDIO_PARTS.isdisjoint(kinds):
             counted.audio.append(None)
-        else:
-            if kind not in TEXT_PARTS:
-                counted.dear.add(f"content.{kind}")
+        if others or not kinds:
             yield part
-            continue
-        if part.get("text"):
+        elif part.get("text"):
             yield part["text"]
+
+
+def _images_in(part: Mapping[str, Any]) -> int:
+    """The images of a part: some servers take a list of addresses."""
+    found = [part[name] for name in IMAGE_PARTS if isinstance(part.get(name), list)]
+    return max([1, *map(len, found)])
 
 
 def _size(value: object) -> tuple[int, list[bytes]]:

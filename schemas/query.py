@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from schemas.content import TEXT_PARTS, Content, content_of
+from schemas.content import Content, content_of, part_kinds
 from schemas.fields import INT64, Id, Name, Nano, Score, UnixTime
 from schemas.invalid import Invalid, missing, wrong
 from schemas.wire import Message
@@ -116,7 +116,7 @@ class Query(Message, frozen=True, kw_only=True):
 
 
 INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
-"""Fields of a message, beside one of which its content may be null."""
+"""Fields of a message, beside one of which its content may be null; that of a function may, too."""
 
 
 def text_of(payload: dict[str, Any] | None, prompt: str | None) -> str:
@@ -155,7 +155,7 @@ def _check_messages(payload: dict[str, Any], embedded: bool) -> None:
         raise wrong("payload.messages", messages, "it must be an array of messages")
     if not messages:
         raise wrong("payload.messages", messages, "it must hold at least one message")
-    has_text = embedded
+    has_content = embedded
     for i, message in enumerate(messages):
         if not isinstance(message, dict):
             raise wrong(f"payload.messages[{i}]", message, "it must be an object")
@@ -163,14 +163,16 @@ def _check_messages(payload: dict[str, Any], embedded: bool) -> None:
         if not isinstance(role, str):
             raise _absent_or_wrong(message, f"payload.messages[{i}]", "role", "a string")
         if isinstance(content, str):
-            has_text = has_text or content != ""
+            has_content = True  # an empty one, too: OpenAI takes it
         elif isinstance(content, list):
-            has_text = _check_parts(content, f"payload.messages[{i}].content") or has_text
-        elif content is not None or not any(map(message.get, INSTEAD_OF_CONTENT)):
+            has_content = _check_parts(content, f"payload.messages[{i}].content") or has_content
+        elif content is not None or not (
+            any(map(message.get, INSTEAD_OF_CONTENT)) or role == "function"
+        ):
             raise _absent_or_wrong(
                 message, f"payload.messages[{i}]", "content", "a string or an array of parts"
             )
-    if not has_text:
+    if not has_content:
         rule = "at least one must hold text, an image or audio, or the query an embedding"
         raise wrong("payload.messages", messages, rule)
 
@@ -185,12 +187,8 @@ def _check_parts(parts: list[Any], path: str) -> bool:
             raise wrong(f"{path}[{i}].text", text, "it must be a string")
         if kind is not None and not isinstance(kind, str):
             raise wrong(f"{path}[{i}].type", kind, "it must be a string")
-        has_content = has_content or bool(text) or kind not in TEXT_PARTS or _has_media(part)
+        has_content = has_content or text is not None or bool(part_kinds(part))
     return has_content
-
-
-def _has_media(part: dict[str, Any]) -> bool:
-    return "image_url" in part or "input_audio" in part
 
 
 def _absent_or_wrong(owner: dict[str, Any], path: str, name: str, kind: str) -> Invalid:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import Query, decode
-from schemas.content import PART, content_of, likely_tokens
+from schemas.content import PART, TOOL_TEMPLATE, content_of, likely_tokens
 
 TEXT = {"type": "text", "text": "What is this?"}
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
@@ -51,6 +51,42 @@ def test_images_are_counted_not_measured(part: dict[str, Any]) -> None:
     assert found.size == without.size + PART
     captioned = content_of(chat(TEXT, {**part, "text": "a cat"}), None)
     assert captioned.size > found.size
+
+
+@pytest.mark.parametrize(
+    ("part", "images", "audio", "dear"),
+    [
+        ({"image_url": {"url": "https://example.org/a.png"}}, 1, 0, ()),
+        ({"image": "https://example.org/a.png"}, 1, 0, ()),
+        ({"audio_url": {"url": "https://example.org/a.wav"}}, 0, 1, ()),
+        ({"video_url": {"url": "https://example.org/a.mp4"}}, 0, 0, ("content.video_url",)),
+        ({"fileData": {"fileUri": "gs://a/b.pdf"}}, 0, 0, ("content.fileData",)),
+        ({**TEXT, "image_url": {"url": "https://example.org/a.png"}}, 1, 0, ()),
+        ({**TEXT, "video_url": {"url": "https://example.org/a"}}, 0, 0, ("content.video_url",)),
+        ({"text": "hi", "file_id": "f"}, 0, 0, ("content.file_id",)),
+        ({"image_url": ["a.png", "b.png"], "type": "image_url"}, 2, 0, ()),
+        ({**TEXT, "image_url": None, "file": None}, 0, 0, ()),
+        ({"text": "hi", "image_url": None}, 0, 0, ()),
+        ({"text": "hi", "index": 3}, 0, 0, ()),
+        ({"cache_control": None}, 0, 0, ()),
+    ],
+)
+def test_parts_are_what_their_fields_say(
+    part: dict[str, Any], images: int, audio: int, dear: tuple[str, ...]
+) -> None:
+    """Servers such as vLLM take a part without a type for what it holds; null is left out."""
+    found = content_of(chat(TEXT, part), None)
+    assert (found.images, found.audio, found.dear) == (images, audio, dear)
+
+
+@pytest.mark.parametrize("field", ["tools", "functions"])
+def test_tools_are_explained_to_the_model(field: str) -> None:
+    """By prompts of the server's own, which no byte of the query counts."""
+    one = {"type": "function", "function": {"name": "f"}}
+    found = content_of(chat(TEXT, **{field: [one]}), None)
+    without = content_of(chat(TEXT, **{"response_format": [one]}), None)
+    assert found.size >= without.size + TOOL_TEMPLATE - 20
+    assert content_of(chat(TEXT, tools=[]), None).size < without.size
 
 
 def test_audio_is_counted_not_measured() -> None:

@@ -88,7 +88,7 @@ def test_output_tokens(fields: dict[str, Any], expected: int | None) -> None:
             "payload.messages[0].content[0].text",
             "found an integer",
         ),
-        ({"payload": chat({"role": "u", "content": ""})}, "payload.messages", "must hold text"),
+        ({"payload": chat({"role": "u", "content": []})}, "payload.messages", "must hold text"),
         ({"payload": chat(USER, max_tokens=0)}, "payload.max_tokens", "from 1 to 10000000"),
         ({"payload": chat(USER, max_tokens=True)}, "payload.max_tokens", "found a boolean"),
         (
@@ -125,13 +125,17 @@ def test_wrong_embeddings_have_their_own_code(embedding: Any) -> None:
 
 
 def test_what_openai_takes_is_taken() -> None:
-    """Nothing but an image, no text beside one, no content beside a refusal."""
+    """Nothing but an image, no text beside one, no content beside a refusal, empty text."""
     image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
     assert parse(payload=chat({"role": "user", "content": [image]})).text() == ""
     wordless = chat({"role": "user", "content": [{**image, "text": None}]}, USER)
     assert parse(payload=wordless).text() == "hello"
     refused = {"role": "assistant", "content": None, "refusal": "no"}
     assert parse(payload=chat(USER, refused, USER)).text() == "hello\nhello"
+    returned = {"role": "function", "name": "f", "content": None}
+    assert parse(payload=chat(USER, returned)).text() == "hello"
+    for nothing in ("", [{"type": "text", "text": ""}]):
+        assert parse(payload=chat({"role": "user", "content": nothing})).text() == ""
     empty = chat({"role": "user", "content": [{"type": "text", "text": None}]})
     assert "must hold text" in refusal(payload=empty).reason
 
