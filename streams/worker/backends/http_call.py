@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -20,6 +20,9 @@ LONGEST_IDLE = 2.0
 a request that meets that moment looks like a call that may have been charged."""
 
 
+REFUSED = 300
+"""HTTP statuses from here on say that there is no answer, whatever becomes of their bodies."""
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -30,7 +33,8 @@ class Reply:
     Attributes:
         status: The HTTP status.
         headers: With names in lower case.
-        data: The body, or its first `LONGEST_ANSWER` bytes and a few.
+        data: The body, or its first `LONGEST_ANSWER` bytes and a few, or what came of it where the
+            status says that there is no answer.
     """
 
     status: int
@@ -94,9 +98,10 @@ class Endpoint:
             headers: Of this request alone.
 
         Raises:
-            CallFailed: No answer came, or none that is HTTP.
+            CallFailed: No answer came, or none that is HTTP. Of one that says that there is none
+                (`REFUSED`), the head is enough.
         """
-        leaving = False
+        leaving, came = False, _Arriving()
 
         async def trace(event: str, _: Mapping[str, Any]) -> None:
             nonlocal leaving
@@ -105,26 +110,55 @@ class Endpoint:
         limit = self._timeout if left is None else min(self._timeout, max(left, 0.001))
         try:
             async with asyncio.timeout(limit):
-                return await self._post(body, headers or {}, {"trace": trace})
-        except (TimeoutError, httpx.TimeoutException) as error:
-            reason = "no answer in time" if leaving else "no connection in time"
-            raise CallFailed(reason, leaving, timed_out=True) from error
-        except httpx.LocalProtocolError as error:  # such as a header that HTTP does not allow
-            raise CallFailed(f"cannot send: {error}", left=False, timed_out=False) from error
-        except (httpx.HTTPError, httpx.StreamError, OSError, ValueError, zlib.error) as error:
-            reason = f"the connection broke: {error!r}" if leaving else f"cannot connect: {error}"
-            raise CallFailed(reason, leaving, timed_out=False) from error
+                await self._post(body, headers or {}, {"trace": trace}, came)
+        except _FAILURES as error:
+            if came.status < REFUSED:  # else the status tells all that matters
+                raise _failure(error, leaving) from error
+        return Reply(came.status, came.headers, bytes(came.data))
 
     async def _post(
-        self, body: bytes, headers: Mapping[str, str], extensions: dict[str, Any]
-    ) -> Reply:
-        data = bytearray()
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        extensions: dict[str, Any],
+        came: _Arriving,
+    ) -> None:
         async with self._client.stream(
             "POST", self._url, content=body, headers=headers, extensions=extensions
         ) as response:
+            came.headers = {name.lower(): value for name, value in response.headers.items()}
+            came.status = response.status_code
             async for part in response.aiter_bytes():
-                data += part
-                if len(data) > LONGEST_ANSWER:
+                came.data += part
+                if len(came.data) > LONGEST_ANSWER:
                     break
-        found = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, found, bytes(data))
+
+
+@dataclass(slots=True)
+class _Arriving:
+    """What has come of an answer: a status of 0 before its head."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    data: bytearray = field(default_factory=bytearray)
+
+
+_FAILURES = (
+    TimeoutError,
+    httpx.HTTPError,
+    httpx.StreamError,
+    OSError,
+    ValueError,
+    zlib.error,
+)
+
+
+def _failure(error: Exception, leaving: bool) -> CallFailed:
+    """Return what a call failed with. leaving: whether its request had left."""
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        reason = "no answer in time" if leaving else "no connection in time"
+        return CallFailed(reason, leaving, timed_out=True)
+    if isinstance(error, httpx.LocalProtocolError):  # such as a header that HTTP does not allow
+        return CallFailed(f"cannot send: {error}", left=False, timed_out=False)
+    reason = f"the connection broke: {error!r}" if leaving else f"cannot connect: {error}"
+    return CallFailed(reason, leaving, timed_out=False)

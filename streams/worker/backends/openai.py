@@ -221,7 +221,8 @@ class OpenAI(Backend):
             if not failure.left:
                 return _Outcome(_Kind.UNAVAILABLE, 503, reason)
             return _Outcome(_Kind.UNCERTAIN, 504 if failure.timed_out else 502, reason)
-        return self._outcome(reply, text_length((routed.payload or {}).get("messages")))
+        asked = routed.prompt if routed.payload is None else routed.payload.get("messages")
+        return self._outcome(reply, text_length(asked))
 
     def _outcome(self, reply: Reply, asked: int) -> _Outcome:
         """Classify an answer to so many characters."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from streams.worker.backends.http_call import CallFailed, Endpoint
+from streams.worker.backends.http_call import CallFailed, Endpoint, Reply
 from tests.support.raw_server import raw_server
 
 
-async def post(base_url: str, timeout: float = 5.0, left: float | None = None) -> bytes:
+async def post(base_url: str, timeout: float = 5.0, left: float | None = None) -> Reply:
     endpoint = Endpoint(base_url, {"X-Own": "yes"}, timeout, 1)
     try:
-        reply = await endpoint.post(b"{}", left)
-        return reply.data
+        return await endpoint.post(b"{}", left)
     finally:
         await endpoint.close()
 
@@ -21,7 +20,8 @@ async def test_where_it_is_posted() -> None:
     """Below the base's path, with its query string and the configured headers."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     with raw_server(answer) as (address, asked):
-        assert await post(f"http://{address}/deployments/a%20b/?api-version=2024-06-01") == b"ok"
+        reply = await post(f"http://{address}/deployments/a%20b/?api-version=2024-06-01")
+    assert reply.data == b"ok"
     head = asked[0].decode()
     assert head.startswith(
         "POST /deployments/a%20b/chat/completions?api-version=2024-06-01 HTTP/1.1\r\n"
@@ -60,6 +60,25 @@ async def test_silence(timeout: float, left: float | None) -> None:
         with pytest.raises(CallFailed) as caught:
             await post(f"http://{address}/v1", timeout, left)
         assert (caught.value.left, caught.value.timed_out) == (True, True)
+
+
+_BROKEN = (
+    b"Content-Length: 100\r\n\r\nslow",
+    b"Transfer-Encoding: chunked\r\n\r\nzzz\r\n",
+    b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nslow",
+)
+
+
+@pytest.mark.parametrize("body", _BROKEN)
+async def test_a_refusal_counts_whatever_becomes_of_its_body(body: bytes) -> None:
+    """Its status says that nothing was charged; of a good one nobody knows."""
+    with raw_server(b"HTTP/1.1 429 Slow down\r\nRetry-After: 7\r\n" + body) as (address, _):
+        reply = await post(f"http://{address}/v1")
+    assert (reply.status, reply.headers["retry-after"]) == (429, "7")
+    with raw_server(b"HTTP/1.1 200 OK\r\n" + body) as (address, _):
+        with pytest.raises(CallFailed) as caught:
+            await post(f"http://{address}/v1")
+        assert caught.value.left
 
 
 async def test_cookies_are_not_kept() -> None:

@@ -240,6 +240,20 @@ async def test_an_answer_without_usage(openai: OpenAI, server: Server) -> None:
     assert result.estimated
 
 
+@pytest.mark.parametrize("kind", ["prompt", "payload"])
+async def test_usage_of_too_few_tokens_for_the_question(
+    openai: OpenAI, server: Server, kind: str
+) -> None:
+    """However the question came, it is not believed."""
+    long, usage = "All work and no play. " * 100, {"prompt_tokens": 1, "completion_tokens": 1}
+    chat = {"messages": [{"role": "user", "content": long}]}
+    answer = {"choices": [{"message": {"content": "ok"}}], "usage": usage}
+    server.replies.append((200, {}, json.dumps(answer).encode()))
+    prompt, payload = (long, None) if kind == "prompt" else (None, chat)
+    result = await ask(openai, routed(prompt=prompt, payload=payload))
+    assert (result.status_code, result.usage, result.cost) == (200, None, RESERVED)
+
+
 async def test_an_error_with_a_good_status(openai: OpenAI, server: Server) -> None:
     """It is a failure: of the status that it names, else one that may have been charged."""
     named = {"choices": [], "error": {"message": "no such model", "code": 404}}
