@@ -26,7 +26,7 @@ def lines(
 
     Args:
         path: The file.
-        progress: Called with the number of bytes of the file that have been read.
+        progress: Called with the number of bytes of the file that have been read; not of a pipe.
 
     Raises:
         DatasetError: The file cannot be read, is broken, or has too long a line.
@@ -34,7 +34,8 @@ def lines(
     try:
         with path.open("rb") as raw:
             for line in lines_of(raw, str(path)):
-                progress(raw.tell())
+                if raw.seekable():
+                    progress(raw.tell())
                 yield line
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error

@@ -19,7 +19,7 @@ from streams.verify.receipt_store import ReceiptStore
 
 
 @click.command("history")
-@click.argument("file", type=options.FILE, callback=options.writable)
+@click.argument("file", type=options.FILE, callback=options.writable_or_stdout)
 @options.config
 @click.option("--answers", is_flag=True, help="Write the answers too, for `sluice judge`.")
 @options.since
@@ -32,7 +32,8 @@ def command(
     Each line has the outcome of the one model that the query went to. Where its result carries no
     score, the score is null: such a line teaches costs only, unless the answer is judged (`sluice
     judge`, or you) and a score (0 to 1) put there. FILE is JSON lines for `sluice index build
-    --history`, gzip where it ends in .gz. Read up to the logs' end at the start.
+    --history`, gzip where it ends in .gz; - is standard output. Read up to the logs' end at the
+    start.
     """
     judged = 0
 
@@ -43,7 +44,9 @@ def command(
             yield line
 
     count = options.write_lines(file, counted())
-    click.echo(f"{file}: {count} answered queries, {judged} of them judged")
+    to_stdout = file == options.STDOUT
+    words = f"{count} answered queries, {judged} of them judged"
+    click.echo(words if to_stdout else f"{file}: {words}", err=to_stdout)
 
 
 def collected(

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
+STDOUT = Path("-")
+"""Standard output, for commands that can write there; where `--json` writes without a file."""
+
 config = click.option(
     "--config",
     "-c",
@@ -41,17 +44,28 @@ def writable(context: click.Context, option: click.Parameter, path: Path | None)
     """Check that a file can be written, before any work is done.
 
     Raises:
+        click.BadParameter: its folder is missing or not writable, or it is `STDOUT`.
+    """
+    if path == STDOUT:
+        raise click.BadParameter("standard output does not take it: name a file")
+    return writable_or_stdout(context, option, path)
+
+
+def writable_or_stdout(
+    context: click.Context, option: click.Parameter, path: Path | None
+) -> Path | None:
+    """Check that a file can be written, before any work is done. `STDOUT` always can.
+
+    Raises:
         click.BadParameter: its folder is missing or not writable.
     """
-    if path is not None and not os.access(path.parent, os.W_OK):
+    if path is not None and path != STDOUT and not os.access(path.parent, os.W_OK):
         raise click.BadParameter(f"folder {path.parent} is not there or not writable")
     return path
 
 
 HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*(%\w+)?")
 """A name or an address of a host; no URL, and not nothing, which would be every address."""
-STDOUT = Path("-")
-"""Where `--json` writes when no file follows it."""
 
 
 def json_output(description: str) -> Callable[[Any], Any]:
@@ -66,7 +80,7 @@ def json_output(description: str) -> Callable[[Any], Any]:
         is_flag=False,
         flag_value=str(STDOUT),
         type=FILE,
-        callback=writable,
+        callback=writable_or_stdout,
         metavar="[FILE]",
         help=f"{description} Without FILE it goes to standard output, and nothing else does.",
     )
@@ -117,7 +131,7 @@ def policy(text: str) -> str:
 
 
 def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> int:
-    """Write JSON lines to a file, compressed if its name ends in .gz.
+    """Write JSON lines to a file, compressed if its name ends in .gz, or to standard output.
 
     A file that is there is replaced when all lines are written: an error leaves it as it is.
 
@@ -126,7 +140,13 @@ def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> int:
     """
     from streams.client.runs import replacing  # loads Kafka's client
 
-    count, target = 0, path.resolve()
+    count = 0
+    if path == STDOUT:
+        for line in lines:
+            click.echo(orjson.dumps(line))
+            count += 1
+        return count
+    target = path.resolve()
     is_file = target.is_file() or not target.exists()  # no pipe or device
     with (
         replacing(target) if is_file else nullcontext(target) as draft,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from router.evaluation.lines import lines, lines_of
+from router.evaluation.lines import DatasetError, lines, lines_of
 from schemas.invalid import Invalid
 from streams.cli import options
 from streams.cli.bar import make
@@ -64,7 +64,8 @@ def command(
     sender = Sender(for_librdkafka(config.broker), topic)
     batched = 0
     with _bar() as bar:
-        task = bar.add_task("", total=None if file == STDIN else file.stat().st_size, sent=0)
+        size = None if file == STDIN else file.stat().st_size or None  # a pipe has none
+        task = bar.add_task("", total=size, sent=0)
         if file == STDIN:
             source = lines_of(click.get_binary_stream("stdin"), name)
         else:
@@ -73,13 +74,11 @@ def command(
             for line in paced(checked(source, bad, batch), rate, sender):
                 batched += line.key.startswith(f"{batch}/".encode())
                 bar.update(task, sent=sender.sent)
-        except BadLine as error:
+        except (BadLine, DatasetError) as error:
             sender.flush()
-            error.message += (
-                f"\n{sender.acknowledged} queries before it were sent and acknowledged; "
-                "pass over such lines with --skip-bad"
-            )
-            raise
+            sent = f"{error}\n{sender.acknowledged} queries before it were sent and acknowledged"
+            more = "; pass over such lines with --skip-bad" if isinstance(error, BadLine) else ""
+            raise click.ClickException(sent + more) from None
         sender.flush()
     passed = f", {bad.skipped} bad lines passed over" if bad.skipped else ""
     click.echo(f"{topic}: {sender.acknowledged} of {sender.sent} queries acknowledged{passed}")

@@ -28,6 +28,16 @@ def test_answered_queries(deployment: Restored, tmp_path: Path) -> None:
     assert all(len(line["scores"]) == 1 for line in lines)
 
 
+def test_on_standard_output(deployment: Restored, tmp_path: Path) -> None:
+    """The same lines, and nothing else."""
+    file = tmp_path / "history.jsonl"
+    assert deployment.sluice("history", file).exit_code == 0
+    found = deployment.sluice("history", "-")
+    assert found.exit_code == 0, found.output
+    assert found.stdout_bytes == file.read_bytes()
+    assert "answered queries" in found.stderr
+
+
 def test_a_folder_that_is_not_there(deployment: Restored, tmp_path: Path) -> None:
     """Is said at once, before anything is read."""
     found = deployment.sluice("history", tmp_path / "nowhere" / "history.jsonl")

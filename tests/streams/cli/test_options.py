@@ -37,6 +37,25 @@ class TestWritable:
     @pytest.mark.parametrize(
         "command",
         [
+            "replay --policy random --decisions",
+            "evaluate --dataset x --json",
+            "bootstrap {file} --history",
+            "batch run {file} --out",
+            "learn --log",
+            "audit --metrics-file",
+        ],
+    )
+    def test_standard_output_is_no_file(self, tmp_path: Path, command: str) -> None:
+        """No file named "-" is made of what somebody wants to see."""
+        given = tmp_path / "given.jsonl"
+        given.touch()
+        code, _, stderr = run(*command.format(file=given).split(), "-", broker="127.0.0.1:1")
+        assert code == 2
+        assert "standard output does not take it" in " ".join(stderr.replace("│", " ").split())
+
+    @pytest.mark.parametrize(
+        "command",
+        [
             "replay --policy random --json",
             "replay --policy random --decisions",
             "audit --json",
@@ -148,6 +167,12 @@ def test_lines_are_written_as_the_name_says(tmp_path: Path, name: str) -> None:
     data = (tmp_path / name).read_bytes()
     text = gzip.decompress(data) if name.endswith(".gz") else data
     assert text.decode() == '{"a":1}\n{"b":"ü"}\n'
+
+
+def test_lines_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    """As in a file."""
+    assert options.write_lines(options.STDOUT, [{"a": 1}, {"b": "ü"}]) == 2
+    assert capsys.readouterr().out == '{"a":1}\n{"b":"ü"}\n'
 
 
 def test_lines_replace_a_file_whole_or_not_at_all(tmp_path: Path) -> None:

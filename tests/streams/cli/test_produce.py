@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,15 @@ class Produced:
         file = self.folder / name
         data = "\n".join(lines).encode()
         file.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-        arguments = ["produce", str(file), "--config", str(self.config), *options]
-        return CliRunner(env={"SLUICE_BROKER": self.broker.servers}).invoke(main, arguments)
+        return self.sluice(str(file), *options)
 
     def pipe(self, data: bytes, *options: str) -> Result:
         """The command, with these bytes as standard input."""
-        arguments = ["produce", "-", "--config", str(self.config), *options]
+        return self.sluice("-", *options, data=data)
+
+    def sluice(self, file: str, *options: str, data: bytes | None = None) -> Result:
+        """The command. file: what is sent; data: standard input."""
+        arguments = ["produce", file, "--config", str(self.config), *options]
         environment = {"SLUICE_BROKER": self.broker.servers}
         return CliRunner(env=environment).invoke(main, arguments, input=data)
 
@@ -140,6 +144,30 @@ def test_standard_input(produced: Produced, compressed: bool, mark: bytes, end: 
         "a": {"id": "a", "prompt": "Why?"},
         "b": {"id": "b", "prompt": "How?"},
     }
+
+
+def test_broken_gzip_says_what_was_sent(produced: Produced) -> None:
+    """Queries before the break have left: they are acknowledged, and counted."""
+    lines = "".join(f'{{"id": "q{i}", "prompt": "{i * 7919}"}}\n' for i in range(3000))
+    result = produced.pipe(gzip.compress(lines.encode())[:-1000])
+    assert result.exit_code == 1
+    sent = len(produced.sent())
+    assert 0 < sent < 3000
+    assert "standard input: broken gzip file" in result.output
+    assert f"{sent} queries before it were sent and acknowledged" in result.output
+
+
+def test_a_pipe_by_name(produced: Produced) -> None:
+    """As a shell gives it for <(command)."""
+    reading, writing = os.pipe()
+    os.write(writing, b'{"id": "a", "prompt": "Why?"}\n')
+    os.close(writing)
+    try:
+        result = produced.sluice(f"/dev/fd/{reading}")
+    finally:
+        os.close(reading)
+    assert result.exit_code == 0, result.output
+    assert produced.sent() == {"a": {"id": "a", "prompt": "Why?"}}
 
 
 def test_a_batch_file(produced: Produced) -> None:
