@@ -138,8 +138,9 @@ def _bare_message(message: dict[str, Any], counted: _Counted) -> dict[str, Any]:
     bare = dict(message)
     if isinstance(content := message.get("content"), list):
         bare["content"] = list(_bare_parts(content, counted))
-    if isinstance(images := bare.pop("images", None), list):  # as Ollama has them
+    if isinstance(images := message.get("images"), list):  # as Ollama has them
         counted.images.extend([None] * len(images))
+        del bare["images"]
     if bare.get("audio") is not None:  # an answer of before, by its id
         counted.audio.append(None)
     if bare.get("cache_control") is not None:

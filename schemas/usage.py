@@ -254,10 +254,19 @@ def _reports(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     places = [answer.get(name) for name in ("usage", "usageMetadata", "usage_metadata", "meta")]
     if isinstance(groq := answer.get("x_groq"), Mapping):
         places.append(groq.get("usage"))
-    if isinstance(choices := answer.get("choices"), list):
-        places += [choice.get("usage") for choice in choices if isinstance(choice, Mapping)]
+    places += _usage_of_choices(answer)
     places.append(answer)
     return (place for place in places if isinstance(place, Mapping))
+
+
+def _usage_of_choices(answer: Mapping[str, Any]) -> list[Any]:
+    """The usage that stands in the only choice; of several nobody knows whether each is a part."""
+    choices = answer.get("choices")
+    if not isinstance(choices, list):
+        return []
+    found = [choice.get("usage") for choice in choices if isinstance(choice, Mapping)]
+    found = [usage for usage in found if usage]
+    return found if len(found) == 1 else []
 
 
 _TEXTS = ANSWER_FIELDS | {

@@ -31,9 +31,9 @@ def command(
 
     Each line has the outcome of the one model that the query went to. Where its result carries no
     score, the score is null: such a line teaches costs only, unless the answer is judged (`sluice
-    judge`, or you) and a score (0 to 1) put there. FILE is JSON lines for `sluice index build
-    --history`, gzip where it ends in .gz; - is standard output. Read up to the logs' end at the
-    start.
+    judge`, or you) and a score (0 to 1) put there. Queries without text are left out. FILE is JSON
+    lines for `sluice index build --history`, gzip where it ends in .gz; - is standard output. Read
+    up to the logs' end at the start.
     """
     judged = 0
 

@@ -44,7 +44,8 @@ def history_lines(
     A result counts if its receipt says that the query went to that model; of several, the first,
     as it was charged. Failed calls are left out: they say nothing about the model. An answer
     without a score gets null; it still tells what such answers cost. Queries of `sluice bootstrap`
-    and `sluice judge` are left out: they are no traffic.
+    and `sluice judge` are left out: they are no traffic; and so are those without text, such as
+    nothing but an image: no index can tell which others they are like.
 
     Args:
         catalog: the models and their prices.
@@ -69,12 +70,12 @@ def history_lines(
         except Invalid:
             continue
         told.add(outcome.id)
-        if query.metadata is not None and RUN in query.metadata:
+        if (query.metadata is not None and RUN in query.metadata) or not (text := query.text()):
             continue
         more = {"answer": outcome.text, "decided_at": outcome.decided_at} if answers else {}
         yield {
             "id": outcome.id,
-            "prompt": query.text(),
+            "prompt": text,
             "scores": {outcome.model: outcome.score},
             "cost_usd": {outcome.model: outcome.cost / NANO},
             **more,

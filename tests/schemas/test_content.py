@@ -79,6 +79,16 @@ def test_parts_are_what_their_fields_say(
     assert (found.images, found.audio, found.dear) == (images, audio, dear)
 
 
+@pytest.mark.parametrize(("given", "images"), [(["AA", "AA"], 2), ([], 0), ("A" * 500, 0)])
+def test_images_of_a_message(given: Any, images: int) -> None:
+    """A list, as Ollama has them, is counted; anything else is text like other fields."""
+    message = {"role": "user", "content": "hi"}
+    found = content_of({"messages": [{**message, "images": given}]}, None)
+    assert found.images == images
+    without = content_of({"messages": [message]}, None).size
+    assert found.size >= without + (images * PART or len(given))
+
+
 @pytest.mark.parametrize("field", ["tools", "functions"])
 def test_tools_are_explained_to_the_model(field: str) -> None:
     """By prompts of the server's own, which no byte of the query counts."""

@@ -133,6 +133,13 @@ def test_usage_stands_anywhere(answer: dict[str, Any]) -> None:
     assert reported_usage(answer) == usage(12, 34)
 
 
+def test_usage_of_several_choices() -> None:
+    """Of each, or of all? Only one that stands alone is believed."""
+    choices = [{"usage": OPENAI}, {"usage": OPENAI}]
+    assert reported_usage({"choices": choices}) is None
+    assert reported_usage({"choices": [*choices[:1], {"usage": None}, {}]}) is not None
+
+
 @pytest.mark.parametrize(
     ("used", "text", "believed"),
     [

@@ -98,6 +98,29 @@ USAGE = [
             "totalTokenCount": 30,
         },
     ),
+    Case(
+        "usage_too_few_for_the_question",
+        Reply(completion(_plain(prompt_tokens=1))),
+        {"prompt": "All work and no play. " * 100 + "{NAME}"},
+        charged="reserved",
+    ),
+    Case(
+        "usage_of_each_choice",
+        Reply(
+            b'{"choices": '
+            + json.dumps(
+                [
+                    {
+                        "message": {"content": "a"},
+                        "usage": {"prompt_tokens": 10, "completion_tokens": 20},
+                    }
+                ]
+                * 2
+            ).encode()
+            + b"}"
+        ),
+        charged="reserved",
+    ),
     _usage("over_the_reservation", _plain(prompt_tokens=900, completion_tokens=40), (900, 40)),
 ]
 """What servers say of the tokens that they used."""
@@ -129,6 +152,12 @@ ANSWERS = [
         Case(f"gateway_{status}", Reply(_LATE, status), end="failed", charged="reserved")
         for status in (502, 504, 520, 524)
     ),
+    Case(
+        "refusal_cut_off",
+        Reply(b'{"error": {"message": "no"}}', 400, cut=9),
+        end="failed",
+        charged=(0, 0),
+    ),
     Case("cut_off", Reply(_GOOD, cut=30), end="failed", charged="reserved"),
     Case("refused_five_times", Reply(_LATE, 500), end="failed", charged=(0, 0), calls=5),
 ]
@@ -159,6 +188,7 @@ _TOOL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "
 _MEASURED = Reply(
     completion({"prompt_tokens": 10, "completion_tokens": "X"}).replace(b'"X"', b"{MAX}")
 )
+_LONG = Reply(completion(_plain(prompt_tokens=30_000)))
 
 QUERIES = [
     Case(
@@ -183,6 +213,14 @@ QUERIES = [
     _dear("server_tool_by_name", tools=[{"googleSearch": {}}]),
     _dear("tool_in_the_cache", tools=[{"function": {"name": "f"}, "cache_control": {}}]),
     _dear("unheard_of", some_new_field=1),
+    Case(
+        "dear_video_without_a_type",
+        query=_chat(_user([{"video_url": {"url": "https://example.invalid/{NAME}.mp4"}}])),
+        end="rejected",
+        charged=(0, 0),
+        calls=0,
+        says="content.video_url",
+    ),
     Case("free_tier", query=_chat(_user(), service_tier="default", temperature=0, user="u")),
     Case(
         "unknown_at_the_top",
@@ -192,8 +230,13 @@ QUERIES = [
         calls=0,
         says="max_token",
     ),
-    Case("long_english", query={"prompt": "All work and no play. " * 6500 + "{NAME}"}),
-    Case("long_chinese", query={"prompt": "你好世界" * 9000 + "{NAME}"}),
+    Case(
+        "long_english",
+        _LONG,
+        {"prompt": "All work and no play. " * 6500 + "{NAME}"},
+        charged=(30_000, 20),
+    ),
+    Case("long_chinese", _LONG, {"prompt": "你好世界" * 9000 + "{NAME}"}, charged=(30_000, 20)),
     Case(
         "refusal_before",
         query=_chat(_user("Hi"), {"role": "assistant", "content": None, "refusal": "no"}, _user()),
@@ -214,6 +257,13 @@ QUERIES = [
     ),
     Case("three_choices", query=_chat(_user(), n=3), charged=(10, 20)),
     Case("image_only", query=_chat(_user([_IMAGE]))),
+    Case("image_without_a_type", query=_chat(_user([{"image_url": _IMAGE["image_url"]}]))),
+    Case("null_image", query=_chat(_user([{"type": "text", "text": "{NAME}", "image_url": None}]))),
+    Case("empty_text", query=_chat(_user(""), user="{NAME}")),
+    Case(
+        "nothing_from_a_function",
+        query=_chat(_user(), {"role": "function", "name": "f", "content": None}),
+    ),
 ]
 """What clients send."""
 

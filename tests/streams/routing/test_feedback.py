@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from router.budget.charges import MAX_CHARGE
 from router.estimation.scorer import QueryScorer
 from router.models.catalog import Model, ModelCatalog
 from schemas import Receipt, Result
@@ -202,6 +203,7 @@ def test_a_judged_answer_is_told_beside_its_estimates() -> None:
         structs.replace(judged, score=None),
         structs.replace(judged, estimated=True),
         structs.replace(judged, model="other"),
+        structs.replace(judged, cost=MAX_CHARGE + 1),  # is refused
     ):
         assert outcome_of(to, nothing, CORE) is None
     assert outcome_of(structs.replace(to, index="another"), judged, CORE) is None

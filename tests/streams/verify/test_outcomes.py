@@ -70,6 +70,28 @@ def test_an_answer_that_nobody_judged(receipt_store: ReceiptStore) -> None:
     assert (line["scores"], line["cost_usd"]) == ({"a": None}, {"a": 2e-6})
 
 
+def test_a_query_without_text(receipt_store: ReceiptStore) -> None:
+    """No index could be built of a line without a prompt."""
+    image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    receipt_store.fill([receipt(0, "q0"), receipt(1, "q1"), receipt(2, "q2")])
+    asked = [
+        record(
+            TOPICS.queries,
+            offset,
+            orjson.dumps(
+                {
+                    "id": f"q{offset}",
+                    "payload": {"messages": [{"role": "user", "content": content}]},
+                }
+            ),
+        )
+        for offset, content in enumerate(([image], "", "why?"))
+    ]
+    answers = [result(offset, f"q{offset}") for offset in range(3)]
+    (line,) = history_lines(FLEET, asked, answers, receipt_store)
+    assert (line["id"], line["prompt"]) == ("q2", "why?")
+
+
 def test_a_deferred_query_counts_where_it_was_sent(receipt_store: ReceiptStore) -> None:
     """Its result names the record of `deferred`."""
     receipt_store.fill([receipt(0, "q0", None), receipt(5, "q0", "b", TOPICS.deferred)])
