@@ -1,8 +1,8 @@
 """Feeds Faust by chunks: up to N records of one partition arrive as one message.
 
 Faust spends its time per message (a few thousand a second); a chunk costs as much as a message
-did. The `ConsumerScheduler` setting names the topics, and a transport's consumer cuts what it
-fetched, makes one message of each chunk, and keeps its own acknowledgements. A chunk's message
+did. The `ConsumerScheduler` setting says how large chunks are, and a transport's consumer cuts what
+it fetched, makes one message of each chunk, and keeps its own acknowledgements. A chunk's message
 carries the list as its value and the offset of the last record; acknowledging it acknowledges all
 of them.
 
@@ -17,8 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
-from itertools import chain
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from faust.transport.drivers import aiokafka as driver
@@ -29,15 +28,13 @@ from mode.services import WaitResults
 
 from streams.ingest.begun import Begun
 from streams.ingest.fetch import LoopConsumer
+from streams.kafka.records import ConsumedRecord
 
 TURN = 0.2
 """Seconds that a fetch waits for records at most, and so a seek for its turn."""
 
-Record = Any
-"""An aiokafka ConsumerRecord: topic, partition, offset, timestamp, headers, key, value."""
 
-
-class Chunk(list[Record]):
+class Chunk(list[ConsumedRecord]):
     """Consecutive records of one partition.
 
     Attributes:
@@ -52,22 +49,19 @@ class Chunk(list[Record]):
     @property
     def last(self) -> int:
         """Offset of the last record."""
-        return int(self[-1].offset)
+        return self[-1].offset
 
 
 class ChunkScheduler(DefaultSchedulingStrategy):
-    """Names the topics that the consumer cuts into chunks; yields chunks, partitions in turn, as
-    Faust yields records."""
+    """Says how large chunks are, and yields them, partitions in turn, as Faust yields records."""
 
-    topics: ClassVar[frozenset[str]] = frozenset()
     size: ClassVar[int] = 500
 
 
-def chunked(topics: Collection[str], size: int) -> type[ChunkScheduler]:
+def chunked(size: int) -> type[ChunkScheduler]:
     """Make the scheduler class for Faust's `ConsumerScheduler` setting.
 
     Args:
-        topics: those to cut into chunks.
         size: records per chunk at most.
 
     Raises:
@@ -75,13 +69,13 @@ def chunked(topics: Collection[str], size: int) -> type[ChunkScheduler]:
     """
     if size < 1:
         raise ValueError(f"a chunk holds at least 1 record, not {size}")
-    return type("Chunks", (ChunkScheduler,), {"topics": frozenset(topics), "size": size})
+    return type("Chunks", (ChunkScheduler,), {"size": size})
 
 
 class Consumer(driver.Consumer):
     """Faust's aiokafka consumer, extended by chunks.
 
-    For each chunked partition it keeps the chunks it has delivered, oldest first, and commits up to
+    For each partition it keeps the chunks it has delivered, oldest first, and commits up to
     the first that is not acknowledged. So a chunk that was delivered and lost in Faust's buffers
     holds the commit back, and is redelivered after a restart.
 
@@ -114,12 +108,9 @@ class Consumer(driver.Consumer):
             other.close()
         return WaitResults([first], [None], False)
 
-    def _is_chunked(self, topic: str) -> bool:
-        return topic in self.scheduler.topics
-
     async def _wait_next_records(
         self, timeout: float
-    ) -> tuple[dict[TP, list[Any]] | None, set[TP] | None]:
+    ) -> tuple[dict[TP, list[Chunk]] | None, set[TP] | None]:
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as in Faust
         if not self._get_active_partitions():
@@ -129,13 +120,9 @@ class Consumer(driver.Consumer):
             if not self.flow_active:  # Faust would wait here, and block a seek
                 return None, None
             records, active = await super()._wait_next_records(min(timeout, TURN))
-            cut = {
-                tp: list(self._cut(tp, some)) if self._is_chunked(tp.topic) else some
-                for tp, some in (records or {}).items()
-            }
-            return cut, active
+            return {tp: list(self._cut(tp, some)) for tp, some in (records or {}).items()}, active
 
-    def _cut(self, tp: TP, records: list[Record]) -> Iterator[Chunk]:
+    def _cut(self, tp: TP, records: list[ConsumedRecord]) -> Iterator[Chunk]:
         size, now = self.scheduler.size, time.time()
         for start in range(0, len(records), size):
             chunk = Chunk(records[start : start + size])
@@ -143,19 +130,26 @@ class Consumer(driver.Consumer):
             self._fetched[tp] = chunk.last
             yield chunk
 
-    def _to_message(self, tp: TP, record: Record | Chunk) -> ConsumerMessage:
-        if not isinstance(record, Chunk):
-            return super()._to_message(tp, record)
-        message = super()._to_message(tp, record[-1])
-        message.key, message.headers = None, None
-        message.value = record  # type: ignore[assignment]  # Faust says bytes; its agents take any
+    def _to_message(self, tp: TP, record: Chunk) -> ConsumerMessage:
+        last = record[-1]
+        message = ConsumerMessage(
+            last.topic,
+            last.partition,
+            last.offset,
+            last.timestamp / 1000,
+            0,  # the timestamp's type, which nobody asks for
+            None,
+            None,
+            record,  # type: ignore[arg-type]  # Faust says bytes; its agents take any
+            None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
         self._delivered.setdefault(tp, deque()).append(message)
         return message
 
     def ack(self, message: Message) -> bool:
-        """Mark a message, or all records of a chunk, as done."""
-        if not self._is_chunked(message.topic):
-            return bool(super().ack(message))
+        """Mark all records of a chunk as done."""
         with ack_lock:
             if message.acked:
                 return False
@@ -166,23 +160,16 @@ class Consumer(driver.Consumer):
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         ready = [tp for tp, chunks in self._delivered.items() if chunks and chunks[0].acked]
-        return chain(
-            super()._filter_tps_with_pending_acks(topics),
-            (tp for tp in ready if topics is None or tp in topics or tp.topic in topics),
-        )
+        return (tp for tp in ready if topics is None or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
-        if not self._is_chunked(tp.topic):
-            offset: int | None = super()._new_offset(tp)
-            return offset
         chunks, done = self._delivered.get(tp, deque()), None
         while chunks and chunks[0].acked:
             done = chunks.popleft()
         return None if done is None else done.offset + 1
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        if not self._is_chunked(tp.topic):
-            await super()._add_gap(tp, offset_from, offset_to)
+        """Do nothing: chunks skip offsets all the time."""
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let the app finish and commit what it has begun, then forget the delivered chunks."""
@@ -205,8 +192,7 @@ class Consumer(driver.Consumer):
 
     async def _seek_to_the_earliest(self) -> None:
         """Seek to the beginning where nothing is committed: aiokafka would stay where it is."""
-        tps = {tp for tp in self.assignment() if self._is_chunked(tp.topic)}
-        new = [tp for tp in tps if not self._read_offset.get(tp)]
+        new = [tp for tp in self.assignment() if not self._read_offset.get(tp)]
         if new:
             for tp, offset in (await self.earliest_offsets(*new)).items():
                 await self._seek(tp, offset)
@@ -218,9 +204,6 @@ class Consumer(driver.Consumer):
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Seek to an offset; chunks delivered before do not count any more."""
-        if not self._is_chunked(partition.topic):
-            await super().seek(partition, offset)
-            return
         async with self._turn:
             await super().seek(partition, offset)
             self._delivered.pop(partition, None)

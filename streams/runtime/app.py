@@ -159,12 +159,6 @@ def _raw_topic(app: faust.App, name: str, partitions: int) -> Any:
 def _faust_app(config: Config, topics: Topics, data_dir: Path, in_use: PartitionCount) -> faust.App:
     router = config.router
     numbered = {topics.queries, topics.results, topics.share_grants}
-    inputs = {
-        topics.queries,
-        topics.results,
-        topics.share_grants,
-        topics.share_reports,
-    }
     return faust.App(
         router.id,
         broker=[f"sluice://{server}" for server in config.broker.servers.split(",")],
@@ -173,7 +167,7 @@ def _faust_app(config: Config, topics: Topics, data_dir: Path, in_use: Partition
         table_standby_replicas=1,  # no table is Faust's; without it, its assignor would not be used
         topic_allow_declare=False,
         topic_disable_leader=True,
-        ConsumerScheduler=chunked(inputs, router.chunk),
+        ConsumerScheduler=chunked(router.chunk),
         PartitionAssignor=with_shared_numbers(numbered, lambda: in_use.value),
         consumer_auto_offset_reset="earliest",
         broker_commit_interval=1.0,

@@ -19,7 +19,6 @@ from mode.utils.locks import Event
 from streams.ingest.chunks import Chunk, ChunkScheduler, Consumer, chunked
 
 QUERIES = TP("queries", 0)
-OTHER = TP("changelog", 0)
 
 
 def record(offset: int, tp: TP = QUERIES) -> Any:
@@ -47,7 +46,7 @@ def make_consumer(size: int = 3) -> Consumer:
     )
     consumer.app = app
     consumer._thread = SimpleNamespace(assignment=set)  # type: ignore[assignment]
-    consumer.scheduler = chunked({"queries"}, size)()
+    consumer.scheduler = chunked(size)()
     consumer.flow_active = True
     service: Any = consumer
     service.can_resume_flow, service.suspend_flow = Event(), Event()
@@ -162,15 +161,6 @@ async def test_a_revoked_partition_is_forgotten_after_its_last_commit() -> None:
     assert QUERIES not in consumer._delivered
 
 
-def test_other_topics_keep_fausts_own_acknowledgements() -> None:
-    """A single record of another topic goes the usual way."""
-    consumer = make_consumer()
-    message = consumer._to_message(OTHER, record(0, OTHER))
-    assert message.value == b"v"
-    assert consumer.ack(message)
-    assert consumer._acked[OTHER] == [0]
-
-
 async def fetch(consumer: Consumer, records: dict[TP, list[Any]]) -> dict[TP, list[Any]]:
     """What a fetch that brings `records` hands to the scheduler."""
     brought = AsyncMock(return_value=(records, set(records)))
@@ -200,14 +190,6 @@ async def test_every_record_comes_once_and_in_order(lengths: dict[int, int], siz
     assert {tp: some for tp, some in seen.items() if some} == {
         tp: some for tp, some in records.items() if some
     }
-
-
-async def test_other_topics_come_one_by_one() -> None:
-    """A changelog is not chunked."""
-    consumer = make_consumer()
-    queries = [record(1), record(2)]
-    found = consumer.scheduler.iterate(await fetch(consumer, {QUERIES: queries, OTHER: [3, 4]}))
-    assert sorted(found, key=lambda each: each[0]) == [(OTHER, 3), (OTHER, 4), (QUERIES, queries)]
 
 
 async def test_a_chunk_says_what_it_follows_on() -> None:
@@ -242,7 +224,7 @@ async def test_what_was_never_committed_comes_again_from_the_beginning() -> None
 
     with (
         patch.object(driver.Consumer, "perform_seek", AsyncMock()),
-        patch.object(consumer, "assignment", lambda: {*consumer._read_offset, OTHER}),
+        patch.object(consumer, "assignment", lambda: set(consumer._read_offset)),
         patch.object(consumer, "earliest_offsets", earliest),
         patch.object(consumer, "_seek", AsyncMock()) as seek,
     ):
@@ -305,5 +287,5 @@ async def test_where_the_flow_stops_a_fetch_lets_others_seek() -> None:
 def test_a_chunk_holds_at_least_one_record() -> None:
     """A size of nothing would never make progress."""
     with pytest.raises(ValueError, match="at least 1"):
-        chunked({"queries"}, 0)
+        chunked(0)
     assert ChunkScheduler.size >= 1

@@ -59,9 +59,10 @@ class Running:
 
     async def put(self, *values: bytes) -> Any:
         """Hand over a chunk of queries; return its event."""
-        chunk = Chunk(record(i, value, self.topics.queries) for i, value in enumerate(values))
-        for one in chunk:
+        records = [record(i, value, self.topics.queries) for i, value in enumerate(values)]
+        for one in records:
             one.timestamp = 0
+        chunk = Chunk(records)
         event: Any = SimpleNamespace(acked=False)
         event.message = SimpleNamespace(tp=TP(self.topics.queries, 0), value=chunk)
         event.ack = lambda: setattr(event, "acked", True)
