@@ -11,9 +11,9 @@ import pytest
 from streams.brokers.kafka import KafkaServer
 from tests.support import invariants
 from tests.support.chaos import RATE, Chaos, stop_all
-from tests.support.overlapping import TENANTS, overlapping
+from tests.support.overlapping import TENANTS, overlapping, pools_of
 from tests.support.patience import PATIENCE
-from tests.support.system import System
+from tests.support.system import MODELS, System
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "5"))
 """`make chaos` takes a hundred; its report is in docs/reliability.md."""
@@ -23,9 +23,11 @@ GROWN = 9
 """Partitions that there are from the middle on; six before."""
 SEED = int(os.environ.get("SLUICE_SEED", "1"))
 LIMITS = os.environ.get("SLUICE_LIMITS", "") != ""
-"""Whether `make chaos` adds limits that overlap."""
+"""Whether `make chaos` adds limits that overlap, and pools."""
 TOKENS = 150_000
 """Tokens that are reserved for an answer of the cheapest model, about."""
+CAPACITY = 3
+"""Queries in the shorter pool of a model from which on others go to the longer one."""
 
 
 @pytest.mark.kafka
@@ -57,6 +59,9 @@ def test_whatever_is_killed_or_paused(can_run_kafka: None, tmp_path: Path, prefi
         chaos.settle()
         invariants.hold(system)
         invariants.grants_within_limits(system)
+        pools = [name for name in system.served if name not in system.models]
+        counts = {name: len(system.read(system.topics.routed(name))) for name in system.served}
+        assert all(counts[name] for name in pools), counts
         stop_all(system)
         system.sluice("audit")
         print(chaos.report())
@@ -66,10 +71,11 @@ def hardened(system: System) -> System:
     """Return a system whose processes have time to end on a busy machine, and which is under limits
     that overlap, where they are asked for: money for all, for a provider and for each tenant, and
     no more calls and tokens a minute than come on average, so that what has piled up behind a kill
-    waits for the next one."""
+    waits for the next one. One model is served by two pools, of which one spills."""
     system.settings = {"process": {"stop_seconds": PATIENCE}}
     if LIMITS:
         calls = round(RATE * 60)
         system.settings |= overlapping(sum(system.limits), calls, calls * TOKENS)
+        system.settings |= pools_of(MODELS[0], CAPACITY)
         system.tenants = TENANTS
     return system

@@ -8,16 +8,12 @@ from pathlib import Path
 
 import orjson
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from router.models.pools import served
 from schemas import Prices, Receipt, Rejected, Result, Routed, ShareReport
 from schemas.wire import decode
 from streams.brokers import Broker
-from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer, free_port
-from streams.kafka.topics import create
-from tests.support.records import Records
 from tests.support.scrape import samples
 from tests.support.scripted_model import Reply, ScriptedModel, completion
 from tests.support.system import System
@@ -32,20 +28,6 @@ SETTINGS: dict[str, dict[str, object]] = {
     **{f'models."{MODEL}".pools.{name}': {"context": of} for name, of in POOLS.items()},
 }
 SETTINGS[f'models."{MODEL}".pools.short']["output_price"] = "0.001"
-
-
-def add_topics(system: System) -> None:
-    """Make the topics of the pools, as `sluice topics create` does."""
-    names = [served(MODEL, pool) for pool in POOLS]
-    planned = system.topics.planned([*system.models, *names], system.partitions, 1)
-    missing = [topic for topic in planned if topic.name not in system.counts]
-    system.counts |= {topic.name: topic.partitions for topic in missing}
-    if isinstance(system.broker, EmbeddedBroker):
-        system.broker.create({topic.name: topic.partitions for topic in missing})
-    else:
-        create(AdminClient({"bootstrap.servers": system.broker.servers}), missing)
-    system.records.close()
-    system.records = Records(system.broker.servers, system.counts)
 
 
 def ask(system: System) -> None:
@@ -69,7 +51,6 @@ def test_each_query_goes_to_the_pool_of_its_length(
     """Its topic, receipt and result name the pool, and its price is charged. Replay and audit
     agree."""
     with System(broker, tmp_path, prefix, plenty=1e4, settings=SETTINGS) as system:
-        add_topics(system)
         system.start_router("r0")
         config = ("--config", str(system.config))
         system.run("w0", "work", MODEL, "--echo", *config)
@@ -169,7 +150,6 @@ def test_lengths_are_learned_from_usage(
     servers = {name: Words(context) for name, context in CONTEXTS.items()}
     settings = answered_by(servers)
     with System(kafka_broker, tmp_path, prefix, plenty=1e4, settings=settings) as system:
-        add_topics(system)
         system.start_router("r0")
         system.run("w0", "work", MODEL, "--config", str(system.config))
         send(system, {"too-long": LONG, **{f"taught-{number}": USUAL for number in range(12)}})
@@ -246,7 +226,6 @@ def test_queries_spill_while_a_pool_is_busy(
     """Those that the short pool holds go to the long one, at its price, also after a router's kill;
     they return when its answers have come. Replay and audit agree."""
     with System(kafka_broker, tmp_path, prefix, plenty=1e4, settings=SPILLING) as system:
-        add_topics(system)
         system.start_router("r0")
         send(system, {f"first-{number}": "three words each" for number in range(CAPACITY)})
         system.wait_decided()

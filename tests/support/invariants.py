@@ -58,7 +58,7 @@ class Story:
     def of(cls, system: System) -> Story:
         """Read all topics of a system, as they were at one moment (`moment`)."""
         topics = system.topics
-        routed = [topics.routed(model) for model in system.models]
+        routed = [topics.routed(name) for name in system.served]
         outputs = [*routed, topics.deferred, topics.rejected, topics.receipts]
         sources = (topics.queries, topics.results)
         found = moment(system, [topics.changelog, *sources, *outputs])

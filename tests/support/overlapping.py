@@ -1,4 +1,4 @@
-"""Limits that overlap, each of another unit, window or scope, for whole systems."""
+"""Limits that overlap, each of another unit, window or scope, and pools, for whole systems."""
 
 from __future__ import annotations
 
@@ -24,4 +24,16 @@ def overlapping(money: int, calls: int, tokens: int = 10**9) -> dict[str, dict[s
         "limits.tokens": {"amount": tokens, "unit": "tokens", "window": "minute"},
         "limits.calls": {"amount": calls, "unit": "requests", "window": "minute"},
         "deferral": {"retry_seconds": 1},
+    }
+
+
+def pools_of(model: str, capacity: int) -> dict[str, dict[str, object]]:
+    """Two pools of a model, of which the shorter one spills from `capacity` queries under way on.
+
+    Returns:
+        Sections of sluice.toml.
+    """
+    return {
+        f'models."{model}".pools.short': {"context": 10**6, "capacity": capacity},
+        f'models."{model}".pools.long': {"context": 10**7},
     }

@@ -301,8 +301,8 @@ def _answer_late(system: System) -> None:
     rows = range(108, 108 + UNANSWERED)
     ids = {system.queries.ids[row] for row in rows}
     receipts = [decode(Receipt, one.value) for one in system.read(system.topics.receipts)]
-    for model in system.models:
-        for message in system.read(system.topics.routed(model)):
+    for name in system.served:
+        for message in system.read(system.topics.routed(name)):
             routed = decode(Routed, message.value)
             if routed.id in ids:
                 answer = bad_answer(routed, cost=routed.reserved + 3, score=0.5)

@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 from router.evaluation.datasets import Dataset, write_jsonl
 from router.evaluation.workload import synthesize
+from router.models.pools import served
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
 from streams.kafka.fatal import EXIT_CODE
@@ -40,9 +41,8 @@ MODELS = ("mistral-7b", "mixtral-8x7b", "gpt-4-1106")
 class System:
     """Sluice under one topic prefix. Use as a context: whatever happens, its processes end.
 
-    size: queries that the workload has; past: those of the history; plenty: by how much budgets
-    are larger than the protocol's; settings: further keys of sluice.toml, by section, which
-    override those here; tenants: of the queries in turn, None for nobody.
+    size: queries of the workload; past: of the history; plenty: by how much budgets are larger than
+    the protocol's; settings: keys by section, over those here; tenants: of the queries, in turn.
     """
 
     broker: Broker
@@ -80,7 +80,7 @@ class System:
         self._receipts = 0
 
     def __enter__(self) -> Self:
-        planned = self.topics.planned(self.models, self.partitions, self.model_partitions)
+        planned = self.topics.planned(self.served, self.partitions, self.model_partitions)
         self.counts = {topic.name: topic.partitions for topic in planned}
         if isinstance(self.broker, EmbeddedBroker):
             self.broker.create(self.counts)
@@ -115,7 +115,11 @@ class System:
             for child in self.children.values():
                 print(child.tail())
 
-    # Processes
+    @property
+    def served(self) -> list[str]:
+        """By what names queries reach workers: those of the models, and of their pools."""
+        pools = (each.removeprefix("models.").split(".pools.") for each in self.settings)
+        return [*self.models, *(served(orjson.loads(m), *pool) for m, *pool in pools if pool)]
 
     def start_router(self, name: str) -> Child:
         """Start `sluice route --name NAME`; again after its end, it continues on its files."""
@@ -156,7 +160,7 @@ class System:
     def answer(self, twice: float = 0.0, *models: str) -> Answers:
         """Answer routed queries from a thread of this process: of these models, or of all that
         there are. twice: see `Answers`."""
-        topics = [self.topics.routed(model) for model in models or self.models]
+        topics = [self.topics.routed(name) for name in models or self.served]
         group, results = f"{self.prefix}answers{len(self._answers)}", self.topics.results
         answers = Answers(
             self.broker.servers, topics, results, group, self.outcomes(), twice, self.seed
