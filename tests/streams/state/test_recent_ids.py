@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -10,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from streams.state import recent_ids
 from streams.state.recent_ids import BLOCK, BLOCK_ROWS, ROW_IDS, UNKNOWN, IdRow, RecentIds
 
 
 class RecentMachine(RuleBasedStateMachine):
     """Chunks of new and old ids, written ahead and committed, or killed before the commit."""
 
-    @initialize(bound=st.integers(1, 3 * BLOCK))
-    def begin(self, bound: int) -> None:
+    @initialize(bound=st.integers(1, 3 * BLOCK), late=st.sampled_from([0, 100, 10_000]))
+    def begin(self, bound: int, late: int) -> None:
+        self.sorts = patch.object(recent_ids, "LATE", late)
+        self.sorts.start()
         self.bound = bound
         self.recent = RecentIds(bound)
         self.rows: dict[int, bytes] = {}
@@ -55,6 +59,9 @@ class RecentMachine(RuleBasedStateMachine):
         self.recent = RecentIds(self.bound)
         rows = {n: msgspec.json.decode(row, type=IdRow) for n, row in self.rows.items()}
         self.recent.restore(rows, len(self.added))
+
+    def teardown(self) -> None:
+        self.sorts.stop()
 
     @invariant()
     def it_remembers_the_last_and_no_more_than_it_may(self) -> None:
@@ -102,6 +109,26 @@ def test_what_is_forgotten_is_new_again() -> None:
         assert (memory.offset_of("a"), memory.offset_of("b")) == (UNKNOWN, 6)
         memory.add({"a": 9})
         assert memory.offset_of("a") == 9
+
+
+@given(
+    steps=st.lists(st.tuples(st.booleans(), st.sets(st.integers(0, 300), max_size=40)), max_size=30)
+)
+def test_a_plain_dictionary_remembers_the_same(steps: list[tuple[bool, set[int]]]) -> None:
+    """Whatever is added, forgotten and added again, within the bound."""
+    recent, plain = RecentIds(2_000), dict[str, int]()
+    with patch.object(recent_ids, "LATE", 50):
+        for number, (add, ids) in enumerate(steps):
+            named = [str(id) for id in sorted(ids)]
+            assert recent.seen(named) == [id in plain for id in named]
+            if add:
+                recent.add(dict.fromkeys(named, number))
+                plain = {**dict.fromkeys(named, number), **plain}
+            else:
+                recent.forget(named)
+                plain = {id: at for id, at in plain.items() if id not in named}
+    assert len(recent) == len(plain)
+    assert {id: recent.offset_of(id) for id in plain} == plain
 
 
 def test_few_ids_make_a_short_row() -> None:
