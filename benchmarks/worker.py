@@ -35,6 +35,7 @@ from streams.brokers.kafka import KafkaServer
 from streams.config.connection import Broker as Configured
 from streams.kafka.logs import Logs
 from streams.kafka.starts import StartLog
+from streams.kafka.topics import Topics
 from streams.worker.backends.recorded import Recorded
 from streams.worker.publisher import new_producer
 from streams.worker.worker import Worker
@@ -130,9 +131,7 @@ async def worker(servers: str, queries: int, group: str) -> float:
         new_producer({"bootstrap.servers": servers}),
         servers,
         {},
-        routed_topic="routed.m",
-        results_topic="results",
-        rejected_topic="rejected",
+        topics=Topics(),
         starts=StartLog(Logs(Configured(servers=servers)), "starts", 600.0),
         group=group,
     )

@@ -21,6 +21,7 @@ from streams.kafka import clients
 from streams.kafka.admin import ANSWER
 from streams.kafka.carried import carried_key, headers_of
 from streams.kafka.producer import put
+from streams.kafka.topics import Topics
 from streams.kafka.waiting import until_answered
 from streams.worker.backends.base import failed
 from streams.worker.consumer import PATIENCE, WorkerError
@@ -44,13 +45,11 @@ def new_producer(
 class ResultPublisher:
     """Sends one worker's results and rejections."""
 
-    def __init__(
-        self, producer: Producer, results_topic: str, rejected_topic: str, starts_topic: str
-    ) -> None:
+    def __init__(self, producer: Producer, topics: Topics) -> None:
         """producer: made by `new_producer`."""
-        self.results_topic = results_topic
-        self.starts_topic = starts_topic
-        self.rejected_topic = rejected_topic
+        self.results_topic = topics.results
+        self.rejected_topic = topics.rejected
+        self.starts_topic = topics.starts
         self._producer = producer
         self._failure: str | None = None
         self._partitions = 0

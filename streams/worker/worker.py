@@ -31,7 +31,7 @@ from streams.kafka.carried import headers_of
 from streams.kafka.fatal import or_die
 from streams.kafka.producer import Headers
 from streams.kafka.starts import StartLog
-from streams.kafka.topics import LARGEST_MESSAGE
+from streams.kafka.topics import LARGEST_MESSAGE, Topics
 from streams.kafka.trace import ids
 from streams.tracing.context import carrying
 from streams.worker.backends.base import Backend
@@ -61,9 +61,7 @@ class Worker:
         servers: str,
         settings: Mapping[str, Any],
         *,
-        routed_topic: str,
-        results_topic: str,
-        rejected_topic: str,
+        topics: Topics,
         starts: StartLog,
         group: str,
         concurrency: int = 16,
@@ -80,21 +78,21 @@ class Worker:
             producer: made by `publisher.new_producer`, shared by the workers of a process.
             servers: bootstrap addresses, "host:port,host:port".
             settings: more of librdkafka's, for the consumer (security).
-            routed_topic: where the model's queries are.
-            results_topic: where results go, with the queries' partition numbers.
-            rejected_topic: where records go that are no routed queries.
+            topics: where queries come from, and results and rejections go to.
             starts: where calls are announced before they begin.
             group: the consumer group of the model's workers.
-            concurrency: calls at a time; backlog: records that wait for one.
+            concurrency: calls at a time.
+            backlog: records that wait for one.
             clock_margin: seconds before a reservation is released at which its call is cut.
-            answered: called with acknowledged results and their headers; clock: Unix seconds.
+            answered: called with acknowledged results and their headers.
+            clock: Unix seconds.
         """
         self.model = model
-        self._publisher = ResultPublisher(producer, results_topic, rejected_topic, starts.topic)
+        self._publisher = ResultPublisher(producer, topics)
         self._concurrency, self._backlog = concurrency, backlog
         self._on_answered = answered
         self._consumer = WorkerConsumer(
-            servers, settings, routed_topic, group, self._revoke, self._lose
+            servers, settings, topics.routed(model), group, self._revoke, self._lose
         )
         self._waiting: asyncio.Queue[Job] = asyncio.Queue()
         self._room = asyncio.Event()

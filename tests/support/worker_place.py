@@ -16,6 +16,7 @@ from streams.brokers.embedded import EmbeddedBroker
 from streams.config.connection import Broker as Configured
 from streams.kafka.logs import Logs
 from streams.kafka.starts import StartLog
+from streams.kafka.topics import Topics
 from streams.worker.backends.base import Backend, BackendUnavailable
 from streams.worker.publisher import new_producer
 from streams.worker.worker import Worker
@@ -69,9 +70,9 @@ class Place:
 
     def __init__(self, broker: Broker, prefix: str) -> None:
         self.broker = broker
-        self.routed, self.results = f"{prefix}routed.m", f"{prefix}results"
-        self.rejected = f"{prefix}rejected"
-        self.starts = f"{prefix}starts"
+        self.topics = topics = Topics(prefix)
+        self.routed, self.results = topics.routed("m"), topics.results
+        self.rejected, self.starts = topics.rejected, topics.starts
         counts = {self.routed: 2, self.results: 3, self.rejected: 1, self.starts: 3}
         broker.create(counts)
         self.records = Records(broker.servers, counts)
@@ -97,10 +98,8 @@ class Place:
             settings.pop("producer", None) or self.new_producer(),
             settings.pop("servers", self.broker.servers),
             timeouts,
-            routed_topic=settings.pop("routed_topic", self.routed),
-            results_topic=settings.pop("results_topic", self.results),
-            rejected_topic=self.rejected,
-            starts=self.start_log(settings.pop("starts_topic", self.starts)),
+            topics=self.topics,
+            starts=self.start_log(self.topics.starts),
             group=self.routed,
             **settings,
         )

@@ -16,6 +16,7 @@ from schemas import Rejected, Result, Start
 from schemas.fields import Source
 from schemas.invalid import missing
 from schemas.wire import MAX_BYTES, decode
+from streams.kafka.topics import Topics
 from streams.worker.backends.base import succeeded
 from streams.worker.consumer import WorkerError
 from streams.worker.publisher import ResultPublisher
@@ -73,7 +74,7 @@ def producer() -> Producer:
 @pytest.fixture
 def publisher(producer: Producer) -> ResultPublisher:
     given: Any = producer
-    return ResultPublisher(given, "results", "rejected", "starts")
+    return ResultPublisher(given, Topics())
 
 
 def result(response: Any = None) -> Result:

@@ -16,6 +16,7 @@ from schemas.fields import Source
 from schemas.wire import MAX_BYTES, decode, encode
 from streams.brokers import Broker
 from streams.brokers.embedded import EmbeddedBroker
+from streams.kafka.topics import Topics
 from streams.worker import consumer
 from streams.worker.backends.base import DEADLINE_EXCEEDED, failed
 from streams.worker.consumer import WorkerError
@@ -271,11 +272,13 @@ async def test_too_large_an_answer_is_told(place: Place, model: Model) -> None:
     assert result.error.code == "RESPONSE_TOO_LARGE"
 
 
-@pytest.mark.parametrize("which", ["routed_topic", "results_topic", "starts_topic"])
+@pytest.mark.parametrize("which", ["routed", "results", "starts"])
 async def test_a_missing_topic_is_named(place: Place, model: Model, which: str) -> None:
     """It is not made up: somebody forgot to create it, or misspelt the prefix."""
+    missing = Topics("nowhere.")
+    setattr(place.topics, which, getattr(missing, which))
     with pytest.raises(WorkerError, match=r"nowhere.*sluice topics create"):
-        await place.start(model, **{which: "nowhere"})
+        await place.start(model)
     place.running.clear()
 
 
