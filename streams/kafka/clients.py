@@ -27,6 +27,8 @@ _CONSUMER: Settings = {
     "auto.offset.reset": "earliest",
     "logger": LOGGER,
     "isolation.level": "read_committed",
+    "queued.max.messages.kbytes": 4096,  # of memory; librdkafka's default is 64 MiB
+    "fetch.queue.backoff.ms": 10,  # until a queue that was full is fetched for again; else 1000
 }
 _PRODUCER: Settings = {
     "logger": LOGGER,

@@ -33,7 +33,6 @@ BLOCK = 500
 SETTINGS = {
     "enable.partition.eof": True,
     "auto.offset.reset": "error",
-    "queued.max.messages.kbytes": 4096,
     "log_level": 0,
 }
 

@@ -40,6 +40,9 @@ _OWN_KEYS = frozenset((_OFFSET_KEY, _FENCE_KEY, _TIME_KEY))
 MAX_AGE = 12 * 3600.0
 """Seconds since their last write after which a partition's rows are recovered from the beginning. A
 partition that is owned is written at least every minute (`ownership.IDLE`)."""
+CACHE = 16 << 20
+"""Bytes of blocks that are kept of what is on disk, of all partitions together; RocksDB would keep
+32 MiB of each."""
 _fence = json.Decoder(Fence).decode
 # What a kill takes from a store, the changelog brings back; rows and their offset go together.
 _NO_LOG = rocksdict.WriteOptions()
@@ -161,6 +164,7 @@ class RocksStore(PartitionStore):
         self._name = name
         self._databases: dict[int, rocksdict.Rdict] = {}
         self._opens = threading.Lock()
+        self._cache = rocksdict.Cache(CACHE)
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         """Return a row, or None."""
@@ -220,6 +224,9 @@ class RocksStore(PartitionStore):
         options.create_if_missing(True)
         # Small, so that a process's memory is soon what it will stay at.
         options.set_write_buffer_size(8 << 20)
+        tables = rocksdict.BlockBasedOptions()
+        tables.set_block_cache(self._cache)
+        options.set_block_based_table_factory(tables)
         opened = rocksdict.Rdict(str(folder), options=options)
         if opened.get(_OFFSET_KEY) is None or _is_recent(opened.get(_TIME_KEY)):
             return opened

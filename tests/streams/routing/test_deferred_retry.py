@@ -195,6 +195,14 @@ async def test_a_pass_that_changes_nothing_writes_nothing(waiting: Waiting) -> N
     assert [routed.id for routed in waiting.routed()] == IDS
 
 
+async def test_between_passes_nothing_is_read(waiting: Waiting) -> None:
+    """What waits would be fetched anyway, and held in memory."""
+    waiting.put(*map(query, IDS))
+    for prices in (FREE, WORTHLESS):
+        await waiting.look(prices)
+        assert waiting.passes._consumer.assignment() == []
+
+
 async def test_what_is_not_goes_to_the_end_in_its_order(waiting: Waiting) -> None:
     """A pass takes what was there when it began, so it ends; the next one takes the rest."""
     waiting.put(*map(query, IDS), LATE)
