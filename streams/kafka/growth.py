@@ -1,8 +1,8 @@
 """Adds partitions to the topics whose partitions have the numbers of the queries' partitions.
 
 Queries get theirs last: until then nothing can come to a new partition. Routers use a new number
-when all of these topics have it (`streams.runtime.growth`), so a kill in between changes nothing,
-and the next call goes on.
+when all of these topics have it (`streams.runtime.partition_count`), so a kill in between changes
+nothing, and the next call goes on.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from streams.kafka.security import for_faust
 from streams.kafka.topics import Topics
 from streams.metrics.server import Address
 from streams.routing.build import Parts
-from streams.runtime.growth import PartitionCount
+from streams.runtime.partition_count import PartitionCount
 from streams.runtime.process import Host, RouterProcess
 from streams.runtime.topic_guard import guarded
 from streams.state.local_tables import tables_of

@@ -40,7 +40,7 @@ from streams.routing.reindex import follow_index
 from streams.routing.settlement import Settler
 from streams.runtime.control_plane import ControlPlane
 from streams.runtime.controller_host import ControllerHost
-from streams.runtime.growth import PartitionCount
+from streams.runtime.partition_count import PartitionCount
 from streams.runtime.partition_manager import PartitionManager, Revoked
 from streams.runtime.topic_guard import TopicGuard
 from streams.state.local_tables import Tables

@@ -13,7 +13,7 @@ from router.policies.floors import Floor
 from schemas import Result, ShareGrant
 from schemas.share import Game, ImageUse, Outcome, TokenUse
 from schemas.wire import encode
-from streams.state.expiry import Deadlines, DecisionRun
+from streams.state.deadlines import Deadlines, DecisionRun
 from streams.state.in_flight import InFlight
 from streams.state.open_rows import OpenRows, load_state
 from streams.state.ownership import IDLE, LAST_WRITE, Ownership

@@ -7,7 +7,7 @@ import logging
 import pytest
 from confluent_kafka import KafkaException
 
-from streams.state.expiry import LATE
+from streams.state.deadlines import LATE
 from streams.state.rows import row_key
 from tests.support.desk import DECIDED, Desk, result
 from tests.support.recorded import TOPICS, open_partition

@@ -14,7 +14,7 @@ import pytest
 from streams.ingest.assignor import SharedNumbers
 from streams.kafka.topics import Topics
 from streams.runtime.app import _host, _Lifecycle, create_app
-from streams.runtime.growth import PartitionCount
+from streams.runtime.partition_count import PartitionCount
 from tests.support.router_config import router_config, router_parts
 
 

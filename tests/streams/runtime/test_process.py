@@ -19,7 +19,7 @@ from schemas.wire import decode, encode
 from streams.brokers import Broker
 from streams.ingest.chunks import Chunk
 from streams.kafka.topics import Topics
-from streams.runtime.growth import PartitionCount
+from streams.runtime.partition_count import PartitionCount
 from streams.runtime.process import Host, RouterProcess
 from streams.state.local_tables import Tables
 from streams.state.store import MemoryStore

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.state.expiry import LATE, Deadlines, DecisionRun
+from streams.state.deadlines import LATE, Deadlines, DecisionRun
 from streams.state.rows import Log, Row, row_key
 from tests.support.recorded import receipt
 

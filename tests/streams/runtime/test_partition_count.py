@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.kafka.topics import Topics
-from streams.runtime.growth import PartitionCount
+from streams.runtime.partition_count import PartitionCount
 
 TOPICS = Topics()
 PLANNED = TOPICS.planned([], 3)
