@@ -25,10 +25,8 @@ def known_cost(result: Result, catalog: ModelCatalog) -> int | None:
 
     Returns:
         The cost; None where it is not known: an answer gives no usage or one that cannot be
-        believed, or the worker has marked its figure as an estimate.
-
-    Raises:
-        KeyError: The model is not in the catalog.
+        believed, its model is not in the catalog (`lacks_price`), or the worker has marked its
+        figure as an estimate.
     """
     if result.estimated:
         return None
@@ -37,6 +35,8 @@ def known_cost(result: Result, catalog: ModelCatalog) -> int | None:
     usage = result.usage
     if usage is None:
         return None if result.status_code < FAILED else 0
+    if lacks_price(result, catalog):
+        return None
     model = catalog.models[catalog.index[result.model]].in_pool(result.pool)
     cost = model.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
     believed = cost > MAX_CHARGE or is_believable(usage, result.response, model.context)
@@ -56,9 +56,6 @@ def cost_of(result: Result, catalog: ModelCatalog, reserved: int) -> int:
 
     Returns:
         The charge.
-
-    Raises:
-        KeyError: The model is not in the catalog.
     """
     claimed = claimed_cost(result, catalog)
     return reserved if claimed is None or claimed > most_believed(result, catalog) else claimed
@@ -71,6 +68,13 @@ def claimed_cost(result: Result, catalog: ModelCatalog) -> int | None:
     """
     known = known_cost(result, catalog)
     return result.cost if known is None else known
+
+
+def lacks_price(result: Result, catalog: ModelCatalog) -> bool:
+    """Return whether a result's cost follows from its usage, but for a model that has left the
+    configuration while it was under way."""
+    told = result.usage is not None and result.cost is None and not result.estimated
+    return told and result.model not in catalog.index
 
 
 def most_believed(result: Result, catalog: ModelCatalog) -> int:

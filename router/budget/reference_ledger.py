@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from router.budget.charges import cost_of, without_false_usage
+from router.budget.charges import cost_of, lacks_price, without_false_usage
 from router.budget.holdings import Holding, holdings
 from router.models.catalog import ModelCatalog
 from schemas import Receipt, Result
@@ -108,6 +108,8 @@ class ReferenceLedger:
         self.spent: Counter[tuple[str, int]] = Counter()
         self.held: dict[str, Held] = {}
         """By decision id."""
+        self.unpriced: Counter[str] = Counter()
+        """By model, the results that are charged their reservations for want of its prices."""
 
     def decide(self, receipt: Receipt, windows: Mapping[str, int] | None = None) -> None:
         """Hold what a receipt reserves. Call it once for each decision.
@@ -156,6 +158,7 @@ class ReferenceLedger:
             return None
         cost = cost_of(result, self._catalog, held.amount)
         seen = without_false_usage(result, self._catalog)
+        self.unpriced[result.model] += lacks_price(result, self._catalog)
         del self.held[result.decision_id]
         entries = tuple(
             Entry(

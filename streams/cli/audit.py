@@ -115,6 +115,12 @@ def show(audited: Sequence[PartitionAudit], differences: Sequence[Difference]) -
             "after the deadline, or uses more tokens than were reserved for (max_tokens, "
             f"image_tokens, audio_tokens); worst: {excess['worst_query']}",
         )
+    unpriced = sum((one.reference.unpriced for one in audited), Counter[str]())
+    for model, count in (+unpriced).items():
+        console.print(
+            f"{count} results of {model}, which is in no configuration any more, are counted at "
+            "their reservations, for its prices are not known: put it back to compare them",
+        )
     for one in differences[:SHOWN]:
         who = f"query {one.query}, " if one.query else ""
         console.print(f"partition {one.partition}, {who}{one.at}: {one.what}")

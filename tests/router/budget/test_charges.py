@@ -11,6 +11,7 @@ from router.budget.charges import (
     claimed_cost,
     cost_of,
     known_cost,
+    lacks_price,
     most_believed,
     without_false_usage,
 )
@@ -72,9 +73,12 @@ def test_usage_beyond_all_bounds_is_for_the_caller_to_refuse() -> None:
 
 
 def test_a_result_of_no_known_model() -> None:
-    """Its usage has no price."""
-    with pytest.raises(KeyError):
-        cost_of(result(model="c", usage=SMALL), CATALOG, RESERVED)
+    """Its usage has no price, for it has left the configuration: the reservation counts."""
+    gone = result(model="c", usage=SMALL)
+    assert (known_cost(gone, CATALOG), cost_of(gone, CATALOG, RESERVED)) == (None, RESERVED)
+    assert lacks_price(gone, CATALOG)
+    for known in ({"model": "a"}, {"cost": 3}, {"usage": None}, {"estimated": True}):
+        assert not lacks_price(result(**{"model": "c", "usage": SMALL, **known}), CATALOG)
 
 
 CALL = 500 + 128 * 4096 * 2

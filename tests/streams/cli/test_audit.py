@@ -6,8 +6,12 @@ import orjson
 import pytest
 from msgspec import structs
 
-from schemas import Receipt
+from router.budget.reference_ledger import ReferenceLedger
+from schemas import Receipt, Result, Usage
 from schemas.wire import decode, encode
+from streams.cli.audit import show
+from streams.verify.audit import PartitionAudit
+from tests.support.recorded import FLEET, receipt
 from tests.support.recording import Restored
 
 
@@ -49,6 +53,22 @@ def test_a_false_receipt(own_deployment: Restored) -> None:
     assert not values["equal"]
     assert [one["at"] for one in values["differences"]] == [routed.decision_id]
     assert "1 differences" in found.output
+
+
+def test_a_model_that_has_left_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its prices are gone with it: its results are counted at their reservations, and it is said
+    what to do."""
+    reference = ReferenceLedger(FLEET)
+    reference.decide(structs.replace(receipt(0), model="gone"))
+    usage = Usage(prompt_tokens=1, completion_tokens=1)
+    result = Result(id="q0", decision_id="queries/0/0", model="gone", status_code=200, usage=usage)
+    charge = reference.settle(0, result)
+    assert charge is not None
+    assert charge.cost == receipt(0).reserved
+    show([PartitionAudit(0, reference)], [])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "1 results of gone, which is in no configuration any more" in shown
+    assert "put it back" in shown
 
 
 @pytest.mark.parametrize("value", ["0", "0:", ":5", "a:5", "0:-5"])

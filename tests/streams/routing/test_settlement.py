@@ -13,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.budget.charges import MAX_CHARGE
+from router.models.catalog import ModelCatalog
 from schemas.result import DUPLICATE
+from streams.routing.settlement import Settler
 from streams.state.rows import row_key
 from tests.support.desk import Desk, result
 from tests.support.recorded import (
+    FLEET,
     TOPICS,
     decide,
     new_ledger,
@@ -109,6 +112,19 @@ async def test_a_second_result_changes_nothing(desk: Desk, together: bool) -> No
     (one,) = desk.rejected()
     assert (one.code, one.source.offset, one.original()) == ("not_in_flight", 1, result(0, cost=90))
     assert sum(len(call.args[0]) for call in counted.call_args_list) == 1
+
+
+@pytest.mark.parametrize(("cost", "charged"), [(None, 100), (7, 7)])
+async def test_a_model_that_has_left_the_configuration(
+    desk: Desk, cost: int | None, charged: int
+) -> None:
+    """What it has under way settles, at the reservation where its prices are needed."""
+    left = ModelCatalog(model for model in FLEET.models if model.name != "large")
+    desk.settler = Settler(lambda: left, desk.outbox, TOPICS, desk.metrics)
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    await desk.settle(result(2, "large", cost=cost, usage=usage))
+    assert desk.rejected() == []
+    assert desk.money() == ([200, 0], [0, charged])
 
 
 async def test_a_redelivered_chunk_is_passed_over(desk: Desk) -> None:
