@@ -44,8 +44,13 @@ class Pace:
 
     @property
     def due(self) -> bool:
-        """Whether `every` have arrived, or one of `parts` of the window where that is less."""
-        return self._unsolved >= min(self._every, self._whole / self._parts)
+        """Whether `every` have arrived, or one of `parts` of the window where that is less.
+
+        A part is of whole queries, rounded down: batches of so many would each be one too short
+        otherwise, and only every second one lead to a solution.
+        """
+        part = self._whole // self._parts or self._whole / self._parts
+        return self._unsolved >= min(self._every, part)
 
     def solved(self) -> None:
         """Count from here to the next solution."""

@@ -309,3 +309,11 @@ def test_batches_end_where_the_fleet_changes() -> None:
     cuts = engine._cuts(10, 4, [5])
     assert [rows.tolist() for rows in cuts] == [[0, 1, 2, 3], [4], [5, 6, 7, 8], [9]]
     assert all(a[-1] + 1 == b[0] for a, b in pairwise(cuts))
+
+
+@pytest.mark.parametrize("arrivals", [159, 160])
+def test_prices_are_solved_in_at_least_sixteen_parts(arrivals: int) -> None:
+    """Also where the arrivals are not a multiple of sixteen."""
+    put = ground(400).problem(Setting()).reordered(np.arange(arrivals))
+    run = engine.run(make("primal-dual", put.catalog, 0), put)
+    assert len(set(run.version.tolist())) >= 16

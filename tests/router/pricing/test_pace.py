@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,26 @@ def test_a_short_window_has_its_parts() -> None:
     pace.solved()
     pace.count(10)
     assert pace.due
+
+
+def test_a_part_is_of_whole_queries() -> None:
+    """Batches of a sixteenth, rounded down, are each long enough for a solution."""
+    pace = Pace(every=250, parts=16)
+    pace.expect(159.0)
+    pace.solved()
+    pace.count(9)
+    assert pace.due
+
+
+@pytest.mark.parametrize("expected", [1.0, 3.0, 20.0])
+def test_not_without_an_arrival(expected: float) -> None:
+    """However few are expected, prices are solved once, and after the next arrival again."""
+    pace = Pace(every=250, parts=16)
+    pace.expect(expected)
+    pace.solved()
+    found = [pace.due]
+    pace.count(1)
+    assert [*found, pace.due] == [False, True]
 
 
 @given(st.integers(1, 10_000), st.integers(0, 10_000), st.integers(0, 10_000))
