@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import json
 import logging
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,10 +32,55 @@ GRACE_PART = 0.6
 """Part of `process.stop_seconds` that requests get to end when the process stops."""
 MORE_CONNECTIONS = 500
 """Connections beyond the requests in flight: they are told that there are too many."""
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
+
+
+class Lingering:
+    """A transport that is closed after the other side where a body is still on its way.
+
+    Closing it at once would reset the connection, and many clients would not read the answer.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, unread: Callable[[], bool], seconds: float
+    ) -> None:
+        """Wrap a transport.
+
+        Args:
+            transport: Of a connection.
+            unread: Returns whether a body is still on its way.
+            seconds: That the other side gets to end.
+        """
+        self._transport, self._unread, self._seconds = transport, unread, seconds
+        self.last: asyncio.TimerHandle | None = None
+        """Set where nothing that still arrives is of interest."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        """Whether no request is to be answered any more."""
+        return self.last is not None or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Send what is written, and the end of it."""
+        if self.is_closing():
+            return
+        if not self._unread():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        loop = asyncio.get_running_loop()
+        self.last = loop.call_later(self._seconds, self._transport.close)
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes a connection whose next request does not arrive in time, or has too long a head."""
+    """Closes a connection whose next request does not arrive in time, or has too long a head.
+
+    Upgrades are not offered, and requests that ask for one are answered as all others: uvicorn
+    would lose their bodies (Java's client asks for HTTP/2 with every first request).
+    """
 
     header_seconds = 10.0
 
@@ -42,6 +88,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._timer: asyncio.TimerHandle | None = None
         self._head = 0
+        self._in_body = False
 
     @property
     def _between_requests(self) -> bool:
@@ -49,29 +96,57 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
-        super().connection_made(transport)
-        self._wait()
+        self._lingering = Lingering(transport, lambda: self._in_body, self.header_seconds)
+        super().connection_made(self._lingering)  # type: ignore[arg-type]
+        self._wait(self.header_seconds)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in, and see whether they complete a request's head."""
-        self._head += len(data)
+        if self._lingering.last is not None:
+            return
+        if not self._in_body:
+            self._head += len(data)
+            head, end, rest = data.partition(b"\r\n\r\n")
+            data = _UPGRADE.sub(b"", head + end) + rest
         super().data_received(data)
         if not self._between_requests:
             self._stop_waiting()
         elif self._head > LONGEST_HEAD:
             self.transport.close()
         elif self._timer is None:
-            self._wait()
+            self._wait(self.header_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._stop_waiting()
+        if self._lingering.last is not None:
+            self._lingering.last.cancel()
         super().connection_lost(exc)
 
+    def on_message_begin(self) -> None:
+        """Count a head that has begun, also where it came with the request before."""
+        self._head += 1
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Count no more: the body comes."""
+        self._head, self._in_body = 0, True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Wait for the next request, where this one was answered before its body was there."""
+        self._in_body = False
+        super().on_message_complete()
+        if self._between_requests:
+            self._stop_waiting()
+            self._wait(KEEP_ALIVE)
+
     def on_response_complete(self) -> None:
-        """Count the next head from here."""
-        self._head = 0
+        """Wait for the rest of a head that has begun."""
         super().on_response_complete()
+        if self._head and not self.transport.is_closing():
+            self._stop_waiting()
+            self._wait(self.header_seconds)
 
     def send_400_response(self, msg: str) -> None:
         """Say that the head is no HTTP, as the application says its errors."""
@@ -83,8 +158,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write(head.encode() + body)
         self.transport.close()
 
-    def _wait(self) -> None:
-        self._timer = self.loop.call_later(self.header_seconds, self._give_up)
+    def _wait(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self._give_up)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
