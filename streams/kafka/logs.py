@@ -71,17 +71,20 @@ def bounds(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[i
     """First and next offset of a partition, asked once.
 
     A broker that has only just come back may deny a partition, and librdkafka believes that until
-    it asks for all topics again: that is done before an error is raised.
+    it asks for all topics again: that is done before an error is raised. Of a partition that has
+    been added since it has asked for them it knows nothing: it is asked once more then.
 
     Raises:
         KafkaException: no answer within `timeout` seconds, or another error.
     """
     try:
         low, high = consumer.get_watermark_offsets(place, timeout=timeout)
-    except KafkaException:
+    except KafkaException as error:
         with suppress(KafkaException):
             consumer.list_topics(timeout=timeout)
-        raise
+        if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+            raise
+        low, high = consumer.get_watermark_offsets(place, timeout=timeout)
     return low, high
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.cimpl import NewPartitions
 
 from streams.brokers import Broker
+from streams.brokers.kafka import KafkaServer
 from streams.config.settings import Broker as Configured
-from streams.kafka.logs import LogError, Logs, Span
+from streams.kafka import clients
+from streams.kafka.logs import LogError, Logs, Span, bounds
+from tests.support.patience import PATIENCE
 
 MINUTE = 60_000
 
@@ -122,3 +126,20 @@ def test_a_deleted_beginning_is_told(kafka_broker: Broker, prefix: str) -> None:
         list(logs.read([span]))
     (later,) = logs.spans(name)
     assert [record.offset for record in logs.read([later])] == list(range(4, 10))
+
+
+@pytest.mark.kafka
+def test_a_partition_that_was_added(kafka_broker: KafkaServer, prefix: str) -> None:
+    """A consumer that has asked for the topic before learns of it with the first question."""
+    topic = f"{prefix}grown"
+    kafka_broker.create({topic: 1})
+    connection = {"bootstrap.servers": kafka_broker.servers}
+    consumer = clients.consumer(connection, "test")
+    try:
+        assert bounds(consumer, TopicPartition(topic, 0), PATIENCE) == (0, 0)
+        admin = clients.admin(connection)
+        (grown,) = admin.create_partitions([NewPartitions(topic, 2)]).values()
+        grown.result(PATIENCE)
+        assert bounds(consumer, TopicPartition(topic, 1), PATIENCE) == (0, 0)
+    finally:
+        consumer.close()
