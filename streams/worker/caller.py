@@ -125,7 +125,7 @@ class Caller:
                 return failed(routed, 504, DEADLINE_EXCEEDED, reason, routed.reserved)
             self._breaker.abandoned(permit)
             raise
-        if result.error is not None and result.error.code == INFERENCE_ERROR:
+        if result.error is not None and result.error.code in (INFERENCE_ERROR, DEADLINE_EXCEEDED):
             self._breaker.unanswered(permit)
         else:
             self._breaker.answered(permit)

@@ -74,7 +74,7 @@ class Endpoint:
         self.name = str(url.copy_with(query=None, username=None, password=None))
         self.host, self.port = url.host, url.port or DEFAULT_PORTS.get(url.scheme)
         self._url = url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
-        self._timeout = timeout
+        self.timeout = timeout
         self._client = httpx.AsyncClient(
             headers={"Content-Type": "application/json", **headers},
             timeout=httpx.Timeout(timeout, connect=min(timeout, LONGEST_CONNECT)),
@@ -107,7 +107,7 @@ class Endpoint:
             nonlocal leaving
             leaving = leaving or event.endswith("send_request_headers.started")
 
-        limit = self._timeout if left is None else min(self._timeout, max(left, 0.001))
+        limit = self.timeout if left is None else min(self.timeout, max(left, 0.001))
         try:
             async with asyncio.timeout(limit):
                 await self._post(body, headers or {}, {"trace": trace}, came)

@@ -220,7 +220,11 @@ class OpenAI(Backend):
             reason = without(self._secrets, str(failure))
             if not failure.left:
                 return _Outcome(_Kind.UNAVAILABLE, 503, reason)
-            return _Outcome(_Kind.UNCERTAIN, 504 if failure.timed_out else 502, reason)
+            if not failure.timed_out:
+                return _Outcome(_Kind.UNCERTAIN, 502, reason)
+            too_late = left is not None and left <= self._endpoint.timeout
+            code = DEADLINE_EXCEEDED if too_late else INFERENCE_ERROR
+            return _Outcome(_Kind.UNCERTAIN, 504, reason, code=code)
         asked = routed.prompt if routed.payload is None else routed.payload.get("messages")
         return self._outcome(reply, text_length(asked))
 

@@ -11,8 +11,10 @@ from schemas import Result, Routed
 from streams.worker import circuit_breaker
 from streams.worker.backends.base import (
     DEADLINE_EXCEEDED,
+    INFERENCE_ERROR,
     Backend,
     BackendUnavailable,
+    failed,
     succeeded,
 )
 from streams.worker.call_starts import CallStarts, Fate
@@ -118,6 +120,24 @@ async def test_a_call_ends_before_the_release(
     result = await answer(caller(backend), job(**fields))
     assert result.status_code == 200
     assert [asked.deadline for asked in backend.asked] == [deadline]
+
+
+class Silent(Backend):
+    """Calls a server that says nothing."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+    async def answer(self, routed: Routed) -> Result:
+        return failed(routed, 504, self.code, "no answer in time", cost=7)
+
+
+@pytest.mark.parametrize("code", [INFERENCE_ERROR, DEADLINE_EXCEEDED])
+async def test_a_silent_server_is_told(code: str) -> None:
+    """Whether its time or the query's was over: the circuit opens."""
+    breaker = CircuitBreaker("m", patience=1)
+    await answer(caller(Silent(code), breaker), job())
+    assert not breaker.is_up
 
 
 async def test_a_backend_that_does_not_end_is_cut() -> None:

@@ -209,7 +209,8 @@ async def test_a_call_ends_with_the_deadline(server: Server) -> None:
     server.replies.append(None)
     backend = OpenAI("gpt", server.url, clock=lambda: 100.0, retries=Retries(attempts=1))
     result = await ask(backend, routed(deadline=100.05))
-    assert (result.status_code, result.cost) == (504, RESERVED)
+    assert (result.status_code, code(result)) == (504, DEADLINE_EXCEEDED)
+    assert (result.cost, result.estimated) == (RESERVED, True)
 
 
 @pytest.mark.parametrize(
