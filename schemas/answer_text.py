@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.content import TEXT_PARTS
@@ -48,22 +48,25 @@ def answer_texts(response: object) -> list[str]:
     Returns:
         A text for each choice, at least one; "" for one without words.
     """
-    return [_text(choice) for choice in answer_choices(response)]
+    return [choice_text(choice) for choice in answer_choices(response)]
 
 
-def _text(choice: object) -> str:
+def choice_text(choice: object) -> str:
+    """Return the words of one choice; "" where it has none."""
     for path in _WORDS:
-        places = _flat(choice)
-        for name in path:
-            places = [
-                inner
-                for place in places
-                if isinstance(place, Mapping)
-                for inner in _flat(place.get(name))
-            ]
-        if text := "".join(map(_part_text, places)):
+        if text := "".join(map(_part_text, parts_at(choice, path))):
             return text
     return ""
+
+
+def parts_at(choice: object, path: Sequence[str]) -> list[Any]:
+    """Return what lies at a path of names in a choice. Lists on the way are joined."""
+    parts = _flat(choice)
+    for name in path:
+        parts = [
+            inner for part in parts if isinstance(part, Mapping) for inner in _flat(part.get(name))
+        ]
+    return parts
 
 
 def _flat(value: object) -> list[Any]:

@@ -255,7 +255,8 @@ async def _explain_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = "not_found" if error.status_code == 404 else "invalid_request"
     words = f"{request.method} {request.url.path[:200]}: {error.detail}"
-    return JSONResponse(ApiError(error.status_code, code, words).body, error.status_code)
+    body = ApiError(error.status_code, code, words).body
+    return JSONResponse(body, error.status_code, error.headers)
 
 
 async def _explain_defect(request: Request, error: Exception) -> Response:

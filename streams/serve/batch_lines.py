@@ -13,6 +13,7 @@ from streams.client.answers import Answer, Ending
 from streams.client.errors import BudgetExceeded, DeadlineExceeded, QueryError
 from streams.serve import chat
 from streams.serve.errors import ApiError, of_answer, of_query
+from streams.serve.errors import read as of_json
 from streams.serve.keys import Caller
 
 METHOD, URL = "POST", "/v1/chat/completions"
@@ -83,7 +84,7 @@ def read(
         if custom_id in seen:
             raise ApiError(400, "duplicate_custom_id", "custom_id: given before", "custom_id")
         seen.add(custom_id)
-        asked = msgspec.json.decode(line, type=_Line)
+        asked = of_json(_Line, line, len(line))
         if (asked.method, asked.url) != (METHOD, URL):
             raise ApiError(400, "invalid_url", f"it must be {METHOD} {URL}", "url")
         body = msgspec.json.encode({**asked.body, "stream": False})
@@ -92,14 +93,11 @@ def read(
         query = msgspec.structs.replace(request.query, custom_id=custom_id)
     except ApiError as error:
         return Request(number, custom_id, None, error)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        words = f"the line is no request: {error}"
-        return Request(number, custom_id, None, ApiError(400, "invalid_json", words))
     return Request(number, custom_id, query, None)
 
 
 def _custom_id(line: bytes) -> str:
-    custom_id = msgspec.json.decode(line, type=_Named).custom_id
+    custom_id = of_json(_Named, line, len(line)).custom_id
     if not 0 < len(custom_id) <= 256 or not custom_id.isprintable():
         words = "custom_id: it must have 1 to 256 characters, none of them a control character"
         raise ApiError(400, "invalid_field", words, "custom_id")
@@ -131,7 +129,7 @@ def cancelled(number: int, line: bytes) -> Request:
     """Return what becomes of a line that is not asked any more."""
     try:
         custom_id = _custom_id(line)
-    except (ApiError, msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except ApiError:
         custom_id = None
     return Request(number, custom_id, None, CANCELLED)
 

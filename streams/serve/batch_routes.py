@@ -25,13 +25,14 @@ from streams.serve.batch_records import (
 from streams.serve.batch_store import Store
 from streams.serve.batch_worker import checked_window, endpoint_known
 from streams.serve.bounds import body_parts, read_body
-from streams.serve.errors import ApiError
+from streams.serve.errors import ApiError, read
 from streams.serve.keys import Caller
 
 LARGEST_FILE = 200_000_000
 """Bytes."""
 UPLOAD_SECONDS = 600.0
 COPY = 1 << 20
+MOST_METADATA = 16
 MOST_FILES, MOST_BATCHES, BATCHES = 10_000, 100, 20
 """On a page of a list: at most, and of batches where the request does not say. As OpenAI has it."""
 
@@ -49,7 +50,9 @@ class BatchRoutes:
         try:
             form = await MultiPartParser(request.headers, parts, max_files=1).parse()
         except (MultiPartException, KeyError) as error:
-            words = f"the body is no multipart form: {error}"
+            lacks = "the header Content-Type is missing"
+            why = lacks if isinstance(error, KeyError) else str(error)
+            words = f"the body is no multipart form: {why}"
             raise ApiError(400, "invalid_form", words, "file") from None
         try:
             file, purpose = form.get("file"), form.get("purpose")
@@ -100,7 +103,7 @@ class BatchRoutes:
 
     async def create(self, request: Request, caller: Caller) -> Response:
         """POST /v1/batches."""
-        asked = _object(await read_body(request, COPY, self._seconds))
+        asked = read(dict[str, Any], await read_body(request, COPY, self._seconds))
         if not endpoint_known(asked.get("endpoint")):
             words = "endpoint: it must be /v1/chat/completions"
             raise ApiError(400, "invalid_field", words, "endpoint")
@@ -109,10 +112,15 @@ class BatchRoutes:
             words = "completion_window: it must be as 24h, 90m or 7d, at most 30d"
             raise ApiError(400, "invalid_field", words, "completion_window")
         metadata = asked.get("metadata")
-        if metadata is not None and not _is_flat(metadata):
-            words = "metadata: it must be an object of strings"
+        if metadata is not None and not _is_metadata(metadata):
+            words = f"metadata: it must be an object of at most {MOST_METADATA} strings, "
+            words += "their names up to 64 characters and they up to 512"
             raise ApiError(400, "invalid_field", words, "metadata")
-        file = await self._file(str(asked.get("input_file_id")), caller)
+        file_id = asked.get("input_file_id")
+        if not isinstance(file_id, str):
+            words = "input_file_id: it must be the id of a file that was uploaded"
+            raise ApiError(400, "missing_field", words, "input_file_id")
+        file = await self._file(file_id, caller, "input_file_id")
         now = int(time.time())
         batch = StoredBatch(
             id=new_id(BATCH),
@@ -145,10 +153,10 @@ class BatchRoutes:
             await self._store.cancel(batch.id)
         return _json(await self._batch(batch.id, caller))
 
-    async def _file(self, id: str, caller: Caller) -> StoredFile:
+    async def _file(self, id: str, caller: Caller, param: str = "id") -> StoredFile:
         file = await self._store.file(id, caller.name)
         if file is None:
-            raise _no_file(id)
+            raise _no_file(id, param)
         return file
 
     async def _batch(self, id: str, caller: Caller) -> StoredBatch:
@@ -158,19 +166,17 @@ class BatchRoutes:
         return batch
 
 
-def _no_file(id: str) -> ApiError:
-    return ApiError(404, "file_not_found", f"there is no file {id[:100]!r}", "id")
+def _no_file(id: str, param: str = "id") -> ApiError:
+    return ApiError(404, "file_not_found", f"there is no file {id[:100]!r}", param)
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ApiError(400, "invalid_json", f"the body is no JSON object: {error}") from None
-
-
-def _is_flat(metadata: object) -> bool:
-    return isinstance(metadata, Mapping) and all(isinstance(v, str) for v in metadata.values())
+def _is_metadata(value: object) -> bool:
+    """Whether a value is metadata as OpenAI bounds them: every process keeps them in memory."""
+    return (
+        isinstance(value, Mapping)
+        and len(value) <= MOST_METADATA
+        and all(isinstance(v, str) and len(k) <= 64 and len(v) <= 512 for k, v in value.items())
+    )
 
 
 def _plain(value: StoredFile | StoredBatch) -> dict[str, Any]:

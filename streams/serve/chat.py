@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from schemas.answer_text import answer_texts
+from schemas.answer_calls import choice_calls
+from schemas.answer_text import answer_choices, choice_text
 from schemas.fields import NANO
 from schemas.invalid import Invalid
 from schemas.query import Query
@@ -20,6 +21,7 @@ from streams.client.answers import Answer
 from streams.client.asynchronous import checked
 from streams.client.errors import QueryRejected
 from streams.serve.errors import ApiError, of_query
+from streams.serve.errors import read as of_json
 from streams.serve.keys import Caller
 
 AUTO = frozenset({"auto", "sluice", "sluice/auto"})
@@ -31,6 +33,8 @@ LONGEST_KEY = 256
 LONGEST_DEADLINE = 30 * 86_400.0
 _OURS = ("model", "stream", "stream_options", "metadata")
 """Fields of a request that are not the query's payload."""
+_OF_EVENTS = ("id", "created", "model", "sluice", "system_fingerprint", "service_tier")
+"""Fields of a completion that each of its events has."""
 
 
 class Request(NamedTuple):
@@ -68,10 +72,9 @@ def read(
     Raises:
         ApiError: It is not valid; says which field is wrong.
     """
-    asked = _object(body)
+    asked = of_json(dict[str, Any], body)
     names = _models(asked.get("model"), models)
-    stream = _flag(asked, "stream")
-    options = asked.get("stream_options") or {}
+    stream, usage = _flag(asked, "stream"), _usage_wanted(asked)
     payload = {name: value for name, value in asked.items() if name not in _OURS}
     fields: dict[str, Any] = {
         "tenant": _tenant(headers, caller),
@@ -87,7 +90,7 @@ def read(
         query, _ = checked(payload, fields)
     except QueryRejected as error:
         raise of_query(error, 1) from None
-    return Request(query, stream, isinstance(options, dict) and bool(options.get("include_usage")))
+    return Request(query, stream, usage)
 
 
 def completion(answer: Answer, created: int) -> dict[str, Any]:
@@ -129,7 +132,7 @@ def events(whole: Mapping[str, Any], usage: bool) -> Iterator[bytes]:
 
     usage: send one more with what was used, as `stream_options.include_usage` asks for.
     """
-    shared = {name: whole[name] for name in ("id", "created", "model", "sluice")}
+    shared = {name: whole[name] for name in _OF_EVENTS if name in whole}
     shared["object"] = "chat.completion.chunk"
 
     def chunk(**fields: Any) -> bytes:
@@ -152,16 +155,6 @@ def events(whole: Mapping[str, Any], usage: bool) -> Iterator[bytes]:
     yield b"data: [DONE]\n\n"
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ApiError(400, "invalid_json", f"the body is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ApiError(400, "invalid_json", "the body must be a JSON object")
-    return found
-
-
 def _models(asked: object, known: Collection[str]) -> list[str] | None:
     if not isinstance(asked, str) or not asked.strip():
         raise ApiError(400, "missing_field", "model: it must be auto, or a model's name", "model")
@@ -182,6 +175,16 @@ def _flag(asked: Mapping[str, Any], name: str) -> bool:
     if value not in (None, True, False):
         raise ApiError(400, "invalid_field", f"{name}: it must be true or false", name)
     return bool(value)
+
+
+def _usage_wanted(asked: Mapping[str, Any]) -> bool:
+    options = asked.get("stream_options")
+    if options is None:
+        return False
+    if not isinstance(options, Mapping):
+        words = "stream_options: it must be an object"
+        raise ApiError(400, "invalid_field", words, "stream_options")
+    return _flag(options, "include_usage")
 
 
 def _tenant(headers: Mapping[str, str], caller: Caller) -> str | None:
@@ -244,30 +247,39 @@ def _id(key: str | None, caller: Caller, body: bytes) -> str | None:
 
 
 def _choices(answer: Answer) -> Sequence[Mapping[str, Any]]:
-    """The choices of an answer; of one in another form than OpenAI's, its words."""
+    """The choices of an answer; of one in another form than OpenAI's, its words and calls."""
     response = answer.response
     given = response.get("choices") if isinstance(response, Mapping) else None
     listed = given if isinstance(given, list) else []
-    ended = "length" if answer.result.cut else "stop"
-    found = [
-        {**each, "message": _message(each), "finish_reason": each.get("finish_reason") or ended}
-        for each in listed
-        if isinstance(each, Mapping)
+    found = [each for each in listed if isinstance(each, Mapping)]
+    choices = [{**each, "message": _message(each)} for each in found] or [
+        {"index": i, "message": _said(each)} for i, each in enumerate(answer_choices(response))
     ]
-    return found or [
-        {"index": i, "message": _said(text), "finish_reason": ended}
-        for i, text in enumerate(answer_texts(response))
+    return [
+        {**each, "finish_reason": each.get("finish_reason") or _ended(answer, each["message"])}
+        for each in choices
     ]
 
 
 def _message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A choice's message; for one in another form, its words."""
+    """A choice's message; for one in another form, its words and calls."""
     message = choice.get("message")
-    return message if isinstance(message, Mapping) else _said(answer_texts(choice)[0])
+    return message if isinstance(message, Mapping) else _said(choice)
 
 
-def _said(words: str) -> dict[str, str]:
-    return {"role": "assistant", "content": words}
+def _said(choice: object) -> dict[str, Any]:
+    words, calls = choice_text(choice), choice_calls(choice)
+    if not calls:
+        return {"role": "assistant", "content": words}
+    return {"role": "assistant", "content": words or None, "tool_calls": calls}
+
+
+def _ended(answer: Answer, message: Mapping[str, Any]) -> str:
+    if answer.result.cut:
+        return "length"
+    calls = message.get("tool_calls")
+    called = isinstance(calls, list) and any(isinstance(each, Mapping) for each in calls)
+    return "tool_calls" if called else "stop"
 
 
 def _usage(answer: Answer) -> dict[str, int]:

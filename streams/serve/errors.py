@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+from schemas.invalid import Invalid
+from schemas.wire import MAX_BYTES, decode
 from streams.client.answers import Answer
 from streams.client.errors import (
     BudgetExceeded,
@@ -17,6 +19,7 @@ from streams.client.errors import (
 LONGEST_RETRY = 60
 """Seconds; clients should not retry by themselves what takes longer."""
 _REFUSALS = {"too_large": 413, "duplicate": 409}
+Kind = TypeVar("Kind")
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -55,6 +58,24 @@ class ApiError(Exception):
                 "code": self.code,
             }
         }
+
+
+def read(kind: type[Kind], data: bytes, max_bytes: int = MAX_BYTES) -> Kind:
+    """Read the JSON of a request as a `kind`.
+
+    Args:
+        kind: What it must be.
+        data: The JSON.
+        max_bytes: A longer one is refused.
+
+    Raises:
+        ApiError: It is none; says what is wrong, and where.
+    """
+    try:
+        return decode(kind, data, max_bytes)
+    except Invalid as error:
+        status = _REFUSALS.get(error.code, 400)
+        raise ApiError(status, error.code, error.reason, error.field) from None
 
 
 def too_many(code: str, message: str, retry_after: float) -> ApiError:

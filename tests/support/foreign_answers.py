@@ -1,4 +1,4 @@
-"""Answers that say "hello, world" in the forms of other servers than OpenAI's."""
+"""Answers in the forms of other servers than OpenAI's."""
 
 from __future__ import annotations
 
@@ -54,3 +54,57 @@ FOREIGN: dict[str, Any] = {
     "TGI": {"generated_text": "hello, world"},
     "Llama on Bedrock": {"generation": "hello, world"},
 }
+"""Answers that say "hello, world"."""
+
+ASKED = {"city": "Rome"}
+CALLS: dict[str, Any] = {
+    "OpenAI responses": {
+        "output": [
+            {"type": "reasoning", "content": []},
+            {
+                "type": "function_call",
+                "id": "fc_1",
+                "call_id": "c1",
+                "name": "weather",
+                "arguments": '{"city":"Rome"}',
+            },
+        ]
+    },
+    "Ollama": {
+        "message": {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"function": {"name": "weather", "arguments": ASKED}}],
+        }
+    },
+    "Anthropic": {
+        "content": [{"type": "tool_use", "id": "c1", "name": "weather", "input": ASKED}],
+        "stop_reason": "tool_use",
+    },
+    "Gemini": {
+        "candidates": [
+            {"content": {"parts": [{"functionCall": {"name": "weather", "args": ASKED}}]}}
+        ]
+    },
+    "Cohere": {
+        "message": {
+            "role": "assistant",
+            "tool_calls": [
+                {
+                    "id": "c1",
+                    "type": "function",
+                    "function": {"name": "weather", "arguments": '{"city":"Rome"}'},
+                }
+            ],
+        }
+    },
+    "Cohere v1": {"text": "", "tool_calls": [{"name": "weather", "parameters": ASKED}]},
+    "Bedrock": {
+        "output": {
+            "message": {
+                "content": [{"toolUse": {"toolUseId": "c1", "name": "weather", "input": ASKED}}]
+            }
+        }
+    },
+}
+"""Answers that call the tool `weather` for Rome."""

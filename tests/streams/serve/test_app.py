@@ -129,6 +129,9 @@ def test_unknown(front: RunningFront) -> None:
         front.client().models.retrieve("gpt-9")
     with pytest.raises(openai.NotFoundError):
         front.client().embeddings.create(model="auto", input="x")
+    wrong = httpx.delete(f"{front.url}/v1/models")
+    assert wrong.status_code == 405
+    assert sorted(wrong.headers["allow"].split(", ")) == ["GET", "HEAD"]
 
 
 def test_a_deadline(front: RunningFront) -> None:

@@ -42,12 +42,15 @@ def test_a_request() -> None:
         (b"{", "invalid_json", None),
         (b"[]", "invalid_json", None),
         (b"\xff", "invalid_json", None),
-        (line(custom_id=None), "invalid_json", None),
+        (line(custom_id=None), "missing_field", None),
+        (line(custom_id=7), "invalid_field", None),
         (line(custom_id=""), "invalid_field", None),
         (line(custom_id="seen"), "duplicate_custom_id", "seen"),
         (line(method="GET"), "invalid_url", "a"),
         (line(url="/v1/embeddings"), "invalid_url", "a"),
-        (line(body=None), "invalid_json", "a"),
+        (line(body=None), "missing_field", "a"),
+        (line(body=[]), "invalid_field", "a"),
+        (line(body={"model": "auto", "x": "x" * 2**21}), "too_large", "a"),
         (line(body={"model": "auto"}), "missing_field", "a"),
         (line(body={"model": "gpt-9", "messages": MESSAGES}), "model_not_found", "a"),
     ],
@@ -57,8 +60,7 @@ def test_what_is_no_request(data: bytes, code: str, custom_id: str | None) -> No
     request = read(BATCH, 7, data, ["small"], {"seen"})
     assert request.refusal is not None
     assert request.refusal.code == code
-    if custom_id is not None and code != "invalid_json":
-        assert request.custom_id == custom_id
+    assert request.custom_id == custom_id
     answered, told = outcome(BATCH, request, request.refusal)
     assert not answered
     assert msgspec.json.decode(told)["response"]["body"]["error"]["code"] == code

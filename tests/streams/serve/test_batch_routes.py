@@ -134,7 +134,30 @@ def test_what_is_not_there(tmp_path: Path, prefix: str, broker: Broker, id: str)
                 endpoint="/v1/chat/completions",
                 completion_window="soon",  # type: ignore[arg-type]  # what is tested
             )
-        assert front.post(b"no form", path="/v1/files").status_code == 400
+        told = front.post(b"no form", path="/v1/files")
+        assert told.status_code == 400
+        assert "Content-Type is missing" in told.json()["error"]["message"]
+
+
+BATCH: dict[str, object] = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
+WRONG: list[tuple[dict[str, object], str]] = [
+    ({"endpoint": None}, "endpoint"),
+    ({}, "input_file_id"),
+    ({"input_file_id": 7}, "input_file_id"),
+    ({"input_file_id": "file-nothing"}, "input_file_id"),
+    ({"metadata": {"a": 1}}, "metadata"),
+    ({"metadata": {"a": "x" * 513}}, "metadata"),
+    ({"metadata": {str(i): "x" for i in range(17)}}, "metadata"),
+]
+
+
+def test_what_is_no_batch(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> None:
+    """An error names the field."""
+    with RunningFront(deploy(tmp_path, prefix, embedded_broker)) as front:
+        for fields, param in WRONG:
+            told = front.post(msgspec.json.encode({**BATCH, **fields}), path="/v1/batches")
+            assert told.status_code in (400, 404)
+            assert told.json()["error"]["param"] == param
 
 
 def request(number: int, **fields: object) -> bytes:

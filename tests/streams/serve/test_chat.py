@@ -14,7 +14,7 @@ from streams.client.answers import Answer, of_result
 from streams.serve import chat
 from streams.serve.errors import ApiError
 from streams.serve.keys import ANYBODY, Caller
-from tests.support.foreign_answers import FOREIGN
+from tests.support.foreign_answers import CALLS, FOREIGN
 from tests.support.stand_in import answered
 
 MODELS = ["small", "large", "a,b"]
@@ -98,6 +98,8 @@ def test_repeated_requests() -> None:
         ({}, {"messages": [{"role": "user"}]}, 400, "messages[0].content"),
         ({}, {"max_tokens": 0}, 400, "max_tokens"),
         ({}, {"stream": "yes"}, 400, "stream"),
+        ({}, {"stream_options": "usage"}, 400, "stream_options"),
+        ({}, {"stream_options": {"include_usage": "no"}}, 400, "include_usage"),
         ({}, {"metadata": {"a": []}}, 400, "metadata"),
         ({"x-sluice-deadline": "-1"}, {}, 400, "X-Sluice-Deadline"),
         ({"x-sluice-deadline": "nan"}, {}, 400, "X-Sluice-Deadline"),
@@ -136,11 +138,24 @@ def test_another_tenant() -> None:
         read(Caller("k", "trial"), {"x-sluice-tenant": "shop"})
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'"a"', b"null"])
-def test_what_is_no_request(body: bytes) -> None:
-    """What is no JSON object is refused."""
-    with pytest.raises(ApiError, match="JSON"):
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "empty"),
+        (b'{"model": "auto",', "breaks off, after 17 bytes"),
+        (b'{"model": "\\ud800"}', "half of a surrogate pair"),
+        (b'{"model": "\xff"}', "not UTF-8: byte 0xff at position 11"),
+        (b'{"a":' * 100_000, "nested too deeply"),
+        (b"[]", "found an array, it must be an object"),
+        (b'"a"', "found a string"),
+        (b"null", "found null"),
+    ],
+)
+def test_what_is_no_request(body: bytes, why: str) -> None:
+    """What is no JSON object is refused, in words that say what is wrong with it."""
+    with pytest.raises(ApiError, match=why) as caught:
         chat.read(body, {}, ANYBODY, MODELS, 60.0, "new")
+    assert caught.value.status == 400
 
 
 def test_completion() -> None:
@@ -173,6 +188,29 @@ def test_answers_of_other_forms(response: Any, cut: bool) -> None:
     assert "".join(each["delta"].get("content", "") for each in found) == "hello, world"
     ended = "length" if cut else "stop"
     assert whole["choices"][0]["finish_reason"] == found[2]["finish_reason"] == ended
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
+@pytest.mark.parametrize("response", list(CALLS.values()), ids=list(CALLS))
+def test_calls_of_other_forms(response: Any, cut: bool) -> None:
+    """Calls of tools are OpenAI's, whole and as events."""
+    whole = chat.completion(answer(response=response, cut=cut), 17)
+    (choice,) = whole["choices"]
+    (call,) = choice["message"]["tool_calls"]
+    assert call["function"] == {"name": "weather", "arguments": '{"city":"Rome"}'}
+    assert choice["message"]["content"] is None
+    found = [each["choices"][0] for each in _chunks(whole)]
+    assert found[1]["delta"]["tool_calls"] == [{"index": 0, **call}]
+    ended = "length" if cut else "tool_calls"
+    assert choice["finish_reason"] == found[2]["finish_reason"] == ended
+
+
+def test_words_beside_calls() -> None:
+    """A model may say something, too."""
+    parts = [{"type": "text", "text": "One moment."}, *CALLS["Anthropic"]["content"]]
+    (choice,) = chat.completion(answer(response={"content": parts}), 17)["choices"]
+    assert choice["message"]["content"] == "One moment."
+    assert [each["id"] for each in choice["message"]["tool_calls"]] == ["c1"]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +270,8 @@ def test_events() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     message = {"role": "assistant", "content": "hi", "tool_calls": [call]}
     choices = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
-    whole = chat.completion(answer(response={"choices": choices}), 17)
+    response = {"choices": choices, "system_fingerprint": "fp"}
+    whole = chat.completion(answer(response=response), 17)
     parts = [part.removeprefix(b"data: ").strip() for part in chat.events(whole, usage=True)]
     assert parts.pop() == b"[DONE]"
     chunks = [msgspec.json.decode(part) for part in parts]
@@ -245,4 +284,5 @@ def test_events() -> None:
     assert chunks[2]["choices"][0]["finish_reason"] == "tool_calls"
     assert chunks[3]["usage"]["total_tokens"] == 5
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    assert {chunk["system_fingerprint"] for chunk in chunks} == {"fp"}
     assert len(list(chat.events(whole, usage=False))) == 4
