@@ -19,9 +19,11 @@ from router.evaluation.lines import lines
 from schemas.fields import NANO
 from streams.cli import options
 from streams.cli.bar import spending
+from streams.client.asynchronous import checked
+from streams.client.errors import QueryRejected
 from streams.config.settings import load
 from streams.serve.batch_files import Outcomes
-from streams.serve.batch_lines import Batch
+from streams.serve.batch_lines import LONGEST_WINDOW, Batch
 from streams.serve.batch_run import run_batch
 from streams.serve.keys import Caller
 
@@ -32,6 +34,15 @@ class _State(msgspec.Struct):
     id: str
     created: float
     digest: str
+
+
+def _tenant(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Check the name of a tenant, before every request of a file is refused for it."""
+    try:
+        checked("any words", {"tenant": value})
+    except QueryRejected as error:
+        raise click.BadParameter(error.reason) from None
+    return value
 
 
 @click.group()
@@ -49,10 +60,10 @@ def group() -> None:
     help="Where answers go; failed requests go to NAME.errors.jsonl beside it. "
     "[default: FILE with .out.jsonl]",
 )
-@click.option("--tenant", help="On whose behalf the requests are sent.")
+@click.option("--tenant", callback=_tenant, help="On whose behalf the requests are sent.")
 @click.option(
     "--hours",
-    type=click.FloatRange(0, min_open=True),
+    type=options.Number(0, LONGEST_WINDOW / 3600, min_open=True),
     default=24.0,
     show_default=True,
     help="After which answers are of no use: requests that wait for money then fail.",

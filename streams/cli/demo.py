@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from schemas.fields import NANO
-from streams.cli.options import FILE, FOLDER, console, ending, writable, write_json
+from streams.cli.options import FILE, FOLDER, Number, console, ending, writable, write_json
 from streams.demo.demo import DemoOptions, DemoRun, run
 from streams.demo.figures import Figures, ModelSpending, PolicyFigures, as_json, figures
 from streams.demo.money import SPLITS, Limiting, paying
@@ -54,7 +54,7 @@ SYNTHETIC = (
 @click.option("--partitions", type=click.IntRange(1, 256), default=3, help="Of queries.")
 @click.option(
     "--rate",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     default=75.0,
     help="Queries a second. Slower is better: prices follow the money once a second.",
 )
@@ -70,7 +70,7 @@ SYNTHETIC = (
 )
 @click.option(
     "--money",
-    type=click.FloatRange(0, 1e6, min_open=True),
+    type=Number(0, 1e6, min_open=True),
     default=1.0,
     show_default=True,
     help="In what the cheapest model needs for all queries.",
@@ -78,7 +78,7 @@ SYNTHETIC = (
 @click.option(
     "--latency-median",
     "latency",
-    type=click.FloatRange(0, 3600, min_open=True),
+    type=Number(0, 3600, min_open=True),
     help="Seconds that an answer takes, in the middle of a log-normal distribution. "
     "[default: no time]",
 )

@@ -165,7 +165,7 @@ class EvaluationOptions:
 @click.option(
     "--hours",
     default=0.0,
-    type=click.FloatRange(min=0),
+    type=options.Number(min=0),
     show_default=False,
     help="Hours that all queries take, evenly, where a limit of --limits has a window.",
 )

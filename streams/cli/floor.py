@@ -33,7 +33,7 @@ def show(config_file: Path) -> None:
 
 
 @group.command("set")
-@click.argument("floor", type=click.FloatRange(0, 1))
+@click.argument("floor", type=options.Number(0, 1))
 @TENANT
 @options.config
 def set_floor(floor: float, tenant: str | None, config_file: Path) -> None:

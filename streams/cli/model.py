@@ -51,7 +51,7 @@ _SERVER = (
     click.option("--name", "server_name", help="As its server calls it. [default: NAME]"),
     click.option("--base-url", help="Address of its server, such as https://HOST/v1."),
     click.option("--api-key-env", help="Variable of the workers' environment with the API key."),
-    click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds for a call."),
+    click.option("--timeout", type=options.Number(0, min_open=True), help="Seconds for a call."),
     click.option("--concurrency", type=click.IntRange(1, 10_000), help="Calls at a time."),
     click.option(
         "--max-tokens-field",

@@ -173,6 +173,17 @@ def ending() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+class Number(click.FloatRange):
+    """A number within bounds. NaN is within none, and no comparison finds that."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
+
+
 class Amount(click.ParamType):
     """An amount in the budget's currency."""
 

@@ -32,7 +32,7 @@ class BadLine(click.ClickException):
 )
 @options.config
 @click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), help="Queries a second. [default: no limit]"
+    "--rate", type=options.Number(0, min_open=True), help="Queries a second. [default: no limit]"
 )
 @click.option("--topic", help="Another topic. [default: the configuration's queries]")
 @click.option(

@@ -60,13 +60,13 @@ REMIND_EVERY = 60.0
 )
 @click.option(
     "--latency-median",
-    type=click.FloatRange(0, 3600, min_open=True),
+    type=options.Number(0, 3600, min_open=True),
     help="Seconds that a recorded answer takes, in the middle of a log-normal distribution. "
     "[default: no time]",
 )
 @click.option(
     "--latency-sigma",
-    type=click.FloatRange(0, 5),
+    type=options.Number(0, 5),
     default=0.5,
     help="Standard deviation of the logarithm of that time.",
 )

@@ -16,6 +16,8 @@ from streams.serve.errors import ApiError, of_answer, of_query
 from streams.serve.errors import read as of_json
 from streams.serve.keys import Caller
 
+LONGEST_WINDOW = 30 * 86_400
+"""Seconds: less than results are kept for, from which a run goes on."""
 METHOD, URL = "POST", "/v1/chat/completions"
 UNEXECUTED = {
     "batch_expired": "the completion window ended before the request was answered",

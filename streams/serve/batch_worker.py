@@ -22,7 +22,7 @@ from streams.kafka.security import for_librdkafka
 from streams.kafka.topics import Topics
 from streams.serve.batch_content import scratch
 from streams.serve.batch_files import Outcomes
-from streams.serve.batch_lines import URL, Batch
+from streams.serve.batch_lines import LONGEST_WINDOW, URL, Batch
 from streams.serve.batch_owner import BatchOwner
 from streams.serve.batch_records import UNFINISHED, Counts, StoredBatch
 from streams.serve.batch_run import run_batch
@@ -36,8 +36,6 @@ LOOK_EVERY = 0.5
 COUNT_EVERY = 2.0
 """Seconds between two records of how far a batch is."""
 MOST_LINES = 50_000
-LONGEST_WINDOW = 30 * 86_400
-"""Seconds: less than results are kept for, from which a run goes on."""
 RETRY_SECONDS = 10.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from streams.brokers.embedded import EmbeddedBroker
@@ -38,6 +39,28 @@ def test_run(tmp_path: Path, prefix: str, embedded_broker: EmbeddedBroker) -> No
     other = CliRunner().invoke(main, command, env=environment)
     assert other.exit_code == 1
     assert "another input" in other.output
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("--hours", "nan", "is no number"),
+        ("--hours", "721", "0<x<=720"),
+        ("--hours", "0", "0<x<=720"),
+        ("--tenant", "", "at least 1"),
+        ("--tenant", "a\tb", "control characters"),
+    ],
+)
+def test_options_that_no_request_can_have(
+    tmp_path: Path, option: str, value: str, why: str
+) -> None:
+    """They are refused at once, not line by line."""
+    (tmp_path / "batch.jsonl").write_bytes(b"{}")
+    command = ["batch", "run", str(tmp_path / "batch.jsonl"), option, value]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 2
+    assert why in result.output
+    assert not (tmp_path / "batch.out.state.json").exists()
 
 
 def test_a_broken_state(tmp_path: Path) -> None:
