@@ -8,6 +8,16 @@ from router.models.catalog import Model
 from router.models.pools import QUIET_BELOW, SPILL_AT, served
 
 
+def capacities(models: Iterable[Model]) -> dict[str, int]:
+    """Return the requests that pools can have under way, by pool as `served` names it."""
+    return {
+        served(model.name, pool.name): pool.capacity
+        for model in models
+        for pool in model.pools
+        if pool.capacity is not None
+    }
+
+
 class BusyPools:
     """The pools that requests spill from. Those without a capacity are never among them.
 
@@ -21,12 +31,7 @@ class BusyPools:
         models: Those with pools, and others.
         busy: The pools that are said to be busy until now, as `served` names them.
         """
-        self._capacity = {
-            served(model.name, pool.name): pool.capacity
-            for model in models
-            for pool in model.pools
-            if pool.capacity is not None
-        }
+        self._capacity = capacities(models)
         self._told = frozenset(busy)
         self._in_flight: dict[int, Mapping[str, int]] = {}
         self.busy = self._told & self._capacity.keys()

@@ -19,7 +19,7 @@ from schemas.fields import NANO
 from schemas.result import DUPLICATE, FAILED
 from streams.config.settings import Config
 from streams.control.registry import Registry
-from streams.page import floors
+from streams.page import floors, pools
 from streams.page.explained import explained
 from streams.page.models import ModelWatch
 from streams.page.timeline import Timeline
@@ -54,6 +54,7 @@ class View:
         self._by_decision: dict[str, tuple[dict[str, Any], Receipt]] = {}
         self._reports: dict[int, tuple[float, ShareReport]] = {}
         self._prices: OrderedDict[int, Mapping[str, float]] = OrderedDict()
+        self._busy_pools: list[str] = []
         self._deferred: OrderedDict[str, tuple[float, str, tuple[str, ...]]] = OrderedDict()
         self.decided: dict[int, int] = {}
         """By partition, the last offset of `queries` that was decided."""
@@ -119,6 +120,7 @@ class View:
 
     def take_prices(self, prices: Prices) -> None:
         """Take in a version of the prices."""
+        self._busy_pools = prices.busy_pools
         held = prices.state.get("prices")
         if not isinstance(held, dict):
             return
@@ -155,6 +157,11 @@ class View:
             ],
             "limits": self._limits(now, prices),
             "floors": floors.shown(self.registry.floors(self._floors), recent),
+            "pools": pools.shown(
+                self._catalog.models,
+                (report.in_flight for _, report in self._reports.values()),
+                self._busy_pools,
+            ),
             "waits": self._waits(now),
             "owned": sum(now - moment < 5 for moment, _ in self._reports.values()),
             "decisions": list(reversed(self._last)),

@@ -16,6 +16,7 @@ import pytest
 
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.kafka import KafkaServer
+from tests.e2e.test_pools import EACH, MODEL, SETTINGS, ask
 from tests.support.browser import Tab, browser, needs_chromium
 from tests.support.command import run
 from tests.support.front import free_port
@@ -178,6 +179,32 @@ async def test_floors_are_drawn(
         set_ = ("floor", "set", "0.75", "--tenant", "shop")
         await asyncio.to_thread(system.sluice, *set_)
         await tab.wait("document.getElementById('floors').innerText.includes('0.75 · shop')")
+        assert tab.errors == []
+
+
+async def test_pools_are_drawn(
+    embedded_broker: EmbeddedBroker, tmp_path: Path, prefix: str, tab: Tab
+) -> None:
+    """A pool with a capacity shows its load, and is busy when it is full: nobody answers here."""
+    short = f'models."{MODEL}".pools.short'
+    settings = {**SETTINGS, short: {**SETTINGS[short], "capacity": EACH}}
+    with System(embedded_broker, tmp_path, prefix, plenty=1e4, settings=settings) as system:
+        system.start_router("r0")
+        await opened(tab, serve(system, free_port()))
+        assert not await tab.run("document.getElementById('pools-card').hidden")
+        shown = "document.getElementById('pools').innerText"
+        assert f"0 % of {EACH}" in str(await tab.run(shown))
+        ask(system)
+        await tab.wait(f"{shown}.includes('busy, queries spill')")
+        lines = "document.querySelectorAll('#pools .limit')"
+        assert await tab.run(f"{lines}.length") == 1
+        assert f"{MODEL}.short" in str(await tab.run(f"{lines}[0].innerText"))
+        assert await tab.run(
+            f"{lines}[0].querySelector('.spent').getBoundingClientRect().width > 0"
+        )
+        for width in WIDTHS:
+            await tab.size(width, 900, False)
+            assert await fits(tab)
         assert tab.errors == []
 
 

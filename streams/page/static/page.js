@@ -104,6 +104,7 @@ function draw() {
   drawTiles(steps);
   drawLimits();
   drawFloors();
+  drawPools();
   drawCharts(steps);
   drawBackends();
   drawWaits();
@@ -212,6 +213,26 @@ function drawFloors() {
     const gave = [[one.gave_way_floor, "below for want of money"], [one.gave_way_query, "wait for money"]]
       .filter(([count]) => count).map(([count, words]) => ` · ${count} ${words}`).join("");
     figures.replaceChildren(make("b", "", score), ` of ${one.sent} sent${gave}`);
+  });
+}
+
+function drawPools() {
+  $("pools-card").hidden = !state.pools.length;
+  keep($("pools"), state.pools, (one) => one.name, () => {
+    const line = make("div", "limit");
+    const bar = make("div", "bar");
+    bar.append(make("span", "spent"));
+    line.append(make("span", "name"), bar, make("span", "figures"));
+    return line;
+  }, (line, one) => {
+    const [name, bar, figures] = line.children;
+    const full = Math.round((100 * one.in_flight) / one.capacity);
+    name.textContent = one.name;
+    bar.firstChild.style.width = Math.min(full, 100) + "%";
+    bar.className = "bar " + (one.busy ? "warn" : "");
+    bar.setAttribute("role", "img");
+    bar.setAttribute("aria-label", `${full} % of ${one.name} in use`);
+    figures.replaceChildren(make("b", "", `${full} %`), ` of ${one.capacity}` + (one.busy ? " · busy, queries spill" : ""));
   });
 }
 
