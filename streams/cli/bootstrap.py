@@ -27,6 +27,8 @@ from streams.judge.verdict import Case, Mode
 from streams.learn.bootstrap import JUDGE, Outcome, Prompt, ask_models, history, read_outcomes
 from streams.learn.scoring import SCORERS, Scorer, check_reference, own
 
+FEWEST = 2
+"""Prompts that an index can be built of."""
 SHOWN = 5
 """Failures that are shown; the others are counted."""
 
@@ -79,9 +81,11 @@ def command(
     do. Given again after an interruption, it goes on: what was asked before is not paid twice.
     """
     config = load(config_file)
+    if against is not None and mode != "pairwise":
+        raise click.BadParameter("it goes with --judge pairwise", param_hint="--against")
     prompts = _prompts(file, "exact" if mode is None else JUDGE, score is not None)
-    if not prompts:
-        raise click.ClickException(f"{file}: no prompts in it")
+    if len(prompts) < FEWEST:
+        raise click.ClickException(f"{file}: {len(prompts)} prompts, an index needs {FEWEST}")
     judged = any(prompt.scoring == JUDGE for prompt in prompts)
     try:
         scorer = own(score) if score is not None else None

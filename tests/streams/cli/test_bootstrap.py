@@ -140,12 +140,25 @@ def test_an_unknown_judge(tmp_path: Path, prefix: str, embedded_broker: Embedded
     assert "judge.model" in found.output
 
 
-def test_no_prompts(config: Path) -> None:
-    """Nothing is asked, and no model is said to have failed."""
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_prompts(config: Path, count: int) -> None:
+    """Nothing is asked, so nothing is paid for."""
     file = config.with_name("prompts.jsonl")
-    file.write_text("\n")
+    file.write_text('{"id": "a", "prompt": "x", "answer": "y"}\n' * count + "\n")
     result = CliRunner().invoke(main, ["bootstrap", str(file), "-c", str(config)])
-    assert (result.exit_code, result.stderr) == (1, f"Error: {file}: no prompts in it\n")
+    said = f"Error: {file}: {count} prompts, an index needs 2\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+
+
+def test_what_compares_with_a_model_without_a_judge(config: Path) -> None:
+    """The option would say nothing."""
+    file = config.with_name("prompts.jsonl")
+    file.write_text('{"id": "a", "prompt": "x", "answer": "y"}\n')
+    command = ["bootstrap", str(file), "-c", str(config), "--against", "large"]
+    for more in ([], ["--judge", "pointwise"]):
+        result = CliRunner().invoke(main, [*command, *more])
+        assert result.exit_code == 2
+        assert "goes with --judge pairwise" in result.stderr
 
 
 @pytest.mark.parametrize(
