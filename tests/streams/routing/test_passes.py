@@ -33,6 +33,9 @@ class Log:
     def assign(self, places: list[Any]) -> None:
         self.at = places[0].offset
 
+    def unassign(self) -> None:
+        """Read no more."""
+
     def consume(self, count: int, _: float) -> list[Any]:
         self.asked.append(count)
         start, self.at = self.at, min(self.at + count, self.size)
