@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from router.models.catalog import ModelCatalog
+from router.models.catalog import Model, ModelCatalog
 from schemas import Result
 from schemas.query import MAX_CHOICES
 from schemas.result import FAILED
@@ -25,22 +25,10 @@ def known_cost(result: Result, catalog: ModelCatalog) -> int | None:
 
     Returns:
         The cost; None where it is not known: an answer gives no usage or one that cannot be
-        believed, its model is not in the catalog (`lacks_price`), or the worker has marked its
-        figure as an estimate.
+        believed, its model is not in the catalog (`lacks_price`), the worker has marked its figure
+        as an estimate, or it is above `most_believed`.
     """
-    if result.estimated:
-        return None
-    if result.cost is not None:
-        return result.cost
-    usage = result.usage
-    if usage is None:
-        return None if result.status_code < FAILED else 0
-    if lacks_price(result, catalog):
-        return None
-    model = catalog.models[catalog.index[result.model]].in_pool(result.pool)
-    cost = model.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
-    believed = cost > MAX_CHARGE or is_believable(usage, result.response, model.context)
-    return cost if believed else None
+    return _if_believed(_told_cost(result, catalog), result, catalog)
 
 
 def cost_of(result: Result, catalog: ModelCatalog, reserved: int) -> int:
@@ -57,8 +45,8 @@ def cost_of(result: Result, catalog: ModelCatalog, reserved: int) -> int:
     Returns:
         The charge.
     """
-    claimed = claimed_cost(result, catalog)
-    return reserved if claimed is None or claimed > most_believed(result, catalog) else claimed
+    believed = believed_cost(result, catalog)
+    return reserved if believed is None else believed
 
 
 def claimed_cost(result: Result, catalog: ModelCatalog) -> int | None:
@@ -66,15 +54,20 @@ def claimed_cost(result: Result, catalog: ModelCatalog) -> int | None:
 
     Above `most_believed` the result is to be refused, once the reservation is charged.
     """
-    known = known_cost(result, catalog)
-    return result.cost if known is None else known
+    told = _told_cost(result, catalog)
+    return result.cost if told is None else told
+
+
+def believed_cost(result: Result, catalog: ModelCatalog) -> int | None:
+    """Return `claimed_cost`; None where it is above `most_believed`, too."""
+    return _if_believed(claimed_cost(result, catalog), result, catalog)
 
 
 def lacks_price(result: Result, catalog: ModelCatalog) -> bool:
     """Return whether a result's cost follows from its usage, but for a model that has left the
     configuration while it was under way."""
     told = result.usage is not None and result.cost is None and not result.estimated
-    return told and result.model not in catalog.index
+    return told and _model_of(result, catalog) is None
 
 
 def most_believed(result: Result, catalog: ModelCatalog) -> int:
@@ -84,10 +77,9 @@ def most_believed(result: Result, catalog: ModelCatalog) -> int:
     answers as a query may ask for cost. A model that is not in the catalog, or is free of charge,
     has no such bound.
     """
-    number = catalog.index.get(result.model)
-    if result.cost is None or number is None:
+    model = _model_of(result, catalog)
+    if result.cost is None or model is None:
         return MAX_CHARGE
-    model = catalog.models[number]
     call = model.cost(model.context, MAX_CHOICES * model.max_output_tokens)
     return min(FEES * call * (1 + model.retry_uncertain), MAX_CHARGE) or MAX_CHARGE
 
@@ -95,10 +87,35 @@ def most_believed(result: Result, catalog: ModelCatalog) -> int:
 def without_false_usage(result: Result, catalog: ModelCatalog) -> Result:
     """Return a result as limits of tokens are to see it: usage that cannot be believed is not
     known, so that what was reserved counts."""
-    usage, number = result.usage, catalog.index.get(result.model)
-    if usage is None or number is None or result.estimated:
+    usage, model = result.usage, _model_of(result, catalog)
+    if usage is None or model is None or result.estimated:
         return result
-    model = catalog.models[number].in_pool(result.pool)
-    if is_believable(usage, result.response, model.context):
+    if is_believable(usage, result.response, model.in_pool(result.pool).context):
         return result
     return replace(result, usage=None, estimated=True)
+
+
+def _told_cost(result: Result, catalog: ModelCatalog) -> int | None:
+    """Return `known_cost`, however much it is."""
+    if result.estimated:
+        return None
+    if result.cost is not None:
+        return result.cost
+    usage = result.usage
+    if usage is None:
+        return None if result.status_code < FAILED else 0
+    if (model := _model_of(result, catalog)) is None:
+        return None
+    model = model.in_pool(result.pool)
+    cost = model.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+    believed = cost > MAX_CHARGE or is_believable(usage, result.response, model.context)
+    return cost if believed else None
+
+
+def _if_believed(cost: int | None, result: Result, catalog: ModelCatalog) -> int | None:
+    return None if cost is None or cost > most_believed(result, catalog) else cost
+
+
+def _model_of(result: Result, catalog: ModelCatalog) -> Model | None:
+    number = catalog.index.get(result.model)
+    return None if number is None else catalog.models[number]

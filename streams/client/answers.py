@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from router.budget.charges import claimed_cost, most_believed
+from router.budget.charges import believed_cost
 from router.models.catalog import ModelCatalog
 from schemas.answer_text import answer_texts
 from schemas.rejected import Rejected
@@ -59,10 +59,7 @@ Ending = Answer | QueryError
 
 def charged(result: Result, catalog: ModelCatalog) -> int | None:
     """Return nano-units that a result is charged; None where nothing here says it."""
-    if result.model not in catalog.index:
-        return result.cost
-    claimed = claimed_cost(result, catalog)
-    return None if (claimed or 0) > most_believed(result, catalog) else claimed
+    return believed_cost(result, catalog) if result.model in catalog.index else result.cost
 
 
 def of_result(result: Result, catalog: ModelCatalog) -> Answer | QueryError:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from router.budget.charges import known_cost, most_believed
+from router.budget.charges import known_cost
 from router.estimation.rated import RatedEstimator
 from router.estimation.scorer import QueryScorer
 from router.estimation.token_ratio import MOST_RATIO
@@ -98,7 +98,7 @@ def outcome_of(receipt: Receipt, result: Result, scorer: QueryScorer) -> Outcome
     if result.score is None or estimated is None or cost is None or receipt.index != scorer.index:
         return None
     charged = known_cost(result, scorer.catalog)
-    if charged is None or charged > most_believed(result, scorer.catalog):
+    if charged is None:
         return None
     return Outcome(model=result.model, score=result.score - estimated, cost=charged / max(cost, 1))
 

@@ -13,12 +13,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from router.budget.charges import (
-    claimed_cost,
-    cost_of,
-    most_believed,
-    without_false_usage,
-)
+from router.budget.charges import claimed_cost, cost_of, most_believed, without_false_usage
 from router.models.catalog import ModelCatalog
 from schemas import Invalid, Rejected, Result, Source
 from schemas.result import (

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from router.arrays import Bools, Floats, Ints, Vectors
-from router.budget.charges import known_cost, most_believed
+from router.budget.charges import known_cost
 from router.estimation.scorer import QueryScorer
 from router.policies.base import NONE
 from schemas import Invalid, Query, Receipt, Result
@@ -200,7 +200,7 @@ def _outcomes(
         if row is None or column is None or np.isfinite(costs[row, column]):
             continue
         cost = known_cost(result, catalog)
-        if ids[row] != result.id or cost is None or cost > most_believed(result, catalog):
+        if ids[row] != result.id or cost is None:
             continue
         costs[row, column] = cost
         failed = result.status_code >= FAILED
