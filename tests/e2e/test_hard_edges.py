@@ -122,7 +122,8 @@ def ask_until_answered(system: System) -> None:
     sent: list[str] = []
 
     def answered() -> bool:
-        if set(sent) & results(system).keys():
+        found = results(system)
+        if any(id in found and found[id]["status_code"] < 300 for id in sent):
             return True
         if not sent or (sent[-1] in system.decided() and reserved(system, SMALL) == 0):
             sent.append(f"last{len(sent)}")
