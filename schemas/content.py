@@ -9,6 +9,7 @@ from schemas.payload_fields import priced_fields
 
 IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
 AUDIO_PARTS = frozenset({"input_audio", "audio_url", "audio"})
+MEDIA_PARTS = IMAGE_PARTS | AUDIO_PARTS
 TEXT_PARTS = frozenset({"text", "input_text", "output_text", "refusal", None})
 OTHER_PARTS = frozenset(
     {
@@ -26,6 +27,7 @@ OTHER_PARTS = frozenset(
     }
 )
 """Fields of parts that may cost more than their bytes, other than images and audio."""
+_DEAR_PARTS = MEDIA_PARTS | OTHER_PARTS
 PART = 64
 """Bytes that a part without text counts for, beside what is reserved for its image or audio."""
 TOOL_TEMPLATE = 512
@@ -160,7 +162,7 @@ def part_kinds(part: Mapping[str, Any]) -> list[str]:
     given = [name for name, value in part.items() if value is not None]
     if kind is None and not {"text", "refusal"} & set(given):
         return [name for name in given if name != "cache_control"]
-    return [name for name in given if name in IMAGE_PARTS | AUDIO_PARTS | OTHER_PARTS]
+    return [name for name in given if name in _DEAR_PARTS]
 
 
 def _bare_parts(parts: Iterable[dict[str, Any]], counted: _Counted) -> Iterator[Any]:
@@ -168,7 +170,7 @@ def _bare_parts(parts: Iterable[dict[str, Any]], counted: _Counted) -> Iterator[
         if part.get("cache_control") is not None:
             counted.dear.add("messages.cache_control")
         kinds = part_kinds(part)
-        others = [kind for kind in kinds if kind not in IMAGE_PARTS | AUDIO_PARTS]
+        others = [kind for kind in kinds if kind not in MEDIA_PARTS]
         counted.dear.update(f"content.{kind}" for kind in others)
         if not IMAGE_PARTS.isdisjoint(kinds):
             counted.images.extend([None] * _images_in(part))

@@ -147,11 +147,12 @@ class DeferredRetry:
         # What was decided but may not have left comes too: its rows say what to publish.
         start = max(position.published + 1, low)
         partition.unmet.begin_pass()
-        try:
-            if start < end and await self._would_change(partition, start, end):
-                await self._decide(partition, start, end)
-        finally:
-            self._consumer.unassign()  # else it would go on fetching what waits
+        if start < end:
+            try:
+                if await self._would_change(partition, start, end):
+                    await self._decide(partition, start, end)
+            finally:
+                self._consumer.unassign()  # else it would go on fetching what waits
         partition.unmet.end_pass()
         return True
 
