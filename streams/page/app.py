@@ -30,7 +30,7 @@ from streams.kafka.errors import BrokerError
 from streams.page.follow import TopicReader
 from streams.page.view import View
 from streams.serve.bounds import read_body
-from streams.serve.errors import ApiError, read
+from streams.serve.errors import ApiError, read_as
 from streams.serve.keys import bearer, find_caller, hashed
 
 logger = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ class Page:
         if not hmac.compare_digest(hashed(credential[:256]), self._orders):
             raise ApiError(401, "invalid_api_key", "this is not the key of the orders")
         body = await read_body(request, 10_000, self._config.serve.body_seconds)
-        order = read(Order, body)
+        order = read_as(Order, body)
         message = self._message(order)
         logger.warning("an order from the page: %s", message)
         try:

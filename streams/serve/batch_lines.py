@@ -12,8 +12,7 @@ from schemas.query import Query
 from streams.client.answers import Answer, Ending
 from streams.client.errors import BudgetExceeded, DeadlineExceeded, QueryError
 from streams.serve import chat
-from streams.serve.errors import ApiError, of_answer, of_query
-from streams.serve.errors import read as of_json
+from streams.serve.errors import ApiError, of_answer, of_query, read_as
 from streams.serve.keys import Caller
 
 LONGEST_WINDOW = 30 * 86_400
@@ -86,7 +85,7 @@ def read(
         if custom_id in seen:
             raise ApiError(400, "duplicate_custom_id", "custom_id: given before", "custom_id")
         seen.add(custom_id)
-        asked = of_json(_Line, line, len(line))
+        asked = read_as(_Line, line, len(line))
         if (asked.method, asked.url) != (METHOD, URL):
             raise ApiError(400, "invalid_url", f"it must be {METHOD} {URL}", "url")
         body = msgspec.json.encode({**asked.body, "stream": False})
@@ -99,7 +98,7 @@ def read(
 
 
 def _custom_id(line: bytes) -> str:
-    custom_id = of_json(_Named, line, len(line)).custom_id
+    custom_id = read_as(_Named, line, len(line)).custom_id
     if not 0 < len(custom_id) <= 256 or not custom_id.isprintable():
         words = "custom_id: it must have 1 to 256 characters, none of them a control character"
         raise ApiError(400, "invalid_field", words, "custom_id")

@@ -25,7 +25,7 @@ from streams.serve.batch_records import (
 from streams.serve.batch_store import Store
 from streams.serve.batch_worker import checked_window, endpoint_known
 from streams.serve.bounds import body_parts, read_body
-from streams.serve.errors import ApiError, read
+from streams.serve.errors import ApiError, read_as
 from streams.serve.keys import Caller
 
 LARGEST_FILE = 200_000_000
@@ -103,7 +103,7 @@ class BatchRoutes:
 
     async def create(self, request: Request, caller: Caller) -> Response:
         """POST /v1/batches."""
-        asked = read(dict[str, Any], await read_body(request, COPY, self._seconds))
+        asked = read_as(dict[str, Any], await read_body(request, COPY, self._seconds))
         if not endpoint_known(asked.get("endpoint")):
             words = "endpoint: it must be /v1/chat/completions"
             raise ApiError(400, "invalid_field", words, "endpoint")

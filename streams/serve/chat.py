@@ -20,8 +20,7 @@ from schemas.usage import reported_usage
 from streams.client.answers import Answer
 from streams.client.asynchronous import checked
 from streams.client.errors import QueryRejected
-from streams.serve.errors import ApiError, of_query
-from streams.serve.errors import read as of_json
+from streams.serve.errors import ApiError, of_query, read_as
 from streams.serve.keys import Caller
 
 AUTO = frozenset({"auto", "sluice", "sluice/auto"})
@@ -72,7 +71,7 @@ def read(
     Raises:
         ApiError: It is not valid; says which field is wrong.
     """
-    asked = of_json(dict[str, Any], body)
+    asked = read_as(dict[str, Any], body)
     names = _models(asked.get("model"), models)
     stream, usage = _flag(asked, "stream"), _usage_wanted(asked)
     payload = {name: value for name, value in asked.items() if name not in _OURS}

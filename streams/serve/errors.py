@@ -60,7 +60,7 @@ class ApiError(Exception):
         }
 
 
-def read(kind: type[Kind], data: bytes, max_bytes: int = MAX_BYTES) -> Kind:
+def read_as(kind: type[Kind], data: bytes, max_bytes: int = MAX_BYTES) -> Kind:
     """Read the JSON of a request as a `kind`.
 
     Args:

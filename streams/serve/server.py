@@ -138,14 +138,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         super().on_message_complete()
         if self._between_requests:
-            self._stop_waiting()
             self._wait(KEEP_ALIVE)
 
     def on_response_complete(self) -> None:
         """Wait for the rest of a head that has begun."""
         super().on_response_complete()
         if self._head and not self.transport.is_closing():
-            self._stop_waiting()
             self._wait(self.header_seconds)
 
     def send_400_response(self, msg: str) -> None:
@@ -159,6 +157,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
         self._timer = self.loop.call_later(seconds, self._give_up)
 
     def _stop_waiting(self) -> None:
