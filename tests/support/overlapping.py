@@ -27,7 +27,7 @@ def overlapping(money: int, calls: int, tokens: int = 10**9) -> dict[str, dict[s
     }
 
 
-def pools_of(model: str, capacity: int) -> dict[str, dict[str, object]]:
+def two_pools(model: str, capacity: int) -> dict[str, dict[str, object]]:
     """Two pools of a model, of which the shorter one spills from `capacity` queries under way on.
 
     Returns:

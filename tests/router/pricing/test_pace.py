@@ -24,21 +24,14 @@ def test_due_after_so_many_arrivals() -> None:
     assert [*found, pace.due] == [True, False, False, False, True, False, True]
 
 
-def test_a_short_window_has_its_parts() -> None:
-    """Where few are expected, prices are solved more often."""
-    pace = Pace(every=100, parts=16)
-    pace.expect(160.0)
+@pytest.mark.parametrize(("every", "expected", "part"), [(100, 160.0, 10), (250, 159.0, 9)])
+def test_a_short_window_has_its_parts(every: int, expected: float, part: int) -> None:
+    """Where few are expected, prices are solved more often. A part is of whole queries: batches of
+    a sixteenth, rounded down, are each long enough for a solution."""
+    pace = Pace(every, parts=16)
+    pace.expect(expected)
     pace.solved()
-    pace.count(10)
-    assert pace.due
-
-
-def test_a_part_is_of_whole_queries() -> None:
-    """Batches of a sixteenth, rounded down, are each long enough for a solution."""
-    pace = Pace(every=250, parts=16)
-    pace.expect(159.0)
-    pace.solved()
-    pace.count(9)
+    pace.count(part)
     assert pace.due
 
 

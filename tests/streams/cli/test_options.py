@@ -23,6 +23,18 @@ CONTEXT = click.Context(click.Command("any"))
 OPTION = click.Option(["--any"])
 
 
+def refused(folder: Path, command: str, output: Path | str) -> str:
+    """What a command says that is refused where it would write, before it asks any broker.
+
+    {file} in it is a file that is there.
+    """
+    given = folder / "given.jsonl"
+    given.touch()
+    code, _, stderr = run(*command.format(file=given).split(), output, broker="127.0.0.1:1")
+    assert code == 2
+    return " ".join(stderr.replace("│", " ").split())
+
+
 class TestWritable:
     def test_a_folder_that_is_there(self, tmp_path: Path) -> None:
         """The file itself need not be there yet."""
@@ -47,11 +59,7 @@ class TestWritable:
     )
     def test_standard_output_is_no_file(self, tmp_path: Path, command: str) -> None:
         """No file named "-" is made of what somebody wants to see."""
-        given = tmp_path / "given.jsonl"
-        given.touch()
-        code, _, stderr = run(*command.format(file=given).split(), "-", broker="127.0.0.1:1")
-        assert code == 2
-        assert "standard output does not take it" in " ".join(stderr.replace("│", " ").split())
+        assert "standard output does not take it" in refused(tmp_path, command, "-")
 
     @pytest.mark.parametrize(
         "command",
@@ -67,12 +75,9 @@ class TestWritable:
     )
     def test_commands_that_write(self, tmp_path: Path, command: str) -> None:
         """Each refuses a folder that is not there at once, and asks no broker for anything."""
-        given = tmp_path / "given.jsonl"
-        given.touch()
-        words = command.format(file=given).split()
-        code, _, stderr = run(*words, tmp_path / "absent" / "new", broker="127.0.0.1:1")
-        assert code == 2
-        assert "not there or not writable" in " ".join(stderr.replace("│", " ").split())
+        assert "not there or not writable" in refused(
+            tmp_path, command, tmp_path / "absent" / "new"
+        )
 
 
 class TestListed:
